@@ -1,0 +1,209 @@
+//! The one error type. Each variant names what was wrong, what was needed and what there was.
+
+use std::path::PathBuf;
+
+/// What every fallible call of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, with the numbers in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No adapter fits the device specification.
+    #[error(
+        "no adapter for the device `{wanted}`; {}{}",
+        list_or(available, "there are: ", "there is none at all"),
+        hint_suffix(hint)
+    )]
+    NoAdapter {
+        /// The specification as it was given.
+        wanted: String,
+        /// The adapters that there are, each as `devices` prints it.
+        available: Vec<String>,
+        /// What the user can do about it; may be empty.
+        hint: String,
+    },
+    /// A device specification that cannot be read.
+    #[error(
+        "`{spec}` is not a device; write one of auto, gpu, gpu:N, gpu:name=TEXT, vulkan, metal, dx12, gl, webgpu, cpu"
+    )]
+    DeviceSpec {
+        /// The text as it was given.
+        spec: String,
+    },
+    /// The adapter refused to open a device.
+    #[error("the adapter {adapter} gives no device: {reason}")]
+    DeviceRequest {
+        /// The adapter's name.
+        adapter: String,
+        /// The backend's words.
+        reason: String,
+    },
+    /// The device was lost; it and all that lives on it must be opened again.
+    #[error("the device {device} was lost: {reason}")]
+    DeviceLost {
+        /// The adapter's name.
+        device: String,
+        /// The driver's words.
+        reason: String,
+    },
+    /// The device has no memory left for an allocation.
+    #[error("out of memory on {device}: {what} needs {needed} bytes")]
+    OutOfMemory {
+        /// The adapter's name.
+        device: String,
+        /// What was to be allocated.
+        what: String,
+        /// Its size in bytes.
+        needed: u64,
+    },
+    /// The device did not finish in time.
+    #[error("{device} did not finish {what} within {seconds} s")]
+    Timeout {
+        /// The adapter's name.
+        device: String,
+        /// The work waited for.
+        what: String,
+        /// The limit that was set.
+        seconds: f64,
+    },
+    /// The backend rejected our own work: a defect of this crate or of the driver.
+    #[error("{device} rejected {what}: {message}")]
+    Rejected {
+        /// The adapter's name.
+        device: String,
+        /// The work that was rejected.
+        what: String,
+        /// The backend's words.
+        message: String,
+    },
+    /// A size is above what the device can take.
+    #[error("{what} needs {limit} of {needed}, the device allows {available}")]
+    Limit {
+        /// What asked for it.
+        what: String,
+        /// The limit's name, as WebGPU writes it.
+        limit: &'static str,
+        /// The size needed.
+        needed: u64,
+        /// The size allowed.
+        available: u64,
+    },
+    /// A forced implementation cannot run here, or there is none of that name.
+    #[error("the implementation `{name}` of {op} cannot be used: {reason}")]
+    Implementation {
+        /// The op, such as `linear`.
+        op: String,
+        /// The implementation's name.
+        name: String,
+        /// What it lacks, or the names there are.
+        reason: String,
+    },
+    /// An argument does not fit: a shape, a dtype, a length, a range.
+    #[error("{op}: {argument} must be {expected}, but is {found}")]
+    Argument {
+        /// The op or layer.
+        op: String,
+        /// The argument's name (with its partner's, where two do not fit each other).
+        argument: String,
+        /// What would be right.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// Two things live on different devices.
+    #[error("{op}: {argument} lives on {found}, but the others on {expected}")]
+    WrongDevice {
+        /// The op.
+        op: String,
+        /// The argument's name.
+        argument: String,
+        /// The device of the others.
+        expected: String,
+        /// The device of the argument.
+        found: String,
+    },
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A file was read but does not hold what it should.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A model folder asks for something that this crate does not have.
+    #[error("{}: {what} `{found}` is not supported (supported: {})", path.display(), supported.join(", "))]
+    Unsupported {
+        /// The file that asks for it.
+        path: PathBuf,
+        /// What kind of thing, such as `architecture` or `module`.
+        what: &'static str,
+        /// The name found.
+        found: String,
+        /// The names that would have done.
+        supported: Vec<String>,
+    },
+    /// A checkpoint lacks a tensor.
+    #[error("{}: there is no tensor `{name}`{}", path.display(), list_or(similar, "; similar names: ", ""))]
+    MissingTensor {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The name looked for.
+        name: String,
+        /// Names in the file that end alike.
+        similar: Vec<String>,
+    },
+    /// A checkpoint's tensor has another shape than the config says.
+    #[error("{}: the tensor `{name}` should be {expected:?} by the config, but is {found:?}", path.display())]
+    TensorShape {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The shape that follows from the config.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+    /// A text could not be tokenized.
+    #[error("the tokenizer failed on text {index}: {problem}")]
+    Tokenize {
+        /// The text's place in the caller's list, from 0.
+        index: usize,
+        /// The tokenizer's words.
+        problem: String,
+    },
+}
+
+impl Error {
+    /// An [`Error::Argument`] in one line.
+    pub(crate) fn argument(
+        op: &str,
+        argument: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::Argument {
+            op: op.to_owned(),
+            argument: argument.into(),
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+}
+
+fn list_or(items: &[String], before: &str, none: &str) -> String {
+    if items.is_empty() { none.to_owned() } else { format!("{before}{}", items.join(", ")) }
+}
+
+fn hint_suffix(hint: &str) -> String {
+    if hint.is_empty() { String::new() } else { format!(". {hint}") }
+}

@@ -1,0 +1,1 @@
+//! f64 oracles: each by another algorithm than the kernel that it judges.

@@ -1,0 +1,1 @@
+//! How far two results may part, and the comparison itself.

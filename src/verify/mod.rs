@@ -1,0 +1,3 @@
+//! Agreement: cases, comparison, report.
+
+pub mod compare;
