@@ -1,9 +1,16 @@
 //! Hand-written WGSL kernels for attention and Transformer models.
 
+pub mod device;
 pub mod error;
+pub mod kernel;
+pub mod recording;
 pub mod reference;
+pub mod tensor;
 pub mod verify;
 #[cfg(feature = "models")]
 pub mod weights;
 
+pub use device::{Device, DeviceOptions};
 pub use error::{Error, Result};
+pub use tensor::{DType, Shape, Tensor};
+pub use wgpu;

@@ -1,0 +1,152 @@
+//! Adapters: listing them, describing them, choosing one.
+
+use crate::device::{Capabilities, DeviceSpec, required_features};
+use crate::error::{Error, Result};
+
+/// One adapter, as `attentive devices` shows it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AdapterSummary {
+    /// Its number, as `gpu:N` takes it.
+    pub index: usize,
+    /// Name, backend and driver in one line.
+    pub name: String,
+    /// wgpu's own description.
+    pub info: wgpu::AdapterInfo,
+    /// True where the driver runs on the CPU.
+    pub software: bool,
+    /// What kernels could use there.
+    pub capabilities: Capabilities,
+    /// Why it cannot run compute kernels, if it cannot.
+    pub unusable: Option<String>,
+}
+
+/// All adapters of the backends that `WGPU_BACKEND` leaves, in the order of `gpu:N`: the one `auto` takes first.
+pub async fn list_adapters() -> Vec<AdapterSummary> {
+    let adapters = enumerate().await;
+    let summaries = adapters.iter().enumerate().map(|(index, adapter)| {
+        let info = adapter.get_info();
+        AdapterSummary {
+            index,
+            name: describe(&info),
+            software: is_software(&info),
+            capabilities: Capabilities::from_parts(required_features(adapter), &adapter.limits(), &info),
+            unusable: unusable(adapter),
+            info,
+        }
+    });
+    summaries.collect()
+}
+
+/// Name, backend and driver in one line: `llvmpipe (LLVM 15) [vulkan, Mesa 22.3.6]`.
+pub(super) fn describe(info: &wgpu::AdapterInfo) -> String {
+    let driver = if info.driver_info.is_empty() { &info.driver } else { &info.driver_info };
+    let separator = if driver.is_empty() { "" } else { ", " };
+    format!("{} [{}{separator}{driver}]", info.name.trim(), info.backend.to_str())
+}
+
+/// True where the driver runs on the CPU, also where it does not say so by its type (OpenGL's llvmpipe).
+pub(super) fn is_software(info: &wgpu::AdapterInfo) -> bool {
+    let name = info.name.to_lowercase();
+    let known = ["llvmpipe", "lavapipe", "softpipe", "swiftshader", "microsoft basic render"];
+    info.device_type == wgpu::DeviceType::Cpu || known.iter().any(|driver| name.contains(driver))
+}
+
+fn unusable(adapter: &wgpu::Adapter) -> Option<String> {
+    let flags = adapter.get_downlevel_capabilities().flags;
+    if !flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
+        return Some("it has no compute shaders".to_owned());
+    }
+    let limits = adapter.limits();
+    let needs = [
+        ("maxStorageBuffersPerShaderStage", limits.max_storage_buffers_per_shader_stage, 8),
+        ("maxComputeInvocationsPerWorkgroup", limits.max_compute_invocations_per_workgroup, 256),
+        ("maxComputeWorkgroupStorageSize", limits.max_compute_workgroup_storage_size, 16352),
+    ];
+    needs
+        .into_iter()
+        .find(|(_, has, needed)| has < needed)
+        .map(|(name, has, needed)| format!("{name} is {has}, the kernels need {needed}"))
+}
+
+/// Usable kinds first; among equals the order in which wgpu lists them (by backend, then by driver).
+fn rank(adapter: &wgpu::Adapter) -> (bool, bool, u8, u8) {
+    let info = adapter.get_info();
+    let kind = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    };
+    let backend = match info.backend {
+        wgpu::Backend::Metal => 0,
+        wgpu::Backend::Vulkan => 1,
+        wgpu::Backend::Dx12 => 2,
+        wgpu::Backend::BrowserWebGpu => 3,
+        wgpu::Backend::Gl => 4,
+        wgpu::Backend::Noop => 5,
+    };
+    (unusable(adapter).is_some(), is_software(&info), kind, backend)
+}
+
+async fn enumerate() -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    // Nothing here dispatches indirectly, and some drivers cannot compile wgpu's check for it.
+    descriptor.flags.remove(wgpu::InstanceFlags::VALIDATION_INDIRECT_CALL);
+    let instance = wgpu::Instance::new(descriptor.with_env());
+    let backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::all());
+    #[cfg(not(target_arch = "wasm32"))]
+    let mut adapters = instance.enumerate_adapters(backends).await;
+    // The browser shows one adapter, the one it would give.
+    #[cfg(target_arch = "wasm32")]
+    let mut adapters: Vec<wgpu::Adapter> = {
+        let _ = backends;
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        instance.request_adapter(&options).await.into_iter().collect()
+    };
+    adapters.sort_by_key(rank);
+    adapters
+}
+
+/// The adapter that `spec` names; `WGPU_ADAPTER_NAME` narrows `auto`, `gpu` and the backends further.
+pub(super) async fn choose(spec: &DeviceSpec) -> Result<wgpu::Adapter> {
+    let adapters = enumerate().await;
+    let wanted_name = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
+    let holds = |adapter: &wgpu::Adapter, text: &str| {
+        describe(&adapter.get_info()).to_lowercase().contains(&text.to_lowercase())
+    };
+    let fits = |index: usize, adapter: &wgpu::Adapter| match spec {
+        DeviceSpec::Index(wanted) => index == *wanted,
+        DeviceSpec::Name(name) => holds(adapter, name),
+        _ if unusable(adapter).is_some() => false,
+        _ if wanted_name.as_ref().is_some_and(|name| !holds(adapter, name)) => false,
+        DeviceSpec::Gpu => !is_software(&adapter.get_info()),
+        DeviceSpec::Backend(backend) => adapter.get_info().backend == *backend,
+        DeviceSpec::Auto | DeviceSpec::Cpu => true,
+    };
+    let chosen = adapters.iter().enumerate().find(|(index, adapter)| fits(*index, adapter));
+    let Some((_, adapter)) = chosen else {
+        let wanted = match &wanted_name {
+            Some(name) => format!("{spec}, WGPU_ADAPTER_NAME={name}"),
+            None => spec.to_string(),
+        };
+        let hint = if adapters.is_empty() {
+            "`attentive doctor` says which driver is missing; the device `cpu` is always there"
+        } else {
+            "The device `cpu` is always there"
+        };
+        return Err(Error::NoAdapter {
+            wanted,
+            available: adapters.iter().map(|adapter| describe(&adapter.get_info())).collect(),
+            hint: hint.to_owned(),
+        });
+    };
+    if let Some(reason) = unusable(adapter) {
+        return Err(Error::DeviceRequest { adapter: describe(&adapter.get_info()), reason });
+    }
+    Ok(adapter.clone())
+}

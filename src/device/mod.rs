@@ -1,0 +1,220 @@
+//! Where work runs: a GPU that wgpu reaches, or the CPU.
+//!
+//! [`Device::open`] takes a [`DeviceSpec`]; [`Device::from_wgpu`] takes a host's own wgpu device. Features and
+//! limits are asked for only where the adapter has them, and [`Capabilities`] says what came of it.
+
+mod adapters;
+mod capabilities;
+mod gpu;
+mod spec;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use adapters::{AdapterSummary, list_adapters};
+pub use capabilities::{Capabilities, required_features, required_limits};
+pub(crate) use gpu::{Gpu, Outcome, Pipeline};
+pub use spec::DeviceSpec;
+
+use crate::error::{Error, Result};
+
+/// What a device is opened with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DeviceOptions {
+    /// Keep naga's bounds checks and loop bounding in the shaders. Slower; the results are the same.
+    pub shader_checks: bool,
+    /// Ask for no optional feature and for no more than WebGPU's default limits.
+    pub baseline: bool,
+    /// How long one wait for the device may take.
+    pub timeout: Duration,
+    /// Implementations to force, as `op=name`, such as `linear=tiled`.
+    pub implementations: Vec<String>,
+}
+
+impl Default for DeviceOptions {
+    fn default() -> Self {
+        Self {
+            shader_checks: false,
+            baseline: false,
+            timeout: Duration::from_secs(600),
+            implementations: Vec::new(),
+        }
+    }
+}
+
+/// An open device. Cloning is cheap and gives the same device.
+#[derive(Clone)]
+pub struct Device {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    software: bool,
+    capabilities: Capabilities,
+    options: DeviceOptions,
+    gpu: Option<Gpu>,
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Device({})", self.name())
+    }
+}
+
+impl Device {
+    /// Opens the device that `spec` names (see [`DeviceSpec`]), with the default options.
+    ///
+    /// # Errors
+    /// [`Error::DeviceSpec`] for a text that is no specification, [`Error::NoAdapter`] where none fits,
+    /// [`Error::DeviceRequest`] where the adapter gives no device.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(spec: &str) -> Result<Self> {
+        Self::open_with(spec, DeviceOptions::default())
+    }
+
+    /// [`Device::open`] with options.
+    ///
+    /// # Errors
+    /// As [`Device::open`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open_with(spec: &str, options: DeviceOptions) -> Result<Self> {
+        pollster::block_on(Self::open_async(spec, options))
+    }
+
+    /// The async form of [`Device::open_with`].
+    ///
+    /// # Errors
+    /// As [`Device::open`].
+    pub async fn open_async(spec: &str, options: DeviceOptions) -> Result<Self> {
+        match spec.parse::<DeviceSpec>()? {
+            DeviceSpec::Cpu => Ok(Self::cpu_with(options)),
+            spec => {
+                let adapter = adapters::choose(&spec).await?;
+                Self::from_adapter(&adapter, options).await
+            }
+        }
+    }
+
+    /// The CPU device: it runs each kernel's twin and is always there.
+    pub fn cpu() -> Self {
+        Self::cpu_with(DeviceOptions::default())
+    }
+
+    fn cpu_with(options: DeviceOptions) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                name: "CPU".to_owned(),
+                software: true,
+                capabilities: Capabilities::cpu(),
+                options,
+                gpu: None,
+            }),
+        }
+    }
+
+    /// Opens a device on an adapter of the caller's choice.
+    ///
+    /// # Errors
+    /// [`Error::DeviceRequest`] where the adapter gives no device.
+    pub async fn from_adapter(adapter: &wgpu::Adapter, options: DeviceOptions) -> Result<Self> {
+        let info = adapter.get_info();
+        let baseline = options.baseline;
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("attentive"),
+                required_features: if baseline {
+                    wgpu::Features::empty()
+                } else {
+                    required_features(adapter)
+                },
+                required_limits: required_limits(adapter, baseline),
+                ..Default::default()
+            })
+            .await
+            .map_err(|error| Error::DeviceRequest {
+                adapter: adapters::describe(&info),
+                reason: error.to_string(),
+            })?;
+        let lost = gpu::watch_loss(&device);
+        Ok(Self::wrap(info, device, queue, Some(lost), options))
+    }
+
+    /// Takes a host's own device. Its error handler and its device-loss callback are left as they are; error
+    /// scopes surround our own work. `adapter` should be the one that `device` came from: it tells the name and the
+    /// subgroup sizes. [`required_features`] and [`required_limits`] say what to ask for.
+    pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self::wrap(adapter.get_info(), device, queue, None, DeviceOptions::default())
+    }
+
+    fn wrap(
+        info: wgpu::AdapterInfo,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        lost: Option<gpu::LossFlag>,
+        options: DeviceOptions,
+    ) -> Self {
+        let name = adapters::describe(&info);
+        let gpu = Gpu::new(name.clone(), device, queue, lost, &options);
+        Self {
+            inner: Arc::new(Inner {
+                software: adapters::is_software(&info),
+                capabilities: Capabilities::of(&gpu.device, &info),
+                name,
+                options,
+                gpu: Some(gpu),
+            }),
+        }
+    }
+
+    /// The adapter's name with its backend and driver, or `CPU`.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// True for the CPU device and for GPU drivers that run on the CPU (lavapipe, SwiftShader, WARP).
+    pub fn is_software(&self) -> bool {
+        self.inner.software
+    }
+
+    /// True for the CPU device.
+    pub fn is_cpu(&self) -> bool {
+        self.inner.gpu.is_none()
+    }
+
+    /// What kernels may use here.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.inner.capabilities
+    }
+
+    /// The options that the device was opened with.
+    pub fn options(&self) -> &DeviceOptions {
+        &self.inner.options
+    }
+
+    /// The wgpu device and queue, absent on the CPU device.
+    pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
+        self.inner.gpu.as_ref().map(|gpu| (&gpu.device, &gpu.queue))
+    }
+
+    /// Pipelines made on this device so far: one for each kernel variant used.
+    pub fn pipelines(&self) -> usize {
+        self.inner.gpu.as_ref().map_or(0, Gpu::pipeline_count)
+    }
+
+    pub(crate) fn gpu(&self) -> Option<&Gpu> {
+        self.inner.gpu.as_ref()
+    }
+
+    /// The implementation of `op` that the options force, if any; the last word counts.
+    pub(crate) fn forced(&self, op: &str) -> Option<&str> {
+        let words = self.inner.options.implementations.iter().rev();
+        words.filter_map(|word| word.split_once('=')).find(|(name, _)| *name == op).map(|(_, name)| name)
+    }
+
+    /// True if both are the same open device.
+    pub fn same(&self, other: &Device) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}

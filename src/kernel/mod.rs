@@ -1,0 +1,104 @@
+//! What a kernel is: a WGSL shader, the layout of its parameters, its CPU twin, its test cases and its cost.
+
+mod arguments;
+mod case;
+pub mod geometry;
+mod parameters;
+mod variant;
+
+pub use arguments::{Argument, Arguments};
+pub use case::{Case, CaseArgument, Depth, Inputs};
+pub(crate) use parameters::parameters;
+pub use parameters::{Field, FieldKind};
+pub use variant::{Constant, Shared, Variant};
+
+/// How a kernel uses one of its storage bindings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read only.
+    Read,
+    /// Written; what a kernel does not write stays as it was.
+    Write,
+}
+
+/// A storage binding: `@group(0) @binding(1 + its place)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding {
+    /// The variable's name in the shader.
+    pub name: &'static str,
+    /// How it is used.
+    pub access: Access,
+}
+
+impl Binding {
+    /// A binding that the kernel reads.
+    pub const fn read(name: &'static str) -> Self {
+        Self { name, access: Access::Read }
+    }
+
+    /// A binding that the kernel writes.
+    pub const fn write(name: &'static str) -> Self {
+        Self { name, access: Access::Write }
+    }
+}
+
+/// What one dispatch costs, counted on its sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Floating-point operations; a multiply-add counts as two.
+    pub flops: u64,
+    /// Bytes that must cross memory at least once.
+    pub bytes: u64,
+}
+
+/// A hand-written kernel. Its source, parameters, geometry, twin, cases and cost stand together in
+/// `src/kernels/<family>/<stem>.rs`; the shader is `shaders/<family>/<stem>.wgsl`.
+pub trait Kernel: Send + Sync + 'static {
+    /// `family/stem`.
+    fn name(&self) -> &'static str;
+
+    /// The formula, in one line.
+    fn formula(&self) -> &'static str;
+
+    /// The shader's own file.
+    fn source(&self) -> &'static str;
+
+    /// The storage bindings, in order.
+    fn bindings(&self) -> &'static [Binding];
+
+    /// The fields of the parameters' uniform, in order.
+    fn parameters(&self) -> &'static [Field];
+
+    /// Every specialization that the dispatcher may ask for.
+    fn variants(&self) -> Vec<Variant>;
+
+    /// Workgroups of a dispatch with these parameters, none of them above `per_dimension`.
+    fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3];
+
+    /// The same computation in plain f32 Rust, its arguments in binding order.
+    fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>);
+
+    /// What a dispatch with these parameters costs.
+    fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost;
+
+    /// Seeded cases with the oracle's answers, for one variant.
+    fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case>;
+}
+
+impl std::fmt::Debug for dyn Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The whole WGSL module of a variant: the generated prelude, the shared files, the kernel's own file.
+pub fn module(kernel: &dyn Kernel, variant: &Variant) -> String {
+    let mut text = variant.prelude();
+    for shared in variant.shared() {
+        text.push_str(&format!("\n// shaders/shared/{}.wgsl\n", shared.name));
+        text.push_str(shared.source);
+    }
+    text.push_str(&format!("\n// shaders/{}.wgsl\n", kernel.name()));
+    text.push_str(kernel.source());
+    text
+}

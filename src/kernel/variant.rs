@@ -1,0 +1,157 @@
+//! Variants: what a kernel's module is specialized by.
+
+use std::fmt;
+
+/// A `const` in a module's prelude.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Constant {
+    /// `u32`.
+    U32(u32),
+    /// `bool`.
+    Bool(bool),
+}
+
+impl From<u32> for Constant {
+    fn from(value: u32) -> Self {
+        Self::U32(value)
+    }
+}
+
+impl From<bool> for Constant {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+/// A file of `shaders/shared/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// The stem of its name.
+    pub name: &'static str,
+    /// Its text.
+    pub source: &'static str,
+}
+
+/// One specialization of a kernel: the constants of its prelude, the shared files that it is put together from, and
+/// what it needs of the device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variant {
+    name: &'static str,
+    enables: Vec<&'static str>,
+    constants: Vec<(&'static str, Constant)>,
+    shared: Vec<Shared>,
+}
+
+impl Variant {
+    /// A variant of that implementation, such as `tiled` or `subgroup`.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, enables: Vec::new(), constants: Vec::new(), shared: Vec::new() }
+    }
+
+    /// Adds an `enable` line, such as `f16`.
+    #[must_use]
+    pub fn enable(mut self, extension: &'static str) -> Self {
+        if !self.enables.contains(&extension) {
+            self.enables.push(extension);
+        }
+        self
+    }
+
+    /// Adds a `const`.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Constant>) -> Self {
+        self.constants.push((name, value.into()));
+        self
+    }
+
+    /// Adds a shared file, with the extension that it needs.
+    #[must_use]
+    pub fn sharing(mut self, shared: Shared) -> Self {
+        self.shared.push(shared);
+        self
+    }
+
+    /// The implementation's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The shared files.
+    pub fn shared(&self) -> &[Shared] {
+        &self.shared
+    }
+
+    /// The `enable` lines' extensions.
+    pub fn enables(&self) -> &[&'static str] {
+        &self.enables
+    }
+
+    /// A `const` of type `u32`, or 0.
+    pub fn u32(&self, name: &str) -> u32 {
+        match self.constant(name) {
+            Some(Constant::U32(value)) => value,
+            _ => 0,
+        }
+    }
+
+    /// A `const` of type `bool`, or false.
+    pub fn flag(&self, name: &str) -> bool {
+        self.constant(name) == Some(Constant::Bool(true))
+    }
+
+    fn constant(&self, name: &str) -> Option<Constant> {
+        self.constants.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+
+    /// The generated head of the module.
+    pub fn prelude(&self) -> String {
+        let mut text = String::new();
+        for extension in &self.enables {
+            text.push_str(&format!("enable {extension};\n"));
+        }
+        for (name, value) in &self.constants {
+            text.push_str(&match value {
+                Constant::U32(value) => format!("const {name}: u32 = {value}u;\n"),
+                Constant::Bool(value) => format!("const {name}: bool = {value};\n"),
+            });
+        }
+        text
+    }
+
+    /// Whether the device has what it needs.
+    pub fn runs_on(&self, capabilities: &crate::device::Capabilities) -> Result<(), String> {
+        if self.enables.contains(&"f16") && !capabilities.shader_f16 {
+            return Err("the device has no f16 in shaders".to_owned());
+        }
+        if self.enables.contains(&"subgroups") {
+            let needed = self.u32("SUBGROUP_SIZE");
+            match capabilities.subgroups {
+                Some((min, max)) if min == max && (needed == 0 || needed == min) => {}
+                Some((min, max)) if min == max => {
+                    return Err(format!("it needs subgroups of {needed}, the device has {min}"));
+                }
+                Some((min, max)) => return Err(format!("the device's subgroups vary from {min} to {max}")),
+                None => return Err("the device has no subgroup operations".to_owned()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        for (name, value) in &self.constants {
+            let name = name.to_lowercase();
+            match value {
+                Constant::U32(value) => write!(f, " {name}={value}")?,
+                Constant::Bool(true) => write!(f, " {name}")?,
+                Constant::Bool(false) => {}
+            }
+        }
+        for shared in &self.shared {
+            write!(f, " {}", shared.name)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! The GPU executor: encodes a recording into one command encoder, in one compute pass.
+
+use std::sync::Arc;
+
+use super::plan::Plan;
+use super::{Outputs, Recording};
+use crate::device::{Device, Gpu, Pipeline};
+use crate::error::{Error, Result};
+use crate::kernel::{Access, module};
+use crate::tensor::{GpuBuffer, Storage};
+
+/// Floating-point operations that one submission may take. A driver's watchdog (2 s on Windows and some Linux
+/// drivers) ends what runs longer; a software adapter has none, and a GPU does this many well within a second.
+const FLOPS_PER_SUBMIT: u64 = 400_000_000_000;
+
+/// A recording with its pipelines, buffers and bind groups: ready to be encoded.
+pub(crate) struct Prepared {
+    device: Device,
+    parameters: wgpu::Buffer,
+    steps: Vec<PreparedStep>,
+    /// The storage behind each slot.
+    pub storages: Vec<Option<Storage>>,
+}
+
+struct PreparedStep {
+    pipeline: Arc<Pipeline>,
+    bind_group: wgpu::BindGroup,
+    offset: u32,
+    workgroups: [u32; 3],
+    flops: u64,
+}
+
+pub(super) async fn run(recording: Recording) -> Result<Outputs> {
+    let plan = Plan::of(&recording);
+    let prepared = Prepared::new(&recording, &plan).await?;
+    let submits = prepared.submit().await?;
+    let statistics = recording.statistics(&plan, submits);
+    let slots = recording.slots.iter().zip(prepared.storages);
+    let tensors = slots.map(|(slot, storage)| storage.filter(|_| slot.output)).collect();
+    Ok(Outputs { recording: recording.id, device: recording.device.clone(), tensors, statistics })
+}
+
+impl Prepared {
+    pub async fn new(recording: &Recording, plan: &Plan) -> Result<Self> {
+        let device = recording.device.clone();
+        let Some(gpu) = device.gpu() else {
+            return Err(Error::argument("recording", "the device", "a GPU", device.name()));
+        };
+        gpu.check_lost()?;
+        let mut pipelines = Vec::with_capacity(recording.dispatches.len());
+        for dispatch in &recording.dispatches {
+            let source = module(dispatch.kernel, &dispatch.variant);
+            let storage: Vec<bool> =
+                dispatch.kernel.bindings().iter().map(|binding| binding.access == Access::Read).collect();
+            pipelines.push(gpu.pipeline(dispatch.kernel.name(), &source, &storage).await?);
+        }
+        let (buffers, outcome) = gpu.scoped("the temporaries", plan.bytes(), || {
+            let acquire = |&words: &u64| Arc::new(GpuBuffer::new(&device, gpu.acquire(words * 4)));
+            plan.buffers.iter().map(acquire).collect::<Vec<_>>()
+        });
+        outcome.await?;
+        let storages: Vec<Option<Storage>> = recording
+            .slots
+            .iter()
+            .zip(&plan.buffer_of)
+            .map(|(slot, planned)| match &slot.tensor {
+                Some(tensor) => Some(tensor.storage().clone()),
+                None => planned.map(|buffer| Storage::Gpu(buffers[buffer].clone())),
+            })
+            .collect();
+        let alignment = device.capabilities().uniform_alignment as usize;
+        let (prepared, outcome) = gpu.scoped("bind groups", 0, || {
+            let (parameters, offsets) = upload_parameters(gpu, recording, alignment);
+            let steps = recording.dispatches.iter().zip(pipelines).zip(offsets);
+            let steps = steps.map(|((dispatch, pipeline), offset)| {
+                let bind_group = bind(gpu, &pipeline, &parameters, dispatch, recording, &storages);
+                let (workgroups, flops) = (dispatch.workgroups, dispatch.cost.flops);
+                PreparedStep { pipeline, bind_group, offset, workgroups, flops }
+            });
+            let steps = steps.collect();
+            Self { device: device.clone(), parameters, steps, storages }
+        });
+        outcome.await?;
+        Ok(prepared)
+    }
+
+    /// Encodes all of it into the caller's encoder.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        encode(&self.steps, encoder);
+    }
+
+    /// Encodes and submits it, and gives the number of submissions.
+    pub async fn submit(&self) -> Result<usize> {
+        let Some(gpu) = self.device.gpu() else { return Ok(0) };
+        let mut submits = 0;
+        let mut first = 0;
+        while first < self.steps.len() {
+            let mut flops = 0_u64;
+            let fits = self.steps[first..].iter().take_while(|step| {
+                flops = flops.saturating_add(step.flops);
+                flops <= FLOPS_PER_SUBMIT
+            });
+            let count = fits.count().max(1);
+            let steps = &self.steps[first..first + count];
+            let ((), outcome) = gpu.scoped("a submission", 0, || {
+                let mut encoder = gpu.device.create_command_encoder(&Default::default());
+                encode(steps, &mut encoder);
+                gpu.queue.submit([encoder.finish()]);
+            });
+            outcome.await?;
+            first += count;
+            submits += 1;
+        }
+        Ok(submits)
+    }
+}
+
+fn encode(steps: &[PreparedStep], encoder: &mut wgpu::CommandEncoder) {
+    let mut pass = encoder.begin_compute_pass(&Default::default());
+    for step in steps {
+        pass.set_pipeline(&step.pipeline.pipeline);
+        pass.set_bind_group(0, &step.bind_group, &[step.offset]);
+        let [x, y, z] = step.workgroups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
+/// All parameters in one buffer, each at the alignment of a dynamic offset.
+fn upload_parameters(gpu: &Gpu, recording: &Recording, alignment: usize) -> (wgpu::Buffer, Vec<u32>) {
+    let mut bytes = Vec::new();
+    let mut offsets = Vec::with_capacity(recording.dispatches.len());
+    for dispatch in &recording.dispatches {
+        bytes.resize(bytes.len().next_multiple_of(alignment), 0);
+        offsets.push(bytes.len() as u32);
+        bytes.extend_from_slice(&dispatch.parameters);
+    }
+    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("parameters"),
+        size: (bytes.len() as u64).next_multiple_of(16).max(16),
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    gpu.queue.write_buffer(&buffer, 0, &bytes);
+    (buffer, offsets)
+}
+
+fn bind(
+    gpu: &Gpu,
+    pipeline: &Pipeline,
+    parameters: &wgpu::Buffer,
+    dispatch: &super::Dispatch,
+    recording: &Recording,
+    storages: &[Option<Storage>],
+) -> wgpu::BindGroup {
+    let size = wgpu::BufferSize::new(dispatch.parameters.len() as u64);
+    let mut entries = vec![wgpu::BindGroupEntry {
+        binding: 0,
+        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: parameters, offset: 0, size }),
+    }];
+    for (binding, &slot) in (1..).zip(&dispatch.bindings) {
+        // Every slot in use has a buffer; a missing one is caught by the error scope as a missing binding.
+        let Some(Storage::Gpu(storage)) = &storages[slot] else { continue };
+        let words = recording.slots[slot].words;
+        let size = wgpu::BufferSize::new((words * 4).max(4));
+        let resource =
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &storage.buffer, offset: 0, size });
+        entries.push(wgpu::BindGroupEntry { binding, resource });
+    }
+    gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some(dispatch.kernel.name()),
+        layout: &pipeline.layout,
+        entries: &entries,
+    })
+}

@@ -1,0 +1,314 @@
+//! A recording: dispatches in order, over values whose lifetimes are known. It runs on a GPU, as one command buffer,
+//! or on the CPU, by the kernels' twins.
+
+mod cpu;
+mod gpu;
+mod plan;
+mod trace;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) use gpu::Prepared;
+pub use trace::{Step, trace};
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::kernel::{Access, Cost, Kernel, Variant};
+use crate::tensor::{DType, Shape, Storage, Tensor, checked_words};
+
+/// A tensor that a recording will make, or one that it was given.
+#[derive(Clone, Debug)]
+pub struct Value {
+    recording: u64,
+    index: usize,
+    shape: Shape,
+    dtype: DType,
+}
+
+impl Value {
+    /// Its shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Its dtype.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The same elements under another shape.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the number of elements differs.
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Self> {
+        let shape = shape.into();
+        if shape.elements() != self.shape.elements() {
+            let expected = format!("{} elements", self.shape.elements());
+            return Err(Error::argument("reshape", "shape", expected, shape.to_string()));
+        }
+        Ok(Self { shape, ..self.clone() })
+    }
+}
+
+/// One dispatch of a kernel.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    pub kernel: &'static dyn Kernel,
+    pub variant: Variant,
+    pub parameters: Vec<u8>,
+    pub workgroups: [u32; 3],
+    /// The slot behind each storage binding.
+    pub bindings: Vec<usize>,
+    /// Where in the model it stands.
+    pub scope: String,
+    pub cost: Cost,
+}
+
+impl Dispatch {
+    pub fn reads(&self) -> impl Iterator<Item = usize> + '_ {
+        self.slots(Access::Read)
+    }
+
+    pub fn writes(&self) -> impl Iterator<Item = usize> + '_ {
+        self.slots(Access::Write)
+    }
+
+    fn slots(&self, access: Access) -> impl Iterator<Item = usize> + '_ {
+        let bindings = self.kernel.bindings().iter().zip(&self.bindings);
+        bindings.filter(move |(binding, _)| binding.access == access).map(|(_, slot)| *slot)
+    }
+}
+
+/// What lies behind a value.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// The caller's tensor; without one the executor finds the memory.
+    pub tensor: Option<Tensor>,
+    pub words: u64,
+    /// Outlives the run.
+    pub output: bool,
+}
+
+/// Dispatches in order, to be run at once.
+#[derive(Debug)]
+pub struct Recording {
+    device: Device,
+    id: u64,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) dispatches: Vec<Dispatch>,
+    scope: Vec<String>,
+    absent: Option<Value>,
+}
+
+/// What a run took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunStatistics {
+    /// Dispatches run.
+    pub dispatches: usize,
+    /// Submissions made (0 on the CPU device).
+    pub submits: usize,
+    /// Bytes of temporaries and outputs at the peak, as they were allocated.
+    pub peak_bytes: u64,
+    /// Bytes that the same values would take without reuse.
+    pub unshared_bytes: u64,
+    /// What the dispatches cost, by their sizes.
+    pub cost: Cost,
+}
+
+/// The outputs of a run.
+#[derive(Debug)]
+pub struct Outputs {
+    recording: u64,
+    device: Device,
+    tensors: Vec<Option<Storage>>,
+    /// What the run took.
+    pub statistics: RunStatistics,
+}
+
+impl Outputs {
+    /// The tensor of a value that was marked by [`Recording::output`].
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a value of another recording, or one that was not marked.
+    pub fn tensor(&self, value: &Value) -> Result<Tensor> {
+        let storage = self.tensors.get(value.index).and_then(Option::as_ref);
+        match storage {
+            Some(storage) if value.recording == self.recording => {
+                Ok(Tensor::from_storage(&self.device, value.shape.clone(), value.dtype, storage.clone()))
+            }
+            _ => {
+                Err(Error::argument("recording", "the value", "marked as an output of this recording", "not"))
+            }
+        }
+    }
+}
+
+impl Recording {
+    /// An empty recording for that device.
+    pub fn new(device: &Device) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self {
+            device: device.clone(),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            slots: Vec::new(),
+            dispatches: Vec::new(),
+            scope: Vec::new(),
+            absent: None,
+        }
+    }
+
+    /// The device that it is for.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Takes a tensor in.
+    ///
+    /// # Errors
+    /// [`Error::WrongDevice`] if it lives elsewhere.
+    pub fn tensor(&mut self, tensor: &Tensor) -> Result<Value> {
+        if !tensor.device().same(&self.device) {
+            return Err(Error::WrongDevice {
+                op: "recording".to_owned(),
+                argument: format!("a tensor {} {}", tensor.dtype(), tensor.shape()),
+                expected: self.device.name().to_owned(),
+                found: tensor.device().name().to_owned(),
+            });
+        }
+        let slot = Slot { tensor: Some(tensor.clone()), words: tensor.words(), output: false };
+        Ok(self.push(slot, tensor.shape().clone(), tensor.dtype()))
+    }
+
+    /// A value that a dispatch of this recording will write.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if it does not fit one buffer and one binding of the device.
+    pub fn temporary(&mut self, shape: impl Into<Shape>, dtype: DType) -> Result<Value> {
+        let shape = shape.into();
+        let words = checked_words(&self.device, &shape, dtype, "a temporary")?;
+        Ok(self.push(Slot { tensor: None, words, output: false }, shape, dtype))
+    }
+
+    /// A stand-in for a binding that a variant does not use.
+    pub(crate) fn absent(&mut self) -> Result<Value> {
+        if self.absent.is_none() {
+            let nothing = Tensor::from_u32(&self.device, [4], &[0; 4])?;
+            self.absent = Some(self.tensor(&nothing)?);
+        }
+        self.absent.clone().ok_or_else(|| Error::argument("recording", "absent", "there", "absent"))
+    }
+
+    fn push(&mut self, slot: Slot, shape: Shape, dtype: DType) -> Value {
+        self.slots.push(slot);
+        Value { recording: self.id, index: self.slots.len() - 1, shape, dtype }
+    }
+
+    /// Marks a value as an output: its memory is its own, and [`Outputs::tensor`] gives it after the run.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a value of another recording.
+    pub fn output(&mut self, value: &Value) -> Result<()> {
+        self.own(value)?;
+        self.slots[value.index].output = true;
+        Ok(())
+    }
+
+    /// Records under a name, such as `encoder.layer.3`, that `verify` and errors show.
+    pub fn scoped<T>(&mut self, name: impl Into<String>, record: impl FnOnce(&mut Self) -> T) -> T {
+        self.scope.push(name.into());
+        let result = record(self);
+        self.scope.pop();
+        result
+    }
+
+    /// Appends a dispatch of `kernel`; `bindings` in its order.
+    pub(crate) fn dispatch(
+        &mut self,
+        kernel: &'static dyn Kernel,
+        variant: Variant,
+        parameters: &impl bytemuck::Pod,
+        bindings: &[&Value],
+    ) -> Result<()> {
+        for value in bindings {
+            self.own(value)?;
+        }
+        let parameters = bytemuck::bytes_of(parameters).to_vec();
+        let capabilities = self.device.capabilities();
+        if let Err(reason) = variant.runs_on(capabilities) {
+            let (op, name) = (kernel.name().to_owned(), variant.name().to_owned());
+            return Err(Error::Implementation { op, name, reason });
+        }
+        let limit = capabilities.workgroups_per_dimension;
+        let workgroups = kernel.workgroups(&variant, &parameters, limit);
+        if let Some(&needed) = workgroups.iter().find(|&&count| count > limit) {
+            return Err(Error::Limit {
+                what: kernel.name().to_owned(),
+                limit: "maxComputeWorkgroupsPerDimension",
+                needed: needed.into(),
+                available: limit.into(),
+            });
+        }
+        if workgroups.contains(&0) {
+            return Ok(());
+        }
+        let cost = kernel.cost(&variant, &parameters);
+        let bindings = bindings.iter().map(|value| value.index).collect();
+        let scope = self.scope.join(".");
+        self.dispatches.push(Dispatch { kernel, variant, parameters, workgroups, bindings, scope, cost });
+        Ok(())
+    }
+
+    fn own(&self, value: &Value) -> Result<()> {
+        if value.recording == self.id {
+            return Ok(());
+        }
+        let found = format!("{} {} of another", value.dtype, value.shape);
+        Err(Error::argument("recording", "a value", "of this recording", found))
+    }
+
+    /// Runs it: on a GPU in one submission (in more only where one would hold the device for too long), on the CPU
+    /// device by the twins.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Timeout`], [`Error::Rejected`].
+    pub async fn run_async(self) -> Result<Outputs> {
+        match self.device.gpu() {
+            Some(_) => gpu::run(self).await,
+            None => cpu::run(self),
+        }
+    }
+
+    /// The blocking form of [`Recording::run_async`].
+    ///
+    /// # Errors
+    /// As [`Recording::run_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(self) -> Result<Outputs> {
+        pollster::block_on(self.run_async())
+    }
+
+    /// Bytes of temporaries and outputs at the peak, and what they would take without reuse.
+    pub fn planned_bytes(&self) -> (u64, u64) {
+        let plan = plan::Plan::of(self);
+        (plan.bytes(), plan.unshared_bytes)
+    }
+
+    /// What its dispatches cost, by their sizes.
+    pub fn cost(&self) -> Cost {
+        self.dispatches.iter().fold(Cost::default(), |sum, dispatch| Cost {
+            flops: sum.flops + dispatch.cost.flops,
+            bytes: sum.bytes + dispatch.cost.bytes,
+        })
+    }
+
+    fn statistics(&self, plan: &plan::Plan, submits: usize) -> RunStatistics {
+        RunStatistics {
+            dispatches: self.dispatches.len(),
+            submits,
+            peak_bytes: plan.bytes(),
+            unshared_bytes: plan.unshared_bytes,
+            cost: self.cost(),
+        }
+    }
+}

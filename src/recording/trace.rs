@@ -1,0 +1,98 @@
+//! A trace: a recording run on its device and held against the twins, dispatch by dispatch.
+
+use super::plan::Plan;
+use super::{Prepared, Recording, cpu};
+use crate::error::Result;
+use crate::tensor::{HostBuffer, Storage};
+
+/// One dispatch of a traced recording.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Step {
+    /// Where in the model it stands.
+    pub scope: String,
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// The variant.
+    pub variant: String,
+    /// Largest absolute difference to the twin fed with the device's own inputs: this kernel's share.
+    pub own_difference: f64,
+    /// Largest absolute difference to a run of twins alone: what has gathered up to here.
+    pub gathered_difference: f64,
+    /// Largest absolute value of the twins' run, to judge the differences by.
+    pub magnitude: f64,
+    /// False if either side has a NaN or an infinity where the other has not.
+    pub finite_alike: bool,
+}
+
+/// Runs a recording on its GPU with every value kept, then the twins on the host: once fed by the device's values,
+/// once by their own.
+///
+/// # Errors
+/// As [`Recording::run_async`].
+pub async fn trace(recording: &Recording) -> Result<Vec<Step>> {
+    let plan = Plan::unshared(recording);
+    let prepared = Prepared::new(recording, &plan).await?;
+    prepared.submit().await?;
+    let mut device_values = Vec::with_capacity(recording.slots.len());
+    let mut own_values = Vec::with_capacity(recording.slots.len());
+    for (slot, storage) in recording.slots.iter().zip(&prepared.storages) {
+        let words = match (storage, recording.device.gpu()) {
+            (Some(Storage::Gpu(buffer)), Some(gpu)) => gpu.read(&buffer.buffer, slot.words * 4).await?,
+            (Some(Storage::Host(buffer)), _) => buffer.read().clone(),
+            _ => Vec::new(),
+        };
+        let given = slot.tensor.is_some();
+        own_values.push(Some(HostBuffer::new(if given { words.clone() } else { vec![0; words.len()] })));
+        device_values.push(Some(HostBuffer::new(words)));
+    }
+    let mut steps = Vec::with_capacity(recording.dispatches.len());
+    for dispatch in &recording.dispatches {
+        cpu::run_twin(dispatch, &own_values);
+        // The twin writes over a copy of what the device wrote, so that what it leaves alone compares as equal.
+        let mut forced = device_values.clone();
+        for slot in dispatch.writes() {
+            forced[slot] = device_values[slot].as_ref().map(|buffer| HostBuffer::new(buffer.read().clone()));
+        }
+        cpu::run_twin(dispatch, &forced);
+        let mut step = Step {
+            scope: dispatch.scope.clone(),
+            kernel: dispatch.kernel.name(),
+            variant: dispatch.variant.to_string(),
+            own_difference: 0.0,
+            gathered_difference: 0.0,
+            magnitude: 0.0,
+            finite_alike: true,
+        };
+        for slot in dispatch.writes() {
+            let (Some(device), Some(forced), Some(own)) =
+                (&device_values[slot], &forced[slot], &own_values[slot])
+            else {
+                continue;
+            };
+            step.compare(&device.read(), &forced.read(), &own.read());
+        }
+        steps.push(step);
+    }
+    Ok(steps)
+}
+
+impl Step {
+    fn compare(&mut self, device: &[u32], forced: &[u32], own: &[u32]) {
+        for ((&device, &forced), &own) in device.iter().zip(forced).zip(own) {
+            let [device, forced, own] = [device, forced, own].map(|bits| f64::from(f32::from_bits(bits)));
+            let alike = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
+            if device.is_finite() && forced.is_finite() {
+                self.own_difference = self.own_difference.max((device - forced).abs());
+            } else {
+                self.finite_alike &= alike(device, forced);
+            }
+            if device.is_finite() && own.is_finite() {
+                self.gathered_difference = self.gathered_difference.max((device - own).abs());
+                self.magnitude = self.magnitude.max(own.abs());
+            } else {
+                self.finite_alike &= alike(device, own);
+            }
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Tensors: shape, dtype, and the buffer that holds them, on a GPU or on the host.
+//!
+//! Every buffer is a sequence of 32-bit words, on the host too: f32, u32, or two f16 packed into one.
+
+mod shape;
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+pub use shape::Shape;
+
+use crate::device::{Device, Outcome};
+use crate::error::{Error, Result};
+
+/// What a tensor's elements are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DType {
+    /// 32-bit float.
+    F32,
+    /// 16-bit float in storage, two in a word; kernels compute in f32.
+    F16,
+    /// 32-bit unsigned integer; also booleans, nonzero for true.
+    U32,
+}
+
+impl DType {
+    /// Words that hold `elements` of this dtype.
+    pub fn words(self, elements: u64) -> u64 {
+        match self {
+            Self::F16 => elements.div_ceil(2),
+            Self::F32 | Self::U32 => elements,
+        }
+    }
+}
+
+impl std::fmt::Display for DType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::U32 => "u32",
+        })
+    }
+}
+
+/// A dense, row-major array on a device. Cloning shares the buffer.
+#[derive(Clone)]
+pub struct Tensor {
+    device: Device,
+    shape: Shape,
+    dtype: DType,
+    storage: Storage,
+}
+
+#[derive(Clone)]
+pub(crate) enum Storage {
+    Gpu(Arc<GpuBuffer>),
+    Host(HostBuffer),
+}
+
+/// A GPU buffer that goes back to its device's idle buffers when the last tensor on it is dropped.
+pub(crate) struct GpuBuffer {
+    device: Device,
+    pub buffer: wgpu::Buffer,
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Gpu(_) => "Gpu",
+            Self::Host(_) => "Host",
+        })
+    }
+}
+
+impl GpuBuffer {
+    pub fn new(device: &Device, buffer: wgpu::Buffer) -> Self {
+        Self { device: device.clone(), buffer }
+    }
+}
+
+impl Drop for GpuBuffer {
+    fn drop(&mut self) {
+        if let Some(gpu) = self.device.gpu() {
+            gpu.release(self.buffer.clone());
+        }
+    }
+}
+
+/// Words on the host, shared between the tensors and recordings that use them.
+#[derive(Clone)]
+pub(crate) struct HostBuffer(Arc<RwLock<Vec<u32>>>);
+
+impl HostBuffer {
+    pub fn new(words: Vec<u32>) -> Self {
+        Self(Arc::new(RwLock::new(words)))
+    }
+
+    pub fn read(&self) -> RwLockReadGuard<'_, Vec<u32>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write(&self) -> RwLockWriteGuard<'_, Vec<u32>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tensor({} {} on {})", self.dtype, self.shape, self.device.name())
+    }
+}
+
+impl Tensor {
+    /// A tensor of f32 values in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if `values` does not fill `shape`, [`Error::Limit`] if it is too large for one binding,
+    /// [`Error::OutOfMemory`].
+    pub fn from_f32(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
+        Self::from_words(device, shape.into(), DType::F32, bytemuck::cast_slice(values))
+    }
+
+    /// A tensor of u32 values in row-major order; booleans are nonzero for true.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_f32`].
+    pub fn from_u32(device: &Device, shape: impl Into<Shape>, values: &[u32]) -> Result<Self> {
+        Self::from_words(device, shape.into(), DType::U32, values)
+    }
+
+    /// A tensor that stores `values` as f16, rounded to nearest.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_f32`].
+    pub fn from_f32_as_f16(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
+        Self::from_words(device, shape.into(), DType::F16, &pack_f16(values))
+    }
+
+    /// A tensor from the words of its buffer.
+    pub(crate) fn from_words(device: &Device, shape: Shape, dtype: DType, words: &[u32]) -> Result<Self> {
+        let needed = checked_words(device, &shape, dtype, "a tensor")?;
+        if needed != words.len() as u64 {
+            let expected = format!("{needed} words for {dtype} {shape}");
+            return Err(Error::argument("tensor", "values", expected, format!("{} words", words.len())));
+        }
+        let storage = match device.gpu() {
+            None => Storage::Host(HostBuffer::new(words.to_vec())),
+            Some(gpu) => {
+                let bytes: &[u8] = bytemuck::cast_slice(words);
+                let what = format!("a tensor {dtype} {shape}");
+                let buffer = settle(gpu.scoped(&what, bytes.len() as u64, || {
+                    let buffer = gpu.acquire(bytes.len() as u64);
+                    gpu.queue.write_buffer(&buffer, 0, bytes);
+                    buffer
+                }))?;
+                Storage::Gpu(Arc::new(GpuBuffer::new(device, buffer)))
+            }
+        };
+        Ok(Self::from_storage(device, shape, dtype, storage))
+    }
+
+    pub(crate) fn from_storage(device: &Device, shape: Shape, dtype: DType, storage: Storage) -> Self {
+        Self { device: device.clone(), shape, dtype, storage }
+    }
+
+    /// The device that it lives on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Its dtype.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Bytes of its elements.
+    pub fn bytes(&self) -> u64 {
+        self.words() * 4
+    }
+
+    pub(crate) fn words(&self) -> u64 {
+        self.dtype.words(self.shape.elements())
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// The wgpu buffer that holds it (its elements come first; the buffer may be larger), absent on the CPU device.
+    pub fn wgpu_buffer(&self) -> Option<&wgpu::Buffer> {
+        match &self.storage {
+            Storage::Gpu(buffer) => Some(&buffer.buffer),
+            Storage::Host(_) => None,
+        }
+    }
+
+    /// The same elements under another shape.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the number of elements differs.
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Self> {
+        let shape = shape.into();
+        if shape.elements() != self.shape.elements() {
+            let expected = format!("{} elements", self.shape.elements());
+            return Err(Error::argument("reshape", "shape", expected, shape.to_string()));
+        }
+        Ok(Self { shape, ..self.clone() })
+    }
+
+    /// Its values as f32, read back from the device.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::OutOfMemory`]; [`Error::Argument`] for a u32 tensor.
+    pub async fn to_f32_async(&self) -> Result<Vec<f32>> {
+        let words = self.to_words().await?;
+        match self.dtype {
+            DType::F32 => Ok(bytemuck::cast_vec(words)),
+            DType::F16 => Ok(unpack_f16(&words, self.shape.elements() as usize)),
+            DType::U32 => Err(Error::argument("to_f32", "the tensor", "f32 or f16", "u32")),
+        }
+    }
+
+    /// The blocking form of [`Tensor::to_f32_async`].
+    ///
+    /// # Errors
+    /// As [`Tensor::to_f32_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn to_f32(&self) -> Result<Vec<f32>> {
+        pollster::block_on(self.to_f32_async())
+    }
+
+    pub(crate) async fn to_words(&self) -> Result<Vec<u32>> {
+        match (&self.storage, self.device.gpu()) {
+            (Storage::Gpu(buffer), Some(gpu)) => gpu.read(&buffer.buffer, self.bytes()).await,
+            (Storage::Host(buffer), _) => Ok(buffer.read()[..self.words() as usize].to_vec()),
+            (Storage::Gpu(_), None) => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The words of a tensor, if the device can hold it in one buffer and bind it at once.
+pub(crate) fn checked_words(device: &Device, shape: &Shape, dtype: DType, what: &str) -> Result<u64> {
+    let limit = device.capabilities().tensor_bytes();
+    let bytes = shape.checked_elements().and_then(|elements| dtype.words(elements).checked_mul(4));
+    match bytes {
+        Some(bytes) if bytes <= limit => Ok(bytes / 4),
+        bytes => Err(Error::Limit {
+            what: format!("{what} {dtype} {shape}"),
+            limit: "maxStorageBufferBindingSize",
+            needed: bytes.unwrap_or(u64::MAX),
+            available: limit,
+        }),
+    }
+}
+
+/// Waits for what an error scope saw: on native it is there at once.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn settle<T>((value, outcome): (T, Outcome)) -> Result<T> {
+    pollster::block_on(outcome).map(|()| value)
+}
+
+/// In the browser nothing can wait here; a failed allocation shows at the next run.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn settle<T>((value, _outcome): (T, Outcome)) -> Result<T> {
+    Ok(value)
+}
+
+/// Two f16 in each word, the first in the low half (as `unpack2x16float` reads them).
+pub(crate) fn pack_f16(values: &[f32]) -> Vec<u32> {
+    let bits = |value: f32| u32::from(half::f16::from_f32(value).to_bits());
+    values.chunks(2).map(|pair| bits(pair[0]) | bits(*pair.get(1).unwrap_or(&0.0)) << 16).collect()
+}
+
+/// The first `elements` f16 of packed words.
+pub(crate) fn unpack_f16(words: &[u32], elements: usize) -> Vec<f32> {
+    let halves = words.iter().flat_map(|word| [*word as u16, (*word >> 16) as u16]);
+    halves.take(elements).map(|bits| half::f16::from_bits(bits).to_f32()).collect()
+}
