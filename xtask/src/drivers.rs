@@ -1,5 +1,7 @@
 //! `attentive verify` on every driver that a contributor has.
 
+use std::process::ExitCode;
+
 use crate::call::Call;
 use crate::steps::Steps;
 use crate::{Options, Result, place};
@@ -45,7 +47,7 @@ impl Runner {
     }
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub fn run(options: &Options) -> ExitCode {
     let mut steps = Steps::default();
     let build = || Call::cargo().words("build --release --features cli").run();
     if steps.run("build", build).is_none() {

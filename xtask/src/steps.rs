@@ -1,5 +1,6 @@
 //! Steps, timed, with a table at the end.
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::Result;
@@ -51,13 +52,11 @@ impl Steps {
         table + &format!("\n{} passed, {failed} failed", self.0.len() - failed)
     }
 
-    /// Prints the table. An error where a step failed.
-    pub fn finish(self) -> Result<()> {
+    /// Prints the table; nothing comes after it. Failure where a step failed.
+    pub fn finish(self) -> ExitCode {
         heading("summary");
         println!("{}", self.table());
-        let failed: Vec<_> =
-            self.0.iter().filter(|row| row.failed.is_some()).map(|row| row.name.as_str()).collect();
-        if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+        if self.0.iter().any(|row| row.failed.is_some()) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
 }
 
@@ -74,7 +73,7 @@ mod tests {
         assert_eq!(table.lines().last(), Some("1 passed, 1 failed"));
         assert!(table.contains("clippy  passed      0.0\n"), "{table}");
         assert!(table.contains("test    FAILED      0.0  one\n"), "{table}");
-        assert_eq!(steps.finish().unwrap_err(), "failed: test");
+        assert_eq!(steps.finish(), ExitCode::FAILURE);
     }
 
     #[test]
@@ -82,6 +81,6 @@ mod tests {
         let mut steps = Steps::default();
         steps.run("fmt", || Ok(()));
         assert_eq!(steps.table().lines().last(), Some("1 passed, 0 failed"));
-        assert_eq!(steps.finish(), Ok(()));
+        assert_eq!(steps.finish(), ExitCode::SUCCESS);
     }
 }

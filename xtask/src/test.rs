@@ -1,12 +1,14 @@
 //! Every check of this repository.
 
+use std::process::ExitCode;
+
 use crate::call::Call;
 use crate::steps::Steps;
 use crate::{Options, Result, fetch, place, setup};
 
 pub const STEPS: [&str; 8] = ["setup", "fetch", "fmt", "clippy", "doc", "build", "test", "verify"];
 
-pub fn run(options: &Options) -> Result<()> {
+pub fn run(options: &Options) -> ExitCode {
     let wanted = |step: &str| options.only.is_empty() || options.only.iter().any(|only| only == step);
     let mut steps = Steps::default();
 
@@ -36,14 +38,16 @@ pub fn run(options: &Options) -> Result<()> {
     }
 
     let tests = || Call::cargo().words("test --workspace --all-features");
+    let build = || tests().arg("--no-run").run();
     let mut built = true;
     if wanted("build") {
-        built = steps.run("build", || tests().arg("--no-run").run()).is_some();
+        built = steps.run("build", build).is_some();
     }
+    let not_built = || Err("not run, because the build failed".to_owned());
     if wanted("test") {
         steps.run("test", || {
             if !built {
-                return Err("not run, because the build failed".into());
+                return not_built();
             }
             // A machine without an adapter is a failure here, not a skip.
             let mut tests = tests().arg("--no-fail-fast").env("ATTENTIVE_REQUIRE_ADAPTER", "1");
@@ -56,12 +60,16 @@ pub fn run(options: &Options) -> Result<()> {
     if wanted("verify") {
         steps.run("verify", || {
             if !built {
-                return Err("not run, because the build failed".into());
+                return not_built();
             }
-            // The tests were built with the binary beside them, all but when only this step runs.
+            // The integration tests come with the binary. Building it apart, with other features than
+            // theirs, would build most of it again.
+            if !wanted("build") {
+                build()?;
+            }
             let attentive = place::attentive("debug");
-            if !wanted("build") || !attentive.is_file() {
-                Call::cargo().words("build --features cli").run()?;
+            if !attentive.is_file() {
+                Call::cargo().words("build --workspace --all-features").run()?;
             }
             Call::new(attentive).words("verify --device all").run()
         });
