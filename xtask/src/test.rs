@@ -1,0 +1,94 @@
+//! Every check of this repository.
+
+use std::process::ExitCode;
+
+use crate::call::Call;
+use crate::steps::Steps;
+use crate::{Options, Result, fetch, place, setup};
+
+pub const STEPS: [&str; 8] = ["setup", "fetch", "fmt", "clippy", "doc", "build", "test", "verify"];
+
+pub fn run(options: &Options) -> ExitCode {
+    let wanted = |step: &str| options.only.is_empty() || options.only.iter().any(|only| only == step);
+    let mut steps = Steps::default();
+
+    if wanted("setup") {
+        steps.run("setup", || setup::run(options));
+    }
+    let model = if wanted("fetch") { steps.run("fetch", || fetch::run(options)) } else { fetch::found() };
+    if wanted("fmt") {
+        steps.run("fmt", || {
+            component("rustfmt", "fmt")?;
+            Call::cargo().words("fmt --all --check").run()
+        });
+    }
+    if wanted("clippy") {
+        steps.run("clippy", || {
+            component("clippy", "clippy")?;
+            Call::cargo().words("clippy --workspace --all-targets --all-features -- -D warnings").run()
+        });
+    }
+    if wanted("doc") {
+        steps.run("doc", || {
+            Call::cargo()
+                .words("doc --workspace --no-deps --all-features")
+                .env("RUSTDOCFLAGS", "-D warnings")
+                .run()
+        });
+    }
+
+    let tests = || Call::cargo().words("test --workspace --all-features");
+    let build = || tests().arg("--no-run").run();
+    let mut built = true;
+    if wanted("build") {
+        built = steps.run("build", build).is_some();
+    }
+    let not_built = || Err("not run, because the build failed".to_owned());
+    if wanted("test") {
+        steps.run("test", || {
+            if !built {
+                return not_built();
+            }
+            // A machine without an adapter is a failure here, not a skip.
+            let mut tests = tests().arg("--no-fail-fast").env("ATTENTIVE_REQUIRE_ADAPTER", "1");
+            if let Some(model) = &model {
+                tests = tests.env("ATTENTIVE_TEST_MODEL", model);
+            }
+            tests.run()
+        });
+    }
+    if wanted("verify") {
+        steps.run("verify", || {
+            if !built {
+                return not_built();
+            }
+            // The integration tests come with the binary. Building it apart, with other features than
+            // theirs, would build most of it again.
+            if !wanted("build") {
+                build()?;
+            }
+            let attentive = place::attentive("debug");
+            if !attentive.is_file() {
+                Call::cargo().words("build --workspace --all-features").run()?;
+            }
+            Call::new(attentive).words("verify --device all").run()
+        });
+    }
+    steps.finish()
+}
+
+/// Sees that a component of the toolchain is there.
+fn component(component: &str, command: &str) -> Result<()> {
+    let there = || Call::cargo().words(command).arg("--version").works();
+    if there() {
+        return Ok(());
+    }
+    println!("This toolchain has no {component}; trying to add it.");
+    let add = Call::new("rustup").words("component add").arg(component);
+    let added = add.run();
+    if there() {
+        return Ok(());
+    }
+    let why = added.err().map(|problem| format!(" ({problem})")).unwrap_or_default();
+    Err(format!("this toolchain has no {component}: `{}` would add it{why}", add.line()))
+}
