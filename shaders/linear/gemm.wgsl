@@ -1,0 +1,78 @@
+// y = activation(x · W + bias) + residual, W as [columns, depth] (TRANSPOSED: x · Wᵀ, as checkpoints store it) or as
+// [depth, columns].
+struct Parameters {
+    rows: u32,
+    columns: u32,
+    depth: u32,
+    x_row: u32,
+    y_row: u32,
+    // Where this part of the columns begins in bias, residual and y: a weight above the binding limit comes in parts.
+    first_column: u32,
+    has_bias: u32,
+    has_residual: u32,
+}
+
+@group(0) @binding(0) var<uniform> parameters: Parameters;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> weight: array<WeightWord>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read> residual: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+
+fn load_left(row: u32, k: u32) -> f32 {
+    if (row < parameters.rows && k < parameters.depth) {
+        return x[row * parameters.x_row + k];
+    }
+    return 0.0;
+}
+
+fn load_right(k: u32, column: u32) -> f32 {
+    if (k < parameters.depth && column < parameters.columns) {
+        if (RIGHT_TRANSPOSED) {
+            return weight_at(column * parameters.depth + k);
+        }
+        return weight_at(k * parameters.columns + column);
+    }
+    return 0.0;
+}
+
+fn store(row: u32, first_column: u32, values: vec4<f32>) {
+    if (row < parameters.rows) {
+        for (var lane = 0u; lane < 4u; lane = lane + 1u) {
+            if (first_column + lane < parameters.columns) {
+                let column = parameters.first_column + first_column + lane;
+                var value = values[lane];
+                if (parameters.has_bias != 0u) {
+                    value = value + bias[column];
+                }
+                value = activate(value);
+                if (parameters.has_residual != 0u) {
+                    value = value + residual[row * parameters.y_row + column];
+                }
+                y[row * parameters.y_row + column] = value;
+            }
+        }
+    }
+}
+
+@compute @workgroup_size(TILE_LANES)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let tile_columns = (parameters.columns + TILE_COLUMNS - 1u) / TILE_COLUMNS;
+    let tile = workgroup_index(id, count);
+    let first_row = tile / tile_columns * TILE_ROWS;
+    if (first_row >= parameters.rows) {
+        return;
+    }
+    let first_column = tile % tile_columns * TILE_COLUMNS;
+    let sums = multiply_tile(first_row, first_column, parameters.depth, invocation);
+    let row = first_row + 4u * (invocation / COLUMN_GROUPS);
+    let column = first_column + 4u * (invocation % COLUMN_GROUPS);
+    store(row, column, sums.row0);
+    store(row + 1u, column, sums.row1);
+    store(row + 2u, column, sums.row2);
+    store(row + 3u, column, sums.row3);
+}

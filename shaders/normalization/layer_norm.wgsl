@@ -1,0 +1,51 @@
+// y = (a − mean(a)) / sqrt(var(a) + epsilon) · gamma + beta, a = x (+ residual), over each row.
+struct Parameters {
+    rows: u32,
+    columns: u32,
+    epsilon: f32,
+    has_residual: u32,
+}
+
+@group(0) @binding(0) var<uniform> parameters: Parameters;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> residual: array<f32>;
+@group(0) @binding(3) var<storage, read> gamma: array<f32>;
+@group(0) @binding(4) var<storage, read> beta: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+
+fn summand(index: u32) -> f32 {
+    if (parameters.has_residual != 0u) {
+        return x[index] + residual[index];
+    }
+    return x[index];
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let row = row_of(workgroup_index(id, count), invocation);
+    if (row >= parameters.rows) {
+        return;
+    }
+    let lane = lane_of(invocation);
+    let base = row * parameters.columns;
+    let size = f32(parameters.columns);
+    var sum = 0.0;
+    for (var column = lane; column < parameters.columns; column = column + LANES) {
+        sum = sum + summand(base + column);
+    }
+    let mean = reduce_add(sum, lane) / size;
+    // About the mean, not E[a²] − mean²: that cancels where the mean is large.
+    var squares = 0.0;
+    for (var column = lane; column < parameters.columns; column = column + LANES) {
+        let deviation = summand(base + column) - mean;
+        squares = squares + deviation * deviation;
+    }
+    let scale = 1.0 / sqrt(reduce_add(squares, lane) / size + parameters.epsilon);
+    for (var column = lane; column < parameters.columns; column = column + LANES) {
+        y[base + column] = (summand(base + column) - mean) * scale * gamma[column] + beta[column];
+    }
+}
