@@ -1,1 +1,54 @@
 //! f64 oracles: each by another algorithm than the kernel that it judges.
+//!
+//! Every function here takes the kernel's own f32 inputs (which f64 holds exactly), computes in f64 by the
+//! plainest algorithm there is (nested loops, two-pass softmax, two-pass variance) and returns f64. None of
+//! them tiles, fuses or runs online, so that a fault of a tiled, fused or online kernel is not repeated here.
+//!
+//! They are the test side: a slice of the wrong length is a defect of the caller and panics with a message
+//! that names it. Sizes of 0 are valid everywhere.
+
+pub mod activation;
+pub mod attention;
+pub mod embedding;
+pub mod linear;
+pub mod normalization;
+pub mod pooling;
+
+/// Panics, naming `what`, unless a slice has exactly the length that the sizes ask for.
+#[track_caller]
+fn expect_length(what: &str, found: usize, expected: usize) {
+    assert!(found == expected, "{what} must have {expected} elements, but has {found}");
+}
+
+#[cfg(test)]
+mod testing {
+    /// Numbers for tests: SplitMix64, seeded.
+    pub struct Random(pub u64);
+
+    impl Random {
+        /// The next value, uniform in [-1, 1).
+        pub fn value(&mut self) -> f32 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^= z >> 31;
+            (z >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+        }
+
+        /// `count` values, uniform in [-1, 1).
+        pub fn values(&mut self, count: usize) -> Vec<f32> {
+            (0..count).map(|_| self.value()).collect()
+        }
+    }
+
+    /// Panics unless both have the same length and no pair is further apart than `tolerance`.
+    #[track_caller]
+    pub fn assert_near(got: &[f64], expected: &[f64], tolerance: f64) {
+        assert_eq!(got.len(), expected.len(), "lengths differ");
+        for (i, (g, e)) in got.iter().zip(expected).enumerate() {
+            let same = g == e || (g.is_nan() && e.is_nan()) || (g - e).abs() <= tolerance;
+            assert!(same, "element {i}: {g} is not {e}\n got {got:?}\n expected {expected:?}");
+        }
+    }
+}

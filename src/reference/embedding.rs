@@ -1,0 +1,118 @@
+//! Embedding look-up, summed and normalized.
+
+use super::expect_length;
+use super::normalization::layer_norm_f64;
+
+/// What [`embedding_norm`] reads. T tokens, V words, P positions, S segment types, C columns (the length of
+/// `gamma`).
+#[derive(Clone, Copy, Debug)]
+pub struct EmbeddingNorm<'a> {
+    /// `[T]`: the row of `word` for each token.
+    pub ids: &'a [u32],
+    /// `[T]`: the row of `types` for each token; not read without `types`.
+    pub type_ids: &'a [u32],
+    /// `[T]`: the row of `position` for each token.
+    pub positions: &'a [u32],
+    /// `[V, C]`: the word embeddings.
+    pub word: &'a [f32],
+    /// `[P, C]`: the position embeddings.
+    pub position: &'a [f32],
+    /// `[S, C]`: the segment embeddings, if the model has them.
+    pub types: Option<&'a [f32]>,
+    /// `[C]`: the gain of the layer normalization.
+    pub gamma: &'a [f32],
+    /// `[C]`: the bias of the layer normalization.
+    pub beta: &'a [f32],
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+/// y\[t\] = LayerNorm(word\[ids\[t\]\] + position\[positions\[t\]\] + types\[type_ids\[t\]\]); returns `[T, C]`.
+///
+/// The input representation of Devlin et al. 2019 (*BERT*), figure 2, and the normalization of
+/// [`layer_norm`](super::normalization::layer_norm).
+///
+/// # Panics
+/// If a table is not a whole number of rows, a slice has another length, or an id lies outside its table.
+pub fn embedding_norm(inputs: EmbeddingNorm) -> Vec<f64> {
+    let EmbeddingNorm { ids, type_ids, positions, word, position, types, gamma, beta, eps } = inputs;
+    expect_length("embedding_norm: positions", positions.len(), ids.len());
+    if types.is_some() {
+        expect_length("embedding_norm: type_ids", type_ids.len(), ids.len());
+    }
+    let columns = gamma.len();
+    let mut sum = Vec::with_capacity(ids.len() * columns);
+    for t in 0..ids.len() {
+        let word = row("word", word, ids[t], columns);
+        let position = row("position", position, positions[t], columns);
+        let types = types.map(|types| row("types", types, type_ids[t], columns));
+        for c in 0..columns {
+            let embedded = f64::from(word[c]) + f64::from(position[c]);
+            sum.push(embedded + types.map_or(0.0, |types| f64::from(types[c])));
+        }
+    }
+    layer_norm_f64(&sum, gamma, beta, eps)
+}
+
+/// Row `id` of a table.
+fn row<'a>(name: &str, table: &'a [f32], id: u32, columns: usize) -> &'a [f32] {
+    if columns == 0 {
+        return &[];
+    }
+    let rows = table.len() / columns;
+    assert!(
+        table.len().is_multiple_of(columns),
+        "embedding_norm: {name} must be rows of {columns} elements, but has {} elements",
+        table.len()
+    );
+    assert!((id as usize) < rows, "embedding_norm: {name} has {rows} rows, but row {id} is asked for");
+    &table[id as usize * columns..][..columns]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::normalization::layer_norm;
+    use super::*;
+
+    const INPUTS: EmbeddingNorm = EmbeddingNorm {
+        ids: &[2, 0, 2],
+        type_ids: &[0, 1, 1],
+        positions: &[0, 1, 3],
+        word: &[1.0, 2.0, 50.0, 60.0, 3.0, 7.0],
+        position: &[0.5, 0.0, 1.0, 4.0, 80.0, 90.0, -1.0, 2.0],
+        types: Some(&[0.25, -0.25, 8.0, 4.0]),
+        gamma: &[1.0, 2.0],
+        beta: &[0.0, 1.0],
+        eps: 0.25,
+    };
+
+    #[test]
+    fn by_hand() {
+        // Rows of sums: [3.75, 6.75], [10, 10], [10, 13].
+        let sums = [3.75, 6.75, 10.0, 10.0, 10.0, 13.0];
+        assert_eq!(embedding_norm(INPUTS), layer_norm(&sums, None, INPUTS.gamma, INPUTS.beta, 0.25));
+        // The first: mean 5.25, variance 2.25, deviation √2.5.
+        let y = embedding_norm(INPUTS)[0];
+        assert!((y + 1.5 / 2.5f64.sqrt()).abs() < 1e-15, "{y}");
+    }
+
+    #[test]
+    fn without_segment_types() {
+        let inputs = EmbeddingNorm { types: None, type_ids: &[], ..INPUTS };
+        let sums = [3.5, 7.0, 2.0, 6.0, 2.0, 9.0];
+        assert_eq!(embedding_norm(inputs), layer_norm(&sums, None, INPUTS.gamma, INPUTS.beta, 0.25));
+    }
+
+    #[test]
+    fn no_tokens_give_nothing() {
+        assert!(
+            embedding_norm(EmbeddingNorm { ids: &[], type_ids: &[], positions: &[], ..INPUTS }).is_empty()
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "embedding_norm: word has 3 rows, but row 3 is asked for")]
+    fn an_id_outside_is_named() {
+        embedding_norm(EmbeddingNorm { ids: &[0, 3, 0], ..INPUTS });
+    }
+}

@@ -1,0 +1,122 @@
+//! Layer normalization with a two-pass mean and variance.
+
+use super::expect_length;
+
+/// y\[r, c\] = γ\[c\]·(h\[r, c\] − μᵣ) / √(σ²ᵣ + eps) + β\[c\], with h = x + residual; returns `[R, C]`.
+///
+/// Ba, Kiros and Hinton 2016 (*Layer Normalization*), equation 4, with the gain and bias of section 3.1, over
+/// the C features of each row: μ is the mean of h, and σ² the mean of (h − μ)² (divided by C, not by C − 1),
+/// each in a pass of its own. `eps` is added under the root.
+///
+/// C is the length of `gamma`. Lengths: `x` and `residual` R·C, `beta` C. C = 0 gives nothing. NaN or infinity
+/// anywhere in a row makes the whole row NaN.
+///
+/// # Panics
+/// If `x` is not a whole number of rows, or another slice has another length.
+pub fn layer_norm(x: &[f32], residual: Option<&[f32]>, gamma: &[f32], beta: &[f32], eps: f64) -> Vec<f64> {
+    let sum: Vec<f64> = match residual {
+        None => x.iter().map(|&x| f64::from(x)).collect(),
+        Some(residual) => {
+            expect_length("layer_norm: residual", residual.len(), x.len());
+            x.iter().zip(residual).map(|(&x, &r)| f64::from(x) + f64::from(r)).collect()
+        }
+    };
+    layer_norm_f64(&sum, gamma, beta, eps)
+}
+
+/// [`layer_norm`] of rows that are f64 already, for what is composed from several steps.
+///
+/// # Panics
+/// As [`layer_norm`].
+pub fn layer_norm_f64(x: &[f64], gamma: &[f32], beta: &[f32], eps: f64) -> Vec<f64> {
+    let columns = gamma.len();
+    expect_length("layer_norm: beta", beta.len(), columns);
+    if columns == 0 {
+        expect_length("layer_norm: x", x.len(), 0);
+        return Vec::new();
+    }
+    assert!(
+        x.len().is_multiple_of(columns),
+        "layer_norm: x must be rows of {columns} elements, but has {} elements",
+        x.len()
+    );
+    let mut y = Vec::with_capacity(x.len());
+    for row in x.chunks_exact(columns) {
+        let mean = row.iter().sum::<f64>() / columns as f64;
+        let variance = row.iter().map(|h| (h - mean) * (h - mean)).sum::<f64>() / columns as f64;
+        let deviation = (variance + eps).sqrt();
+        for ((h, &g), &b) in row.iter().zip(gamma).zip(beta) {
+            y.push((h - mean) / deviation * f64::from(g) + f64::from(b));
+        }
+    }
+    y
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Random, assert_near};
+    use super::*;
+
+    #[test]
+    fn by_hand() {
+        // Mean 2.5, variance (2.25 + 0.25 + 0.25 + 2.25) / 4 = 1.25; eps 1 makes the deviation 1.5.
+        let y = layer_norm(&[1.0, 2.0, 3.0, 4.0], None, &[1.0, 3.0, 1.0, 2.0], &[0.0, 0.0, 10.0, 0.5], 1.0);
+        assert_near(&y, &[-1.0, -1.0, 10.0 + 1.0 / 3.0, 2.5], 1e-15);
+    }
+
+    #[test]
+    fn rows_have_mean_0_and_variance_1() {
+        let x = Random(2).values(3 * 257);
+        let y = layer_norm(&x, None, &[1.0; 257], &[0.0; 257], 0.0);
+        for row in y.chunks(257) {
+            let mean = row.iter().sum::<f64>() / 257.0;
+            let variance = row.iter().map(|y| y * y).sum::<f64>() / 257.0;
+            assert!(mean.abs() < 1e-14 && (variance - 1.0).abs() < 1e-13, "mean {mean}, variance {variance}");
+        }
+    }
+
+    #[test]
+    fn shift_and_scale_do_not_matter() {
+        let x: Vec<f32> = (0..16).map(|i| ((i * 7) % 16) as f32).collect();
+        let moved: Vec<f32> = x.iter().map(|x| 4.0 * x + 4096.0).collect();
+        let (gamma, beta) = (Random(3).values(16), Random(4).values(16));
+        let a = layer_norm(&x, None, &gamma, &beta, 0.0);
+        assert_near(&layer_norm(&moved, None, &gamma, &beta, 0.0), &a, 1e-12);
+    }
+
+    #[test]
+    fn the_residual_is_added_first() {
+        let (x, r) = ([1.0, 2.0, 4.0, 8.0], [0.5, -3.0, 0.25, 1.0]);
+        let sum: Vec<f32> = x.iter().zip(&r).map(|(x, r)| x + r).collect();
+        let (gamma, beta) = ([1.0, 2.0], [3.0, 4.0]);
+        let expected = layer_norm(&sum, None, &gamma, &beta, 1e-5);
+        assert_eq!(layer_norm(&x, Some(&r), &gamma, &beta, 1e-5), expected);
+    }
+
+    #[test]
+    fn a_constant_row_gives_beta() {
+        let y = layer_norm(&[1e8, 1e8, 1e8, 7.0, 7.0, 7.0], None, &[5.0; 3], &[1.0, 2.0, 3.0], 1e-12);
+        assert_eq!(y, [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn nan_and_infinity_take_their_row_only() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let y = layer_norm(&[1.0, bad, 1.0, 3.0], None, &[1.0; 2], &[0.0; 2], 0.0);
+            assert!(y[0].is_nan() && y[1].is_nan());
+            assert_eq!(y[2..], [-1.0, 1.0]);
+        }
+    }
+
+    #[test]
+    fn sizes_of_zero() {
+        assert!(layer_norm(&[], None, &[], &[], 1e-5).is_empty());
+        assert!(layer_norm(&[], Some(&[]), &[1.0], &[1.0], 1e-5).is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "x must be rows of 2 elements, but has 3 elements")]
+    fn a_broken_row_is_named() {
+        layer_norm(&[1.0; 3], None, &[1.0; 2], &[0.0; 2], 1e-5);
+    }
+}
