@@ -90,9 +90,11 @@ fn main(
     let base = row * parameters.key_length;
     let bounds = row_bounds(row);
     var largest = LOWEST;
+    var seen = 0.0;
     for (var column = lane; column < bounds.end; column = column + LANES) {
         if (allowed(bounds, column)) {
             largest = max(largest, score(bounds, base, column));
+            seen = 1.0;
         }
     }
     largest = reduce_max(largest, lane);
@@ -106,11 +108,12 @@ fn main(
         weights[base + column] = weight;
     }
     sum = reduce_add(sum, lane);
-    // A row with a key has a sum of at least 1, unless it is NaN, which stays.
-    let factor = select(1.0 / sum, 0.0, sum == 0.0);
+    var factor = 1.0 / sum;
+    if (parameters.has_lengths + parameters.causal + parameters.mask_kind != 0u) {
+        factor = select(0.0, factor, reduce_max(seen, lane) != 0.0);
+    }
     for (var column = lane; column < parameters.key_length; column = column + LANES) {
-        if (allowed(bounds, column)) {
-            weights[base + column] = weights[base + column] * factor;
-        }
+        // Masked keys too: a NaN in one allowed score makes the whole row NaN, as it does in PyTorch and ONNX.
+        weights[base + column] = weights[base + column] * factor;
     }
 }

@@ -1,0 +1,221 @@
+//! Weighted-V accumulation.
+//!
+//! output\[b, h, i, :\] = Σⱼ weights\[b, h, i, j\] · v\[b, h', j, :\] (Vaswani et al. 2017, equation 1), h' the key-value
+//! head of h. f32. v and the output lie anywhere, by offset and strides; the weights are dense, for a part of the
+//! batch-heads and of the queries.
+//!
+//! A weight that is exactly 0 takes nothing from v: what is masked out may be NaN or infinite there. (So a NaN in a
+//! value whose weight is too small for f32 does not show either.)
+//!
+//! Ladder: as `scores`; the `select` for zero weights is in the inner loop.
+
+use crate::kernel::{
+    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
+};
+use crate::kernels::attention::Sizes;
+use crate::kernels::multiply::multiply;
+use crate::kernels::shared::{INDEXING, MULTIPLY_TILE};
+use crate::reference::{self, attention::View};
+use crate::verify::compare::rounding_floor;
+
+parameters! {
+    /// Sizes, and where v and the output lie, in elements.
+    pub struct Parameters {
+        /// Query heads.
+        pub heads: u32,
+        /// Query heads that share a key-value head.
+        pub heads_per_key: u32,
+        /// Queries of this part.
+        pub query_length: u32,
+        /// Keys.
+        pub key_length: u32,
+        /// Elements of a value.
+        pub value_dim: u32,
+        /// Pairs of batch item and head in this part.
+        pub batch_heads: u32,
+        /// The first of them.
+        pub first_batch_head: u32,
+        /// The first query.
+        pub first_query: u32,
+        /// Where v begins.
+        pub v_offset: u32,
+        /// From one batch item to the next.
+        pub v_batch: u32,
+        /// From one head to the next.
+        pub v_head: u32,
+        /// From one key to the next.
+        pub v_row: u32,
+        /// Where the output begins.
+        pub output_offset: u32,
+        /// From one batch item to the next.
+        pub output_batch: u32,
+        /// From one head to the next.
+        pub output_head: u32,
+        /// From one query to the next.
+        pub output_row: u32,
+    }
+}
+
+/// The kernel.
+pub struct WeightedValues;
+
+/// The variant for tiles of 32 × 32.
+pub fn tiled() -> Variant {
+    Variant::new("tiled")
+        .with("TILE_ROWS", 32)
+        .with("TILE_COLUMNS", 32)
+        .with("RIGHT_TRANSPOSED", false)
+        .with("SKIP_ZEROS", true)
+        .sharing(INDEXING)
+        .sharing(MULTIPLY_TILE)
+}
+
+impl Kernel for WeightedValues {
+    fn name(&self) -> &'static str {
+        "attention/weighted_values"
+    }
+
+    fn formula(&self) -> &'static str {
+        "output = weights · v"
+    }
+
+    fn source(&self) -> &'static str {
+        include_str!("../../../shaders/attention/weighted_values.wgsl")
+    }
+
+    fn bindings(&self) -> &'static [Binding] {
+        const { &[Binding::read("weights"), Binding::read("v"), Binding::write("output")] }
+    }
+
+    fn parameters(&self) -> &'static [Field] {
+        Parameters::FIELDS
+    }
+
+    fn variants(&self) -> Vec<Variant> {
+        vec![tiled()]
+    }
+
+    fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
+        let p = Parameters::from_bytes(parameters);
+        let tiles = u64::from(p.query_length.div_ceil(variant.u32("TILE_ROWS")))
+            * u64::from(p.value_dim.div_ceil(variant.u32("TILE_COLUMNS")));
+        geometry::fold(tiles * u64::from(p.batch_heads), per_dimension)
+    }
+
+    fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
+        let p = Parameters::from_bytes(parameters);
+        let (weights, v, output) = (arguments.f32(0), arguments.f32(1), arguments.f32_mut(2));
+        let size = p.query_length as usize * p.key_length as usize;
+        let mut finite = Vec::new();
+        for part in 0..p.batch_heads {
+            let weights = &weights[part as usize * size..][..size];
+            let batch_head = p.first_batch_head + part;
+            let (batch, head) = (batch_head / p.heads, batch_head % p.heads);
+            let v = &v[(p.v_offset + batch * p.v_batch + head / p.heads_per_key * p.v_head) as usize..];
+            let start =
+                p.output_offset + batch * p.output_batch + head * p.output_head + p.first_query * p.output_row;
+            let output = &mut output[start as usize..];
+            // The product takes the finite values; the others, which are rare, are added one by one.
+            finite.clear();
+            let mut others = Vec::new();
+            for key in 0..p.key_length as usize {
+                for column in 0..p.value_dim as usize {
+                    let value = v[key * p.v_row as usize + column];
+                    finite.push(if value.is_finite() { value } else { 0.0 });
+                    if !value.is_finite() {
+                        others.push((key, column, value));
+                    }
+                }
+            }
+            multiply(
+                [p.query_length, p.key_length, p.value_dim],
+                (weights, [p.key_length, 1]),
+                (&finite, [p.value_dim, 1]),
+                (output, p.output_row),
+            );
+            for query in 0..p.query_length as usize {
+                for &(key, column, value) in &others {
+                    let weight = weights[query * p.key_length as usize + key];
+                    if weight != 0.0 {
+                        output[query * p.output_row as usize + column] += weight * value;
+                    }
+                }
+            }
+        }
+    }
+
+    fn cost(&self, _: &Variant, parameters: &[u8]) -> Cost {
+        let p = Parameters::from_bytes(parameters);
+        let [n, i, j, d] = [p.batch_heads, p.query_length, p.key_length, p.value_dim].map(u64::from);
+        let keys = n.div_ceil(u64::from(p.heads_per_key.max(1)));
+        Cost { flops: 2 * n * i * j * d, bytes: 4 * (n * i * j + keys * j * d + n * i * d) }
+    }
+
+    fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {
+        let poisons = [false, true];
+        let sizes = Sizes::all(depth).into_iter();
+        sizes.flat_map(|size| poisons.map(|poison| case(size, poison))).collect()
+    }
+}
+
+/// With `poison`, key 0 is masked out everywhere and its values are NaN and infinite.
+fn case(size: Sizes, poison: bool) -> Case {
+    let mut inputs = Inputs::new(size.seed() ^ u64::from(poison));
+    let (mut v, v_at) = size.rows_of_heads(&mut inputs, size.key_heads(), size.keys, size.head_dim);
+    let mut weights: Vec<f32> = inputs
+        .values(size.batch * size.heads * size.queries * size.keys, 1.0)
+        .into_iter()
+        .map(|value| value.abs() / size.keys as f32)
+        .collect();
+    if poison && size.keys > 0 {
+        weights.chunks_exact_mut(size.keys).for_each(|row| row[0] = 0.0);
+        for batch in 0..size.batch {
+            let row = v_at.offset + batch * v_at.batch;
+            let values = &mut v[row..row + size.key_heads() * size.head_dim];
+            values.fill(f32::NAN);
+            values[0] = f32::INFINITY;
+        }
+    }
+    let exact: Vec<f64> = weights.iter().map(|&weight| f64::from(weight)).collect();
+    let allowed: Vec<bool> = weights.iter().map(|&weight| weight != 0.0).collect();
+    let dims = size.dims();
+    let all = reference::attention::weighted_values(&exact, View::new(&v, v_at), Some(&allowed), dims);
+    let at = size.heads_at(size.heads, size.queries, size.head_dim);
+    let length = at.offset + size.batch * at.batch;
+    let mut output = vec![None; length];
+    for head in size.first_batch_head..size.batch * size.heads {
+        for query in size.first_query..size.queries {
+            let start = at.offset + head / size.heads * at.batch + head % size.heads * at.head + query * at.row;
+            let row = &all[(head * size.queries + query) * size.head_dim..][..size.head_dim];
+            output[start..start + size.head_dim].iter_mut().zip(row).for_each(|(to, &from)| *to = Some(from));
+        }
+    }
+    let parameters = Parameters {
+        heads: size.heads as u32,
+        heads_per_key: size.heads_per_key as u32,
+        query_length: size.part_queries() as u32,
+        key_length: size.keys as u32,
+        value_dim: size.head_dim as u32,
+        batch_heads: size.part_batch_heads() as u32,
+        first_batch_head: size.first_batch_head as u32,
+        first_query: size.first_query as u32,
+        v_offset: v_at.offset as u32,
+        v_batch: v_at.batch as u32,
+        v_head: v_at.head as u32,
+        v_row: v_at.row as u32,
+        output_offset: at.offset as u32,
+        output_batch: at.batch as u32,
+        output_head: at.head as u32,
+        output_row: at.row as u32,
+    };
+    Case {
+        label: format!("{size}{}", if poison { " NaN under weight 0" } else { "" }),
+        parameters: bytemuck::bytes_of(&parameters).to_vec(),
+        floor: rounding_floor(size.keys, 1.0 / (size.keys.max(1) as f64).sqrt()),
+        arguments: vec![
+            CaseArgument::F32(size.part_of(&exact).map(|weight| weight as f32).collect()),
+            CaseArgument::F32(v),
+            CaseArgument::Output(output),
+        ],
+    }
+}

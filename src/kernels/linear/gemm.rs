@@ -1,0 +1,249 @@
+//! A linear layer: GEMM with its epilogue.
+//!
+//! y = activation(x · W + bias) + residual. W is `[columns, depth]` (x · Wᵀ, as PyTorch's `Linear` stores it) or
+//! `[depth, columns]`. f32, or weights stored as f16 and widened on load; sums are f32. x has a row stride; y, the
+//! residual and the bias begin at `first_column`, so that a weight above the binding limit can come in parts.
+//! Activations: GELU (Hendrycks and Gimpel 2016) in its erf and its tanh form, ReLU, SiLU, tanh. NaN passes through.
+//!
+//! Ladder (lavapipe, 2 cores, 512³):
+//! - `tiled`, 64 × 64 or 32 × 32 tiles, 4 × 4 for each invocation, panels of 16 in workgroup memory.
+
+use crate::kernel::{
+    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
+};
+use crate::kernels::multiply::multiply;
+use crate::kernels::shared::{ACTIVATION, INDEXING, MULTIPLY_TILE, WeightStorage, weights_f32};
+use crate::ops::Activation;
+use crate::reference;
+use crate::tensor::{pack_f16, unpack_f16};
+use crate::verify::compare::rounding_floor;
+
+parameters! {
+    /// Sizes and strides, in elements.
+    pub struct Parameters {
+        /// Rows of x and y.
+        pub rows: u32,
+        /// Columns of this part of W.
+        pub columns: u32,
+        /// Columns of x.
+        pub depth: u32,
+        /// From one row of x to the next.
+        pub x_row: u32,
+        /// From one row of y, and of the residual, to the next.
+        pub y_row: u32,
+        /// Where this part of the columns begins in bias, residual and y.
+        pub first_column: u32,
+        /// 1 if there is a bias.
+        pub has_bias: u32,
+        /// 1 if there is a residual.
+        pub has_residual: u32,
+    }
+}
+
+/// The kernel.
+pub struct Gemm;
+
+/// What a variant is made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    pub activation: Activation,
+    pub transposed: bool,
+    pub storage: WeightStorage,
+}
+
+impl Form {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let storages = WeightStorage::ALL.into_iter();
+        storages.flat_map(|storage| {
+            [true, false].into_iter().flat_map(move |transposed| {
+                Activation::ALL.into_iter().map(move |activation| Self { activation, transposed, storage })
+            })
+        })
+    }
+}
+
+/// Tiles of `side` × `side`: 64 for large products, 32 for small ones.
+pub(crate) fn tiled(side: u32, form: Form) -> Variant {
+    let variant = Variant::new("tiled")
+        .with("TILE_ROWS", side)
+        .with("TILE_COLUMNS", side)
+        .with("RIGHT_TRANSPOSED", form.transposed)
+        .with("SKIP_ZEROS", false)
+        .with("ACTIVATION", form.activation.code())
+        .sharing(INDEXING)
+        .sharing(MULTIPLY_TILE)
+        .sharing(ACTIVATION);
+    form.storage.share(variant)
+}
+
+/// The side of the tile to take: the large one once it gives every core of a GPU some work.
+pub(crate) fn tile_side(rows: u32, columns: u32) -> u32 {
+    let large_tiles = u64::from(rows.div_ceil(64)) * u64::from(columns.div_ceil(64));
+    if large_tiles >= 64 { 64 } else { 32 }
+}
+
+impl Kernel for Gemm {
+    fn name(&self) -> &'static str {
+        "linear/gemm"
+    }
+
+    fn formula(&self) -> &'static str {
+        "y = activation(x·W + bias) + residual"
+    }
+
+    fn source(&self) -> &'static str {
+        include_str!("../../../shaders/linear/gemm.wgsl")
+    }
+
+    fn bindings(&self) -> &'static [Binding] {
+        const {
+            &[
+                Binding::read("x"),
+                Binding::read("weight"),
+                Binding::read("bias"),
+                Binding::read("residual"),
+                Binding::write("y"),
+            ]
+        }
+    }
+
+    fn parameters(&self) -> &'static [Field] {
+        Parameters::FIELDS
+    }
+
+    fn variants(&self) -> Vec<Variant> {
+        Form::all().flat_map(|form| [32, 64].map(|side| tiled(side, form))).collect()
+    }
+
+    fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
+        let p = Parameters::from_bytes(parameters);
+        let tiles = u64::from(p.rows.div_ceil(variant.u32("TILE_ROWS")))
+            * u64::from(p.columns.div_ceil(variant.u32("TILE_COLUMNS")));
+        geometry::fold(tiles, per_dimension)
+    }
+
+    fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
+        twin(variant, parameters, arguments);
+    }
+
+    fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
+        cost(variant, parameters)
+    }
+
+    fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
+        let mut sizes = vec![[1, 1, 1], [3, 70, 17], [65, 33, 48], [70, 131, 100]];
+        if depth == Depth::Full {
+            for rows in [1, 2, 31, 32, 33, 64, 65, 127, 257] {
+                for columns in [1, 3, 32, 63, 65, 384] {
+                    sizes.extend([1, 15, 16, 17, 64, 384].map(|depth| [rows, columns, depth]));
+                }
+            }
+        }
+        cases(variant, &sizes)
+    }
+}
+
+/// The computation that every implementation of a linear layer shares.
+pub(crate) fn twin(variant: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
+    let p = Parameters::from_bytes(parameters);
+    let weight = weights_f32(variant, arguments.words(1));
+    let (x, bias, residual) = (arguments.f32(0), arguments.f32(2), arguments.f32(3));
+    let y = arguments.f32_mut(4);
+    let strides = if variant.flag("RIGHT_TRANSPOSED") { [1, p.depth] } else { [p.columns, 1] };
+    let first = p.first_column as usize;
+    multiply(
+        [p.rows, p.depth, p.columns],
+        (x, [p.x_row, 1]),
+        (&weight, strides),
+        (&mut y[first..], p.y_row),
+    );
+    let activation = Activation::from_code(variant.u32("ACTIVATION"));
+    for row in 0..p.rows as usize {
+        let start = row * p.y_row as usize + first;
+        for (column, value) in y[start..start + p.columns as usize].iter_mut().enumerate() {
+            if p.has_bias != 0 {
+                *value += bias[first + column];
+            }
+            *value = activation.apply(*value);
+            if p.has_residual != 0 {
+                *value += residual[start + column];
+            }
+        }
+    }
+}
+
+/// What a dispatch of any implementation costs.
+pub(crate) fn cost(variant: &Variant, parameters: &[u8]) -> Cost {
+    let p = Parameters::from_bytes(parameters);
+    let [m, n, k] = [p.rows, p.columns, p.depth].map(u64::from);
+    let weights = if variant.flag("HALF_WEIGHTS") { 2 * n * k } else { 4 * n * k };
+    let reads = m * k + u64::from(p.has_bias) * n + u64::from(p.has_residual) * m * n;
+    Cost { flops: 2 * m * n * k, bytes: weights + 4 * (reads + m * n) }
+}
+
+/// Cases for any implementation, for sizes `[rows, columns, depth]`.
+pub(crate) fn cases(variant: &Variant, sizes: &[[usize; 3]]) -> Vec<Case> {
+    sizes.iter().enumerate().map(|(index, &size)| case(variant, size, index)).collect()
+}
+
+fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize) -> Case {
+    let mut inputs = Inputs::new((rows * 1_000_003 + columns * 1009 + depth) as u64);
+    let transposed = variant.flag("RIGHT_TRANSPOSED");
+    let (has_bias, has_residual) = (index % 2 == 0, index % 3 == 0);
+    // Rows of x and y go on past what the kernel has: NaN in x, and what must stay as it is in y.
+    let multiple = variant.u32("DEPTH_MULTIPLE").max(1) as usize;
+    let (x_row, first_column, y_row) = (depth + 2 * multiple, 3, columns + 5);
+    let x = inputs.values(rows * depth, 1.0);
+    let padded = x.chunks_exact(depth).flat_map(|row| {
+        row.iter().copied().chain(std::iter::repeat_n(f32::NAN, x_row - depth))
+    });
+    let padded: Vec<f32> = padded.collect();
+    let half = variant.flag("HALF_WEIGHTS");
+    let mut weight = inputs.values(columns * depth, (1.0 / depth as f32).sqrt());
+    let packed = pack_f16(&weight);
+    if half {
+        weight = unpack_f16(&packed, weight.len());
+    }
+    let bias = inputs.values(first_column + columns, 1.0);
+    let residual = inputs.values(rows * y_row, 1.0);
+    let columns_of = |row: usize| row * y_row + first_column..row * y_row + first_column + columns;
+    let dense_residual: Vec<f32> = (0..rows).flat_map(|row| residual[columns_of(row)].to_vec()).collect();
+    let expected = reference::linear::linear(
+        &x,
+        &weight,
+        if transposed { reference::linear::WeightLayout::OutIn } else { reference::linear::WeightLayout::InOut },
+        has_bias.then_some(&bias[first_column..]),
+        Activation::from_code(variant.u32("ACTIVATION")).oracle(),
+        has_residual.then_some(&dense_residual),
+        reference::linear::Dims { rows, inputs: depth, outputs: columns },
+    );
+    let mut output = vec![None; rows * y_row];
+    for (row, values) in expected.chunks_exact(columns).enumerate() {
+        output[columns_of(row)].iter_mut().zip(values).for_each(|(to, &from)| *to = Some(from));
+    }
+    let parameters = Parameters {
+        rows: rows as u32,
+        columns: columns as u32,
+        depth: depth as u32,
+        x_row: x_row as u32,
+        y_row: y_row as u32,
+        first_column: first_column as u32,
+        has_bias: has_bias.into(),
+        has_residual: has_residual.into(),
+    };
+    let options = [(has_bias, " bias"), (has_residual, " residual")];
+    let options: String = options.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
+    Case {
+        label: format!("M={rows} N={columns} K={depth}{options}"),
+        parameters: bytemuck::bytes_of(&parameters).to_vec(),
+        // Sums of size 1, a bias and a residual of the same size; the activations are good to 2e-7.
+        floor: rounding_floor(depth, 1.0) + 4e-7,
+        arguments: vec![
+            CaseArgument::F32(padded),
+            if half { CaseArgument::Words(packed) } else { CaseArgument::F32(weight) },
+            CaseArgument::F32(bias),
+            CaseArgument::F32(residual),
+            CaseArgument::Output(output),
+        ],
+    }
+}

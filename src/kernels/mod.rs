@@ -1,0 +1,23 @@
+//! The kernels, and the one list of them.
+
+pub mod attention;
+pub mod embedding;
+pub mod linear;
+pub(crate) mod multiply;
+pub mod normalization;
+pub mod pooling;
+pub(crate) mod rows;
+pub(crate) mod shared;
+
+use crate::kernel::Kernel;
+
+/// Every kernel. Tests, `verify`, benches and the docs walk this list; a shader that is not in it fails a test.
+pub static KERNELS: &[&dyn Kernel] = &[
+    &attention::scores::Scores,
+    &attention::scale_mask_softmax::ScaleMaskSoftmax,
+    &attention::weighted_values::WeightedValues,
+    &linear::gemm::Gemm,
+    &normalization::layer_norm::LayerNorm,
+    &embedding::embedding_norm::EmbeddingNorm,
+    &pooling::pool::Pool,
+];

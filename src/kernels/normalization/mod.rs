@@ -1,0 +1,3 @@
+//! Normalization.
+
+pub mod layer_norm;

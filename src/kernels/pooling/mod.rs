@@ -1,0 +1,3 @@
+//! Pooling: from token vectors to a sentence vector.
+
+pub mod pool;

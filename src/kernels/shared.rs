@@ -1,0 +1,68 @@
+//! The files of `shaders/shared/`, and the variants that several kernels have in common.
+
+use crate::kernel::{Shared, Variant};
+use crate::tensor::DType;
+
+macro_rules! shared_files {
+    ($($name:ident = $stem:literal;)*) => {
+        $(pub(crate) const $name: Shared =
+            Shared { name: $stem, source: include_str!(concat!("../../shaders/shared/", $stem, ".wgsl")) };)*
+
+        /// All of them; a test holds this list against the folder.
+        #[cfg(test)]
+        pub(crate) const ALL: &[Shared] = &[$($name),*];
+    };
+}
+
+shared_files! {
+    ACTIVATION = "activation";
+    INDEXING = "indexing";
+    MULTIPLY_TILE = "multiply_tile";
+    ROWS_INVOCATION = "rows_invocation";
+    ROWS_SUBGROUP = "rows_subgroup";
+    ROWS_WORKGROUP = "rows_workgroup";
+    WEIGHT_F16 = "weight_f16";
+    WEIGHT_F16_PACKED = "weight_f16_packed";
+    WEIGHT_F32 = "weight_f32";
+}
+
+/// How a kernel reads its weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WeightStorage {
+    F32,
+    /// f16, read as such.
+    F16,
+    /// f16, read as words: on any adapter.
+    F16Packed,
+}
+
+impl WeightStorage {
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::F16Packed];
+
+    /// How weights of that dtype are read best.
+    pub fn of(dtype: DType, shader_f16: bool) -> Self {
+        match dtype {
+            DType::F16 if shader_f16 => Self::F16,
+            DType::F16 => Self::F16Packed,
+            DType::F32 | DType::U32 => Self::F32,
+        }
+    }
+
+    /// The variant with weights read this way; `HALF_WEIGHTS` tells the twin.
+    pub fn share(self, variant: Variant) -> Variant {
+        match self {
+            Self::F32 => variant.sharing(WEIGHT_F32),
+            Self::F16 => variant.enable("f16").with("HALF_WEIGHTS", true).sharing(WEIGHT_F16),
+            Self::F16Packed => variant.with("HALF_WEIGHTS", true).sharing(WEIGHT_F16_PACKED),
+        }
+    }
+}
+
+/// The weights of a twin as f32, whatever they are stored as.
+pub(crate) fn weights_f32<'a>(variant: &Variant, words: &'a [u32]) -> std::borrow::Cow<'a, [f32]> {
+    if variant.flag("HALF_WEIGHTS") {
+        crate::tensor::unpack_f16(words, words.len() * 2).into()
+    } else {
+        bytemuck::cast_slice::<u32, f32>(words).into()
+    }
+}
