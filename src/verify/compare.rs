@@ -7,6 +7,8 @@
 //! Padding and other places that a result leaves undefined are not the comparison's concern: the caller leaves
 //! them out of all arrays.
 
+#![expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must fail every bound")]
+
 use std::fmt;
 
 /// How far a result may part from the oracle.
