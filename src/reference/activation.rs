@@ -40,7 +40,7 @@ pub fn relu(x: f64) -> f64 {
 
 /// x/(1 + exp(−x)): x times its logistic function.
 ///
-/// Elfwing et al. 2017 (*Sigmoid-Weighted Linear Units*), equation 8; also called swish.
+/// Elfwing et al. 2017 (*Sigmoid-Weighted Linear Units*), the SiLU; also called swish.
 pub fn silu(x: f64) -> f64 {
     x / (1.0 + (-x).exp())
 }

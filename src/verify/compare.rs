@@ -23,7 +23,7 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// An NMSE of 1e-9, twice the twin's error (FlashAttention's rule, Dao et al. 2022), and no floor.
+    /// An NMSE of 1e-9, twice the twin's error (the rule of FlashAttention's own tests), and no floor.
     fn default() -> Self {
         Self { nmse: 1e-9, factor: 2.0, floor: 0.0 }
     }
@@ -168,7 +168,7 @@ pub fn compare_bits(a: &[f32], b: &[f32]) -> Comparison {
 /// mean 0 and a variance of at most u²/3 (uniform), the sum's error has a standard deviation of at most
 /// u·√(2n/3)·S = 0.82·u·√n·S. The factor 4 is thus 4.9 standard deviations; that √n (and not n, the bound of
 /// the worst case) is what to expect of n roundings is Higham and Mary 2019 (*A new approach to probabilistic
-/// rounding error analysis*), theorem 2.4. A sum in blocks or a tree, as kernels do it, errs less.
+/// rounding error analysis*). A sum in blocks or a tree, as kernels do it, errs less.
 ///
 /// *What to pass for `magnitude`*: for a mean or a softmax-weighted sum, max |v|; for zero-mean terms of size
 /// p, about p·√n; never more than Σ|pₖ|. It is an absolute error, so outputs that are scaled after the sum
