@@ -1,8 +1,11 @@
 //! Hand-written WGSL kernels for attention and Transformer models.
+#![warn(missing_docs)]
 
 pub mod device;
 pub mod error;
 pub mod kernel;
+pub mod kernels;
+pub mod ops;
 pub mod recording;
 pub mod reference;
 pub mod tensor;
@@ -12,5 +15,7 @@ pub mod weights;
 
 pub use device::{Device, DeviceOptions};
 pub use error::{Error, Result};
+pub use ops::{Activation, Causal, Pooling, attention};
+pub use recording::Recording;
 pub use tensor::{DType, Shape, Tensor};
 pub use wgpu;

@@ -230,10 +230,19 @@ impl Recording {
         parameters: &impl bytemuck::Pod,
         bindings: &[&Value],
     ) -> Result<()> {
+        self.dispatch_bytes(kernel, variant, bytemuck::bytes_of(parameters).to_vec(), bindings)
+    }
+
+    pub(crate) fn dispatch_bytes(
+        &mut self,
+        kernel: &'static dyn Kernel,
+        variant: Variant,
+        parameters: Vec<u8>,
+        bindings: &[&Value],
+    ) -> Result<()> {
         for value in bindings {
             self.own(value)?;
         }
-        let parameters = bytemuck::bytes_of(parameters).to_vec();
         let capabilities = self.device.capabilities();
         if let Err(reason) = variant.runs_on(capabilities) {
             let (op, name) = (kernel.name().to_owned(), variant.name().to_owned());

@@ -1,3 +1,225 @@
-//! Agreement: cases, comparison, report.
+//! Agreement, shown on the user's own device: each kernel's cases against their f64 oracle.
 
 pub mod compare;
+
+use crate::device::Device;
+use crate::error::Result;
+use crate::kernel::{Access, Argument, Arguments, Case, CaseArgument, Depth, Kernel, Variant};
+use crate::kernels::KERNELS;
+use crate::recording::{Recording, Value};
+use crate::tensor::{DType, Tensor};
+use compare::{Bounds, compare};
+
+/// What lies in outputs before a run and behind every buffer: a NaN that no computation makes.
+const POISON: u32 = 0x7fc0_dead;
+/// Words behind every buffer: what is read there shows as NaN, what is written there as a changed word.
+const GUARD: usize = 64;
+
+/// How one variant of a kernel fared on a device.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct VariantReport {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// The variant's name and constants.
+    pub variant: String,
+    /// Cases run.
+    pub cases: usize,
+    /// Those that failed: label and reason.
+    pub failures: Vec<(String, String)>,
+    /// Largest absolute error against the oracle over all cases.
+    pub largest_error: f64,
+    /// The twin's.
+    pub twin_error: f64,
+    /// Why it cannot run here; then no case was.
+    pub skipped: Option<String>,
+}
+
+/// Runs every kernel's cases for every variant that the device can run. `progress` is told of each variant before it
+/// runs: how many are done, of how many, and its name.
+///
+/// # Errors
+/// [`Error::DeviceLost`](crate::Error::DeviceLost) and [`Error::Timeout`](crate::Error::Timeout), after which nothing
+/// more can be run; other errors are failures of their case.
+pub async fn verify_kernels(
+    device: &Device,
+    depth: Depth,
+    mut progress: impl FnMut(usize, usize, &str),
+) -> Result<Vec<VariantReport>> {
+    let variants: Vec<(&dyn Kernel, Variant)> = KERNELS
+        .iter()
+        .flat_map(|kernel| kernel.variants().into_iter().map(|variant| (*kernel, variant)))
+        .collect();
+    let mut reports = Vec::with_capacity(variants.len());
+    for (done, (kernel, variant)) in variants.iter().enumerate() {
+        progress(done, variants.len(), kernel.name());
+        reports.push(verify_variant(device, *kernel, variant, depth).await?);
+    }
+    Ok(reports)
+}
+
+/// Runs one variant's cases.
+///
+/// # Errors
+/// As [`verify_kernels`].
+pub async fn verify_variant(
+    device: &Device,
+    kernel: &'static dyn Kernel,
+    variant: &Variant,
+    depth: Depth,
+) -> Result<VariantReport> {
+    let mut report = VariantReport {
+        kernel: kernel.name(),
+        variant: variant.to_string(),
+        cases: 0,
+        failures: Vec::new(),
+        largest_error: 0.0,
+        twin_error: 0.0,
+        skipped: None,
+    };
+    // The CPU device runs the twins, which know no features.
+    if let (false, Err(reason)) = (device.is_cpu(), variant.runs_on(device.capabilities())) {
+        report.skipped = Some(reason);
+        return Ok(report);
+    }
+    for case in kernel.cases(variant, depth) {
+        report.cases += 1;
+        match run_case(device, kernel, variant, &case).await {
+            Ok(outcome) => {
+                report.largest_error = report.largest_error.max(outcome.largest_error);
+                report.twin_error = report.twin_error.max(outcome.twin_error);
+                if let Some(reason) = outcome.failure {
+                    report.failures.push((case.label, reason));
+                }
+            }
+            Err(error @ (crate::Error::DeviceLost { .. } | crate::Error::Timeout { .. })) => {
+                return Err(error);
+            }
+            Err(error) => report.failures.push((case.label, error.to_string())),
+        }
+    }
+    Ok(report)
+}
+
+/// What a case came to.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CaseOutcome {
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+    /// Largest absolute error against the oracle.
+    pub largest_error: f64,
+    /// The twin's.
+    pub twin_error: f64,
+    /// The words that the device wrote, guard included, for each output.
+    pub outputs: Vec<Vec<u32>>,
+}
+
+/// Runs one case and judges it.
+///
+/// # Errors
+/// What keeps the dispatch from running.
+pub async fn run_case(
+    device: &Device,
+    kernel: &'static dyn Kernel,
+    variant: &Variant,
+    case: &Case,
+) -> Result<CaseOutcome> {
+    let words: Vec<Vec<u32>> = case.arguments.iter().map(guarded).collect();
+    let outputs = run_on(device, kernel, variant, case, &words).await?;
+    let twin_outputs = run_twin(kernel, variant, case, &words);
+    let mut outcome = CaseOutcome::default();
+    let expected = case.arguments.iter().filter_map(|argument| match argument {
+        CaseArgument::Output(expected) => Some(expected),
+        _ => None,
+    });
+    for ((expected, got), twin) in expected.zip(&outputs).zip(&twin_outputs) {
+        judge(&mut outcome, device.is_cpu(), case.floor, expected, got, twin);
+    }
+    outcome.outputs = outputs;
+    Ok(outcome)
+}
+
+fn guarded(argument: &CaseArgument) -> Vec<u32> {
+    let mut words = match argument {
+        CaseArgument::F32(values) => values.iter().map(|value| value.to_bits()).collect(),
+        CaseArgument::Words(words) => words.clone(),
+        CaseArgument::Output(expected) => vec![POISON; expected.len()],
+    };
+    words.extend([POISON; GUARD]);
+    words
+}
+
+async fn run_on(
+    device: &Device,
+    kernel: &'static dyn Kernel,
+    variant: &Variant,
+    case: &Case,
+    words: &[Vec<u32>],
+) -> Result<Vec<Vec<u32>>> {
+    if device.is_cpu() {
+        return Ok(run_twin(kernel, variant, case, words));
+    }
+    let mut recording = Recording::new(device);
+    let tensors =
+        words.iter().map(|words| Tensor::from_words(device, [words.len()].into(), DType::U32, words));
+    let tensors = tensors.collect::<Result<Vec<_>>>()?;
+    let values = tensors.iter().map(|tensor| recording.tensor(tensor)).collect::<Result<Vec<_>>>()?;
+    let bindings: Vec<&Value> = values.iter().collect();
+    recording.dispatch_bytes(kernel, variant.clone(), case.parameters.clone(), &bindings)?;
+    recording.run_async().await?;
+    let mut outputs = Vec::new();
+    for (binding, tensor) in kernel.bindings().iter().zip(&tensors) {
+        if binding.access == Access::Write {
+            outputs.push(tensor.to_words().await?);
+        }
+    }
+    Ok(outputs)
+}
+
+fn run_twin(kernel: &dyn Kernel, variant: &Variant, case: &Case, words: &[Vec<u32>]) -> Vec<Vec<u32>> {
+    let mut words = words.to_vec();
+    let bindings = kernel.bindings();
+    let arguments = bindings.iter().zip(&mut words).map(|(binding, words)| {
+        // The twin sees what the kernel may touch; the guard is for the device.
+        let inside = words.len() - GUARD;
+        match binding.access {
+            Access::Read => Argument::Read(&words[..inside]),
+            Access::Write => Argument::Write(&mut words[..inside]),
+        }
+    });
+    kernel.twin(variant, &case.parameters, Arguments::new(arguments.collect()));
+    let outputs = bindings.iter().zip(words).filter(|(binding, _)| binding.access == Access::Write);
+    outputs.map(|(_, words)| words).collect()
+}
+
+/// Holds one output against the oracle: what should be written by value, all the rest by its bits.
+fn judge(
+    outcome: &mut CaseOutcome,
+    is_cpu: bool,
+    floor: f64,
+    expected: &[Option<f64>],
+    got: &[u32],
+    twin: &[u32],
+) {
+    let untouched = expected.iter().map(Option::is_none).chain(std::iter::repeat(true));
+    let overwritten = untouched.zip(got).position(|(untouched, &word)| untouched && word != POISON);
+    if let Some(place) = overwritten {
+        let behind = if place < expected.len() { "in a gap" } else { "behind the end" };
+        outcome.failure = Some(format!("element {place}, {behind}, was written"));
+    }
+    let values = |words: &[u32]| -> Vec<f32> {
+        let written = expected.iter().zip(words).filter(|(expected, _)| expected.is_some());
+        written.map(|(_, &word)| f32::from_bits(word)).collect()
+    };
+    let oracle: Vec<f64> = expected.iter().copied().flatten().collect();
+    // On the CPU device what is judged is the twin, so its own error must not widen the bound.
+    let factor = if is_cpu { 0.0 } else { 2.0 };
+    let comparison =
+        compare(&values(got), &values(twin), &oracle, Bounds { factor, floor, ..Bounds::default() });
+    outcome.largest_error = outcome.largest_error.max(comparison.largest_error);
+    outcome.twin_error = outcome.twin_error.max(comparison.twin_error.unwrap_or(0.0));
+    if !comparison.passed && outcome.failure.is_none() {
+        outcome.failure = Some(comparison.to_string());
+    }
+}

@@ -92,7 +92,12 @@ impl Kernel for ScaleMaskSoftmax {
 
     fn bindings(&self) -> &'static [Binding] {
         const {
-            &[Binding::read("scores"), Binding::read("mask"), Binding::read("lengths"), Binding::write("weights")]
+            &[
+                Binding::read("scores"),
+                Binding::read("mask"),
+                Binding::read("lengths"),
+                Binding::write("weights"),
+            ]
         }
     }
 

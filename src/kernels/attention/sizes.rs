@@ -20,7 +20,8 @@ pub(crate) struct Sizes {
 
 impl fmt::Display for Sizes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { batch, heads, heads_per_key, queries, keys, head_dim, first_batch_head, first_query } = self;
+        let Self { batch, heads, heads_per_key, queries, keys, head_dim, first_batch_head, first_query } =
+            self;
         write!(f, "B={batch} H={heads}/{heads_per_key} Lq={queries} Lk={keys} D={head_dim}")?;
         if first_batch_head + first_query > 0 {
             write!(f, " from head {first_batch_head}, query {first_query}")?;
@@ -66,8 +67,15 @@ impl Sizes {
     }
 
     pub fn seed(&self) -> u64 {
-        let fields =
-            [self.batch, self.heads, self.heads_per_key, self.queries, self.keys, self.head_dim, self.first_query];
+        let fields = [
+            self.batch,
+            self.heads,
+            self.heads_per_key,
+            self.queries,
+            self.keys,
+            self.head_dim,
+            self.first_query,
+        ];
         fields.iter().fold(17, |seed: u64, &field| seed.wrapping_mul(1_000_003).wrapping_add(field as u64))
     }
 

@@ -112,8 +112,10 @@ impl Kernel for WeightedValues {
             let batch_head = p.first_batch_head + part;
             let (batch, head) = (batch_head / p.heads, batch_head % p.heads);
             let v = &v[(p.v_offset + batch * p.v_batch + head / p.heads_per_key * p.v_head) as usize..];
-            let start =
-                p.output_offset + batch * p.output_batch + head * p.output_head + p.first_query * p.output_row;
+            let start = p.output_offset
+                + batch * p.output_batch
+                + head * p.output_head
+                + p.first_query * p.output_row;
             let output = &mut output[start as usize..];
             // The product takes the finite values; the others, which are rare, are added one by one.
             finite.clear();
@@ -185,7 +187,8 @@ fn case(size: Sizes, poison: bool) -> Case {
     let mut output = vec![None; length];
     for head in size.first_batch_head..size.batch * size.heads {
         for query in size.first_query..size.queries {
-            let start = at.offset + head / size.heads * at.batch + head % size.heads * at.head + query * at.row;
+            let start =
+                at.offset + head / size.heads * at.batch + head % size.heads * at.head + query * at.row;
             let row = &all[(head * size.queries + query) * size.head_dim..][..size.head_dim];
             output[start..start + size.head_dim].iter_mut().zip(row).for_each(|(to, &from)| *to = Some(from));
         }

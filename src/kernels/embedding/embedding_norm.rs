@@ -87,7 +87,9 @@ impl Kernel for EmbeddingNorm {
         let (rows, columns) = (p.rows as usize, p.columns as usize);
         let y = arguments.f32_mut(6);
         for (row, y) in y.chunks_exact_mut(columns.max(1)).take(rows).enumerate() {
-            let Some(id) = tokens[row].checked_sub(p.first_id).filter(|&id| id < p.id_count) else { continue };
+            let Some(id) = tokens[row].checked_sub(p.first_id).filter(|&id| id < p.id_count) else {
+                continue;
+            };
             let word = &word[id as usize * columns..];
             let position = &position[tokens[rows + row] as usize * columns..];
             let sum = |column: usize| word[column] + position[column];

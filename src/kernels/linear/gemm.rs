@@ -151,12 +151,7 @@ pub(crate) fn twin(variant: &Variant, parameters: &[u8], mut arguments: Argument
     let y = arguments.f32_mut(4);
     let strides = if variant.flag("RIGHT_TRANSPOSED") { [1, p.depth] } else { [p.columns, 1] };
     let first = p.first_column as usize;
-    multiply(
-        [p.rows, p.depth, p.columns],
-        (x, [p.x_row, 1]),
-        (&weight, strides),
-        (&mut y[first..], p.y_row),
-    );
+    multiply([p.rows, p.depth, p.columns], (x, [p.x_row, 1]), (&weight, strides), (&mut y[first..], p.y_row));
     let activation = Activation::from_code(variant.u32("ACTIVATION"));
     for row in 0..p.rows as usize {
         let start = row * p.y_row as usize + first;
@@ -194,9 +189,9 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize) -> 
     let multiple = variant.u32("DEPTH_MULTIPLE").max(1) as usize;
     let (x_row, first_column, y_row) = (depth + 2 * multiple, 3, columns + 5);
     let x = inputs.values(rows * depth, 1.0);
-    let padded = x.chunks_exact(depth).flat_map(|row| {
-        row.iter().copied().chain(std::iter::repeat_n(f32::NAN, x_row - depth))
-    });
+    let padded = x
+        .chunks_exact(depth)
+        .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(f32::NAN, x_row - depth)));
     let padded: Vec<f32> = padded.collect();
     let half = variant.flag("HALF_WEIGHTS");
     let mut weight = inputs.values(columns * depth, (1.0 / depth as f32).sqrt());
@@ -211,7 +206,11 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize) -> 
     let expected = reference::linear::linear(
         &x,
         &weight,
-        if transposed { reference::linear::WeightLayout::OutIn } else { reference::linear::WeightLayout::InOut },
+        if transposed {
+            reference::linear::WeightLayout::OutIn
+        } else {
+            reference::linear::WeightLayout::InOut
+        },
         has_bias.then_some(&bias[first_column..]),
         Activation::from_code(variant.u32("ACTIVATION")).oracle(),
         has_residual.then_some(&dense_residual),

@@ -92,7 +92,9 @@ impl Kernel for LayerNorm {
             let start = row * columns;
             match p.has_residual {
                 0 => normalize_row(|column| x[start + column], p.epsilon, affine, y),
-                _ => normalize_row(|column| x[start + column] + residual[start + column], p.epsilon, affine, y),
+                _ => {
+                    normalize_row(|column| x[start + column] + residual[start + column], p.epsilon, affine, y)
+                }
             }
         }
     }
@@ -134,12 +136,8 @@ fn case((rows, columns): (usize, usize), has_residual: bool) -> Case {
         &beta,
         epsilon.into(),
     );
-    let parameters = Parameters {
-        rows: rows as u32,
-        columns: columns as u32,
-        epsilon,
-        has_residual: has_residual.into(),
-    };
+    let parameters =
+        Parameters { rows: rows as u32, columns: columns as u32, epsilon, has_residual: has_residual.into() };
     Case {
         label: format!("[{rows}, {columns}]{}", if has_residual { " residual" } else { "" }),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),

@@ -100,7 +100,8 @@ impl Kernel for Pool {
         let mut sizes = vec![(1, 1, 1), (5, 9, 7), (3, 30, 384)];
         if depth == Depth::Full {
             for batch in [1, 2, 65] {
-                sizes.extend([(1, 64), (2, 65), (17, 33), (128, 384), (256, 768)].map(|(l, c)| (batch, l, c)));
+                sizes
+                    .extend([(1, 64), (2, 65), (17, 33), (128, 384), (256, 768)].map(|(l, c)| (batch, l, c)));
             }
         }
         let kinds = [Kind::Mean, Kind::Cls, Kind::Max];
@@ -113,7 +114,8 @@ fn case((batch, length, columns): (usize, usize, usize), kind: Kind, normalize: 
     let mut inputs = Inputs::new((batch * 1_000_003 + length * 1009 + columns) as u64);
     let mut x = inputs.values(batch * length * columns, 1.0);
     // Among them a length of 0 (where there are two items) and one past the end.
-    let mut lengths: Vec<u32> = inputs.below(batch, length as u32 + 2).into_iter().map(|n| n.max(1)).collect();
+    let mut lengths: Vec<u32> =
+        inputs.below(batch, length as u32 + 2).into_iter().map(|n| n.max(1)).collect();
     if batch > 1 {
         lengths[1] = 0;
     }
@@ -133,7 +135,10 @@ fn case((batch, length, columns): (usize, usize, usize), kind: Kind, normalize: 
         normalize: normalize.into(),
     };
     Case {
-        label: format!("[{batch}, {length}, {columns}] {kind:?}{}", if normalize { " normalized" } else { "" }),
+        label: format!(
+            "[{batch}, {length}, {columns}] {kind:?}{}",
+            if normalize { " normalized" } else { "" }
+        ),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
         floor: rounding_floor(length, 1.0),
         arguments: vec![

@@ -1,0 +1,115 @@
+//! Activations.
+
+use crate::reference::activation as oracle;
+
+/// What a linear layer applies to its sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Activation {
+    /// None.
+    #[default]
+    None,
+    /// x · Φ(x), by erf (Hendrycks and Gimpel 2016).
+    Gelu,
+    /// Its approximation by tanh, as GPT-2 has it.
+    GeluTanh,
+    /// max(x, 0).
+    Relu,
+    /// x / (1 + exp(−x)).
+    Silu,
+    /// tanh(x).
+    Tanh,
+}
+
+impl Activation {
+    /// All of them, in the order of their codes.
+    pub const ALL: [Self; 6] = [Self::None, Self::Gelu, Self::GeluTanh, Self::Relu, Self::Silu, Self::Tanh];
+
+    /// Its number in `shaders/shared/activation.wgsl`.
+    pub(crate) fn code(self) -> u32 {
+        Self::ALL.iter().position(|&activation| activation == self).unwrap_or(0) as u32
+    }
+
+    pub(crate) fn from_code(code: u32) -> Self {
+        Self::ALL.get(code as usize).copied().unwrap_or_default()
+    }
+
+    /// Its f64 oracle.
+    pub(crate) fn oracle(self) -> fn(f64) -> f64 {
+        match self {
+            Self::None => oracle::identity,
+            Self::Gelu => oracle::gelu,
+            Self::GeluTanh => oracle::gelu_tanh,
+            Self::Relu => oracle::relu,
+            Self::Silu => oracle::silu,
+            Self::Tanh => oracle::tanh,
+        }
+    }
+
+    /// The f32 computation of the CPU device: the shader's formulas, with libm's tanh and exp.
+    pub(crate) fn apply(self, x: f32) -> f32 {
+        match self {
+            Self::None => x,
+            Self::Gelu => 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)),
+            Self::GeluTanh => 0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044_715 * x * x * x)).tanh()),
+            Self::Relu if x < 0.0 => 0.0,
+            Self::Relu => x,
+            Self::Silu => x / (1.0 + (-x).exp()),
+            Self::Tanh => x.tanh(),
+        }
+    }
+}
+
+/// The shader's erf: see `shaders/shared/activation.wgsl`.
+fn erf(x: f32) -> f32 {
+    const WITHIN: [f32; 7] = [
+        7.889_119e-5,
+        -0.000_802_084_1,
+        0.005_189_535,
+        -0.026_854_444,
+        0.112_836,
+        -0.376_126_26,
+        1.128_379_1,
+    ];
+    const BEYOND: [f32; 9] = [
+        -1.860_716_6e-6,
+        3.019_784_5e-5,
+        -0.000_191_806_4,
+        0.000_421_879_96,
+        0.002_004_033,
+        -0.021_538_997,
+        0.104_414_71,
+        0.635_978_34,
+        1.128_489,
+    ];
+    let horner = |coefficients: &[f32], t: f32| coefficients.iter().fold(0.0, |sum, c| sum * t + c);
+    let a = x.abs().min(4.0);
+    if x.abs() > 1.0 {
+        (1.0 - (-a * horner(&BEYOND, a)).exp()).copysign(x)
+    } else {
+        x * horner(&WITHIN, x * x)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_go_there_and_back() {
+        for activation in Activation::ALL {
+            assert_eq!(Activation::from_code(activation.code()), activation);
+        }
+    }
+
+    #[test]
+    fn erf_is_within_two_units_in_the_last_place() {
+        for step in -60_000..=60_000 {
+            let x = step as f32 * 1e-4;
+            let error = (f64::from(erf(x)) - oracle::erf(x.into())).abs();
+            assert!(error <= 1.5e-7, "erf({x}) is off by {error:e}");
+        }
+        assert!(erf(f32::NAN).is_nan());
+        assert_eq!(erf(f32::INFINITY), 1.0);
+    }
+}

@@ -1,0 +1,182 @@
+//! The linear layer: y = activation(x · W + bias) + residual.
+
+use super::{Activation, choose, expect_dtype, expect_shape, size};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::kernels::linear::gemm::{self, Form, Parameters};
+use crate::kernels::shared::WeightStorage;
+use crate::recording::{Recording, Value};
+use crate::tensor::{DType, Tensor};
+
+/// The weights of a linear layer: W, in parts where it passes the device's binding limit, and a bias.
+#[derive(Clone, Debug)]
+pub struct LinearWeights {
+    parts: Vec<Tensor>,
+    bias: Option<Tensor>,
+    inputs: usize,
+    outputs: usize,
+    transposed: bool,
+}
+
+impl LinearWeights {
+    /// From W as `[outputs, inputs]` (PyTorch's `Linear`) in f32, stored as `dtype` (f32 or f16), and a bias
+    /// `[outputs]`. A W above the device's binding limit is split by outputs.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the lengths do not fit, [`Error::OutOfMemory`].
+    pub fn new(
+        device: &Device,
+        [outputs, inputs]: [usize; 2],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        dtype: DType,
+    ) -> Result<Self> {
+        let expected = [outputs, inputs].iter().product::<usize>();
+        if weight.len() != expected {
+            let expected = format!("[{outputs}, {inputs}], {expected} elements");
+            return Err(Error::argument("linear", "weight", expected, format!("{} elements", weight.len())));
+        }
+        if let Some(bias) = bias.filter(|bias| bias.len() != outputs) {
+            let found = format!("{} elements", bias.len());
+            return Err(Error::argument("linear", "bias", format!("[{outputs}]"), found));
+        }
+        let limit = device.capabilities().tensor_bytes();
+        let row_bytes = dtype.words(inputs as u64).max(1) * 4;
+        // An even number of rows: f16 rows of odd length then begin at words in each part.
+        let part_rows = usize::try_from((limit / row_bytes).max(2) / 2 * 2).unwrap_or(usize::MAX);
+        let parts = weight.chunks(part_rows.saturating_mul(inputs.max(1)).max(1)).map(|part| {
+            let shape = [part.len() / inputs.max(1), inputs];
+            match dtype {
+                DType::F16 => Tensor::from_f32_as_f16(device, shape, part),
+                _ => Tensor::from_f32(device, shape, part),
+            }
+        });
+        let parts = parts.collect::<Result<_>>()?;
+        let bias = bias.map(|bias| Tensor::from_f32(device, [outputs], bias)).transpose()?;
+        Ok(Self { parts, bias, inputs, outputs, transposed: true })
+    }
+
+    /// From tensors that are on the device already: W `[outputs, inputs]` if `transposed`, `[inputs, outputs]` if not.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if W has not two axes or the bias does not fit it.
+    pub fn from_tensors(weight: &Tensor, bias: Option<&Tensor>, transposed: bool) -> Result<Self> {
+        let dims = weight.shape().dims();
+        let &[first, second] = dims else {
+            return Err(Error::argument("linear", "weight", "of rank 2", weight.shape().to_string()));
+        };
+        if !matches!(weight.dtype(), DType::F32 | DType::F16) {
+            return Err(Error::argument("linear", "weight", "f32 or f16", weight.dtype().to_string()));
+        }
+        let (outputs, inputs) = if transposed { (first, second) } else { (second, first) };
+        if let Some(bias) = bias.filter(|bias| bias.shape().dims() != [outputs] || bias.dtype() != DType::F32)
+        {
+            let found = format!("{} {}", bias.dtype(), bias.shape());
+            return Err(Error::argument("linear", "bias", format!("f32 [{outputs}]"), found));
+        }
+        Ok(Self { parts: vec![weight.clone()], bias: bias.cloned(), inputs, outputs, transposed })
+    }
+
+    /// Columns of x.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Columns of y.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Tensors that W is split into.
+    pub fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Bytes of W and the bias on the device.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().chain(&self.bias).map(Tensor::bytes).sum()
+    }
+}
+
+/// A linear layer to be recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear<'a> {
+    weights: &'a LinearWeights,
+    activation: Activation,
+    residual: Option<&'a Value>,
+}
+
+impl<'a> Linear<'a> {
+    /// x · W + bias.
+    pub fn new(weights: &'a LinearWeights) -> Self {
+        Self { weights, activation: Activation::None, residual: None }
+    }
+
+    /// With an activation.
+    #[must_use]
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// With a residual of y's shape, added last.
+    #[must_use]
+    pub fn residual(mut self, residual: &'a Value) -> Self {
+        self.residual = Some(residual);
+        self
+    }
+
+    /// Records it: x `[…, inputs]` f32 gives `[…, outputs]` f32.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for shapes or dtypes that do not fit, [`Error::Limit`], [`Error::Implementation`].
+    pub fn record(self, recording: &mut Recording, x: &Value) -> Result<Value> {
+        let weights = self.weights;
+        expect_dtype("linear", "x", x, &[DType::F32])?;
+        if x.shape().last() != weights.inputs || x.shape().rank() == 0 {
+            let expected = format!("[…, {}] for weight [{}, {0}]", weights.inputs, weights.outputs);
+            return Err(Error::argument("linear", "x", expected, x.shape().to_string()));
+        }
+        let y = recording.temporary(x.shape().with_last(weights.outputs), DType::F32)?;
+        if let Some(residual) = self.residual {
+            expect_dtype("linear", "residual", residual, &[DType::F32])?;
+            expect_shape("linear", "residual", residual, y.shape().dims())?;
+        }
+        let absent = recording.absent()?;
+        let bias = match &weights.bias {
+            Some(bias) => recording.tensor(bias)?,
+            None => absent.clone(),
+        };
+        let rows = size("linear", "the rows of x", x.shape().rows())?;
+        let depth = size("linear", "the columns of x", weights.inputs)?;
+        let y_row = size("linear", "the columns of y", weights.outputs)?;
+        let device = recording.device().clone();
+        let capabilities = device.capabilities();
+        let mut first_column = 0;
+        for part in &weights.parts {
+            let columns = part.shape()[usize::from(!weights.transposed)] as u32;
+            let form = Form {
+                activation: self.activation,
+                transposed: weights.transposed,
+                storage: WeightStorage::of(part.dtype(), capabilities.shader_f16),
+            };
+            let candidates = vec![gemm::tiled(gemm::tile_side(rows, columns), form)];
+            let variant = choose(&device, "linear", candidates)?;
+            let parameters = Parameters {
+                rows,
+                columns,
+                depth,
+                x_row: depth,
+                y_row,
+                first_column,
+                has_bias: weights.bias.is_some().into(),
+                has_residual: self.residual.is_some().into(),
+            };
+            let part = recording.tensor(part)?;
+            let residual = self.residual.unwrap_or(&absent);
+            recording.dispatch(&gemm::Gemm, variant, &parameters, &[x, &part, &bias, residual, &y])?;
+            first_column += columns;
+        }
+        Ok(y)
+    }
+}

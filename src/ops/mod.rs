@@ -1,0 +1,78 @@
+//! Ops: check the arguments, choose an implementation, record its dispatches.
+
+mod activation;
+mod attention;
+mod embedding_norm;
+mod layer_norm;
+mod linear;
+mod pool;
+
+pub use activation::Activation;
+pub use attention::{Attention, AttentionCall, AttentionValues, Causal, Heads, Mask, attention};
+pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
+pub use layer_norm::{LayerNormWeights, layer_norm};
+pub use linear::{Linear, LinearWeights};
+pub use pool::{Pooling, pool};
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::kernel::Variant;
+use crate::kernels::rows;
+use crate::recording::Value;
+use crate::tensor::DType;
+
+/// The implementation of `op` to use: the forced one, else the first of `candidates` that runs here.
+fn choose(device: &Device, op: &str, candidates: Vec<Variant>) -> Result<Variant> {
+    let capabilities = device.capabilities();
+    let refused = |name: &str, reason: String| Error::Implementation {
+        op: op.to_owned(),
+        name: name.to_owned(),
+        reason,
+    };
+    if let Some(name) = device.forced(op) {
+        let Some(variant) = candidates.iter().find(|variant| variant.name() == name) else {
+            let names: Vec<_> = candidates.iter().map(Variant::name).collect();
+            return Err(refused(name, format!("here there are {}", names.join(", "))));
+        };
+        variant.runs_on(capabilities).map_err(|reason| refused(name, reason))?;
+        return Ok(variant.clone());
+    }
+    candidates
+        .into_iter()
+        .find(|variant| variant.runs_on(capabilities).is_ok())
+        .ok_or_else(|| refused("any", "the device can run none of them".to_owned()))
+}
+
+/// The rows' implementation for `op` over rows of that length.
+fn choose_rows(device: &Device, op: &str, columns: usize) -> Result<Variant> {
+    let mut candidates = vec![rows::choose(device.capabilities(), device.is_software(), columns as u64)];
+    candidates.extend([rows::workgroup(), rows::invocation()]);
+    choose(device, op, candidates)
+}
+
+/// A size as the kernels count it.
+fn size(op: &str, argument: &str, value: usize) -> Result<u32> {
+    // Kernels compute indices in u32 and go a tile past the end.
+    const LARGEST: usize = (u32::MAX - (1 << 16)) as usize;
+    match value {
+        0..=LARGEST => Ok(value as u32),
+        _ => Err(Error::argument(op, argument, format!("at most {LARGEST}"), value.to_string())),
+    }
+}
+
+/// [`Error::Argument`] unless the value has that dtype.
+fn expect_dtype(op: &str, argument: &str, value: &Value, dtypes: &[DType]) -> Result<()> {
+    if dtypes.contains(&value.dtype()) {
+        return Ok(());
+    }
+    let expected: Vec<String> = dtypes.iter().map(ToString::to_string).collect();
+    Err(Error::argument(op, argument, expected.join(" or "), value.dtype().to_string()))
+}
+
+/// [`Error::Argument`] unless the value has that shape.
+fn expect_shape(op: &str, argument: &str, value: &Value, dims: &[usize]) -> Result<()> {
+    if value.shape().dims() == dims {
+        return Ok(());
+    }
+    Err(Error::argument(op, argument, format!("{dims:?}"), value.shape().to_string()))
+}
