@@ -201,17 +201,20 @@ impl Checkpoint {
         Ok((path, entry.dtype, &data.bytes()[entry.bytes.clone()]))
     }
 
-    /// Names that share the most trailing segments, such as `bert.encoder.x` for `encoder.x`.
+    /// The names that share the most segments with `name`, at its end (`bert.encoder.x` for `encoder.x`)
+    /// or at its start.
     fn similar(&self, name: &str) -> Vec<String> {
-        let shared =
-            |other: &str| name.rsplit('.').zip(other.rsplit('.')).take_while(|(a, b)| a == b).count();
-        let mut ranked: Vec<_> = self
-            .names()
-            .map(|other| (shared(other), other))
-            .filter(|&(n, _)| n > 1 || !name.contains('.') && n > 0)
-            .collect();
-        ranked.sort_by_key(|&(n, other)| (std::cmp::Reverse(n), other));
-        ranked.into_iter().take(5).map(|(_, other)| shown(other)).collect()
+        let shared = |other: &str| {
+            let same = |(a, b): &(&str, &str)| a == b;
+            let at_end = name.rsplit('.').zip(other.rsplit('.')).take_while(same).count();
+            at_end.max(name.split('.').zip(other.split('.')).take_while(same).count())
+        };
+        let best = self.names().map(shared).max().unwrap_or(0);
+        // One common segment of several is a word such as `weight`, which says nothing.
+        if best == 0 || best == 1 && name.contains('.') {
+            return Vec::new();
+        }
+        self.names().filter(|other| shared(other) == best).take(5).map(shown).collect()
     }
 }
 
