@@ -178,6 +178,9 @@ impl Tokenizer {
     }
 
     /// Tokenizes a pair of texts; where they are too long together, the longer one is cut first.
+    ///
+    /// An empty second text still makes a pair (`[CLS] … [SEP] [SEP]`), as in the tokenizers library;
+    /// transformers' Python wrapper takes it as no second text.
     pub fn encode_pair(&self, first: &str, second: &str, max_tokens: usize) -> Result<Encoding> {
         self.encode_at(0, first, Some(second), max_tokens)
     }
