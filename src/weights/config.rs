@@ -1,0 +1,282 @@
+//! `config.json`: the shape of an encoder of the BERT family.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::files::{CONFIG_BYTES, bad, read, unsupported};
+use super::json::{Object, brief};
+use crate::error::{Error, Result};
+
+const ARCHITECTURES: [&str; 5] = ["bert", "camembert", "distilbert", "roberta", "xlm-roberta"];
+
+// Far above any published encoder, and small enough that no product of them overflows 64 bits.
+const MAX_VOCABULARY: usize = 10_000_000;
+const MAX_WIDTH: usize = 1 << 20;
+const MAX_LAYERS: usize = 1000;
+const MAX_HEADS: usize = 1024;
+const MAX_POSITIONS: usize = 1 << 20;
+const MAX_TYPES: usize = 1024;
+
+/// Which of the encoders it is. They differ in their embeddings and in their tensors' names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Family {
+    /// BERT (Devlin et al., 2018): word, position and type embeddings.
+    Bert,
+    /// RoBERTa, XLM-RoBERTa and CamemBERT: as BERT, but positions start at `padding_id + 1`.
+    Roberta,
+    /// DistilBERT: as BERT, but without type embeddings, and with tensors of other names.
+    DistilBert,
+}
+
+/// The activation between the two linear layers of a feed-forward block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Activation {
+    /// `x · Φ(x)`, with the error function.
+    Gelu,
+    /// `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`.
+    GeluTanh,
+    /// `max(x, 0)`.
+    Relu,
+    /// `x · σ(x)`, also called swish.
+    Silu,
+    /// `tanh(x)`.
+    Tanh,
+}
+
+impl Activation {
+    const NAMES: [(&str, Self); 10] = [
+        ("gelu", Self::Gelu),
+        ("gelu_python", Self::Gelu),
+        ("gelu_new", Self::GeluTanh),
+        ("gelu_fast", Self::GeluTanh),
+        ("gelu_pytorch_tanh", Self::GeluTanh),
+        ("gelu_python_tanh", Self::GeluTanh),
+        ("relu", Self::Relu),
+        ("silu", Self::Silu),
+        ("swish", Self::Silu),
+        ("tanh", Self::Tanh),
+    ];
+
+    /// The activation that a Hugging Face config calls so, such as `gelu_new`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|&(_, activation)| activation)
+    }
+}
+
+/// What `config.json` says about an encoder. Every value has been checked against bounds.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct EncoderConfig {
+    /// Which of the encoders it is.
+    pub family: Family,
+    /// Rows of the word embedding table.
+    pub vocabulary_size: usize,
+    /// Width of the hidden states.
+    pub hidden_size: usize,
+    /// Number of Transformer layers.
+    pub layers: usize,
+    /// Attention heads in each layer; they divide `hidden_size`.
+    pub heads: usize,
+    /// Width between the two linear layers of a feed-forward block.
+    pub intermediate_size: usize,
+    /// The activation between them.
+    pub activation: Activation,
+    /// Rows of the position embedding table. See [`EncoderConfig::usable_positions`].
+    pub max_positions: usize,
+    /// Rows of the type embedding table (segments); 0 for DistilBERT, which has none.
+    pub type_vocabulary_size: usize,
+    /// The ε of every layer normalization.
+    pub layer_norm_epsilon: f32,
+    /// The token that fills up short sequences.
+    pub padding_id: u32,
+    /// The row of the first token's position: 0, but `padding_id + 1` for RoBERTa, which counts
+    /// positions over the tokens that are not padding.
+    pub position_offset: usize,
+}
+
+impl EncoderConfig {
+    /// Reads a `config.json`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::from_json(&read(path, CONFIG_BYTES, "the model's architecture and sizes")?, path)
+    }
+
+    /// Reads the content of a `config.json`; `path` stands for it in errors.
+    pub fn from_json(json: &[u8], path: impl AsRef<Path>) -> Result<Self> {
+        let object = Object::parse(path.as_ref(), json)?;
+        let family = family(&object)?;
+        refuse(&object)?;
+        let config = match family {
+            Family::DistilBert => distilbert(&object)?,
+            Family::Bert | Family::Roberta => bert(&object, family)?,
+        };
+        config.check(&object)?;
+        Ok(config)
+    }
+
+    /// The most tokens that a sequence can have: the position table less the rows before the first.
+    pub fn usable_positions(&self) -> usize {
+        self.max_positions.saturating_sub(self.position_offset)
+    }
+
+    /// Width of one attention head.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.heads.max(1)
+    }
+
+    /// What one key alone cannot show.
+    fn check(&self, object: &Object) -> Result<()> {
+        let path = object.path();
+        if !self.hidden_size.is_multiple_of(self.heads) {
+            let (heads, width) = match self.family {
+                Family::DistilBert => ("n_heads", "dim"),
+                _ => ("num_attention_heads", "hidden_size"),
+            };
+            return Err(bad(
+                path,
+                format!("`{heads}` must divide `{width}` ({}), but is {}", self.hidden_size, self.heads),
+            ));
+        }
+        if self.padding_id as usize >= self.vocabulary_size {
+            return Err(bad(
+                path,
+                format!(
+                    "`pad_token_id` must be below `vocab_size` ({}), but is {}",
+                    self.vocabulary_size, self.padding_id
+                ),
+            ));
+        }
+        if self.usable_positions() == 0 {
+            return Err(bad(
+                path,
+                format!(
+                    "`max_position_embeddings` must be above {} (`pad_token_id` + 1, where RoBERTa's positions start), but is {}",
+                    self.position_offset, self.max_positions
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn family(object: &Object) -> Result<Family> {
+    // Old configs have no `model_type`, but name the class.
+    let class = || match object.get("architectures") {
+        Some(Value::Array(classes)) => classes.first().and_then(Value::as_str),
+        _ => None,
+    };
+    let of_class = |class: &str| {
+        let prefixes = [
+            ("DistilBert", "distilbert"),
+            ("XLMRobertaFor", "xlm-roberta"),
+            ("XLMRobertaModel", "xlm-roberta"),
+            ("Roberta", "roberta"),
+            ("Camembert", "camembert"),
+            ("Bert", "bert"),
+        ];
+        prefixes.into_iter().find(|(prefix, _)| class.starts_with(prefix)).map(|(_, name)| name)
+    };
+    let model_type = match (object.text("model_type")?, class()) {
+        (Some(name), _) => name,
+        (None, Some(class)) => of_class(class).unwrap_or(class),
+        (None, None) => {
+            return Err(bad(
+                object.path(),
+                format!("the key `model_type` is missing; needed is one of {}", ARCHITECTURES.join(", ")),
+            ));
+        }
+    };
+    match model_type {
+        "bert" => Ok(Family::Bert),
+        "roberta" | "xlm-roberta" | "camembert" => Ok(Family::Roberta),
+        "distilbert" => Ok(Family::DistilBert),
+        other => Err(unsupported(object.path(), "architecture", other, &ARCHITECTURES)),
+    }
+}
+
+/// Keys that change the computation into one that this crate does not have.
+fn refuse(object: &Object) -> Result<()> {
+    let path = object.path();
+    if let Some(kind) = object.text("position_embedding_type")?
+        && kind != "absolute"
+    {
+        return Err(unsupported(path, "position_embedding_type", kind, &["absolute"]));
+    }
+    for key in ["is_decoder", "add_cross_attention", "is_encoder_decoder"] {
+        if object.flag(key)? == Some(true) {
+            return Err(unsupported(path, "setting", &format!("{key}: true"), &["an encoder alone"]));
+        }
+    }
+    for key in ["pruned_heads", "quantization_config"] {
+        if object.object(key)?.is_some_and(|map| !map.is_empty()) {
+            return Err(unsupported(path, "setting", key, &["plain weights"]));
+        }
+    }
+    // Code of the model's own may compute anything, whatever `model_type` says.
+    if let Some(class) = object.object("auto_map")?.and_then(|map| map.get("AutoModel")) {
+        return Err(unsupported(path, "custom code", &brief(class), &ARCHITECTURES));
+    }
+    Ok(())
+}
+
+fn bert(object: &Object, family: Family) -> Result<EncoderConfig> {
+    let padding_id = padding_id(object, if family == Family::Roberta { 1 } else { 0 })?;
+    Ok(EncoderConfig {
+        family,
+        vocabulary_size: object.needed_count("vocab_size", 1..=MAX_VOCABULARY)?,
+        hidden_size: object.needed_count("hidden_size", 1..=MAX_WIDTH)?,
+        layers: object.needed_count("num_hidden_layers", 1..=MAX_LAYERS)?,
+        heads: object.needed_count("num_attention_heads", 1..=MAX_HEADS)?,
+        intermediate_size: object.needed_count("intermediate_size", 1..=MAX_WIDTH)?,
+        activation: activation(object, "hidden_act")?,
+        max_positions: object.needed_count("max_position_embeddings", 1..=MAX_POSITIONS)?,
+        type_vocabulary_size: object.count("type_vocab_size", 1..=MAX_TYPES)?.unwrap_or(2),
+        layer_norm_epsilon: epsilon(object)?,
+        padding_id,
+        position_offset: if family == Family::Roberta { padding_id as usize + 1 } else { 0 },
+    })
+}
+
+fn distilbert(object: &Object) -> Result<EncoderConfig> {
+    Ok(EncoderConfig {
+        family: Family::DistilBert,
+        vocabulary_size: object.needed_count("vocab_size", 1..=MAX_VOCABULARY)?,
+        hidden_size: object.needed_count("dim", 1..=MAX_WIDTH)?,
+        layers: object.needed_count("n_layers", 1..=MAX_LAYERS)?,
+        heads: object.needed_count("n_heads", 1..=MAX_HEADS)?,
+        intermediate_size: object.needed_count("hidden_dim", 1..=MAX_WIDTH)?,
+        activation: activation(object, "activation")?,
+        max_positions: object.needed_count("max_position_embeddings", 1..=MAX_POSITIONS)?,
+        type_vocabulary_size: 0,
+        // Not in the config: DistilBERT's own code has it as a constant.
+        layer_norm_epsilon: 1e-12,
+        padding_id: padding_id(object, 0)?,
+        position_offset: 0,
+    })
+}
+
+fn activation(object: &Object, key: &str) -> Result<Activation> {
+    let name = object.text(key)?.unwrap_or("gelu");
+    Activation::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = Activation::NAMES.iter().map(|&(name, _)| name).collect();
+        unsupported(object.path(), "activation", name, &names)
+    })
+}
+
+fn padding_id(object: &Object, default: u32) -> Result<u32> {
+    let found = object.count("pad_token_id", 0..=MAX_VOCABULARY)?;
+    Ok(found.and_then(|id| u32::try_from(id).ok()).unwrap_or(default))
+}
+
+fn epsilon(object: &Object) -> Result<f32> {
+    const KEY: &str = "layer_norm_eps";
+    let epsilon = object.number(KEY)?.unwrap_or(1e-12);
+    if (1e-30..=1.0).contains(&epsilon) {
+        return Ok(epsilon as f32);
+    }
+    let found = object.get(KEY).unwrap_or(&Value::Null);
+    Err::<f32, Error>(object.wrong(KEY, "a number from 1e-30 to 1", found))
+}

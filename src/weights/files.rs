@@ -1,0 +1,92 @@
+//! Reading files with a bound on their size, and printing what stood in them.
+
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Larger JSON files than this are not configs.
+pub(super) const CONFIG_BYTES: u64 = 16 << 20;
+
+/// An [`Error::File`] in one line.
+pub(super) fn bad(path: &Path, problem: impl Into<String>) -> Error {
+    Error::File { path: path.to_owned(), problem: problem.into() }
+}
+
+/// An [`Error::Unsupported`] in one line.
+pub(super) fn unsupported(path: &Path, what: &'static str, found: &str, supported: &[&str]) -> Error {
+    Error::Unsupported {
+        path: path.to_owned(),
+        what,
+        found: shown(found),
+        supported: supported.iter().map(|&s| s.to_owned()).collect(),
+    }
+}
+
+/// Text from a file as it may stand in a message: no control characters, not endless.
+pub(super) fn shown(text: &str) -> String {
+    const LONGEST: usize = 120;
+    // Control characters would let a file write to the user's terminal.
+    let mut out: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+/// Opens a regular file; `purpose` says what it is for, should it be missing.
+pub(super) fn open(path: &Path, purpose: &str) -> Result<(std::fs::File, u64)> {
+    let io = |source: std::io::Error| {
+        let source = if source.kind() == std::io::ErrorKind::NotFound {
+            std::io::Error::new(source.kind(), format!("there is no such file; it holds {purpose}"))
+        } else {
+            source
+        };
+        Error::Io { path: path.to_owned(), source }
+    };
+    // Looked at before it is opened: opening a pipe would wait for a writer.
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        return Err(bad(path, format!("this is not a file; it should hold {purpose}")));
+    }
+    let file = std::fs::File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    Ok((file, length))
+}
+
+/// The whole of a file that may not be larger than `limit` bytes.
+pub(super) fn read(path: &Path, limit: u64, purpose: &str) -> Result<Vec<u8>> {
+    let (file, length) = open(path, purpose)?;
+    let too_large = || bad(path, format!("the file has more than {limit} bytes, too many for {purpose}"));
+    if length > limit {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    // The file may grow meanwhile, hence the bound on the reader too.
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large());
+    }
+    Ok(bytes)
+}
+
+/// Whether the bytes are what git leaves behind where Git LFS was not installed.
+pub(super) fn is_lfs_pointer(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"version https://git-lfs")
+}
+
+/// What to say about such a file.
+pub(super) const LFS_POINTER: &str =
+    "this is only a Git LFS pointer, not the file itself: fetch it with `git lfs pull`";
+
+/// `folder/relative`, for a relative path that stays inside the folder.
+pub(super) fn inside(folder: &Path, relative: &str, named_by: &Path) -> Result<PathBuf> {
+    let stays =
+        Path::new(relative).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+    // Backslashes and drive letters are paths on Windows only; no model folder needs them anywhere.
+    if !stays || relative.contains(['\\', ':', '\0']) {
+        return Err(bad(named_by, format!("the path `{}` leads out of the folder", shown(relative))));
+    }
+    Ok(if relative.is_empty() { folder.to_owned() } else { folder.join(relative) })
+}

@@ -1,0 +1,198 @@
+//! A whole model folder, as sentence-transformers or transformers writes it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::checkpoint::Checkpoint;
+use super::config::EncoderConfig;
+use super::files::{bad, shown};
+use super::json::Object;
+use super::sentence::{self, Modules, Pooling, Prompts, TextSettings};
+use super::tokenizer::{Tokenizer, TruncationSide};
+use crate::error::{Error, Result};
+
+/// Limits above this are the placeholder 10³⁰ that transformers writes for "none".
+const MAX_SANE_LIMIT: f64 = 1e9;
+
+/// An embedding model's folder, read and checked: everything but the weights themselves.
+///
+/// Both layouts are read: that of sentence-transformers (`modules.json`, where the Transformer may live
+/// in a subfolder) and a plain Hugging Face folder, which is taken as sentence-transformers takes it.
+///
+/// ```no_run
+/// # fn main() -> attentive::Result<()> {
+/// let folder = attentive::weights::EmbedderFolder::open("all-MiniLM-L6-v2")?;
+/// assert_eq!((folder.config.hidden_size, folder.max_tokens), (384, 256));
+/// let encoding = folder.tokenizer.encode("A sentence.", folder.max_tokens)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct EmbedderFolder {
+    /// The folder that was opened.
+    pub root: PathBuf,
+    /// The encoder's sizes.
+    pub config: EncoderConfig,
+    /// The weights.
+    pub checkpoint: Checkpoint,
+    /// The tokenizer. All its ids are below the config's vocabulary size.
+    pub tokenizer: Tokenizer,
+    /// How the tokens' vectors become one.
+    pub pooling: Pooling,
+    /// Whether embeddings are scaled to length 1.
+    pub normalize: bool,
+    /// The most tokens of a text, special ones included; what is longer is cut.
+    pub max_tokens: usize,
+    /// The file that gave this limit, and its key.
+    pub max_tokens_source: String,
+    /// Texts to put before the input, by their names, such as `query`.
+    pub prompts: BTreeMap<String, String>,
+    /// The name of the prompt that is used where the caller names none; it is in `prompts`.
+    pub default_prompt: Option<String>,
+    /// What the user should be told about this folder.
+    pub notices: Vec<String>,
+}
+
+impl EmbedderFolder {
+    /// Reads and checks a folder.
+    ///
+    /// Errors: [`Error::Io`] for a file that is missing or cannot be read, [`Error::File`] for one that
+    /// is damaged or contradicts another, [`Error::Unsupported`] for what this crate cannot compute.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let root = folder.as_ref();
+        let metadata =
+            std::fs::metadata(root).map_err(|source| Error::Io { path: root.to_owned(), source })?;
+        if !metadata.is_dir() {
+            return Err(bad(root, "this is not a folder; a model is a folder with config.json in it"));
+        }
+        let mut notices = Vec::new();
+        let modules = Modules::read(root)?;
+        let home = modules.as_ref().map_or(root, |modules| modules.transformer.as_path());
+        let config = EncoderConfig::open(home.join("config.json"))?;
+        let (pooling, normalize) = match &modules {
+            Some(modules) => (sentence::pooling(&modules.pooling, config.hidden_size)?, modules.normalize),
+            None => {
+                notices.push(format!(
+                    "{} has no modules.json: taken as a plain Hugging Face model, with mean pooling and without normalization",
+                    root.display()
+                ));
+                (Pooling::Mean, false)
+            }
+        };
+        let settings = TextSettings::read(home)?;
+        let prompts = Prompts::read(root)?;
+
+        let mut tokenizer = Tokenizer::open(home.join("tokenizer.json"))?;
+        tokenizer.check_vocabulary(config.vocabulary_size)?;
+        if settings.lowercase {
+            tokenizer.lowercase();
+        }
+        let tokenizer_config =
+            Object::read_if_there(&home.join("tokenizer_config.json"), "the tokenizer's settings")?;
+        if let Some(object) = &tokenizer_config {
+            apply(object, &mut tokenizer, &mut notices)?;
+        }
+        let (max_tokens, max_tokens_source) =
+            limit(&config, settings.max_tokens, tokenizer_config.as_ref(), &mut notices)?;
+        if max_tokens <= tokenizer.special_tokens() {
+            return Err(bad(
+                root,
+                format!(
+                    "the limit of {max_tokens} tokens ({max_tokens_source}) leaves no room beside {} special tokens",
+                    tokenizer.special_tokens()
+                ),
+            ));
+        }
+        let checkpoint = Checkpoint::open(home)?;
+        Ok(Self {
+            root: root.to_owned(),
+            config,
+            checkpoint,
+            tokenizer,
+            pooling,
+            normalize,
+            max_tokens,
+            max_tokens_source,
+            prompts: prompts.texts,
+            default_prompt: prompts.default,
+            notices,
+        })
+    }
+
+    /// The text of the default prompt, if there is one.
+    pub fn default_prompt_text(&self) -> Option<&str> {
+        self.prompts.get(self.default_prompt.as_ref()?).map(String::as_str)
+    }
+}
+
+/// The parts of tokenizer_config.json that change tokens.
+fn apply(object: &Object, tokenizer: &mut Tokenizer, notices: &mut Vec<String>) -> Result<()> {
+    match object.text("truncation_side")? {
+        None => {}
+        Some("left") => tokenizer.set_truncation_side(TruncationSide::Left),
+        Some("right") => tokenizer.set_truncation_side(TruncationSide::Right),
+        Some(other) => {
+            let found = Value::String(other.to_owned());
+            return Err(object.wrong("truncation_side", "`left` or `right`", &found));
+        }
+    }
+    // transformers adds tokens that only this file lists; here they stay ordinary text.
+    for (id, token) in object.object("added_tokens_decoder")?.into_iter().flatten() {
+        if let Some(content) = token.get("content").and_then(Value::as_str)
+            && tokenizer.token_id(content).map(|id| id.to_string()).as_ref() != Some(id)
+        {
+            notices.push(format!(
+                "{}: the added token `{}` ({}) is not in tokenizer.json and is not used",
+                object.path().display(),
+                shown(content),
+                shown(id)
+            ));
+            // One says it; a hostile file has a million.
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The sequence limit: sentence-transformers' own, else the tokenizer's, and never above the positions.
+fn limit(
+    config: &EncoderConfig,
+    sentence: Option<(usize, String)>,
+    tokenizer_config: Option<&Object>,
+    notices: &mut Vec<String>,
+) -> Result<(usize, String)> {
+    let positions = config.usable_positions();
+    let wanted = match (sentence, tokenizer_config) {
+        (Some((limit, file)), _) => Some((limit, format!("{file}: max_seq_length"))),
+        (None, Some(object)) => model_max_length(object)?
+            .map(|limit| (limit, "tokenizer_config.json: model_max_length".to_owned())),
+        (None, None) => None,
+    };
+    let from_positions = "config.json: max_position_embeddings".to_owned();
+    match wanted {
+        Some((limit, source)) if limit <= positions => Ok((limit, source)),
+        Some((limit, source)) => {
+            notices.push(format!(
+                "{source} asks for {limit} tokens, but the model has {positions} positions: the limit is {positions}"
+            ));
+            Ok((positions, from_positions))
+        }
+        None => Ok((positions, from_positions)),
+    }
+}
+
+fn model_max_length(object: &Object) -> Result<Option<usize>> {
+    const KEY: &str = "model_max_length";
+    match object.number(KEY)? {
+        None => Ok(None),
+        Some(limit) if limit > MAX_SANE_LIMIT => Ok(None),
+        Some(limit) if limit >= 1.0 && limit.fract() == 0.0 => Ok(Some(limit as usize)),
+        Some(_) => {
+            let found = object.get(KEY).unwrap_or(&Value::Null);
+            Err(object.wrong(KEY, "a whole number above 0", found))
+        }
+    }
+}

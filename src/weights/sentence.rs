@@ -1,0 +1,274 @@
+//! The files that sentence-transformers adds to a model's folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::files::{self, CONFIG_BYTES, bad, shown, unsupported};
+use super::json::{self, Object, brief};
+use crate::error::Result;
+
+const MODULES: [&str; 3] = ["Transformer", "Pooling", "Normalize"];
+const POOLINGS: [&str; 3] = ["cls", "max", "mean"];
+const MAX_MODULES: usize = 100;
+
+/// How the hidden states of a text's tokens become one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Pooling {
+    /// Their mean over the tokens that are not padding.
+    Mean,
+    /// The first token's, `[CLS]` or `<s>`.
+    Cls,
+    /// Their maximum in each dimension, over the tokens that are not padding.
+    Max,
+}
+
+/// The modules of `modules.json`, with their folders.
+pub(super) struct Modules {
+    pub(super) transformer: PathBuf,
+    pub(super) pooling: PathBuf,
+    pub(super) normalize: bool,
+}
+
+impl Modules {
+    /// Reads `modules.json`, if there is one.
+    pub(super) fn read(root: &Path) -> Result<Option<Self>> {
+        let path = root.join("modules.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bytes = files::read(&path, CONFIG_BYTES, "the list of the model's modules")?;
+        let Value::Array(list) = json::parse(&path, &bytes)? else {
+            return Err(bad(&path, "needed a list of modules"));
+        };
+        if list.len() > MAX_MODULES {
+            return Err(bad(&path, format!("{} modules, more than the {MAX_MODULES} allowed", list.len())));
+        }
+        let (mut transformer, mut pooling, mut normalize) = (None, None, false);
+        for (place, module) in list.iter().enumerate() {
+            let text = |key: &str| match module.get(key) {
+                Some(Value::String(text)) => Ok(text.as_str()),
+                found => Err(bad(
+                    &path,
+                    format!(
+                        "module {place}: `{key}` must be a string, but is {}",
+                        brief(found.unwrap_or(&Value::Null))
+                    ),
+                )),
+            };
+            let kind = text("type")?;
+            let folder = files::inside(root, text("path")?, &path)?;
+            let order = || {
+                bad(
+                    &path,
+                    format!(
+                        "module {place}, `{}`, is out of order: needed are one Transformer, one Pooling, then Normalize or nothing",
+                        shown(kind)
+                    ),
+                )
+            };
+            // The dotted path before the class changed more than once.
+            match kind.rsplit('.').next().unwrap_or(kind) {
+                "Transformer" if transformer.is_none() && pooling.is_none() => transformer = Some(folder),
+                "Pooling" if transformer.is_some() && pooling.is_none() => pooling = Some(folder),
+                "Normalize" if pooling.is_some() => {
+                    check_normalize(&folder)?;
+                    normalize = true;
+                }
+                known if MODULES.contains(&known) => return Err(order()),
+                _ => return Err(unsupported(&path, "module", kind, &MODULES)),
+            }
+        }
+        match (transformer, pooling) {
+            (Some(transformer), Some(pooling)) => Ok(Some(Self { transformer, pooling, normalize })),
+            (None, _) => Err(bad(&path, "there is no module `Transformer`")),
+            (_, None) => Err(bad(&path, "there is no module `Pooling`")),
+        }
+    }
+}
+
+/// Normalize may be set to work on the tokens instead of on the embedding.
+fn check_normalize(folder: &Path) -> Result<()> {
+    let Some(config) = Object::read_if_there(&folder.join("config.json"), "the normalization")? else {
+        return Ok(());
+    };
+    for key in ["module_input_name", "module_output_name"] {
+        if let Some(name) = config.text(key)?
+            && name != "sentence_embedding"
+        {
+            return Err(unsupported(config.path(), "normalization of", name, &["sentence_embedding"]));
+        }
+    }
+    Ok(())
+}
+
+/// Reads `1_Pooling/config.json`.
+pub(super) fn pooling(folder: &Path, hidden_size: usize) -> Result<Pooling> {
+    let config = Object::read(&folder.join("config.json"), "how the tokens' vectors are pooled into one")?;
+    for key in ["word_embedding_dimension", "embedding_dimension"] {
+        if let Some(width) = config.get(key)
+            && width.as_u64() != Some(hidden_size as u64)
+        {
+            return Err(config.wrong(key, &format!("the model's hidden size, {hidden_size}"), width));
+        }
+    }
+    if config.flag("include_prompt")? == Some(false) {
+        return Err(unsupported(
+            config.path(),
+            "pooling",
+            "include_prompt: false",
+            &["include_prompt: true"],
+        ));
+    }
+    let modes = pooling_modes(&config)?;
+    match modes.as_slice() {
+        // sentence-transformers takes the mean where nothing is said.
+        [] => Ok(Pooling::Mean),
+        [mode] => match mode.as_str() {
+            "mean" => Ok(Pooling::Mean),
+            "cls" => Ok(Pooling::Cls),
+            "max" => Ok(Pooling::Max),
+            other => Err(unsupported(config.path(), "pooling", other, &POOLINGS)),
+        },
+        several => Err(unsupported(config.path(), "pooling", &several.join(" and "), &POOLINGS)),
+    }
+}
+
+/// The modes by the newer key, a name or a list of names, or by the older flags.
+fn pooling_modes(config: &Object) -> Result<Vec<String>> {
+    match config.get("pooling_mode") {
+        Some(Value::String(mode)) => return Ok(vec![mode.clone()]),
+        Some(Value::Array(modes)) if modes.iter().all(Value::is_string) && modes.len() <= MAX_MODULES => {
+            return Ok(modes.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+        }
+        Some(other) => return Err(config.wrong("pooling_mode", "a mode's name", other)),
+        None => {}
+    }
+    let flags = [
+        ("pooling_mode_cls_token", "cls"),
+        ("pooling_mode_max_tokens", "max"),
+        ("pooling_mode_mean_tokens", "mean"),
+        ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"),
+        ("pooling_mode_weightedmean_tokens", "weightedmean"),
+        ("pooling_mode_lasttoken", "lasttoken"),
+    ];
+    let mut modes = Vec::new();
+    for (key, mode) in flags {
+        if config.flag(key)? == Some(true) {
+            modes.push(mode.to_owned());
+        }
+    }
+    Ok(modes)
+}
+
+/// What `sentence_bert_config.json` says about texts.
+#[derive(Default)]
+pub(super) struct TextSettings {
+    /// The limit, and the file that gave it.
+    pub(super) max_tokens: Option<(usize, String)>,
+    pub(super) lowercase: bool,
+}
+
+impl TextSettings {
+    /// Reads `sentence_bert_config.json`, or what older versions called it.
+    pub(super) fn read(folder: &Path) -> Result<Self> {
+        let names = ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"];
+        for name in names.map(|name| format!("sentence_{name}_config.json")) {
+            if let Some(config) = Object::read_if_there(&folder.join(&name), "the sequence limit")? {
+                return Self::of(&config, name);
+            }
+        }
+        Ok(Self::default())
+    }
+
+    fn of(config: &Object, name: String) -> Result<Self> {
+        let path = config.path();
+        if let Some(task) = config.text("transformer_task")?
+            && task != "feature-extraction"
+        {
+            return Err(unsupported(path, "transformer_task", task, &["feature-extraction"]));
+        }
+        if let Some(output) = config.text("module_output_name")?
+            && output != "token_embeddings"
+        {
+            return Err(unsupported(path, "module_output_name", output, &["token_embeddings"]));
+        }
+        // Each of these changes the tokens or the model behind the back of the files read here.
+        for key in ["processing_kwargs", "config_args", "config_kwargs", "query_expansion"] {
+            if config.object(key)?.is_some_and(|map| !map.is_empty()) {
+                return Err(unsupported(path, "setting", key, &["none"]));
+            }
+        }
+        for key in ["query_length", "document_length"] {
+            if let Some(value) = config.get(key) {
+                return Err(unsupported(
+                    path,
+                    "setting",
+                    &format!("{key}: {}", brief(value)),
+                    &["max_seq_length"],
+                ));
+            }
+        }
+        let limit = config.count("max_seq_length", 1..=usize::MAX)?;
+        Ok(Self {
+            max_tokens: limit.map(|limit| (limit, name)),
+            lowercase: config.flag("do_lower_case")?.unwrap_or(false),
+        })
+    }
+}
+
+/// What `config_sentence_transformers.json` says about prompts.
+#[derive(Default)]
+pub(super) struct Prompts {
+    pub(super) texts: BTreeMap<String, String>,
+    pub(super) default: Option<String>,
+}
+
+impl Prompts {
+    pub(super) fn read(root: &Path) -> Result<Self> {
+        let path = root.join("config_sentence_transformers.json");
+        let Some(config) = Object::read_if_there(&path, "the prompts")? else {
+            return Ok(Self::default());
+        };
+        if let Some(kind) = config.text("model_type")?
+            && kind != "SentenceTransformer"
+        {
+            return Err(unsupported(&path, "model_type", kind, &["SentenceTransformer"]));
+        }
+        let mut texts = BTreeMap::new();
+        for (name, prompt) in config.object("prompts")?.into_iter().flatten() {
+            let prompt = match prompt {
+                Value::String(prompt) => prompt.as_str(),
+                Value::Null => "",
+                other => {
+                    return Err(bad(
+                        &path,
+                        format!("`prompts`: `{}` must be a string, but is {}", shown(name), brief(other)),
+                    ));
+                }
+            };
+            texts.insert(name.clone(), prompt.to_owned());
+        }
+        let default = config.text("default_prompt_name")?.map(str::to_owned);
+        if let Some(name) = &default {
+            // sentence-transformers has these two, empty, in every model.
+            if !texts.contains_key(name) && ["query", "document"].contains(&name.as_str()) {
+                texts.insert(name.clone(), String::new());
+            }
+            if !texts.contains_key(name) {
+                let names: Vec<_> = texts.keys().map(|name| shown(name)).collect();
+                return Err(bad(
+                    &path,
+                    format!(
+                        "`default_prompt_name` must be one of the prompts ({}), but is `{}`",
+                        names.join(", "),
+                        shown(name)
+                    ),
+                ));
+            }
+        }
+        Ok(Self { texts, default })
+    }
+}

@@ -1,0 +1,321 @@
+//! `tokenizer.json`: from text to token ids.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
+use tokenizers::parallelism::MaybeParallelIterator;
+use tokenizers::{Encoding as Tokens, PostProcessor, PostProcessorWrapper, TruncationDirection};
+
+use super::files::{LFS_POINTER, bad, is_lfs_pointer, read, shown};
+use crate::error::{Error, Result};
+
+/// The largest published tokenizers have 40 MB.
+const MAX_BYTES: u64 = 512 << 20;
+
+/// A text as a model takes it, with its special tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Encoding {
+    /// Rows of the word embedding table.
+    pub ids: Vec<u32>,
+    /// Rows of the type embedding table: 0, and for the second text of a pair 1 (RoBERTa: 0).
+    pub type_ids: Vec<u32>,
+    /// The tokens as the vocabulary writes them.
+    pub tokens: Vec<String>,
+    /// The length before truncation, with special tokens. Above `ids.len()`, the text was cut.
+    pub total_tokens: usize,
+}
+
+impl Encoding {
+    /// Whether tokens were cut off.
+    pub fn is_truncated(&self) -> bool {
+        self.total_tokens > self.ids.len()
+    }
+}
+
+/// The side at which a text that is too long loses tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TruncationSide {
+    /// The text's beginning.
+    Left,
+    /// The text's end, as nearly all models have it.
+    #[default]
+    Right,
+}
+
+/// A Hugging Face tokenizer. It is `Send + Sync`.
+///
+/// The file's own truncation and padding are not used: all-MiniLM-L6-v2's says 128 tokens, while the
+/// model takes 256. The limit is the caller's, in each call.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    path: PathBuf,
+    inner: tokenizers::Tokenizer,
+    /// Kept apart, as truncation comes between the tokens and the special ones around them.
+    special: Option<PostProcessorWrapper>,
+    special_in_single: usize,
+    special_in_pair: usize,
+    side: TruncationSide,
+    largest_id: u32,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::from_json(&read(path, MAX_BYTES, "the tokenizer (vocab.txt alone is not read)")?, path)
+    }
+
+    /// Reads the content of a `tokenizer.json`; `path` stands for it in errors.
+    pub fn from_json(json: &[u8], path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        if is_lfs_pointer(json) {
+            return Err(bad(&path, LFS_POINTER));
+        }
+        let invalid =
+            |problem: String| bad(&path, format!("not a tokenizer that can be read: {}", shown(&problem)));
+        let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(json)).map_err(invalid)?;
+        let side = match inner.get_truncation().map(|truncation| truncation.direction) {
+            Some(TruncationDirection::Left) => TruncationSide::Left,
+            Some(TruncationDirection::Right) | None => TruncationSide::Right,
+        };
+        let special = inner.get_post_processor().cloned();
+        inner.with_padding(None);
+        inner.with_post_processor(None::<PostProcessorWrapper>);
+        guarded(|| inner.with_truncation(None).map(|_| ())).map_err(invalid)?;
+        let largest = inner.get_vocab(true).into_values().max();
+        let Some(largest_id) = largest else {
+            return Err(bad(&path, "the tokenizer's vocabulary is empty"));
+        };
+        let mut tokenizer =
+            Self { path, inner, special, special_in_single: 0, special_in_pair: 0, side, largest_id };
+        tokenizer.measure_special_tokens()?;
+        Ok(tokenizer)
+    }
+
+    /// Counts the special tokens by adding them to nothing; what the file claims may be wrong.
+    fn measure_special_tokens(&mut self) -> Result<()> {
+        let empty = |pair: Option<Tokens>| self.add_special_tokens(Tokens::default(), pair);
+        let measured = empty(None).and_then(|single| Ok((single, empty(Some(Tokens::default()))?)));
+        let (single, pair) = measured.map_err(|problem| {
+            bad(&self.path, format!("the tokenizer's `post_processor` fails: {}", shown(&problem)))
+        })?;
+        self.special_in_single = single.len();
+        self.special_in_pair = pair.len();
+        let largest = single.get_ids().iter().chain(pair.get_ids()).copied().max();
+        self.largest_id = self.largest_id.max(largest.unwrap_or(0));
+        Ok(())
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The largest id that a token can have, added and special tokens included.
+    pub fn largest_id(&self) -> u32 {
+        self.largest_id
+    }
+
+    /// An error if some token has no row in an embedding table of `vocabulary_size` rows.
+    pub fn check_vocabulary(&self, vocabulary_size: usize) -> Result<()> {
+        if (self.largest_id as usize) < vocabulary_size {
+            return Ok(());
+        }
+        Err(bad(
+            &self.path,
+            format!(
+                "the tokenizer's ids must be below the model's vocabulary size ({vocabulary_size}), but go up to {}",
+                self.largest_id
+            ),
+        ))
+    }
+
+    /// The special tokens added to one text, such as 2 for `[CLS] … [SEP]`.
+    pub fn special_tokens(&self) -> usize {
+        self.special_in_single
+    }
+
+    /// The special tokens added to a pair of texts.
+    pub fn special_tokens_in_pair(&self) -> usize {
+        self.special_in_pair
+    }
+
+    /// The id of a token, such as `[MASK]`.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The token of an id.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The side at which long texts are cut.
+    pub fn truncation_side(&self) -> TruncationSide {
+        self.side
+    }
+
+    /// Sets the side at which long texts are cut.
+    pub fn set_truncation_side(&mut self, side: TruncationSide) {
+        self.side = side;
+    }
+
+    /// Lowercases all text first, as sentence-transformers does where its config says `do_lower_case`.
+    pub fn lowercase(&mut self) {
+        let mut steps = vec![NormalizerWrapper::Lowercase(Lowercase)];
+        steps.extend(self.inner.get_normalizer().cloned());
+        self.inner.with_normalizer(Some(Sequence::new(steps)));
+    }
+
+    /// Tokenizes a text, adds the special tokens and cuts it to `max_tokens` in all.
+    ///
+    /// Special tokens survive truncation. Where the text itself spells one (`[SEP]`), it becomes one,
+    /// as in Hugging Face's tokenizers.
+    pub fn encode(&self, text: &str, max_tokens: usize) -> Result<Encoding> {
+        self.encode_at(0, text, None, max_tokens)
+    }
+
+    /// Tokenizes a pair of texts; where they are too long together, the longer one is cut first.
+    ///
+    /// An empty second text still makes a pair (`[CLS] … [SEP] [SEP]`), as in the tokenizers library;
+    /// transformers' Python wrapper takes it as no second text.
+    pub fn encode_pair(&self, first: &str, second: &str, max_tokens: usize) -> Result<Encoding> {
+        self.encode_at(0, first, Some(second), max_tokens)
+    }
+
+    /// Tokenizes many texts on several threads, in the caller's order.
+    ///
+    /// [`Error::Tokenize`] has the place of the first text that failed. As with Hugging Face, the
+    /// environment variable `TOKENIZERS_PARALLELISM=false` keeps it on one thread.
+    pub fn encode_batch<S: AsRef<str> + Sync>(
+        &self,
+        texts: &[S],
+        max_tokens: usize,
+    ) -> Result<Vec<Encoding>> {
+        let several = cfg!(not(target_arch = "wasm32")) && texts.len() > 1;
+        let encodings: Vec<Result<Encoding>> = (0..texts.len())
+            .into_maybe_par_iter_cond(several)
+            .map(|index| self.encode_at(index, texts[index].as_ref(), None, max_tokens))
+            .collect();
+        encodings.into_iter().collect()
+    }
+
+    fn encode_at(
+        &self,
+        index: usize,
+        text: &str,
+        second: Option<&str>,
+        max_tokens: usize,
+    ) -> Result<Encoding> {
+        let special = if second.is_some() { self.special_in_pair } else { self.special_in_single };
+        let Some(room) = max_tokens.checked_sub(special).filter(|&room| room > 0) else {
+            return Err(Error::argument(
+                "encode",
+                "max_tokens",
+                format!("above the number of special tokens ({special})"),
+                max_tokens.to_string(),
+            ));
+        };
+        let failed = |problem: String| Error::Tokenize { index, problem: shown(&problem) };
+        let tokens = |text: &str| guarded(|| self.inner.encode_fast(text, false)).map_err(failed);
+        let first = tokens(text)?;
+        let second = second.map(tokens).transpose()?;
+
+        let lengths = (first.len(), second.as_ref().map_or(0, Tokens::len));
+        let (keep_first, keep_second) = longest_first(lengths, room);
+        let first = self.cut(first, keep_first);
+        let second = second.map(|second| self.cut(second, keep_second));
+        let whole = self.add_special_tokens(first, second).map_err(failed)?;
+        Ok(Encoding {
+            ids: whole.get_ids().to_vec(),
+            type_ids: whole.get_type_ids().to_vec(),
+            tokens: whole
+                .get_ids()
+                .iter()
+                .zip(whole.get_tokens())
+                .map(|(&id, token)| self.spell(id, token))
+                .collect(),
+            total_tokens: lengths.0 + lengths.1 + special,
+        })
+    }
+
+    /// The fast encoding leaves a text's own tokens blank, which saves it a million strings.
+    fn spell(&self, id: u32, token: &str) -> String {
+        if token.is_empty() { self.token(id).unwrap_or_default() } else { token.to_owned() }
+    }
+
+    /// Keeps `length` tokens. The library's own truncation would also keep all the rest, in pieces.
+    fn cut(&self, tokens: Tokens, length: usize) -> Tokens {
+        let surplus = tokens.len().saturating_sub(length);
+        if surplus == 0 {
+            return tokens;
+        }
+        let kept = match self.side {
+            TruncationSide::Left => surplus..tokens.len(),
+            TruncationSide::Right => 0..length,
+        };
+        Tokens::new(
+            tokens.get_ids()[kept.clone()].to_vec(),
+            tokens.get_type_ids()[kept.clone()].to_vec(),
+            tokens.get_tokens()[kept.clone()].to_vec(),
+            tokens.get_word_ids()[kept.clone()].to_vec(),
+            tokens.get_offsets()[kept.clone()].to_vec(),
+            tokens.get_special_tokens_mask()[kept.clone()].to_vec(),
+            tokens.get_attention_mask()[kept].to_vec(),
+            Vec::new(),
+            Default::default(),
+        )
+    }
+
+    fn add_special_tokens(&self, first: Tokens, second: Option<Tokens>) -> Result<Tokens, String> {
+        match &self.special {
+            Some(processor) => guarded(|| processor.process(first, second, true)),
+            None => guarded(|| self.inner.post_process(first, second, true)),
+        }
+    }
+}
+
+/// How many tokens of two texts remain: both are cut to the same length before the shorter one is.
+fn longest_first((first, second): (usize, usize), room: usize) -> (usize, usize) {
+    if first.saturating_add(second) <= room {
+        return (first, second);
+    }
+    let short = first.min(second).min(room / 2);
+    let long = room - short;
+    if first <= second { (short, long) } else { (long, short) }
+}
+
+/// A call into the tokenizers crate, which panics on some files (a template that names the second text
+/// of a pair where there is one text; a special token that it does not define).
+fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(payload) => {
+            let words = payload.downcast_ref::<&str>().map(|&s| s.to_owned());
+            let words = words.or_else(|| payload.downcast_ref::<String>().cloned());
+            Err(format!("the tokenizers library panicked: {}", words.unwrap_or_default()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::longest_first;
+
+    #[test]
+    fn longest_first_fills_the_room() {
+        for room in 1..20 {
+            for (first, second) in (0..400).map(|n| (n % 20, n / 20)) {
+                let (a, b) = longest_first((first, second), room);
+                assert_eq!(a + b, room.min(first + second));
+                assert!(a <= first && b <= second);
+                // One at a time from the longer: what was cut is no shorter than what was not, less one.
+                assert!(a == first || a + 1 >= b, "{first} {second} {room}");
+                assert!(b == second || b + 1 >= a, "{first} {second} {room}");
+            }
+        }
+        assert_eq!(longest_first((usize::MAX, usize::MAX), 5), (2, 3));
+    }
+}
