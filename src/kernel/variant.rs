@@ -106,7 +106,9 @@ impl Variant {
     /// The generated head of the module.
     pub fn prelude(&self) -> String {
         let mut text = String::new();
-        for extension in &self.enables {
+        // naga has subgroup operations without their `enable` line and rejects the line; browsers want it.
+        let written = |extension: &&&str| cfg!(target_arch = "wasm32") || **extension != "subgroups";
+        for extension in self.enables.iter().filter(|extension| written(&extension)) {
             text.push_str(&format!("enable {extension};\n"));
         }
         for (name, value) in &self.constants {

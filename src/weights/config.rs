@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::files::{CONFIG_BYTES, bad, read, unsupported};
 use super::json::{Object, brief};
 use crate::error::{Error, Result};
+use crate::ops::Activation;
 
 const ARCHITECTURES: [&str; 5] = ["bert", "camembert", "distilbert", "roberta", "xlm-roberta"];
 
@@ -30,41 +31,19 @@ pub enum Family {
     DistilBert,
 }
 
-/// The activation between the two linear layers of a feed-forward block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Activation {
-    /// `x · Φ(x)`, with the error function.
-    Gelu,
-    /// `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`.
-    GeluTanh,
-    /// `max(x, 0)`.
-    Relu,
-    /// `x · σ(x)`, also called swish.
-    Silu,
-    /// `tanh(x)`.
-    Tanh,
-}
-
-impl Activation {
-    const NAMES: [(&str, Self); 10] = [
-        ("gelu", Self::Gelu),
-        ("gelu_python", Self::Gelu),
-        ("gelu_new", Self::GeluTanh),
-        ("gelu_fast", Self::GeluTanh),
-        ("gelu_pytorch_tanh", Self::GeluTanh),
-        ("gelu_python_tanh", Self::GeluTanh),
-        ("relu", Self::Relu),
-        ("silu", Self::Silu),
-        ("swish", Self::Silu),
-        ("tanh", Self::Tanh),
-    ];
-
-    /// The activation that a Hugging Face config calls so, such as `gelu_new`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(known, _)| *known == name).map(|&(_, activation)| activation)
-    }
-}
+/// The names that Hugging Face configs have for activations.
+const ACTIVATIONS: [(&str, Activation); 10] = [
+    ("gelu", Activation::Gelu),
+    ("gelu_python", Activation::Gelu),
+    ("gelu_new", Activation::GeluTanh),
+    ("gelu_fast", Activation::GeluTanh),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("gelu_python_tanh", Activation::GeluTanh),
+    ("relu", Activation::Relu),
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+    ("tanh", Activation::Tanh),
+];
 
 /// What `config.json` says about an encoder. Every value has been checked against bounds.
 #[derive(Debug, Clone, PartialEq)]
@@ -260,8 +239,9 @@ fn distilbert(object: &Object) -> Result<EncoderConfig> {
 
 fn activation(object: &Object, key: &str) -> Result<Activation> {
     let name = object.text(key)?.unwrap_or("gelu");
-    Activation::from_name(name).ok_or_else(|| {
-        let names: Vec<_> = Activation::NAMES.iter().map(|&(name, _)| name).collect();
+    let known = ACTIVATIONS.iter().find(|(known, _)| *known == name);
+    known.map(|&(_, activation)| activation).ok_or_else(|| {
+        let names: Vec<_> = ACTIVATIONS.iter().map(|&(name, _)| name).collect();
         unsupported(object.path(), "activation", name, &names)
     })
 }

@@ -9,9 +9,10 @@ use super::checkpoint::Checkpoint;
 use super::config::EncoderConfig;
 use super::files::{bad, shown};
 use super::json::Object;
-use super::sentence::{self, Modules, Pooling, Prompts, TextSettings};
+use super::sentence::{self, Modules, Prompts, TextSettings};
 use super::tokenizer::{Tokenizer, TruncationSide};
 use crate::error::{Error, Result};
+use crate::ops::Pooling;
 
 /// Limits above this are the placeholder 10³⁰ that transformers writes for "none".
 const MAX_SANE_LIMIT: f64 = 1e9;

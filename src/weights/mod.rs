@@ -17,7 +17,6 @@ mod sentence;
 mod tokenizer;
 
 pub use checkpoint::Checkpoint;
-pub use config::{Activation, EncoderConfig, Family};
+pub use config::{EncoderConfig, Family};
 pub use folder::EmbedderFolder;
-pub use sentence::Pooling;
 pub use tokenizer::{Encoding, Tokenizer, TruncationSide};

@@ -8,22 +8,11 @@ use serde_json::Value;
 use super::files::{self, CONFIG_BYTES, bad, shown, unsupported};
 use super::json::{self, Object, brief};
 use crate::error::Result;
+use crate::ops::Pooling;
 
 const MODULES: [&str; 3] = ["Transformer", "Pooling", "Normalize"];
 const POOLINGS: [&str; 3] = ["cls", "max", "mean"];
 const MAX_MODULES: usize = 100;
-
-/// How the hidden states of a text's tokens become one vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Pooling {
-    /// Their mean over the tokens that are not padding.
-    Mean,
-    /// The first token's, `[CLS]` or `<s>`.
-    Cls,
-    /// Their maximum in each dimension, over the tokens that are not padding.
-    Max,
-}
 
 /// The modules of `modules.json`, with their folders.
 pub(super) struct Modules {

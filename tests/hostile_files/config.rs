@@ -1,5 +1,6 @@
+use attentive::Activation;
 use attentive::Error;
-use attentive::weights::{Activation, EncoderConfig, Family};
+use attentive::weights::{EncoderConfig, Family};
 use serde_json::{Value, json};
 
 use crate::with;

@@ -1,5 +1,6 @@
 use attentive::Error;
-use attentive::weights::{EmbedderFolder, Pooling};
+use attentive::Pooling;
+use attentive::weights::EmbedderFolder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -3,7 +3,9 @@
 //! y = (a − mean(a)) / √(var(a) + ε) · γ + β, a = x + residual, over each row (Ba, Kiros and Hinton 2016, equation 4;
 //! the variance is the biased one). f32. x, the residual and y are dense `[rows, columns]`. A NaN makes its row NaN.
 //!
-//! Ladder: three passes, the variance about the mean: E\[a²\] − mean² loses all digits where the mean is large.
+//! Ladder: three passes, the variance about the mean: E\[a²\] − mean² loses all digits where the mean is large. The
+//! mean itself is summed relative to the row's first element (for rows with a mean of 100 deviations, 384 long, the
+//! largest error fell from 2e-4 to 3e-5).
 
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
@@ -37,7 +39,8 @@ pub(crate) fn normalize_row(
     y: &mut [f32],
 ) {
     let columns = y.len();
-    let mean = (0..columns).map(&summand).sum::<f32>() / columns as f32;
+    let origin = summand(0);
+    let mean = origin + (0..columns).map(|column| summand(column) - origin).sum::<f32>() / columns as f32;
     let squares: f32 = (0..columns).map(|column| (summand(column) - mean).powi(2)).sum();
     let scale = 1.0 / (squares / columns as f32 + epsilon).sqrt();
     for (column, y) in y.iter_mut().enumerate() {
@@ -141,8 +144,8 @@ fn case((rows, columns): (usize, usize), has_residual: bool) -> Case {
     Case {
         label: format!("[{rows}, {columns}]{}", if has_residual { " residual" } else { "" }),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
-        // One rounding of a sum near 100, over a deviation near 1, times a γ of up to 4.
-        floor: rounding_floor(4, 100.0 * 4.0),
+        // One rounding of a sum near 100, over a deviation near 1, times a γ of up to 4: 1.5e-5.
+        floor: rounding_floor(4, 100.0),
         arguments: vec![
             CaseArgument::F32(x),
             CaseArgument::F32(residual),
