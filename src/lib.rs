@@ -5,6 +5,9 @@ pub mod device;
 pub mod error;
 pub mod kernel;
 pub mod kernels;
+pub mod layers;
+#[cfg(feature = "models")]
+pub mod models;
 pub mod ops;
 pub mod recording;
 pub mod reference;
@@ -15,6 +18,8 @@ pub mod weights;
 
 pub use device::{Device, DeviceOptions};
 pub use error::{Error, Result};
+#[cfg(feature = "models")]
+pub use models::{Embedder, EmbedderOptions};
 pub use ops::{Activation, Causal, Pooling, attention};
 pub use recording::Recording;
 pub use tensor::{DType, Shape, Tensor};

@@ -13,7 +13,8 @@ struct Parameters {
     causal: u32,
     causal_key: u32,
     causal_query: u32,
-    has_lengths: u32,
+    // 0 for none, 1 where keys[b] is the number of keys, 2 where keys[b, j] tells of each key (nonzero takes part).
+    key_padding: u32,
     // 0 for none, 1 for boolean (nonzero takes part), 2 for float (added; −inf masks out).
     mask_kind: u32,
     mask_batch: u32,
@@ -25,7 +26,7 @@ struct Parameters {
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 @group(0) @binding(1) var<storage, read> scores: array<f32>;
 @group(0) @binding(2) var<storage, read> mask: array<u32>;
-@group(0) @binding(3) var<storage, read> lengths: array<u32>;
+@group(0) @binding(3) var<storage, read> keys: array<u32>;
 @group(0) @binding(4) var<storage, read_write> weights: array<f32>;
 
 // Below every finite score; a maximum still at it is no NaN and no infinity, which WGSL need not keep.
@@ -35,7 +36,9 @@ const NEGATIVE_INFINITY_BITS: u32 = 0xff800000u;
 struct Row {
     // Keys from here on are ruled out by the causal bound or the key length.
     end: u32,
+    // Where the row of the mask and that of the key padding mask begin.
     mask: u32,
+    keys: u32,
 }
 
 fn row_bounds(row: u32) -> Row {
@@ -45,9 +48,10 @@ fn row_bounds(row: u32) -> Row {
     let batch = batch_head / parameters.heads;
     var bounds: Row;
     bounds.end = parameters.key_length;
-    if (parameters.has_lengths != 0u) {
-        bounds.end = min(bounds.end, lengths[batch]);
+    if (parameters.key_padding == 1u) {
+        bounds.end = min(bounds.end, keys[batch]);
     }
+    bounds.keys = batch * parameters.key_length;
     if (parameters.causal != 0u) {
         let reach = query + parameters.causal_query + 1u;
         bounds.end = min(bounds.end, reach - min(reach, parameters.causal_key));
@@ -59,6 +63,9 @@ fn row_bounds(row: u32) -> Row {
 
 fn allowed(bounds: Row, column: u32) -> bool {
     if (column >= bounds.end) {
+        return false;
+    }
+    if (parameters.key_padding == 2u && keys[bounds.keys + column] == 0u) {
         return false;
     }
     if (parameters.mask_kind == 0u) {
@@ -109,7 +116,7 @@ fn main(
     }
     sum = reduce_add(sum, lane);
     var factor = 1.0 / sum;
-    if (parameters.has_lengths + parameters.causal + parameters.mask_kind != 0u) {
+    if (parameters.key_padding + parameters.causal + parameters.mask_kind != 0u) {
         factor = select(0.0, factor, reduce_max(seen, lane) != 0.0);
     }
     for (var column = lane; column < parameters.key_length; column = column + LANES) {

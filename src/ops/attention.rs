@@ -1,6 +1,6 @@
 //! Scaled dot-product attention.
 
-use super::{choose_rows, expect_dtype, size};
+use super::{choose_rows, expect_dtype, expect_shape, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::attention::{scale_mask_softmax, scores, weighted_values};
@@ -105,6 +105,7 @@ pub struct Attention<'a> {
     scale: Option<f32>,
     causal: Causal,
     key_lengths: Option<&'a [u32]>,
+    key_padding_mask: Option<&'a Value>,
     mask: Option<Mask<'a>>,
     weights: bool,
 }
@@ -142,6 +143,13 @@ impl<'a> Attention<'a> {
     #[must_use]
     pub fn key_lengths(mut self, lengths: &'a [u32]) -> Self {
         self.key_lengths = Some(lengths);
+        self
+    }
+
+    /// Keys that take part, u32 `[B, Lk]`, nonzero for true: padding that is no tail. In place of lengths.
+    #[must_use]
+    pub fn key_padding_mask(mut self, mask: &'a Value) -> Self {
+        self.key_padding_mask = Some(mask);
         self
     }
 
@@ -228,7 +236,7 @@ struct Chain<'a> {
     softmax: scale_mask_softmax::Parameters,
     values: weighted_values::Parameters,
     mask: Value,
-    lengths: Value,
+    padding: Value,
 }
 
 impl<'a> Chain<'a> {
@@ -262,9 +270,12 @@ impl<'a> Chain<'a> {
         if head_dim == 0 {
             return Err(Error::argument(OP, "head_dim", "at least 1", format!("0 in {}", pair("q", q))));
         }
-        let lengths = match options.key_lengths {
-            None => recording.absent()?,
-            Some(lengths) => {
+        let (padding, key_padding) = match (options.key_lengths, options.key_padding_mask) {
+            (None, None) => (recording.absent()?, 0),
+            (Some(_), Some(_)) => {
+                return Err(Error::argument(OP, "key padding", "key_lengths or key_padding_mask", "both"));
+            }
+            (Some(lengths), None) => {
                 let found = || format!("{lengths:?}");
                 if lengths.len() != batch {
                     let expected = format!("one for each of {batch} batch items");
@@ -275,7 +286,12 @@ impl<'a> Chain<'a> {
                     return Err(Error::argument(OP, "key_lengths", expected, found()));
                 }
                 let tensor = Tensor::from_u32(recording.device(), [batch], lengths)?;
-                recording.tensor(&tensor)?
+                (recording.tensor(&tensor)?, 1)
+            }
+            (None, Some(mask)) => {
+                expect_dtype(OP, "key_padding_mask", mask, &[DType::U32])?;
+                expect_shape(OP, "key_padding_mask", mask, &[batch, keys])?;
+                (mask.clone(), 2)
             }
         };
         let (mask, mask_kind, mask_strides) = match options.mask {
@@ -323,7 +339,7 @@ impl<'a> Chain<'a> {
                 causal,
                 causal_key,
                 causal_query,
-                has_lengths: options.key_lengths.is_some().into(),
+                key_padding,
                 mask_kind,
                 mask_batch: of(mask_strides[0])?,
                 mask_head: of(mask_strides[1])?,
@@ -347,7 +363,7 @@ impl<'a> Chain<'a> {
                 ..Default::default()
             },
             mask,
-            lengths,
+            padding,
         })
     }
 
@@ -377,7 +393,7 @@ impl<'a> Chain<'a> {
             ..self.softmax
         };
         let variant = choose_rows(recording.device(), "softmax", keys)?;
-        let bindings = [&raw, &self.mask, &self.lengths, &weights];
+        let bindings = [&raw, &self.mask, &self.padding, &weights];
         recording.dispatch(&scale_mask_softmax::ScaleMaskSoftmax, variant, &parameters, &bindings)?;
         let parameters = weighted_values::Parameters {
             batch_heads: batch_heads32,

@@ -41,12 +41,12 @@ impl Value {
     /// # Errors
     /// [`Error::Argument`] if the number of elements differs.
     pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Self> {
-        let shape = shape.into();
-        if shape.elements() != self.shape.elements() {
-            let expected = format!("{} elements", self.shape.elements());
-            return Err(Error::argument("reshape", "shape", expected, shape.to_string()));
-        }
-        Ok(Self { shape, ..self.clone() })
+        Ok(Self { shape: self.shape.reshaped(shape.into())?, ..self.clone() })
+    }
+
+    /// True if both are the same elements.
+    pub fn is(&self, other: &Value) -> bool {
+        (self.recording, self.index) == (other.recording, other.index)
     }
 }
 

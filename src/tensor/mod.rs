@@ -205,12 +205,7 @@ impl Tensor {
     /// # Errors
     /// [`Error::Argument`] if the number of elements differs.
     pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Self> {
-        let shape = shape.into();
-        if shape.elements() != self.shape.elements() {
-            let expected = format!("{} elements", self.shape.elements());
-            return Err(Error::argument("reshape", "shape", expected, shape.to_string()));
-        }
-        Ok(Self { shape, ..self.clone() })
+        Ok(Self { shape: self.shape.reshaped(shape.into())?, ..self.clone() })
     }
 
     /// Its values as f32, read back from the device.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Index;
 
+use crate::error::{Error, Result};
+
 /// The sizes of a tensor's axes, the last of them contiguous.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shape(Vec<usize>);
@@ -36,6 +38,15 @@ impl Shape {
     /// All axes but the last, multiplied: the number of rows.
     pub fn rows(&self) -> usize {
         self.0.split_last().map_or(1, |(_, rest)| rest.iter().product())
+    }
+
+    /// `shape`, if it has as many elements.
+    pub(crate) fn reshaped(&self, shape: Self) -> Result<Self> {
+        if shape.elements() == self.elements() {
+            return Ok(shape);
+        }
+        let expected = format!("{} elements, as {self}", self.elements());
+        Err(Error::argument("reshape", "the shape", expected, shape.to_string()))
     }
 
     /// The same shape with another last axis.

@@ -4,7 +4,7 @@
 //! m = maxⱼ sⱼ, over the keys that query i may attend to (Vaswani et al. 2017, equation 1, and section 3.2.3 for the
 //! mask). f32.
 //!
-//! What rules a key out: the causal bound, the key length of its batch item, a boolean mask that is 0, a float mask
+//! What rules a key out: the causal bound, the key length or key padding mask of its batch item, a boolean mask that is 0, a float mask
 //! that is −∞. Such a key has weight 0 whatever its score is, NaN included. A row that may attend to nothing is 0 all
 //! over, decided on the mask. A NaN or +∞ among the allowed scores makes the whole row NaN. Masks broadcast by stride 0.
 //!
@@ -42,8 +42,9 @@ parameters! {
         pub causal_key: u32,
         /// See `causal`.
         pub causal_query: u32,
-        /// 1 if `lengths` holds the keys of each batch item.
-        pub has_lengths: u32,
+        /// 0 for none, 1 if `keys` holds the number of keys of each batch item, 2 if it holds `[B, Lk]`, nonzero for
+        /// keys that take part.
+        pub key_padding: u32,
         /// 0 for no mask, 1 for boolean, 2 for float.
         pub mask_kind: u32,
         /// The mask's stride from one batch item to the next.
@@ -61,19 +62,21 @@ parameters! {
 pub struct ScaleMaskSoftmax;
 
 impl Parameters {
-    /// The first key that neither the causal bound nor the length allows, and where the row's mask begins.
-    fn bounds(&self, row: u32, lengths: &[u32]) -> (u32, usize) {
+    /// The first key that neither the causal bound nor the length allows, and where the row's mask and its key padding
+    /// mask begin.
+    fn bounds(&self, row: u32, keys: &[u32]) -> (u32, usize, usize) {
         let query = self.first_query + row % self.query_length;
         let batch_head = self.first_batch_head + row / self.query_length;
         let (batch, head) = (batch_head / self.heads, batch_head % self.heads);
         let mut end = self.key_length;
-        if self.has_lengths != 0 {
-            end = end.min(lengths[batch as usize]);
+        if self.key_padding == 1 {
+            end = end.min(keys[batch as usize]);
         }
         if self.causal != 0 {
             end = end.min((query + self.causal_query + 1).saturating_sub(self.causal_key));
         }
-        (end, (batch * self.mask_batch + head * self.mask_head + query * self.mask_row) as usize)
+        let mask = batch * self.mask_batch + head * self.mask_head + query * self.mask_row;
+        (end, mask as usize, (batch * self.key_length) as usize)
     }
 }
 
@@ -95,7 +98,7 @@ impl Kernel for ScaleMaskSoftmax {
             &[
                 Binding::read("scores"),
                 Binding::read("mask"),
-                Binding::read("lengths"),
+                Binding::read("keys"),
                 Binding::write("weights"),
             ]
         }
@@ -119,18 +122,19 @@ impl Kernel for ScaleMaskSoftmax {
 
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let p = Parameters::from_bytes(parameters);
-        let (scores, mask, lengths) = (arguments.f32(0), arguments.words(1), arguments.words(2));
+        let (scores, mask, keys) = (arguments.f32(0), arguments.words(1), arguments.words(2));
         let weights = arguments.f32_mut(3);
         let columns = p.key_length as usize;
         let rows = scores.chunks_exact(columns).zip(weights.chunks_exact_mut(columns));
         for (row, (scores, weights)) in (0..p.rows).zip(rows) {
-            let (end, mask_base) = p.bounds(row, lengths);
+            let (end, mask_base, keys_base) = p.bounds(row, keys);
             // The score of a key that takes part.
             let masked = |column: usize| -> Option<f32> {
                 let score = scores[column] * p.scale;
                 let word = || mask[mask_base + column * p.mask_column as usize];
                 match p.mask_kind {
                     _ if column >= end as usize => None,
+                    _ if p.key_padding == 2 && keys[keys_base + column] == 0 => None,
                     0 => Some(score),
                     1 => (word() != 0).then_some(score),
                     _ => (word() != f32::NEG_INFINITY.to_bits()).then(|| score + f32::from_bits(word())),
@@ -167,7 +171,7 @@ impl Kernel for ScaleMaskSoftmax {
             .filter(|size| depth == Depth::Quick || [21, 40, 64].contains(&size.head_dim))
             .filter(|size| size.keys > 0)
             .collect();
-        let masks = 0..MASKS.len() * CAUSAL.len() * 2;
+        let masks = 0..MASKS.len() * CAUSAL.len() * 3;
         let pick = |index: usize| depth == Depth::Full || index % 5 == 0;
         sizes
             .iter()
@@ -197,15 +201,13 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     let mut inputs = Inputs::new(size.seed() ^ seed as u64);
     let (mask_name, mask_kind, mask_axes) = MASKS[index % MASKS.len()];
     let (causal_name, causal) = CAUSAL[index / MASKS.len() % CAUSAL.len()];
-    let with_lengths = index / (MASKS.len() * CAUSAL.len()) == 1;
+    let key_padding = (index / (MASKS.len() * CAUSAL.len())) as u32;
     let dims = size.dims();
     let spread = [1.0, 4.0, 16.0][seed % 3];
     let mut scores = inputs.values(size.batch * size.heads * size.queries * size.keys, spread);
-    let lengths: Vec<u32> = match with_lengths {
-        // A length of 0 and one past the end are among them.
-        true => inputs.below(size.batch, size.keys as u32 + 3),
-        false => Vec::new(),
-    };
+    // Lengths of 0 and past the end are among them; a key padding mask has holes.
+    let lengths = inputs.below(size.batch, size.keys as u32 + 3);
+    let key_mask = inputs.mask(size.batch * size.keys);
     let axes = [size.batch, size.heads, size.queries, size.keys];
     let mut strides = [0; 4];
     let mut elements = 1;
@@ -220,7 +222,21 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         }
     }
     let bool_mask = inputs.mask(elements);
+    // The oracle knows no key padding mask: it gets one mask with both in it.
+    let whole_strides = [size.heads * size.queries * size.keys, size.queries * size.keys, size.keys, 1];
+    let both: Vec<f32> = super::sizes::indices(axes)
+        .map(|at| {
+            let place: usize = at.iter().zip(strides).map(|(index, stride)| index * stride).sum();
+            match mask_kind {
+                _ if key_mask[at[0] * size.keys + at[3]] == 0 => f32::NEG_INFINITY,
+                1 if bool_mask[place] == 0 => f32::NEG_INFINITY,
+                2 => float_mask[place],
+                _ => 0.0,
+            }
+        })
+        .collect();
     let mask = match mask_kind {
+        _ if key_padding == 2 => Mask::Float { data: &both, strides: whole_strides },
         1 => Mask::Bool { data: &bool_mask, strides },
         2 => Mask::Float { data: &float_mask, strides },
         _ => Mask::None,
@@ -229,7 +245,7 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     let options = Options {
         scale: scale.into(),
         causal,
-        key_lengths: with_lengths.then_some(lengths.as_slice()),
+        key_lengths: (key_padding == 1).then_some(lengths.as_slice()),
         mask,
     };
     // What is masked out must not show, whatever it is; in a few cases what is allowed is NaN, and must.
@@ -259,14 +275,14 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         causal: u32::from(causal != Causal::None),
         causal_key: if causal == Causal::BottomRight { size.queries as u32 } else { 0 },
         causal_query: if causal == Causal::BottomRight { size.keys as u32 } else { 0 },
-        has_lengths: with_lengths.into(),
+        key_padding,
         mask_kind,
         mask_batch: strides[0] as u32,
         mask_head: strides[1] as u32,
         mask_row: strides[2] as u32,
         mask_column: strides[3] as u32,
     };
-    let options = [mask_name, causal_name, if with_lengths { "lengths" } else { "" }];
+    let options = [mask_name, causal_name, ["", "lengths", "key padding mask"][key_padding as usize]];
     let options: Vec<&str> = options.into_iter().filter(|option| !option.is_empty()).collect();
     let mask_words = match mask_kind {
         1 => bool_mask,
@@ -282,7 +298,7 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         arguments: vec![
             CaseArgument::F32(part.iter().map(|&score| score as f32).collect()),
             CaseArgument::Words(mask_words),
-            CaseArgument::Words(if with_lengths { lengths } else { vec![0] }),
+            CaseArgument::Words(if key_padding == 2 { key_mask } else { lengths }),
             CaseArgument::Output(size.part_of(&expected).map(Some).collect()),
         ],
     }

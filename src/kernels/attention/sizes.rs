@@ -136,3 +136,12 @@ impl Sizes {
         })
     }
 }
+
+/// Every index of those axes, the last one fastest.
+pub(crate) fn indices([batch, heads, queries, keys]: [usize; 4]) -> impl Iterator<Item = [usize; 4]> {
+    (0..batch * heads * queries * keys).map(move |place| {
+        let (row, key) = (place / keys, place % keys);
+        let (head, query) = (row / queries, row % queries);
+        [head / heads, head % heads, query, key]
+    })
+}

@@ -1,0 +1,51 @@
+//! Layers: multi-head attention, feed-forward, encoder layers and their stack.
+//!
+//! A layer holds its weights on a device and records itself. Weights come as host slices in PyTorch's layout.
+
+mod encoder;
+mod encoder_layer;
+mod feed_forward;
+mod multi_head_attention;
+
+pub use encoder::Encoder;
+pub use encoder_layer::{EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, NormPosition};
+pub use feed_forward::FeedForward;
+pub use multi_head_attention::{
+    AttentionWeights, MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadAttentionOptions,
+    MultiHeadAttentionValues, MultiHeadAttentionWeights,
+};
+
+use crate::device::Device;
+use crate::error::Result;
+use crate::ops::{LayerNormWeights, LinearWeights};
+use crate::tensor::DType;
+
+/// A linear layer's weights on the host: W `[outputs, inputs]` and a bias `[outputs]`.
+#[derive(Clone, Copy, Debug)]
+pub struct HostLinear<'a> {
+    /// W, row-major.
+    pub weight: &'a [f32],
+    /// The bias.
+    pub bias: Option<&'a [f32]>,
+}
+
+impl HostLinear<'_> {
+    fn upload(&self, device: &Device, shape: [usize; 2], dtype: DType) -> Result<LinearWeights> {
+        LinearWeights::new(device, shape, self.weight, self.bias, dtype)
+    }
+}
+
+/// A layer norm's weights on the host.
+#[derive(Clone, Copy, Debug)]
+pub struct HostLayerNorm<'a> {
+    /// γ.
+    pub gamma: &'a [f32],
+    /// β.
+    pub beta: &'a [f32],
+}
+
+impl HostLayerNorm<'_> {
+    fn upload(&self, device: &Device, epsilon: f32) -> Result<LayerNormWeights> {
+        LayerNormWeights::new(device, self.gamma, self.beta, epsilon)
+    }
+}

@@ -1,0 +1,308 @@
+//! Multi-head attention (Vaswani et al. 2017, section 3.2.2).
+
+use super::HostLinear;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::ops::{Attention, Causal, Heads, Linear, LinearWeights, Mask, Pooling, pool};
+use crate::recording::{Recording, Value};
+use crate::tensor::DType;
+
+/// The sizes of a multi-head attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MultiHeadAttentionConfig {
+    /// Heads.
+    pub heads: usize,
+    /// Columns of the query input, and of the output.
+    pub model_dim: usize,
+    /// Columns of the key input.
+    pub key_dim: usize,
+    /// Columns of the value input.
+    pub value_dim: usize,
+    /// Elements of a query and a key in one head.
+    pub head_dim: usize,
+    /// Elements of a value in one head.
+    pub value_head_dim: usize,
+    /// Keep the three input projections in one matrix: one GEMM, for self-attention alone.
+    pub packed: bool,
+}
+
+impl MultiHeadAttentionConfig {
+    /// Self-attention: all inputs of `model_dim`, heads of `model_dim / heads`, projections packed.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] unless `model_dim` is a multiple of `heads`.
+    pub fn self_attention(model_dim: usize, heads: usize) -> Result<Self> {
+        if heads == 0 || model_dim == 0 || !model_dim.is_multiple_of(heads) {
+            let found = format!("{model_dim} for {heads} heads");
+            return Err(Error::argument("multi_head_attention", "model_dim", "a multiple of heads", found));
+        }
+        let head_dim = model_dim / heads;
+        Ok(Self {
+            heads,
+            model_dim,
+            key_dim: model_dim,
+            value_dim: model_dim,
+            head_dim,
+            value_head_dim: head_dim,
+            packed: true,
+        })
+    }
+
+    /// Cross-attention, to keys of `key_dim` and values of `value_dim` columns.
+    ///
+    /// # Errors
+    /// As [`MultiHeadAttentionConfig::self_attention`].
+    pub fn cross_attention(model_dim: usize, heads: usize, key_dim: usize, value_dim: usize) -> Result<Self> {
+        Ok(Self { key_dim, value_dim, packed: false, ..Self::self_attention(model_dim, heads)? })
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong = |name: &str, expected: &str, found: String| {
+            Err(Error::argument("multi_head_attention", name, expected, found))
+        };
+        if self.heads == 0 || self.head_dim == 0 || self.value_head_dim == 0 {
+            return wrong("heads and head sizes", "at least 1", format!("{self:?}"));
+        }
+        if self.packed && (self.key_dim != self.model_dim || self.value_dim != self.model_dim) {
+            let found = format!("{}, {}, {}", self.model_dim, self.key_dim, self.value_dim);
+            return wrong("model_dim, key_dim and value_dim of packed projections", "equal", found);
+        }
+        Ok(())
+    }
+}
+
+/// The weights of a multi-head attention on the host, each `[outputs, inputs]`.
+#[derive(Clone, Copy, Debug)]
+pub struct MultiHeadAttentionWeights<'a> {
+    /// `[heads · head_dim, model_dim]`.
+    pub query: HostLinear<'a>,
+    /// `[heads · head_dim, key_dim]`.
+    pub key: HostLinear<'a>,
+    /// `[heads · value_head_dim, value_dim]`.
+    pub value: HostLinear<'a>,
+    /// `[model_dim, heads · value_head_dim]`.
+    pub output: HostLinear<'a>,
+}
+
+/// Multi-head attention on a device.
+#[derive(Clone, Debug)]
+pub struct MultiHeadAttention {
+    config: MultiHeadAttentionConfig,
+    projections: Projections,
+    output: LinearWeights,
+}
+
+#[derive(Clone, Debug)]
+enum Projections {
+    Packed(Box<LinearWeights>),
+    Separate(Box<[LinearWeights; 3]>),
+}
+
+/// Which weights to give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AttentionWeights {
+    /// None.
+    #[default]
+    None,
+    /// `[batch, heads, queries, keys]`.
+    PerHead,
+    /// Their mean over the heads, `[batch, queries, keys]`.
+    Averaged,
+}
+
+/// What a call of multi-head attention may be given.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MultiHeadAttentionOptions<'a> {
+    /// Which keys the order allows.
+    pub causal: Causal,
+    /// Keys of each batch item; those from there on are padding.
+    pub key_lengths: Option<&'a [u32]>,
+    /// Keys that take part, u32 `[batch, keys]`, nonzero for true (PyTorch's `key_padding_mask` inverted).
+    pub key_padding_mask: Option<&'a Value>,
+    /// A mask, broadcast to `[batch, heads, queries, keys]`.
+    pub mask: Option<Mask<'a>>,
+    /// Which weights to give.
+    pub weights: AttentionWeights,
+    /// Added to the output.
+    pub residual: Option<&'a Value>,
+}
+
+/// What a call of multi-head attention gives.
+#[derive(Clone, Debug)]
+pub struct MultiHeadAttentionValues {
+    /// `[batch, queries, model_dim]`.
+    pub output: Value,
+    /// The weights that were asked for.
+    pub weights: Option<Value>,
+}
+
+impl MultiHeadAttention {
+    /// Uploads the weights, stored as `dtype` (f32 or f16).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if sizes do not fit, [`Error::OutOfMemory`].
+    pub fn new(
+        device: &Device,
+        config: MultiHeadAttentionConfig,
+        weights: &MultiHeadAttentionWeights<'_>,
+        dtype: DType,
+    ) -> Result<Self> {
+        config.check()?;
+        let keys = config.heads * config.head_dim;
+        let values = config.heads * config.value_head_dim;
+        let MultiHeadAttentionWeights { query, key, value, output } = weights;
+        let projections = if config.packed {
+            let parts = [(query, keys), (key, keys), (value, values)];
+            for (part, outputs) in parts {
+                // Their sum alone would let two wrong sizes pass.
+                let expected = outputs * config.model_dim;
+                if part.weight.len() != expected {
+                    let found = format!("{} elements", part.weight.len());
+                    let expected = format!("[{outputs}, {}]", config.model_dim);
+                    return Err(Error::argument("multi_head_attention", "a projection", expected, found));
+                }
+            }
+            let weight = parts.map(|(part, _)| part.weight).concat();
+            let has_bias = parts.iter().any(|(part, _)| part.bias.is_some());
+            let bias = parts.map(|(part, outputs)| match part.bias {
+                Some(bias) => bias.to_vec(),
+                None => vec![0.0; outputs],
+            });
+            let bias = has_bias.then(|| bias.concat());
+            let packed = HostLinear { weight: &weight, bias: bias.as_deref() };
+            let packed = packed.upload(device, [2 * keys + values, config.model_dim], dtype)?;
+            Projections::Packed(Box::new(packed))
+        } else {
+            Projections::Separate(Box::new([
+                query.upload(device, [keys, config.model_dim], dtype)?,
+                key.upload(device, [keys, config.key_dim], dtype)?,
+                value.upload(device, [values, config.value_dim], dtype)?,
+            ]))
+        };
+        let output = output.upload(device, [config.model_dim, values], dtype)?;
+        Ok(Self { config, projections, output })
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &MultiHeadAttentionConfig {
+        &self.config
+    }
+
+    /// Bytes of the weights on the device.
+    pub fn bytes(&self) -> u64 {
+        let inputs: u64 = match &self.projections {
+            Projections::Packed(packed) => packed.bytes(),
+            Projections::Separate(separate) => separate.iter().map(LinearWeights::bytes).sum(),
+        };
+        inputs + self.output.bytes()
+    }
+
+    /// Records self-attention over x `[batch, length, model_dim]`.
+    ///
+    /// # Errors
+    /// As [`MultiHeadAttention::record`].
+    pub fn record_self(
+        &self,
+        recording: &mut Recording,
+        x: &Value,
+        options: &MultiHeadAttentionOptions<'_>,
+    ) -> Result<MultiHeadAttentionValues> {
+        let Projections::Packed(packed) = &self.projections else {
+            return self.record(recording, [x, x, x], options);
+        };
+        let MultiHeadAttentionConfig { heads, head_dim, value_head_dim, .. } = self.config;
+        let keys = heads * head_dim;
+        let all = recording.scoped("qkv", |recording| Linear::new(packed).record(recording, x))?;
+        let q = Heads::in_rows(&all, 0, heads, head_dim)?;
+        let k = Heads::in_rows(&all, keys, heads, head_dim)?;
+        let v = Heads::in_rows(&all, 2 * keys, heads, value_head_dim)?;
+        self.attend(recording, [&q, &k, &v], options)
+    }
+
+    /// Records attention of queries `[batch, queries, model_dim]` to keys `[batch, keys, key_dim]` and values
+    /// `[batch, keys, value_dim]`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for shapes that do not fit, or for different inputs to packed projections.
+    pub fn record(
+        &self,
+        recording: &mut Recording,
+        [query, key, value]: [&Value; 3],
+        options: &MultiHeadAttentionOptions<'_>,
+    ) -> Result<MultiHeadAttentionValues> {
+        let Projections::Separate(separate) = &self.projections else {
+            if query.is(key) && key.is(value) {
+                return self.record_self(recording, query, options);
+            }
+            let expected = "the same value (the projections are packed: make it with `packed: false`)";
+            return Err(Error::argument(
+                "multi_head_attention",
+                "query, key and value",
+                expected,
+                "different ones",
+            ));
+        };
+        let MultiHeadAttentionConfig { heads, head_dim, value_head_dim, .. } = self.config;
+        let project = |recording: &mut Recording, name: &str, weights: &LinearWeights, x: &Value| {
+            recording.scoped(name, |recording| Linear::new(weights).record(recording, x))
+        };
+        let q = project(recording, "query", &separate[0], query)?;
+        let k = project(recording, "key", &separate[1], key)?;
+        let v = project(recording, "value", &separate[2], value)?;
+        let q = Heads::in_rows(&q, 0, heads, head_dim)?;
+        let k = Heads::in_rows(&k, 0, heads, head_dim)?;
+        let v = Heads::in_rows(&v, 0, heads, value_head_dim)?;
+        self.attend(recording, [&q, &k, &v], options)
+    }
+
+    fn attend(
+        &self,
+        recording: &mut Recording,
+        [q, k, v]: [&Heads; 3],
+        options: &MultiHeadAttentionOptions<'_>,
+    ) -> Result<MultiHeadAttentionValues> {
+        let mut attention = Attention::new().causal(options.causal);
+        if let Some(lengths) = options.key_lengths {
+            attention = attention.key_lengths(lengths);
+        }
+        if let Some(mask) = options.key_padding_mask {
+            attention = attention.key_padding_mask(mask);
+        }
+        if let Some(mask) = options.mask {
+            attention = attention.mask(mask);
+        }
+        if options.weights != AttentionWeights::None {
+            attention = attention.with_weights();
+        }
+        let values = attention.record(recording, q, k, v)?;
+        let weights = match (options.weights, values.weights) {
+            (AttentionWeights::Averaged, Some(weights)) => {
+                let &[batch, heads, queries, keys] = weights.shape().dims() else {
+                    return Err(unranked(&weights));
+                };
+                let flat = weights.reshape([batch, heads, queries * keys])?;
+                let lengths = vec![heads as u32; batch];
+                let mean = pool(recording, &flat, &lengths, Pooling::Mean, false)?;
+                Some(mean.reshape([batch, queries, keys])?)
+            }
+            (_, weights) => weights,
+        };
+        let output = recording.scoped("output", |recording| {
+            let mut output = Linear::new(&self.output);
+            if let Some(residual) = options.residual {
+                output = output.residual(residual);
+            }
+            output.record(recording, &values.output)
+        })?;
+        Ok(MultiHeadAttentionValues { output, weights })
+    }
+}
+
+fn unranked(weights: &Value) -> Error {
+    Error::argument(
+        "multi_head_attention",
+        "weights",
+        "[batch, heads, queries, keys]",
+        weights.shape().to_string(),
+    )
+}

@@ -1,0 +1,359 @@
+//! Sentence embeddings: tokenizer, BERT-family encoder, pooling, normalization.
+
+use std::path::Path;
+
+use super::{BertEncoder, TokenBatch};
+use crate::device::Device;
+use crate::error::Result;
+use crate::ops::{Pooling, pool};
+use crate::recording::{Recording, RunStatistics, Step, Value, trace};
+use crate::tensor::DType;
+use crate::weights::{EmbedderFolder, EncoderConfig, Encoding, Tokenizer};
+
+/// How a model folder is loaded and run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EmbedderOptions {
+    /// What the weights are stored as on the device: f32, or f16 at half the memory.
+    pub dtype: DType,
+    /// Tokens, padding included, that one batch may have. More is faster on a large GPU and takes more memory.
+    pub max_batch_tokens: usize,
+    /// In place of the folder's pooling.
+    pub pooling: Option<Pooling>,
+    /// In place of the folder's normalization.
+    pub normalize: Option<bool>,
+}
+
+impl Default for EmbedderOptions {
+    fn default() -> Self {
+        Self { dtype: DType::F32, max_batch_tokens: 8192, pooling: None, normalize: None }
+    }
+}
+
+/// A sentence embedder on a device.
+///
+/// ```no_run
+/// # fn main() -> attentive::Result<()> {
+/// use attentive::{Device, Embedder};
+///
+/// let device = Device::open("auto")?;
+/// let embedder = Embedder::from_dir(&device, "all-MiniLM-L6-v2")?;
+/// let vectors = embedder.encode(&["a sentence", "another"]).run()?;
+/// println!("{:?} on {}", vectors.row(0), device.name());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Embedder {
+    device: Device,
+    encoder: BertEncoder,
+    tokenizer: Tokenizer,
+    pooling: Pooling,
+    normalize: bool,
+    max_tokens: usize,
+    max_tokens_source: String,
+    default_prompt: Option<String>,
+    notices: Vec<String>,
+    batch_tokens: usize,
+}
+
+impl Embedder {
+    /// Loads a sentence-transformers or Hugging Face folder.
+    ///
+    /// # Errors
+    /// Those of [`EmbedderFolder::open`] and [`BertEncoder::load`].
+    pub fn from_dir(device: &Device, folder: impl AsRef<Path>) -> Result<Self> {
+        Self::from_dir_with(device, folder, &EmbedderOptions::default())
+    }
+
+    /// [`Embedder::from_dir`] with options.
+    ///
+    /// # Errors
+    /// As [`Embedder::from_dir`].
+    pub fn from_dir_with(
+        device: &Device,
+        folder: impl AsRef<Path>,
+        options: &EmbedderOptions,
+    ) -> Result<Self> {
+        let folder = EmbedderFolder::open(folder)?;
+        let encoder = BertEncoder::load(device, &folder.config, &folder.checkpoint, options.dtype)?;
+        // The widest activations of a batch must fit one binding.
+        let config = &folder.config;
+        let widest = (3 * config.hidden_size).max(config.intermediate_size) as u64 * 4;
+        let allowed = device.capabilities().tensor_bytes() / widest.max(1);
+        let batch_tokens =
+            options.max_batch_tokens.clamp(1, usize::try_from(allowed).unwrap_or(usize::MAX).max(1));
+        let default_prompt = folder.default_prompt_text().map(str::to_owned);
+        Ok(Self {
+            device: device.clone(),
+            encoder,
+            tokenizer: folder.tokenizer,
+            pooling: options.pooling.unwrap_or(folder.pooling),
+            normalize: options.normalize.unwrap_or(folder.normalize),
+            max_tokens: folder.max_tokens,
+            max_tokens_source: folder.max_tokens_source,
+            default_prompt,
+            notices: folder.notices,
+            batch_tokens,
+        })
+    }
+
+    /// The device that it runs on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The encoder's sizes.
+    pub fn config(&self) -> &EncoderConfig {
+        self.encoder.config()
+    }
+
+    /// Elements of an embedding.
+    pub fn dimensions(&self) -> usize {
+        self.config().hidden_size
+    }
+
+    /// How token vectors become one.
+    pub fn pooling(&self) -> Pooling {
+        self.pooling
+    }
+
+    /// Whether embeddings have length 1.
+    pub fn normalizes(&self) -> bool {
+        self.normalize
+    }
+
+    /// The most tokens of a text, special ones included, and where the folder says so; what is longer is cut.
+    pub fn max_tokens(&self) -> (usize, &str) {
+        (self.max_tokens, &self.max_tokens_source)
+    }
+
+    /// What the user should be told about the folder.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// Bytes of the weights on the device.
+    pub fn weight_bytes(&self) -> u64 {
+        self.encoder.bytes()
+    }
+
+    /// Embeds texts, any number and any length.
+    pub fn encode<'a, S: AsRef<str> + Sync>(&'a self, texts: &'a [S]) -> Encode<'a, S> {
+        Encode { embedder: self, texts, prompt: self.default_prompt.clone(), progress: None }
+    }
+
+    /// Runs the model on texts in one batch and holds each dispatch against its twin: see
+    /// [`trace`](crate::recording::trace).
+    ///
+    /// # Errors
+    /// Those of tokenizing and running.
+    pub async fn trace<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Step>> {
+        let encodings = self.tokenizer.encode_batch(texts, self.max_tokens)?;
+        let (recording, _) = self.record(&encodings.iter().collect::<Vec<_>>())?;
+        trace(&recording).await
+    }
+
+    fn record(&self, batch: &[&Encoding]) -> Result<(Recording, Value)> {
+        let mut recording = Recording::new(&self.device);
+        let ids: Vec<&[u32]> = batch.iter().map(|encoding| encoding.ids.as_slice()).collect();
+        let types: Vec<&[u32]> = batch.iter().map(|encoding| encoding.type_ids.as_slice()).collect();
+        let (hidden, lengths) =
+            self.encoder.record(&mut recording, TokenBatch { ids: &ids, types: &types })?;
+        let vectors = recording.scoped("pooling", |recording| {
+            pool(recording, &hidden, &lengths, self.pooling, self.normalize)
+        })?;
+        recording.output(&vectors)?;
+        Ok((recording, vectors))
+    }
+
+    /// Texts by falling length, cut into batches of at most `batch_tokens` tokens, padding included: so that little is
+    /// padded, and the largest batch, which may not fit, comes first.
+    fn batches(&self, encodings: &[Encoding]) -> Vec<Vec<usize>> {
+        let mut order: Vec<usize> = (0..encodings.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(encodings[index].ids.len()));
+        let mut batches: Vec<Vec<usize>> = Vec::new();
+        for index in order {
+            match batches.last_mut() {
+                Some(batch) if (batch.len() + 1) * encodings[batch[0]].ids.len() <= self.batch_tokens => {
+                    batch.push(index);
+                }
+                _ => batches.push(vec![index]),
+            }
+        }
+        batches
+    }
+}
+
+/// What is told of the progress: tokens done, and of how many.
+type Progress<'a> = Box<dyn FnMut(usize, usize) + Send + 'a>;
+
+/// An [`Embedder::encode`] to be run.
+pub struct Encode<'a, S> {
+    embedder: &'a Embedder,
+    texts: &'a [S],
+    prompt: Option<String>,
+    progress: Option<Progress<'a>>,
+}
+
+impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
+    /// Puts this before each text, in place of the folder's default prompt; empty for none.
+    #[must_use]
+    pub fn prompt(mut self, prompt: &str) -> Self {
+        self.prompt = Some(prompt.to_owned());
+        self
+    }
+
+    /// Tells of each batch: tokens done, and of how many.
+    #[must_use]
+    pub fn progress(mut self, progress: impl FnMut(usize, usize) + Send + 'a) -> Self {
+        self.progress = Some(Box::new(progress));
+        self
+    }
+
+    /// Embeds the texts: one vector each, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Tokenize`](crate::Error::Tokenize), and those of [`Recording::run_async`].
+    pub async fn run_async(mut self) -> Result<Embeddings> {
+        let embedder = self.embedder;
+        let encodings = match self.prompt.as_deref().filter(|prompt| !prompt.is_empty()) {
+            None => embedder.tokenizer.encode_batch(self.texts, embedder.max_tokens)?,
+            Some(prompt) => {
+                let texts: Vec<String> =
+                    self.texts.iter().map(|text| format!("{prompt}{}", text.as_ref())).collect();
+                embedder.tokenizer.encode_batch(&texts, embedder.max_tokens)?
+            }
+        };
+        let dimensions = embedder.dimensions();
+        let total: usize = encodings.iter().map(|encoding| encoding.ids.len()).sum();
+        let mut embeddings = Embeddings {
+            values: vec![0.0; encodings.len() * dimensions],
+            dimensions,
+            truncations: truncations(&encodings),
+            statistics: EmbedStatistics { texts: encodings.len(), tokens: total, ..Default::default() },
+        };
+        let mut done = 0;
+        for batch in embedder.batches(&encodings) {
+            let members: Vec<&Encoding> = batch.iter().map(|&index| &encodings[index]).collect();
+            let (recording, vectors) = embedder.record(&members)?;
+            let outputs = recording.run_async().await?;
+            let values = outputs.tensor(&vectors)?.to_f32_async().await?;
+            for (&index, row) in batch.iter().zip(values.chunks_exact(dimensions)) {
+                embeddings.values[index * dimensions..][..dimensions].copy_from_slice(row);
+            }
+            let padded = members.first().map_or(0, |first| first.ids.len()) * members.len();
+            embeddings.statistics.add(padded, &outputs.statistics);
+            done += members.iter().map(|encoding| encoding.ids.len()).sum::<usize>();
+            if let Some(progress) = &mut self.progress {
+                progress(done, total);
+            }
+        }
+        Ok(embeddings)
+    }
+
+    /// The blocking form of [`Encode::run_async`].
+    ///
+    /// # Errors
+    /// As [`Encode::run_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(self) -> Result<Embeddings> {
+        pollster::block_on(self.run_async())
+    }
+}
+
+fn truncations(encodings: &[Encoding]) -> Vec<Truncation> {
+    let cut = encodings.iter().enumerate().filter(|(_, encoding)| encoding.is_truncated());
+    cut.map(|(index, encoding)| Truncation { index, tokens: encoding.total_tokens, kept: encoding.ids.len() })
+        .collect()
+}
+
+/// A text that was longer than the model takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Truncation {
+    /// Its place in the caller's list.
+    pub index: usize,
+    /// The tokens that it has, special ones included.
+    pub tokens: usize,
+    /// Those that were used.
+    pub kept: usize,
+}
+
+/// What an encoding took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EmbedStatistics {
+    /// Texts.
+    pub texts: usize,
+    /// Their tokens.
+    pub tokens: usize,
+    /// Tokens that were computed, padding included.
+    pub padded_tokens: usize,
+    /// Batches.
+    pub batches: usize,
+    /// Dispatches, over all batches.
+    pub dispatches: usize,
+    /// Submissions, over all batches.
+    pub submits: usize,
+    /// Floating-point operations, over all batches.
+    pub flops: u64,
+    /// Bytes of temporaries in the largest batch, as the memory plan shares them.
+    pub peak_bytes: u64,
+    /// What the same values would take without sharing.
+    pub unshared_bytes: u64,
+}
+
+impl EmbedStatistics {
+    fn add(&mut self, padded_tokens: usize, run: &RunStatistics) {
+        self.padded_tokens += padded_tokens;
+        self.batches += 1;
+        self.dispatches += run.dispatches;
+        self.submits += run.submits;
+        self.flops += run.cost.flops;
+        self.peak_bytes = self.peak_bytes.max(run.peak_bytes);
+        self.unshared_bytes = self.unshared_bytes.max(run.unshared_bytes);
+    }
+}
+
+/// Embeddings, `[texts, dimensions]`, in the order of the texts.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Embeddings {
+    values: Vec<f32>,
+    dimensions: usize,
+    /// The texts that were cut.
+    pub truncations: Vec<Truncation>,
+    /// What the encoding took.
+    pub statistics: EmbedStatistics,
+}
+
+impl Embeddings {
+    /// `[texts, dimensions]`.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.statistics.texts, self.dimensions]
+    }
+
+    /// All values, row after row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The embedding of one text; empty if there is none of that number.
+    pub fn row(&self, text: usize) -> &[f32] {
+        self.values.get(text * self.dimensions..(text + 1) * self.dimensions).unwrap_or_default()
+    }
+
+    /// The embeddings, in order.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        self.values.chunks_exact(self.dimensions.max(1))
+    }
+
+    /// The cosine similarity of two texts' embeddings; NaN if one of them is 0.
+    pub fn cosine(&self, first: usize, second: usize) -> f32 {
+        let (a, b) = (self.row(first), self.row(second));
+        let dot =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()) as f32
+    }
+}

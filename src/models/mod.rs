@@ -1,0 +1,7 @@
+//! Models: the BERT-family encoder, and sentence embeddings on it.
+
+mod bert;
+mod embedder;
+
+pub use bert::{BertEncoder, TokenBatch};
+pub use embedder::{EmbedStatistics, Embedder, EmbedderOptions, Embeddings, Encode, Truncation};

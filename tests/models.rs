@@ -1,0 +1,92 @@
+//! The embedder against transformers and sentence-transformers: tiny models of each family, and all-MiniLM-L6-v2.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use attentive::weights::Checkpoint;
+use attentive::{DType, Device, Embedder, EmbedderOptions};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn texts_of(value: &serde_json::Value) -> Vec<String> {
+    value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn tiny_models_agree_with_pytorch() {
+    for device in common::devices() {
+        for name in [
+            "tiny-bert",
+            "tiny-bert-f16",
+            "tiny-bert-bf16",
+            "tiny-bert-plain",
+            "tiny-roberta",
+            "tiny-distilbert",
+        ] {
+            check_tiny(&device, name);
+        }
+    }
+}
+
+fn check_tiny(device: &Device, name: &str) {
+    let folder = fixture("models").join(name);
+    let about = json(&folder.join("texts.json"));
+    let texts = texts_of(&about["texts"]);
+    let embedder = Embedder::from_dir(device, &folder).unwrap();
+    let got = embedder.encode(&texts).run().unwrap();
+    let expected = Checkpoint::open(folder.join("expected.safetensors")).unwrap();
+    let shape = got.shape();
+    let expected = expected.tensor_f32("sentence_embedding", &shape).unwrap();
+    let tolerance = &about["tolerance"]["sentence_embedding"];
+    let (rtol, atol) = (tolerance["rtol"].as_f64().unwrap(), tolerance["atol"].as_f64().unwrap());
+    let comparison = attentive::verify::compare::compare_allclose(got.values(), &expected, rtol, atol);
+    println!("{name} on {}: {comparison}", device.name());
+    assert!(comparison.passed, "{name} on {}: {comparison}", device.name());
+    let truncated: Vec<bool> =
+        (0..texts.len()).map(|text| got.truncations.iter().any(|cut| cut.index == text)).collect();
+    let expected: Vec<bool> =
+        about["truncated"].as_array().unwrap().iter().map(|value| value.as_bool().unwrap()).collect();
+    assert_eq!(truncated, expected, "{name}");
+}
+
+#[test]
+fn minilm_agrees_with_sentence_transformers() {
+    let Some(folder) = std::env::var_os("ATTENTIVE_TEST_MODEL") else {
+        eprintln!(
+            "ATTENTIVE_TEST_MODEL is not set: all-MiniLM-L6-v2 is not tested (cargo xtask test fetches it)"
+        );
+        return;
+    };
+    let about = json(&fixture("minilm.json"));
+    let entries = about["texts"].as_array().unwrap();
+    let texts: Vec<&str> = entries.iter().map(|entry| entry["text"].as_str().unwrap()).collect();
+    let expected = Checkpoint::open(fixture("minilm.safetensors")).unwrap();
+    let expected = expected.tensor_f32("sentence_embedding", &[texts.len(), 384]).unwrap();
+    for device in common::devices() {
+        let embedder = Embedder::from_dir(&device, &folder).unwrap();
+        let got = embedder.encode(&texts).run().unwrap();
+        let comparison = attentive::verify::compare::compare_allclose(got.values(), &expected, 0.0, 2e-5);
+        println!("all-MiniLM-L6-v2 on {}: {comparison}", device.name());
+        assert!(comparison.passed, "{}: {comparison}", device.name());
+        for (index, entry) in entries.iter().enumerate() {
+            let cut = got.truncations.iter().find(|cut| cut.index == index);
+            assert_eq!(cut.is_some(), entry["truncated"].as_bool().unwrap(), "text {index}");
+        }
+        let mut options = EmbedderOptions::default();
+        options.dtype = DType::F16;
+        let half = Embedder::from_dir_with(&device, &folder, &options).unwrap();
+        let half = half.encode(&texts).run().unwrap();
+        for (index, (half, whole)) in half.rows().zip(expected.chunks_exact(384)).enumerate() {
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+            let cosine = dot(half, whole) / (dot(half, half) * dot(whole, whole)).sqrt();
+            assert!(cosine >= 0.9999, "{}: text {index} in f16: cosine {cosine}", device.name());
+        }
+    }
+}
