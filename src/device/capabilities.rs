@@ -24,6 +24,9 @@ pub struct Capabilities {
     pub storage_buffers: u32,
     /// Alignment of a uniform binding's offset, in bytes.
     pub uniform_alignment: u32,
+    /// Loop iterations that one invocation may take in all, where the driver stops there (see
+    /// [`DEFECTS`](super::DEFECTS)).
+    pub loop_iterations: Option<u64>,
 }
 
 impl Capabilities {
@@ -41,6 +44,7 @@ impl Capabilities {
             workgroups_per_dimension: 65535,
             storage_buffers: 8,
             uniform_alignment: 256,
+            loop_iterations: None,
         }
     }
 
@@ -65,6 +69,7 @@ impl Capabilities {
             workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
             uniform_alignment: limits.min_uniform_buffer_offset_alignment,
+            loop_iterations: super::drivers::loop_iterations(info),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod adapters;
 mod capabilities;
+mod drivers;
 mod gpu;
 mod spec;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use adapters::{AdapterSummary, list_adapters};
 pub use capabilities::{Capabilities, required_features, required_limits};
+pub use drivers::{DEFECTS, DriverDefect};
 pub(crate) use gpu::{Gpu, Outcome, Pipeline};
 pub use spec::DeviceSpec;
 

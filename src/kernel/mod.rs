@@ -49,6 +49,8 @@ pub struct Cost {
     pub flops: u64,
     /// Bytes that must cross memory at least once.
     pub bytes: u64,
+    /// The most loop iterations that one invocation takes, all its loops together.
+    pub iterations: u64,
 }
 
 /// A hand-written kernel. Its source, parameters, geometry, twin, cases and cost stand together in

@@ -34,6 +34,10 @@ pub(crate) fn variants() -> Vec<Variant> {
     variants
 }
 
+/// Rows longer than this are not left to one invocation: its sum loses digits (a softmax of 66,000 equal scores was off
+/// by 6e-4), and some drivers stop its loops.
+const LONGEST_FOR_INVOCATION: u64 = 2048;
+
 /// The one to take for rows of that length.
 ///
 /// Measured on lavapipe (2 cores), softmax over rows of 128: subgroup 13.9 GB/s, invocation 9.9, workgroup 1.2. On
@@ -41,9 +45,21 @@ pub(crate) fn variants() -> Vec<Variant> {
 pub(crate) fn choose(capabilities: &Capabilities, software: bool, columns: u64) -> Variant {
     match capabilities.subgroups {
         Some((min, max)) if min == max && SUBGROUP_SIZES.contains(&min) => subgroup(min),
-        _ if software || columns <= 8 => invocation(),
+        _ if software && columns <= LONGEST_FOR_INVOCATION || columns <= 8 => invocation(),
         _ => workgroup(),
     }
+}
+
+/// Invocations that share a row.
+pub(crate) fn lanes(variant: &Variant) -> u64 {
+    if variant.name() == "invocation" { 1 } else { u64::from(variant.u32("WORKGROUP").max(1)) }
+}
+
+/// Loop iterations of an invocation that goes `passes` times over its share of a row and reduces `reductions` times.
+pub(crate) fn iterations(variant: &Variant, columns: u64, passes: u64, reductions: u64) -> u64 {
+    let tree =
+        if variant.name() == "workgroup" { u64::from(variant.u32("WORKGROUP").max(1).ilog2()) } else { 0 };
+    passes * columns.div_ceil(lanes(variant)) + reductions * tree
 }
 
 /// Workgroups for that many rows.

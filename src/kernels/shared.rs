@@ -8,9 +8,6 @@ macro_rules! shared_files {
         $(pub(crate) const $name: Shared =
             Shared { name: $stem, source: include_str!(concat!("../../shaders/shared/", $stem, ".wgsl")) };)*
 
-        /// All of them; a test holds this list against the folder.
-        #[cfg(test)]
-        pub(crate) const ALL: &[Shared] = &[$($name),*];
     };
 }
 
@@ -65,4 +62,13 @@ pub(crate) fn weights_f32<'a>(variant: &Variant, words: &'a [u32]) -> std::borro
     } else {
         bytemuck::cast_slice::<u32, f32>(words).into()
     }
+}
+
+/// Loop iterations of an invocation of `multiply_tile` over that depth, its stores included.
+pub(crate) fn tile_iterations(variant: &Variant, depth: u64) -> u64 {
+    const TILE_DEPTH: u64 = 16;
+    let [rows, columns] = ["TILE_ROWS", "TILE_COLUMNS"].map(|name| u64::from(variant.u32(name).max(1)));
+    let lanes = (rows * columns / 16).max(1);
+    let loads = (TILE_DEPTH * rows).div_ceil(lanes) + (TILE_DEPTH * columns).div_ceil(lanes);
+    depth.div_ceil(TILE_DEPTH) * (1 + loads + TILE_DEPTH) + 16
 }

@@ -43,11 +43,10 @@ fn choose(device: &Device, op: &str, candidates: Vec<Variant>) -> Result<Variant
         .ok_or_else(|| refused("any", "the device can run none of them".to_owned()))
 }
 
-/// The rows' implementation for `op` over rows of that length.
+/// The rows' implementation for `op` over rows of that length, among the variants that its kernel has.
 fn choose_rows(device: &Device, op: &str, columns: usize) -> Result<Variant> {
-    let mut candidates = vec![rows::choose(device.capabilities(), device.is_software(), columns as u64)];
-    candidates.extend([rows::workgroup(), rows::invocation()]);
-    choose(device, op, candidates)
+    let best = rows::choose(device.capabilities(), device.is_software(), columns as u64);
+    choose(device, op, vec![best, rows::workgroup(), rows::invocation()])
 }
 
 /// A size as the kernels count it.

@@ -262,6 +262,14 @@ impl Recording {
             return Ok(());
         }
         let cost = kernel.cost(&variant, &parameters);
+        if let Some(available) = capabilities.loop_iterations.filter(|&limit| cost.iterations > limit) {
+            return Err(Error::Limit {
+                what: format!("{} ({})", kernel.name(), variant.name()),
+                limit: "loop iterations of one invocation",
+                needed: cost.iterations,
+                available,
+            });
+        }
         let bindings = bindings.iter().map(|value| value.index).collect();
         let scope = self.scope.join(".");
         self.dispatches.push(Dispatch { kernel, variant, parameters, workgroups, bindings, scope, cost });
@@ -308,6 +316,7 @@ impl Recording {
         self.dispatches.iter().fold(Cost::default(), |sum, dispatch| Cost {
             flops: sum.flops + dispatch.cost.flops,
             bytes: sum.bytes + dispatch.cost.bytes,
+            iterations: sum.iterations.max(dispatch.cost.iterations),
         })
     }
 

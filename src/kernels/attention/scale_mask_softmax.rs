@@ -157,11 +157,15 @@ impl Kernel for ScaleMaskSoftmax {
         }
     }
 
-    fn cost(&self, _: &Variant, parameters: &[u8]) -> Cost {
+    fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
         let p = Parameters::from_bytes(parameters);
         let elements = u64::from(p.rows) * u64::from(p.key_length);
         let mask = if p.mask_kind == 0 { 0 } else { elements };
-        Cost { flops: 6 * elements, bytes: 4 * (2 * elements + mask) }
+        Cost {
+            flops: 6 * elements,
+            bytes: 4 * (2 * elements + mask),
+            iterations: rows::iterations(variant, p.key_length.into(), 3, 3),
+        }
     }
 
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {

@@ -14,7 +14,7 @@ use crate::kernel::{
 };
 use crate::kernels::attention::Sizes;
 use crate::kernels::multiply::multiply;
-use crate::kernels::shared::{INDEXING, MULTIPLY_TILE};
+use crate::kernels::shared::{INDEXING, MULTIPLY_TILE, tile_iterations};
 use crate::reference::{self, attention::View};
 use crate::verify::compare::rounding_floor;
 
@@ -123,11 +123,15 @@ impl Kernel for Scores {
         }
     }
 
-    fn cost(&self, _: &Variant, parameters: &[u8]) -> Cost {
+    fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
         let p = Parameters::from_bytes(parameters);
         let [n, i, j, d] = [p.batch_heads, p.query_length, p.key_length, p.head_dim].map(u64::from);
         let keys = n.div_ceil(u64::from(p.heads_per_key.max(1)));
-        Cost { flops: 2 * n * i * j * d, bytes: 4 * (n * i * d + keys * j * d + n * i * j) }
+        Cost {
+            flops: 2 * n * i * j * d,
+            bytes: 4 * (n * i * d + keys * j * d + n * i * j),
+            iterations: tile_iterations(variant, d),
+        }
     }
 
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {

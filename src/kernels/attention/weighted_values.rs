@@ -14,7 +14,7 @@ use crate::kernel::{
 };
 use crate::kernels::attention::Sizes;
 use crate::kernels::multiply::multiply;
-use crate::kernels::shared::{INDEXING, MULTIPLY_TILE};
+use crate::kernels::shared::{INDEXING, MULTIPLY_TILE, tile_iterations};
 use crate::reference::{self, attention::View};
 use crate::verify::compare::rounding_floor;
 
@@ -146,11 +146,15 @@ impl Kernel for WeightedValues {
         }
     }
 
-    fn cost(&self, _: &Variant, parameters: &[u8]) -> Cost {
+    fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
         let p = Parameters::from_bytes(parameters);
         let [n, i, j, d] = [p.batch_heads, p.query_length, p.key_length, p.value_dim].map(u64::from);
         let keys = n.div_ceil(u64::from(p.heads_per_key.max(1)));
-        Cost { flops: 2 * n * i * j * d, bytes: 4 * (n * i * j + keys * j * d + n * i * d) }
+        Cost {
+            flops: 2 * n * i * j * d,
+            bytes: 4 * (n * i * j + keys * j * d + n * i * d),
+            iterations: tile_iterations(variant, j),
+        }
     }
 
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {

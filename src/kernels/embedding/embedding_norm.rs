@@ -106,7 +106,11 @@ impl Kernel for EmbeddingNorm {
         let p = Parameters::from_bytes(parameters);
         let elements = u64::from(p.rows) * u64::from(p.columns);
         let word = if variant.flag("HALF_WEIGHTS") { 2 } else { 4 };
-        Cost { flops: 10 * elements, bytes: (word + 8 + 4 * u64::from(p.has_types)) * elements }
+        Cost {
+            flops: 10 * elements,
+            bytes: (word + 8 + 4 * u64::from(p.has_types)) * elements,
+            iterations: rows::iterations(variant, p.columns.into(), 3, 2),
+        }
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {

@@ -12,7 +12,9 @@ use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
 };
 use crate::kernels::multiply::multiply;
-use crate::kernels::shared::{ACTIVATION, INDEXING, MULTIPLY_TILE, WeightStorage, weights_f32};
+use crate::kernels::shared::{
+    ACTIVATION, INDEXING, MULTIPLY_TILE, WeightStorage, tile_iterations, weights_f32,
+};
 use crate::ops::Activation;
 use crate::reference;
 use crate::tensor::{pack_f16, unpack_f16};
@@ -173,7 +175,11 @@ pub(crate) fn cost(variant: &Variant, parameters: &[u8]) -> Cost {
     let [m, n, k] = [p.rows, p.columns, p.depth].map(u64::from);
     let weights = if variant.flag("HALF_WEIGHTS") { 2 * n * k } else { 4 * n * k };
     let reads = m * k + u64::from(p.has_bias) * n + u64::from(p.has_residual) * m * n;
-    Cost { flops: 2 * m * n * k, bytes: weights + 4 * (reads + m * n) }
+    Cost {
+        flops: 2 * m * n * k,
+        bytes: weights + 4 * (reads + m * n),
+        iterations: tile_iterations(variant, k),
+    }
 }
 
 /// Cases for any implementation, for sizes `[rows, columns, depth]`.

@@ -102,11 +102,15 @@ impl Kernel for LayerNorm {
         }
     }
 
-    fn cost(&self, _: &Variant, parameters: &[u8]) -> Cost {
+    fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
         let p = Parameters::from_bytes(parameters);
         let elements = u64::from(p.rows) * u64::from(p.columns);
         let passes = 2 + u64::from(p.has_residual.min(1));
-        Cost { flops: 8 * elements, bytes: 4 * (passes * elements + 2 * u64::from(p.columns)) }
+        Cost {
+            flops: 8 * elements,
+            bytes: 4 * (passes * elements + 2 * u64::from(p.columns)),
+            iterations: rows::iterations(variant, p.columns.into(), 3, 2),
+        }
     }
 
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {

@@ -54,7 +54,8 @@ impl Kernel for Pool {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        rows::variants()
+        // Not one invocation a row: rows are few, and each is a whole text.
+        rows::variants().into_iter().filter(|variant| variant.name() != "invocation").collect()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
@@ -90,10 +91,14 @@ impl Kernel for Pool {
         }
     }
 
-    fn cost(&self, _: &Variant, parameters: &[u8]) -> Cost {
+    fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
         let p = Parameters::from_bytes(parameters);
         let elements = u64::from(p.rows) * u64::from(p.length) * u64::from(p.columns);
-        Cost { flops: elements, bytes: 4 * (elements + u64::from(p.rows) * u64::from(p.columns)) }
+        Cost {
+            flops: elements,
+            bytes: 4 * (elements + u64::from(p.rows) * u64::from(p.columns)),
+            iterations: rows::iterations(variant, p.columns.into(), u64::from(p.length) + 2, 1),
+        }
     }
 
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {
