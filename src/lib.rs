@@ -20,7 +20,7 @@ pub use device::{Device, DeviceOptions};
 pub use error::{Error, Result};
 #[cfg(feature = "models")]
 pub use models::{Embedder, EmbedderOptions};
-pub use ops::{Activation, Causal, Pooling, attention};
+pub use ops::{Activation, AttentionBuffers, AttentionPlan, AttentionShape, Causal, Pooling, attention};
 pub use recording::Recording;
 pub use tensor::{DType, Shape, Tensor};
 pub use wgpu;

@@ -29,6 +29,7 @@ pub(super) fn watch_loss(device: &wgpu::Device) -> LossFlag {
 }
 
 /// A compute pipeline with the layout of its bind group.
+#[derive(Debug)]
 pub(crate) struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
     pub layout: wgpu::BindGroupLayout,

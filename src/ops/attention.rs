@@ -73,6 +73,23 @@ impl<'a> Heads<'a> {
         })
     }
 
+    /// A dense value of rank 4 in that layout.
+    ///
+    /// # Errors
+    /// As [`Heads::first`].
+    pub fn in_layout(value: &'a Value, layout: Layout) -> Result<Self> {
+        let heads = Self::first(value)?;
+        let [batch, second, third, columns] = heads.dims;
+        Ok(match layout {
+            Layout::HeadsFirst => heads,
+            Layout::RowsFirst => Self {
+                dims: [batch, third, second, columns],
+                strides: [second * third * columns, columns, third * columns],
+                ..heads
+            },
+        })
+    }
+
     /// `heads` heads side by side in the rows of a `[batch, rows, width]`, from element `first` of each row on.
     ///
     /// # Errors
@@ -104,16 +121,35 @@ impl<'a> Heads<'a> {
 pub struct Attention<'a> {
     scale: Option<f32>,
     causal: Causal,
-    key_lengths: Option<&'a [u32]>,
-    key_padding_mask: Option<&'a Value>,
+    padding: Option<KeyPadding<'a>>,
     mask: Option<Mask<'a>>,
     weights: bool,
+    layout: Layout,
+}
+
+/// Which keys of each batch item are no padding.
+#[derive(Clone, Copy, Debug)]
+enum KeyPadding<'a> {
+    Lengths(&'a [u32]),
+    LengthsValue(&'a Value),
+    Mask(&'a Value),
+}
+
+/// How the heads of a tensor lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// `[batch, length, heads, columns]`: the heads side by side in a row, as projections have them.
+    #[default]
+    RowsFirst,
+    /// `[batch, heads, length, columns]`.
+    HeadsFirst,
 }
 
 /// What a recorded attention gives.
 #[derive(Clone, Debug)]
 pub struct AttentionValues {
-    /// `[batch, queries, heads · value_dim]`: the heads side by side, as an output projection takes them.
+    /// `[batch, queries, heads · value_dim]`: the heads side by side, as an output projection takes them; or
+    /// `[batch, heads, queries, value_dim]`, by the layout asked for.
     pub output: Value,
     /// `[batch, heads, queries, keys]`, if asked for.
     pub weights: Option<Value>,
@@ -142,14 +178,28 @@ impl<'a> Attention<'a> {
     /// Keys of each batch item; those from there on are padding.
     #[must_use]
     pub fn key_lengths(mut self, lengths: &'a [u32]) -> Self {
-        self.key_lengths = Some(lengths);
+        self.padding = Some(KeyPadding::Lengths(lengths));
+        self
+    }
+
+    /// The same on the device, u32 `[B]`; what is above the number of keys counts as that.
+    #[must_use]
+    pub fn key_lengths_value(mut self, lengths: &'a Value) -> Self {
+        self.padding = Some(KeyPadding::LengthsValue(lengths));
         self
     }
 
     /// Keys that take part, u32 `[B, Lk]`, nonzero for true: padding that is no tail. In place of lengths.
     #[must_use]
     pub fn key_padding_mask(mut self, mask: &'a Value) -> Self {
-        self.key_padding_mask = Some(mask);
+        self.padding = Some(KeyPadding::Mask(mask));
+        self
+    }
+
+    /// How the output's heads shall lie.
+    #[must_use]
+    pub fn output_layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
         self
     }
 
@@ -179,10 +229,26 @@ impl<'a> Attention<'a> {
         k: &Heads,
         v: &Heads,
     ) -> Result<AttentionValues> {
+        let ([batch, heads, queries, _], value_dim) = (q.dims, v.dims[3]);
+        let output = match self.layout {
+            Layout::RowsFirst => recording.temporary([batch, queries, heads * value_dim], DType::F32)?,
+            Layout::HeadsFirst => recording.temporary([batch, heads, queries, value_dim], DType::F32)?,
+        };
+        self.record_into(recording, q, k, v, &output)
+    }
+
+    /// [`Attention::record`] into a value of the output's size that is there already.
+    pub(crate) fn record_into(
+        self,
+        recording: &mut Recording,
+        q: &Heads,
+        k: &Heads,
+        v: &Heads,
+        output: &Value,
+    ) -> Result<AttentionValues> {
         let plan = Chain::new(self, recording, q, k, v)?;
         let [batch, heads, queries, _] = q.dims;
-        let (keys, value_dim) = (k.dims[2], v.dims[3]);
-        let output = recording.temporary([batch, queries, heads * value_dim], DType::F32)?;
+        let keys = k.dims[2];
         // The weights of all heads at once if they are asked for, else a part at a time.
         let parts = match self.weights {
             true => vec![Part { heads: (0, batch * heads), queries: (0, queries) }],
@@ -190,13 +256,13 @@ impl<'a> Attention<'a> {
         };
         let mut weights = None;
         for part in parts {
-            weights = Some(plan.record(recording, &output, part)?);
+            weights = Some(plan.record(recording, output, part)?);
         }
         let weights = match (self.weights, weights) {
             (true, Some(weights)) => Some(weights.reshape([batch, heads, queries, keys])?),
             _ => None,
         };
-        Ok(AttentionValues { output, weights })
+        Ok(AttentionValues { output: output.clone(), weights })
     }
 }
 
@@ -270,12 +336,14 @@ impl<'a> Chain<'a> {
         if head_dim == 0 {
             return Err(Error::argument(OP, "head_dim", "at least 1", format!("0 in {}", pair("q", q))));
         }
-        let (padding, key_padding) = match (options.key_lengths, options.key_padding_mask) {
-            (None, None) => (recording.absent()?, 0),
-            (Some(_), Some(_)) => {
-                return Err(Error::argument(OP, "key padding", "key_lengths or key_padding_mask", "both"));
+        let (padding, key_padding) = match options.padding {
+            None => (recording.absent()?, 0),
+            Some(KeyPadding::LengthsValue(lengths)) => {
+                expect_dtype(OP, "key_lengths", lengths, &[DType::U32])?;
+                expect_shape(OP, "key_lengths", lengths, &[batch])?;
+                (lengths.clone(), 1)
             }
-            (Some(lengths), None) => {
+            Some(KeyPadding::Lengths(lengths)) => {
                 let found = || format!("{lengths:?}");
                 if lengths.len() != batch {
                     let expected = format!("one for each of {batch} batch items");
@@ -288,7 +356,7 @@ impl<'a> Chain<'a> {
                 let tensor = Tensor::from_u32(recording.device(), [batch], lengths)?;
                 (recording.tensor(&tensor)?, 1)
             }
-            (None, Some(mask)) => {
+            Some(KeyPadding::Mask(mask)) => {
                 expect_dtype(OP, "key_padding_mask", mask, &[DType::U32])?;
                 expect_shape(OP, "key_padding_mask", mask, &[batch, keys])?;
                 (mask.clone(), 2)
@@ -306,6 +374,7 @@ impl<'a> Chain<'a> {
                 (mask.value().clone(), kind, strides)
             }
         };
+        let rows_first = options.layout == Layout::RowsFirst;
         let of = |value: usize| size(OP, "a size or stride", value);
         let heads_per_key = of(heads.checked_div(key_heads).unwrap_or(1))?;
         let (causal, causal_key, causal_query) = match options.causal {
@@ -358,8 +427,8 @@ impl<'a> Chain<'a> {
                 v_row: of(v.strides[2])?,
                 output_offset: 0,
                 output_batch: of(queries * heads * value_dim)?,
-                output_head: of(value_dim)?,
-                output_row: of(heads * value_dim)?,
+                output_head: of(if rows_first { value_dim } else { queries * value_dim })?,
+                output_row: of(if rows_first { heads * value_dim } else { value_dim })?,
                 ..Default::default()
             },
             mask,
@@ -439,7 +508,7 @@ fn broadcast(shape: &Shape, onto: [usize; 4]) -> Result<[usize; 4]> {
 /// let values: Vec<f32> = (0..2 * 3 * 4).map(|i| (i as f32).sin()).collect();
 /// let q = Tensor::from_f32(&device, [1, 2, 3, 4], &values)?;
 /// let y = attention(&q, &q, &q).causal(Causal::TopLeft).run()?;
-/// assert_eq!(y.shape().dims(), [1, 3, 8]);
+/// assert_eq!(y.shape().dims(), [1, 2, 3, 4]);
 /// // The first query sees the first key alone, so its output is the first value.
 /// assert_eq!(y.to_f32()?[..4], values[..4]);
 /// # Ok(())
@@ -486,7 +555,7 @@ impl<'a> AttentionCall<'a> {
         self
     }
 
-    /// Runs it: `[B, Lq, H · Dv]`, the heads side by side.
+    /// Runs it: `[B, H, Lq, Dv]`.
     ///
     /// # Errors
     /// As [`Attention::record`] and [`Recording::run_async`].
@@ -495,7 +564,7 @@ impl<'a> AttentionCall<'a> {
         let mut recording = Recording::new(q.device());
         let (q, k, v) = (recording.tensor(q)?, recording.tensor(k)?, recording.tensor(v)?);
         let mask = self.mask.map(|mask| recording.tensor(mask)).transpose()?;
-        let mut options = self.options;
+        let mut options = self.options.output_layout(Layout::HeadsFirst);
         if let Some(mask) = &mask {
             options = options.mask(match mask.dtype() {
                 DType::U32 => Mask::Bool(mask),

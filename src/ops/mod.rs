@@ -2,13 +2,15 @@
 
 mod activation;
 mod attention;
+mod attention_plan;
 mod embedding_norm;
 mod layer_norm;
 mod linear;
 mod pool;
 
 pub use activation::Activation;
-pub use attention::{Attention, AttentionCall, AttentionValues, Causal, Heads, Mask, attention};
+pub use attention::{Attention, AttentionCall, AttentionValues, Causal, Heads, Layout, Mask, attention};
+pub use attention_plan::{AttentionBuffers, AttentionPlan, AttentionShape};
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
 pub use layer_norm::{LayerNormWeights, layer_norm};
 pub use linear::{Linear, LinearWeights};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::plan::Plan;
-use super::{Outputs, Recording};
-use crate::device::{Device, Gpu, Pipeline};
+use super::{Outputs, Recording, Slot};
+use crate::device::{Device, Gpu, Outcome, Pipeline};
 use crate::error::{Error, Result};
 use crate::kernel::{Access, module};
 use crate::tensor::{GpuBuffer, Storage};
@@ -16,7 +16,6 @@ const FLOPS_PER_SUBMIT: u64 = 400_000_000_000;
 /// A recording with its pipelines, buffers and bind groups: ready to be encoded.
 pub(crate) struct Prepared {
     device: Device,
-    parameters: wgpu::Buffer,
     steps: Vec<PreparedStep>,
     /// The storage behind each slot.
     pub storages: Vec<Option<Storage>>,
@@ -40,48 +39,67 @@ pub(super) async fn run(recording: Recording) -> Result<Outputs> {
     Ok(Outputs { recording: recording.id, device: recording.device.clone(), tensors, statistics })
 }
 
+/// The pipelines of a recording's dispatches, made where they are new.
+pub(crate) async fn pipelines(recording: &Recording) -> Result<Vec<Arc<Pipeline>>> {
+    let gpu = gpu_of(&recording.device)?;
+    gpu.check_lost()?;
+    let mut pipelines = Vec::with_capacity(recording.dispatches.len());
+    for dispatch in &recording.dispatches {
+        let source = module(dispatch.kernel, &dispatch.variant);
+        let bindings = dispatch.kernel.bindings().iter();
+        let read_only: Vec<bool> = bindings.map(|binding| binding.access == Access::Read).collect();
+        pipelines.push(gpu.pipeline(dispatch.kernel.name(), &source, &read_only).await?);
+    }
+    Ok(pipelines)
+}
+
+fn gpu_of(device: &Device) -> Result<&Gpu> {
+    device.gpu().ok_or_else(|| Error::argument("recording", "the device", "a GPU", device.name()))
+}
+
 impl Prepared {
     pub async fn new(recording: &Recording, plan: &Plan) -> Result<Self> {
-        let device = recording.device.clone();
-        let Some(gpu) = device.gpu() else {
-            return Err(Error::argument("recording", "the device", "a GPU", device.name()));
-        };
-        gpu.check_lost()?;
-        let mut pipelines = Vec::with_capacity(recording.dispatches.len());
-        for dispatch in &recording.dispatches {
-            let source = module(dispatch.kernel, &dispatch.variant);
-            let storage: Vec<bool> =
-                dispatch.kernel.bindings().iter().map(|binding| binding.access == Access::Read).collect();
-            pipelines.push(gpu.pipeline(dispatch.kernel.name(), &source, &storage).await?);
-        }
+        let device = &recording.device;
+        let pipelines = pipelines(recording).await?;
+        let gpu = gpu_of(device)?;
         let (buffers, outcome) = gpu.scoped("the temporaries", plan.bytes(), || {
-            let acquire = |&words: &u64| Arc::new(GpuBuffer::new(&device, gpu.acquire(words * 4)));
+            let acquire = |&words: &u64| Arc::new(GpuBuffer::new(device, gpu.acquire(words * 4)));
             plan.buffers.iter().map(acquire).collect::<Vec<_>>()
         });
         outcome.await?;
-        let storages: Vec<Option<Storage>> = recording
-            .slots
-            .iter()
-            .zip(&plan.buffer_of)
-            .map(|(slot, planned)| match &slot.tensor {
-                Some(tensor) => Some(tensor.storage().clone()),
-                None => planned.map(|buffer| Storage::Gpu(buffers[buffer].clone())),
-            })
-            .collect();
-        let alignment = device.capabilities().uniform_alignment as usize;
-        let (prepared, outcome) = gpu.scoped("bind groups", 0, || {
-            let (parameters, offsets) = upload_parameters(gpu, recording, alignment);
-            let steps = recording.dispatches.iter().zip(pipelines).zip(offsets);
-            let steps = steps.map(|((dispatch, pipeline), offset)| {
-                let bind_group = bind(gpu, &pipeline, &parameters, dispatch, recording, &storages);
-                let (workgroups, flops) = (dispatch.workgroups, dispatch.cost.flops);
-                PreparedStep { pipeline, bind_group, offset, workgroups, flops }
-            });
-            let steps = steps.collect();
-            Self { device: device.clone(), parameters, steps, storages }
-        });
+        let (prepared, outcome) = Self::assemble(recording, plan, &buffers, &pipelines)?;
         outcome.await?;
         Ok(prepared)
+    }
+
+    /// Puts together what is there already: the plan's buffers and the dispatches' pipelines.
+    pub fn assemble(
+        recording: &Recording,
+        plan: &Plan,
+        buffers: &[Arc<GpuBuffer>],
+        pipelines: &[Arc<Pipeline>],
+    ) -> Result<(Self, Outcome)> {
+        let device = &recording.device;
+        let gpu = gpu_of(device)?;
+        let slots = recording.slots.iter().zip(&plan.buffer_of);
+        let storage_of = |slot: &Slot, planned: &Option<usize>| match &slot.tensor {
+            Some(tensor) => Some(tensor.storage().clone()),
+            None => planned.map(|buffer| Storage::Gpu(buffers[buffer].clone())),
+        };
+        let storages: Vec<Option<Storage>> = slots.map(|(slot, planned)| storage_of(slot, planned)).collect();
+        let alignment = device.capabilities().uniform_alignment as usize;
+        Ok(gpu.scoped("bind groups", 0, || {
+            let (parameters, offsets) = upload_parameters(gpu, recording, alignment);
+            let steps = recording.dispatches.iter().zip(pipelines).zip(offsets);
+            let steps = steps.map(|((dispatch, pipeline), offset)| PreparedStep {
+                bind_group: bind(gpu, pipeline, &parameters, dispatch, recording, &storages),
+                pipeline: pipeline.clone(),
+                offset,
+                workgroups: dispatch.workgroups,
+                flops: dispatch.cost.flops,
+            });
+            Self { device: device.clone(), steps: steps.collect(), storages }
+        }))
     }
 
     /// Encodes all of it into the caller's encoder.

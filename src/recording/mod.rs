@@ -8,7 +8,8 @@ mod trace;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub(crate) use gpu::Prepared;
+pub(crate) use gpu::{Prepared, pipelines};
+pub(crate) use plan::Plan;
 pub use trace::{Step, trace};
 
 use crate::device::Device;

@@ -62,6 +62,8 @@ pub(crate) enum Storage {
 pub(crate) struct GpuBuffer {
     device: Device,
     pub buffer: wgpu::Buffer,
+    /// Ours, to be used again; not a host's, nor one that a host's unsubmitted work may still use.
+    reusable: bool,
 }
 
 impl std::fmt::Debug for Storage {
@@ -75,13 +77,23 @@ impl std::fmt::Debug for Storage {
 
 impl GpuBuffer {
     pub fn new(device: &Device, buffer: wgpu::Buffer) -> Self {
-        Self { device: device.clone(), buffer }
+        Self { device: device.clone(), buffer, reusable: true }
+    }
+
+    pub fn not_reusable(device: &Device, buffer: wgpu::Buffer) -> Self {
+        Self { device: device.clone(), buffer, reusable: false }
+    }
+}
+
+impl std::fmt::Debug for GpuBuffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "GpuBuffer({} bytes)", self.buffer.size())
     }
 }
 
 impl Drop for GpuBuffer {
     fn drop(&mut self) {
-        if let Some(gpu) = self.device.gpu() {
+        if let (Some(gpu), true) = (self.device.gpu(), self.reusable) {
             gpu.release(self.buffer.clone());
         }
     }
@@ -157,6 +169,37 @@ impl Tensor {
                 Storage::Gpu(Arc::new(GpuBuffer::new(device, buffer)))
             }
         };
+        Ok(Self::from_storage(device, shape, dtype, storage))
+    }
+
+    /// A tensor over a host's own buffer, whose usage must include `STORAGE`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the buffer is too small, has another usage, or the device is the CPU;
+    /// [`Error::Limit`] if the shape is too large for one binding.
+    pub fn from_wgpu_buffer(
+        device: &Device,
+        buffer: &wgpu::Buffer,
+        shape: impl Into<Shape>,
+        dtype: DType,
+    ) -> Result<Self> {
+        let shape = shape.into();
+        let needed = checked_words(device, &shape, dtype, "a tensor")? * 4;
+        let wrong =
+            |expected: String, found: String| Err(Error::argument("tensor", "the buffer", expected, found));
+        if device.is_cpu() {
+            return wrong("for a GPU device".to_owned(), "for the CPU device".to_owned());
+        }
+        if buffer.size() < needed {
+            return wrong(
+                format!("at least {needed} bytes for {dtype} {shape}"),
+                format!("{} bytes", buffer.size()),
+            );
+        }
+        if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+            return wrong("a buffer with the usage STORAGE".to_owned(), format!("{:?}", buffer.usage()));
+        }
+        let storage = Storage::Gpu(Arc::new(GpuBuffer::not_reusable(device, buffer.clone())));
         Ok(Self::from_storage(device, shape, dtype, storage))
     }
 
