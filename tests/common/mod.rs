@@ -1,8 +1,8 @@
 //! The devices that tests run on.
 #![allow(dead_code)] // Each test crate uses some of this.
 
-use attentive::Device;
 use attentive::device::list_adapters;
+use attentive::{Device, DeviceOptions};
 
 /// Every usable adapter, and the CPU device. Says which; with `ATTENTIVE_REQUIRE_ADAPTER` a machine without an adapter
 /// fails.
@@ -14,10 +14,15 @@ pub fn devices() -> Vec<Device> {
 
 /// Every usable adapter.
 pub fn adapters() -> Vec<Device> {
+    adapters_with(&DeviceOptions::default())
+}
+
+/// Every usable adapter, opened with these options.
+pub fn adapters_with(options: &DeviceOptions) -> Vec<Device> {
     let summaries = pollster::block_on(list_adapters());
     let usable = summaries.iter().filter(|adapter| adapter.unusable.is_none());
-    let devices: Vec<Device> =
-        usable.map(|adapter| Device::open(&format!("gpu:{}", adapter.index)).unwrap()).collect();
+    let open = |index: usize| Device::open_with(&format!("gpu:{index}"), options.clone()).unwrap();
+    let devices: Vec<Device> = usable.map(|adapter| open(adapter.index)).collect();
     let names: Vec<&str> = devices.iter().map(Device::name).collect();
     eprintln!("adapters: {}", if names.is_empty() { "none".to_owned() } else { names.join("; ") });
     assert!(
