@@ -241,9 +241,12 @@ impl Gpu {
             return idle.swap_remove(index);
         }
         drop(idle);
+        // Some backends allow 2³¹ − 1 bytes: what just fits must not be rounded past that.
+        let rounded = bytes.next_multiple_of(256).max(256);
+        let size = if rounded <= self.device.limits().max_buffer_size { rounded } else { bytes };
         self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("attentive"),
-            size: bytes.next_multiple_of(256).max(256),
+            size,
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         })
