@@ -46,7 +46,7 @@ impl Prepared {
         let Some(gpu) = device.gpu() else {
             return Err(Error::argument("recording", "the device", "a GPU", device.name()));
         };
-        gpu.check_lost()?;
+        gpu.check_lost().await?;
         let mut pipelines = Vec::with_capacity(recording.dispatches.len());
         for dispatch in &recording.dispatches {
             let source = module(dispatch.kernel, &dispatch.variant);
