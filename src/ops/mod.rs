@@ -46,7 +46,8 @@ fn choose(device: &Device, op: &str, candidates: Vec<Variant>) -> Result<Variant
 /// The rows' implementation for `op` over rows of that length.
 fn choose_rows(device: &Device, op: &str, columns: usize) -> Result<Variant> {
     let mut candidates = vec![rows::choose(device.capabilities(), device.is_software(), columns as u64)];
-    candidates.extend([rows::workgroup(), rows::invocation()]);
+    let others = [rows::workgroup(), rows::invocation()].into_iter();
+    candidates.extend(others.filter(|other| other.name() != candidates[0].name()).collect::<Vec<_>>());
     choose(device, op, candidates)
 }
 
