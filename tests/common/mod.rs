@@ -1,6 +1,8 @@
 //! The devices that tests run on.
 #![allow(dead_code)] // Each test crate uses some of this.
 
+pub mod child;
+
 use attentive::device::{list_adapters, required_features, required_limits};
 use attentive::verify::compare::{Bounds, compare};
 use attentive::{Device, DeviceOptions, wgpu};
