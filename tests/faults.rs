@@ -155,19 +155,23 @@ fn a_job_that_takes_too_long_is_a_timeout() {
             let products = if patient.is_software() { 8 } else { 4000 };
             // Mesa's software drivers have done the work by the time that it is waited for; others show what is asked.
             long_job(patient, 1).unwrap().to_f32().unwrap();
-            let result = long_job(patient, products).unwrap();
             let begun = Instant::now();
+            let result = long_job(patient, products).unwrap();
+            let submitted = begun.elapsed();
             result.to_f32().unwrap();
-            let waited = begun.elapsed();
-            match long_job(&hasty, products).and_then(|result| result.to_f32()) {
-                Err(Error::Timeout { device: name, what, seconds }) => {
+            let waited = begun.elapsed() - submitted;
+            if waited < submitted {
+                println!("{}: done when submitted ({submitted:?}, then {waited:?})", hasty.name());
+                continue;
+            }
+            // On a busy machine this thread may wake up only when the job is done; not five times.
+            let outcomes = (0..5).map(|_| long_job(&hasty, products).and_then(|result| result.to_f32()));
+            match outcomes.filter_map(Result::err).next() {
+                Some(Error::Timeout { device: name, what, seconds }) => {
                     assert_eq!((name.as_str(), what.as_str(), seconds), (hasty.name(), "reading back", 0.0));
-                    println!("{}: timed out", hasty.name());
+                    println!("{}: timed out, where {waited:?} are needed", hasty.name());
                 }
-                Ok(_) if waited < Duration::from_millis(50) => {
-                    println!("{}: there was nothing to wait for ({waited:?})", hasty.name());
-                }
-                other => panic!("{}: {:?}", hasty.name(), other.map(|values| values.len())),
+                other => panic!("{}: {other:?}", hasty.name()),
             }
         }
     });
