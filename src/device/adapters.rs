@@ -23,7 +23,7 @@ pub struct AdapterSummary {
 
 /// All adapters of the backends that `WGPU_BACKEND` leaves, in the order of `gpu:N`: the one `auto` takes first.
 pub async fn list_adapters() -> Vec<AdapterSummary> {
-    let adapters = enumerate().await;
+    let adapters = enumerate(wgpu::Backends::all()).await;
     let summaries = adapters.iter().enumerate().map(|(index, adapter)| {
         let info = adapter.get_info();
         AdapterSummary {
@@ -90,18 +90,23 @@ fn rank(adapter: &wgpu::Adapter) -> (bool, bool, u8, u8) {
     (unusable(adapter).is_some(), is_software(&info), kind, backend)
 }
 
-async fn enumerate() -> Vec<wgpu::Adapter> {
+/// The adapters of those backends that `WGPU_BACKEND` leaves, the best first.
+async fn enumerate(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let backends = backends & wgpu::Backends::from_env().unwrap_or(wgpu::Backends::all());
+    if backends.is_empty() {
+        return Vec::new();
+    }
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     // Nothing here dispatches indirectly, and some drivers cannot compile wgpu's check for it.
     descriptor.flags.remove(wgpu::InstanceFlags::VALIDATION_INDIRECT_CALL);
-    let instance = wgpu::Instance::new(descriptor.with_env());
-    let backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::all());
+    let mut descriptor = descriptor.with_env();
+    descriptor.backends = backends;
+    let instance = wgpu::Instance::new(descriptor);
     #[cfg(not(target_arch = "wasm32"))]
     let mut adapters = instance.enumerate_adapters(backends).await;
     // The browser shows one adapter, the one it would give.
     #[cfg(target_arch = "wasm32")]
     let mut adapters: Vec<wgpu::Adapter> = {
-        let _ = backends;
         let options = wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::HighPerformance,
             ..Default::default()
@@ -114,39 +119,54 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
 
 /// The adapter that `spec` names; `WGPU_ADAPTER_NAME` narrows `auto`, `gpu` and the backends further.
 pub(super) async fn choose(spec: &DeviceSpec) -> Result<wgpu::Adapter> {
-    let adapters = enumerate().await;
     let wanted_name = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
-    let holds = |adapter: &wgpu::Adapter, text: &str| {
-        describe(&adapter.get_info()).to_lowercase().contains(&text.to_lowercase())
+    // OpenGL comes last and takes long to start, so it is started only if nothing else will do.
+    let rounds = match spec {
+        DeviceSpec::Backend(backend) => vec![wgpu::Backends::from(*backend)],
+        DeviceSpec::Auto | DeviceSpec::Gpu => {
+            vec![wgpu::Backends::all() - wgpu::Backends::GL, wgpu::Backends::all()]
+        }
+        _ => vec![wgpu::Backends::all()],
     };
-    let fits = |index: usize, adapter: &wgpu::Adapter| match spec {
-        DeviceSpec::Index(wanted) => index == *wanted,
-        DeviceSpec::Name(name) => holds(adapter, name),
-        _ if unusable(adapter).is_some() => false,
-        _ if wanted_name.as_ref().is_some_and(|name| !holds(adapter, name)) => false,
-        DeviceSpec::Gpu => !is_software(&adapter.get_info()),
-        DeviceSpec::Backend(backend) => adapter.get_info().backend == *backend,
-        DeviceSpec::Auto | DeviceSpec::Cpu => true,
-    };
-    let chosen = adapters.iter().enumerate().find(|(index, adapter)| fits(*index, adapter));
-    let Some((_, adapter)) = chosen else {
-        let wanted = match &wanted_name {
-            Some(name) => format!("{spec}, WGPU_ADAPTER_NAME={name}"),
-            None => spec.to_string(),
+    for backends in rounds {
+        let adapters = enumerate(backends).await;
+        let mut fitting = adapters.iter().enumerate();
+        let Some((_, adapter)) =
+            fitting.find(|(index, adapter)| fits(spec, wanted_name.as_deref(), *index, adapter))
+        else {
+            continue;
         };
-        let hint = if adapters.is_empty() {
-            "`attentive doctor` says which driver is missing; the device `cpu` is always there"
-        } else {
-            "The device `cpu` is always there"
-        };
-        return Err(Error::NoAdapter {
-            wanted,
-            available: adapters.iter().map(|adapter| describe(&adapter.get_info())).collect(),
-            hint: hint.to_owned(),
-        });
-    };
-    if let Some(reason) = unusable(adapter) {
-        return Err(Error::DeviceRequest { adapter: describe(&adapter.get_info()), reason });
+        if let Some(reason) = unusable(adapter) {
+            return Err(Error::DeviceRequest { adapter: describe(&adapter.get_info()), reason });
+        }
+        return Ok(adapter.clone());
     }
-    Ok(adapter.clone())
+    let wanted = match &wanted_name {
+        Some(name) => format!("{spec}, WGPU_ADAPTER_NAME={name}"),
+        None => spec.to_string(),
+    };
+    let adapters = enumerate(wgpu::Backends::all()).await;
+    let hint = match adapters.is_empty() {
+        true => "`attentive doctor` says which driver is missing; the device `cpu` is always there",
+        false => "The device `cpu` is always there",
+    };
+    Err(Error::NoAdapter {
+        wanted,
+        available: adapters.iter().map(|adapter| describe(&adapter.get_info())).collect(),
+        hint: hint.to_owned(),
+    })
+}
+
+fn fits(spec: &DeviceSpec, wanted_name: Option<&str>, index: usize, adapter: &wgpu::Adapter) -> bool {
+    let info = adapter.get_info();
+    let holds = |text: &str| describe(&info).to_lowercase().contains(&text.to_lowercase());
+    match spec {
+        DeviceSpec::Index(wanted) => index == *wanted,
+        DeviceSpec::Name(name) => holds(name),
+        _ if unusable(adapter).is_some() => false,
+        _ if wanted_name.is_some_and(|name| !holds(name)) => false,
+        DeviceSpec::Gpu => !is_software(&info),
+        DeviceSpec::Backend(backend) => info.backend == *backend,
+        DeviceSpec::Auto | DeviceSpec::Cpu => true,
+    }
 }

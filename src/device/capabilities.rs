@@ -73,9 +73,11 @@ impl Capabilities {
         }
     }
 
-    /// Bytes that one tensor may hold: it must fit one buffer and one binding.
+    /// Bytes that one tensor may hold: it must fit one buffer and one binding, and shaders count its bytes in 32 bits
+    /// (Metal allows bindings beyond that).
     pub fn tensor_bytes(&self) -> u64 {
-        self.storage_binding_bytes.min(self.buffer_bytes)
+        const ADDRESSABLE: u64 = (1 << 32) - 4;
+        self.storage_binding_bytes.min(self.buffer_bytes).min(ADDRESSABLE)
     }
 }
 

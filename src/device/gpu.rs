@@ -28,6 +28,27 @@ pub(super) fn watch_loss(device: &wgpu::Device) -> LossFlag {
     flag
 }
 
+/// Why the device is lost, if it is. The callback speaks only once the queue is empty and somebody polls, and on a host's
+/// device there is none of ours; but a lost device reports no error any more, so one is provoked.
+async fn loss(device: &wgpu::Device, flag: Option<&LossFlag>) -> Option<String> {
+    let known = || flag.and_then(|flag| flag.get()).cloned();
+    if let Some(reason) = known() {
+        return Some(reason);
+    }
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let _ = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("without a usage, to see whether the device is lost"),
+        size: 4,
+        usage: wgpu::BufferUsages::empty(),
+        mapped_at_creation: false,
+    });
+    let error = scope.pop();
+    match error.await {
+        Some(_) => None,
+        None => known().or_else(|| Some("it was destroyed, or its driver gave up".to_owned())),
+    }
+}
+
 /// A compute pipeline with the layout of its bind group.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
@@ -69,11 +90,16 @@ impl Gpu {
         }
     }
 
-    /// [`Error::DeviceLost`] if the device is known to be lost.
-    pub fn check_lost(&self) -> Result<()> {
-        match self.lost.as_ref().and_then(|flag| flag.get()) {
-            Some(reason) => Err(Error::DeviceLost { device: self.name.clone(), reason: reason.clone() }),
-            None => Ok(()),
+    /// [`Error::DeviceLost`] if the device is lost.
+    pub async fn check_lost(&self) -> Result<()> {
+        self.lost_or(Ok(())).await
+    }
+
+    /// `outcome`, or [`Error::DeviceLost`] if the device is lost: what failed on it failed by that.
+    async fn lost_or<T>(&self, outcome: Result<T>) -> Result<T> {
+        match loss(&self.device, self.lost.as_ref()).await {
+            Some(reason) => Err(Error::DeviceLost { device: self.name.clone(), reason }),
+            None => outcome,
         }
     }
 
@@ -90,43 +116,48 @@ impl Gpu {
         while let Some(scope) = scopes.pop() {
             errors.push(scope.pop());
         }
-        let (device, what, lost) = (self.name.clone(), what.to_owned(), self.lost.clone());
+        let (name, what) = (self.name.clone(), what.to_owned());
+        let (device, lost) = (self.device.clone(), self.lost.clone());
         let outcome = async move {
             let mut first = None;
             for error in errors {
                 first = first.or(error.await);
             }
-            if let Some(reason) = lost.as_ref().and_then(|flag| flag.get()) {
-                return Err(Error::DeviceLost { device, reason: reason.clone() });
+            // Without an error nothing is asked: what was lost meanwhile shows at the next call.
+            let Some(error) = first else { return Ok(()) };
+            if let Some(reason) = loss(&device, lost.as_ref()).await {
+                return Err(Error::DeviceLost { device: name, reason });
             }
-            match first {
-                None => Ok(()),
-                Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::OutOfMemory { device, what, needed }),
-                Some(error) => Err(Error::Rejected { device, what, message: error.to_string() }),
-            }
+            Err(match error {
+                wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { device: name, what, needed },
+                error => Error::Rejected { device: name, what, message: error.to_string() },
+            })
         };
         (value, Box::pin(outcome))
     }
 
-    /// Waits until what was submitted is done. In the browser the event loop does the waiting, and this returns at
+    /// Waits until all that was submitted is done. In the browser the event loop does the waiting, and this returns at
     /// once.
-    pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>, what: &str) -> Result<()> {
-        self.check_lost()?;
-        let timeout = Some(self.timeout);
-        let polled = self.device.poll(wgpu::PollType::Wait { submission_index: submission, timeout });
-        self.check_lost()?;
-        polled.map(|_| ()).map_err(|error| match error {
-            wgpu::PollError::Timeout => Error::Timeout {
+    fn wait(&self, what: &str) -> Result<()> {
+        let wait =
+            || self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(self.timeout) });
+        // wgpu panics where the driver says, while it is waited for, that the device is lost.
+        #[cfg(not(target_arch = "wasm32"))]
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wait));
+        #[cfg(target_arch = "wasm32")]
+        let polled: std::thread::Result<_> = Ok(wait());
+        let rejected =
+            |message: String| Error::Rejected { device: self.name.clone(), what: what.to_owned(), message };
+        match polled {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(wgpu::PollError::Timeout)) => Err(Error::Timeout {
                 device: self.name.clone(),
                 what: what.to_owned(),
                 seconds: self.timeout.as_secs_f64(),
-            },
-            error => Error::Rejected {
-                device: self.name.clone(),
-                what: what.to_owned(),
-                message: error.to_string(),
-            },
-        })
+            }),
+            Ok(Err(error)) => Err(rejected(error.to_string())),
+            Err(_) => Err(rejected("the driver failed while it was waited for".to_owned())),
+        }
     }
 
     /// Copies the first `bytes` of `buffer` to the host.
@@ -148,21 +179,26 @@ impl Gpu {
         });
         outcome.await?;
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
-        staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
-            let _ = sender.send(result);
+        let ((), outcome) = self.scoped("reading back", bytes, || {
+            staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+                let _ = sender.send(result);
+            });
         });
-        self.wait(None, "reading back")?;
+        outcome.await?;
         let rejected = |message: String| Error::Rejected {
             device: self.name.clone(),
             what: "reading back".to_owned(),
             message,
         };
-        match receiver.receive().await {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return self.check_lost().and(Err(rejected(error.to_string()))),
-            None => return self.check_lost().and(Err(rejected("the mapping was dropped".to_owned()))),
-        }
-        self.check_lost()?;
+        let mapped = match self.wait("reading back") {
+            Ok(()) => match receiver.receive().await {
+                Some(mapped) => mapped.map_err(|error| rejected(error.to_string())),
+                None => Err(rejected("the mapping was dropped".to_owned())),
+            },
+            Err(error) => Err(error),
+        };
+        // After a loss a mapping may even succeed, so this is asked in any case.
+        self.lost_or(mapped).await?;
         let view = staging.slice(..).get_mapped_range().map_err(|error| rejected(error.to_string()))?;
         Ok(bytemuck::pod_collect_to_vec(&view))
     }
@@ -242,9 +278,12 @@ impl Gpu {
             return idle.swap_remove(index);
         }
         drop(idle);
+        // Some backends allow 2³¹ − 1 bytes: what just fits must not be rounded past that.
+        let rounded = bytes.next_multiple_of(256).max(256);
+        let size = if rounded <= self.device.limits().max_buffer_size { rounded } else { bytes };
         self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("attentive"),
-            size: bytes.next_multiple_of(256).max(256),
+            size,
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         })

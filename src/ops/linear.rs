@@ -51,7 +51,11 @@ impl LinearWeights {
                 _ => Tensor::from_f32(device, shape, part),
             }
         });
-        let parts = parts.collect::<Result<_>>()?;
+        let mut parts = parts.collect::<Result<Vec<_>>>()?;
+        if inputs == 0 {
+            // Nothing to multiply, but the bias and the residual are to be written.
+            parts.push(Tensor::from_f32(device, [outputs, 0], &[])?);
+        }
         let bias = bias.map(|bias| Tensor::from_f32(device, [outputs], bias)).transpose()?;
         Ok(Self { parts, bias, inputs, outputs, transposed: true })
     }

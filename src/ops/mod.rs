@@ -47,8 +47,10 @@ fn choose(device: &Device, op: &str, candidates: Vec<Variant>) -> Result<Variant
 
 /// The rows' implementation for `op` over rows of that length, among the variants that its kernel has.
 fn choose_rows(device: &Device, op: &str, columns: usize) -> Result<Variant> {
-    let best = rows::choose(device.capabilities(), device.is_software(), columns as u64);
-    choose(device, op, vec![best, rows::workgroup(), rows::invocation()])
+    let mut candidates = vec![rows::choose(device.capabilities(), device.is_software(), columns as u64)];
+    let others = [rows::workgroup(), rows::invocation()].into_iter();
+    candidates.extend(others.filter(|other| other.name() != candidates[0].name()).collect::<Vec<_>>());
+    choose(device, op, candidates)
 }
 
 /// A size as the kernels count it.

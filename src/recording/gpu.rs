@@ -42,7 +42,7 @@ pub(super) async fn run(recording: Recording) -> Result<Outputs> {
 /// The pipelines of a recording's dispatches, made where they are new.
 pub(crate) async fn pipelines(recording: &Recording) -> Result<Vec<Arc<Pipeline>>> {
     let gpu = gpu_of(&recording.device)?;
-    gpu.check_lost()?;
+    gpu.check_lost().await?;
     let mut pipelines = Vec::with_capacity(recording.dispatches.len());
     for dispatch in &recording.dispatches {
         let source = module(dispatch.kernel, &dispatch.variant);

@@ -249,6 +249,15 @@ impl Recording {
             let (op, name) = (kernel.name().to_owned(), variant.name().to_owned());
             return Err(Error::Implementation { op, name, reason });
         }
+        let (needed, available) = (kernel.bindings().len() as u32, capabilities.storage_buffers);
+        if needed > available {
+            return Err(Error::Limit {
+                what: kernel.name().to_owned(),
+                limit: "maxStorageBuffersPerShaderStage",
+                needed: needed.into(),
+                available: available.into(),
+            });
+        }
         let limit = capabilities.workgroups_per_dimension;
         let workgroups = kernel.workgroups(&variant, &parameters, limit);
         if let Some(&needed) = workgroups.iter().find(|&&count| count > limit) {

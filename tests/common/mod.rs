@@ -1,8 +1,11 @@
 //! The devices that tests run on.
 #![allow(dead_code)] // Each test crate uses some of this.
 
-use attentive::Device;
-use attentive::device::list_adapters;
+pub mod child;
+
+use attentive::device::{list_adapters, required_features, required_limits};
+use attentive::verify::compare::{Bounds, compare};
+use attentive::{Device, DeviceOptions, wgpu};
 
 /// Every usable adapter, and the CPU device. Says which; with `ATTENTIVE_REQUIRE_ADAPTER` a machine without an adapter
 /// fails.
@@ -14,10 +17,15 @@ pub fn devices() -> Vec<Device> {
 
 /// Every usable adapter.
 pub fn adapters() -> Vec<Device> {
+    adapters_with(&DeviceOptions::default())
+}
+
+/// Every usable adapter, opened with these options.
+pub fn adapters_with(options: &DeviceOptions) -> Vec<Device> {
     let summaries = pollster::block_on(list_adapters());
     let usable = summaries.iter().filter(|adapter| adapter.unusable.is_none());
-    let devices: Vec<Device> =
-        usable.map(|adapter| Device::open(&format!("gpu:{}", adapter.index)).unwrap()).collect();
+    let open = |index: usize| Device::open_with(&format!("gpu:{index}"), options.clone()).unwrap();
+    let devices: Vec<Device> = usable.map(|adapter| open(adapter.index)).collect();
     let names: Vec<&str> = devices.iter().map(Device::name).collect();
     eprintln!("adapters: {}", if names.is_empty() { "none".to_owned() } else { names.join("; ") });
     assert!(
@@ -25,4 +33,48 @@ pub fn adapters() -> Vec<Device> {
         "ATTENTIVE_REQUIRE_ADAPTER is set, and there is no usable adapter"
     );
     devices
+}
+
+/// A device on that adapter with lowered limits, as a host of its own would open it.
+pub fn with_limits(adapter: &wgpu::Adapter, lower: impl FnOnce(&mut wgpu::Limits)) -> Device {
+    let mut limits = required_limits(adapter, false);
+    lower(&mut limits);
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: required_features(adapter),
+        required_limits: limits,
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    Device::from_wgpu(adapter, device, queue)
+}
+
+/// wgpu's own handles of every usable adapter.
+pub fn wgpu_adapters() -> Vec<wgpu::Adapter> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle().with_env());
+    let backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::all());
+    let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    adapters.retain(|adapter| adapter.get_downlevel_capabilities().flags.contains(compute));
+    adapters
+}
+
+/// wgpu's noop adapter: it computes nothing, but has whatever limits and subgroups it is told to have.
+pub fn noop_adapter(options: wgpu::NoopBackendOptions) -> wgpu::Adapter {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::NOOP,
+        // As the crate itself does; with indirect validation, buffers end at 2³² bytes.
+        flags: wgpu::InstanceFlags::empty(),
+        backend_options: wgpu::BackendOptions { noop: options, ..Default::default() },
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    pollster::block_on(instance.enumerate_adapters(wgpu::Backends::NOOP)).remove(0)
+}
+
+/// Holds a device's result against the oracle, with the CPU device's as the twin. The CPU device itself gets no more
+/// than `floor`: its own error must not widen its bound.
+#[track_caller]
+pub fn assert_agrees(device: &Device, what: &str, (got, twin, oracle): (&[f32], &[f32], &[f64]), floor: f64) {
+    let factor = if device.is_cpu() { 0.0 } else { 2.0 };
+    let comparison = compare(got, twin, oracle, Bounds { factor, floor, ..Bounds::default() });
+    assert!(comparison.passed, "{}: {what}: {comparison}", device.name());
 }

@@ -1,0 +1,182 @@
+//! Sizes of 0 are no special case: empty results for empty inputs, zeros where there is nothing to sum, and no panic.
+
+mod common;
+
+use attentive::ops::{
+    Attention, EmbeddingTables, Heads, LayerNormWeights, Linear, LinearWeights, Tokens, embedding_norm,
+    layer_norm, pool,
+};
+use attentive::recording::Value;
+use attentive::{Activation, Causal, DType, Device, Error, Pooling, Recording, Result, Tensor};
+
+/// Fills the device's idle buffers with NaN, so that a result that nothing wrote shows.
+fn poison(device: &Device) {
+    let tensors = [4, 16, 64, 300, 2000].map(|count| vec![f32::NAN; count]);
+    for values in tensors.iter().chain(&tensors) {
+        drop(Tensor::from_f32(device, [values.len()], values).unwrap());
+    }
+}
+
+fn run(device: &Device, record: impl FnOnce(&mut Recording) -> Result<Value>) -> Result<Tensor> {
+    poison(device);
+    let mut recording = Recording::new(device);
+    let value = record(&mut recording)?;
+    recording.output(&value)?;
+    recording.run()?.tensor(&value)
+}
+
+fn ones(recording: &mut Recording, shape: &[usize]) -> Value {
+    let tensor = Tensor::from_f32(recording.device(), shape, &vec![1.0; shape.iter().product()]).unwrap();
+    recording.tensor(&tensor).unwrap()
+}
+
+#[test]
+fn attention_with_an_axis_of_0() {
+    // B, H, Lq, Lk, D, Dv; one of them 0 at a time, and all but the keys' of a decoder's first step.
+    for sizes in [
+        [0, 2, 3, 4, 8, 8],
+        [1, 0, 3, 4, 8, 8],
+        [2, 2, 0, 4, 8, 8],
+        [2, 2, 3, 0, 8, 5],
+        [2, 2, 3, 4, 8, 0],
+        [0; 6],
+    ] {
+        let [batch, heads, queries, keys, head_dim, value_dim] = sizes;
+        for device in common::devices() {
+            for (causal, with_weights) in [(Causal::None, false), (Causal::BottomRight, true)] {
+                let lengths = vec![keys as u32; batch];
+                let outcome = run(&device, |recording| {
+                    let q = ones(recording, &[batch, heads, queries, head_dim]);
+                    let k = ones(recording, &[batch, heads, keys, head_dim]);
+                    let v = ones(recording, &[batch, heads, keys, value_dim]);
+                    let mut options = Attention::new().causal(causal);
+                    if with_weights {
+                        options = options.with_weights().key_lengths(&lengths);
+                    }
+                    let values = options.record(
+                        recording,
+                        &Heads::first(&q)?,
+                        &Heads::first(&k)?,
+                        &Heads::first(&v)?,
+                    )?;
+                    let weights = values.weights.map(|weights| weights.shape().dims().to_vec());
+                    assert_eq!(weights.is_some(), with_weights);
+                    assert!(weights.is_none_or(|shape| shape == [batch, heads, queries, keys]));
+                    Ok(values.output)
+                });
+                let what = format!("{}: {sizes:?} {causal:?}", device.name());
+                if head_dim == 0 {
+                    assert!(matches!(outcome, Err(Error::Argument { .. })), "{what}: {outcome:?}");
+                    continue;
+                }
+                let output = outcome.unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_eq!(output.shape().dims(), [batch, queries, heads * value_dim], "{what}");
+                // Without keys there is nothing to weigh: zeros.
+                let values = output.to_f32().unwrap();
+                assert_eq!(values.len(), batch * queries * heads * value_dim, "{what}");
+                assert!(values.iter().all(|&value| value == 0.0), "{what}: {values:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn linear_with_an_axis_of_0() {
+    for device in common::devices() {
+        for ([rows, inputs, outputs], transposed) in
+            [([0, 8, 5], true), ([3, 8, 0], true), ([3, 0, 5], true), ([3, 0, 5], false), ([0, 0, 0], true)]
+        {
+            let what = format!("{}: [{rows}, {inputs}] to {outputs}", device.name());
+            let bias: Vec<f32> = (0..outputs).map(|column| column as f32 - 2.0).collect();
+            let weight = vec![1.0; inputs * outputs];
+            let weights = match transposed {
+                true => {
+                    LinearWeights::new(&device, [outputs, inputs], &weight, Some(&bias), DType::F32).unwrap()
+                }
+                false => {
+                    let weight = Tensor::from_f32(&device, [inputs, outputs], &weight).unwrap();
+                    let bias = Tensor::from_f32(&device, [outputs], &bias).unwrap();
+                    LinearWeights::from_tensors(&weight, Some(&bias), false).unwrap()
+                }
+            };
+            let output = run(&device, |recording| {
+                let x = ones(recording, &[rows, inputs]);
+                let residual = ones(recording, &[rows, outputs]);
+                let linear = Linear::new(&weights).activation(Activation::Relu).residual(&residual);
+                linear.record(recording, &x)
+            });
+            let output = output.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(output.shape().dims(), [rows, outputs], "{what}");
+            // A sum of no products is 0: relu(bias) + residual.
+            let expected: Vec<f32> = (0..rows).flat_map(|_| bias.iter().map(|b| b.max(0.0) + 1.0)).collect();
+            assert_eq!(output.to_f32().unwrap(), expected, "{what}");
+        }
+    }
+}
+
+#[test]
+fn layer_norm_of_no_rows() {
+    for device in common::devices() {
+        let norm = LayerNormWeights::new(&device, &[1.0; 7], &[0.0; 7], 1e-5).unwrap();
+        let y = run(&device, |recording| {
+            let x = ones(recording, &[2, 0, 7]);
+            layer_norm(recording, &x, Some(&x), &norm)
+        });
+        let y = y.unwrap();
+        assert_eq!((y.shape().dims(), y.to_f32().unwrap().len()), (&[2, 0, 7][..], 0));
+        // Of no columns there is no mean.
+        let nothing = LayerNormWeights::new(&device, &[], &[], 1e-5).unwrap();
+        let error = run(&device, |recording| {
+            let x = ones(recording, &[2, 0]);
+            layer_norm(recording, &x, None, &nothing)
+        });
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains("layer_norm") && message.contains("[2, 0]"), "{message}");
+    }
+}
+
+#[test]
+fn pooling_of_nothing() {
+    for device in common::devices() {
+        for pooling in [Pooling::Mean, Pooling::Cls, Pooling::Max] {
+            for ([batch, length, columns], lengths) in [
+                ([0, 4, 6], vec![]),
+                ([2, 0, 6], vec![0, 0]),
+                ([2, 4, 0], vec![4, 1]),
+                ([2, 4, 6], vec![0, 0]),
+            ] {
+                let y = run(&device, |recording| {
+                    let x = ones(recording, &[batch, length, columns]);
+                    pool(recording, &x, &lengths, pooling, true)
+                });
+                let what = format!("{}: {pooling:?} [{batch}, {length}, {columns}]", device.name());
+                let y = y.unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_eq!(y.shape().dims(), [batch, columns], "{what}");
+                // Not NaN: zeros have a norm of 0, and are left as they are.
+                assert_eq!(y.to_f32().unwrap(), vec![0.0; batch * columns], "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn embedding_of_no_tokens() {
+    for device in common::devices() {
+        let norm = LayerNormWeights::new(&device, &[1.0; 4], &[0.0; 4], 1e-5).unwrap();
+        let mut tables = EmbeddingTables::new(&device, &[0.0; 8], None, norm).unwrap();
+        tables.push_words(&device, &[1.0; 12], DType::F32).unwrap();
+        let tokens = Tokens { ids: &[], positions: &[], types: &[] };
+        let y = run(&device, |recording| embedding_norm(recording, tokens, &tables)).unwrap();
+        assert_eq!((y.shape().dims(), y.to_f32().unwrap().len()), (&[0, 4][..], 0));
+    }
+}
+
+#[test]
+fn an_empty_tensor_and_an_empty_recording() {
+    for device in common::devices() {
+        let tensor = Tensor::from_f32(&device, [3, 0], &[]).unwrap();
+        assert_eq!((tensor.to_f32().unwrap(), tensor.bytes()), (vec![], 0));
+        let statistics = Recording::new(&device).run().unwrap().statistics;
+        assert_eq!((statistics.dispatches, statistics.submits), (0, 0), "{}", device.name());
+    }
+}

@@ -1,0 +1,161 @@
+//! The same call gives the same bits, again and again: a result that moves is a race. And the two other ways to open an
+//! adapter, with naga's checks in the shaders and without any feature, give right results too.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use attentive::kernel::{Case, CaseArgument, Depth, Inputs, Kernel, Variant};
+use attentive::kernels::KERNELS;
+use attentive::ops::{Attention, Heads, LayerNormWeights, Linear, LinearWeights, layer_norm};
+use attentive::verify::{run_case, verify_kernels};
+use attentive::{Activation, Causal, DType, Device, DeviceOptions, Recording, Tensor, wgpu};
+
+const RUNS: usize = 50;
+
+/// One variant of each implementation and tile: activations and the like change nothing that could race.
+fn chosen(kernel: &dyn Kernel, device: &Device) -> Vec<Variant> {
+    let mut seen = BTreeSet::new();
+    let mut variants = kernel.variants();
+    variants.retain(|variant| {
+        let shared: Vec<_> = variant.shared().iter().map(|shared| shared.name).collect();
+        let tile = (variant.u32("TILE_ROWS"), variant.u32("TILE_COLUMNS"), variant.flag("RIGHT_TRANSPOSED"));
+        variant.runs_on(device.capabilities()).is_ok() && seen.insert((variant.name(), tile, shared))
+    });
+    variants
+}
+
+/// The cases with the most output: the most workgroups at once.
+fn largest(mut cases: Vec<Case>, count: usize) -> Vec<Case> {
+    let outputs = |case: &Case| {
+        let arguments = case.arguments.iter();
+        arguments
+            .map(|argument| if let CaseArgument::Output(values) = argument { values.len() } else { 0 })
+            .sum()
+    };
+    cases.sort_by_key(|case| std::cmp::Reverse::<usize>(outputs(case)));
+    cases.truncate(count);
+    cases
+}
+
+#[test]
+fn every_kernel_gives_the_same_bits_each_time() {
+    for device in common::adapters() {
+        let mut runs = 0;
+        for &kernel in KERNELS {
+            for variant in chosen(kernel, &device) {
+                for case in largest(kernel.cases(&variant, Depth::Quick), 3) {
+                    let run = || pollster::block_on(run_case(&device, kernel, &variant, &case)).unwrap();
+                    let first = run();
+                    assert_eq!(first.failure, None, "{}: {} {variant}", device.name(), kernel.name());
+                    let first = first.outputs;
+                    for repeat in 1..RUNS {
+                        let again = run().outputs;
+                        let moved = first
+                            .iter()
+                            .flatten()
+                            .zip(again.iter().flatten())
+                            .position(|(first, again)| first != again);
+                        assert_eq!(
+                            moved,
+                            None,
+                            "{}: {} {variant}, {}: run {repeat} differs",
+                            device.name(),
+                            kernel.name(),
+                            case.label
+                        );
+                        runs += 1;
+                    }
+                }
+            }
+        }
+        println!("{}: {runs} repeats", device.name());
+        assert!(runs > 0);
+    }
+}
+
+/// A chain of ops in one pass: its dispatches share temporaries, so a missing barrier between them shows.
+fn chain(device: &Device) -> Vec<f32> {
+    const WIDTH: usize = 96;
+    let mut inputs = Inputs::new(7);
+    let x = Tensor::from_f32(device, [3, 50, WIDTH], &inputs.values(3 * 50 * WIDTH, 1.0)).unwrap();
+    let weights = |inputs: &mut Inputs, outputs: usize, dtype| {
+        let (weight, bias) = (inputs.values(outputs * WIDTH, 0.1), inputs.values(outputs, 1.0));
+        LinearWeights::new(device, [outputs, WIDTH], &weight, Some(&bias), dtype).unwrap()
+    };
+    let (qkv, output) =
+        (weights(&mut inputs, 3 * WIDTH, DType::F32), weights(&mut inputs, WIDTH, DType::F16));
+    let norm = LayerNormWeights::new(device, &[1.0; WIDTH], &[0.1; WIDTH], 1e-5).unwrap();
+    let mut recording = Recording::new(device);
+    let mut x = recording.tensor(&x).unwrap();
+    for _ in 0..3 {
+        let packed = Linear::new(&qkv).record(&mut recording, &x).unwrap();
+        let part = |part: usize| Heads::in_rows(&packed, part * WIDTH, 4, WIDTH / 4).unwrap();
+        let attention = Attention::new().causal(Causal::TopLeft).key_lengths(&[50, 31, 1]);
+        let y = attention.record(&mut recording, &part(0), &part(1), &part(2)).unwrap().output;
+        let y = Linear::new(&output).activation(Activation::Gelu).record(&mut recording, &y).unwrap();
+        x = layer_norm(&mut recording, &y, Some(&x), &norm).unwrap();
+    }
+    recording.output(&x).unwrap();
+    recording.run().unwrap().tensor(&x).unwrap().to_f32().unwrap()
+}
+
+#[test]
+fn a_chain_of_ops_gives_the_same_bits_each_time() {
+    let on_cpu = chain(&Device::cpu());
+    for device in common::devices() {
+        let first = chain(&device);
+        // Three layers of norm: values near 1, and the devices' roundings apart by some ulps.
+        let apart = first.iter().zip(&on_cpu).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(first.len() == on_cpu.len() && apart < 1e-4, "{}: {apart} from the CPU", device.name());
+        for repeat in 1..RUNS {
+            let again = chain(&device);
+            let moved = first.iter().zip(&again).position(|(a, b)| a.to_bits() != b.to_bits());
+            assert_eq!(moved, None, "{}: run {repeat} differs", device.name());
+        }
+    }
+}
+
+fn assert_quick_cases(device: &Device) -> Vec<String> {
+    let reports = pollster::block_on(verify_kernels(device, Depth::Quick, |_, _, _| {})).unwrap();
+    let failures = reports.iter().flat_map(|report| {
+        let of = move |(case, reason): &(String, String)| {
+            format!("{} {} {case}: {reason}", report.kernel, report.variant)
+        };
+        report.failures.iter().map(of)
+    });
+    let failures: Vec<String> = failures.collect();
+    assert!(failures.is_empty(), "{}:\n{}", device.name(), failures.join("\n"));
+    for kernel in KERNELS {
+        let run: usize =
+            reports.iter().filter(|report| report.kernel == kernel.name()).map(|r| r.cases).sum();
+        assert!(run > 0, "{}: no variant of {} runs", device.name(), kernel.name());
+    }
+    reports.iter().filter(|report| report.skipped.is_none()).map(|report| report.variant.clone()).collect()
+}
+
+#[test]
+fn with_shader_checks_the_results_are_right() {
+    let mut options = DeviceOptions::default();
+    options.shader_checks = true;
+    for device in common::adapters_with(&options) {
+        assert!(device.options().shader_checks);
+        assert_quick_cases(&device);
+    }
+}
+
+#[test]
+fn without_features_and_raised_limits_the_results_are_right() {
+    let mut options = DeviceOptions::default();
+    options.baseline = true;
+    for device in common::adapters_with(&options) {
+        let (inner, _) = device.wgpu().unwrap();
+        assert_eq!(inner.features(), wgpu::Features::empty(), "{}", device.name());
+        let limits = inner.limits();
+        assert!(limits.check_limits(&wgpu::Limits::defaults()), "{}: {limits:?}", device.name());
+        let capabilities = device.capabilities();
+        assert!(!capabilities.shader_f16 && capabilities.subgroups.is_none(), "{capabilities:?}");
+        let run = assert_quick_cases(&device);
+        assert!(!run.iter().any(|variant| variant.starts_with("subgroup")), "{run:?}");
+    }
+}
