@@ -55,10 +55,12 @@ impl Prepared {
             pipelines.push(gpu.pipeline(dispatch.kernel.name(), &source, &storage).await?);
         }
         let (buffers, outcome) = gpu.scoped("the temporaries", plan.bytes(), || {
-            let acquire = |&words: &u64| Arc::new(GpuBuffer::new(&device, gpu.acquire(words * 4)));
-            plan.buffers.iter().map(acquire).collect::<Vec<_>>()
+            plan.buffers.iter().map(|&words| gpu.acquire(words * 4)).collect::<Vec<_>>()
         });
         outcome.await?;
+        // Only now: what could not be allocated must not be kept for reuse.
+        let buffers = buffers.into_iter().map(|buffer| Arc::new(GpuBuffer::new(&device, buffer)));
+        let buffers: Vec<_> = buffers.collect();
         let storages: Vec<Option<Storage>> = recording
             .slots
             .iter()
