@@ -177,6 +177,44 @@ fn a_job_that_takes_too_long_is_a_timeout() {
     });
 }
 
+/// Asks for 120 temporaries of 100 MB at once, none of which is ever touched.
+fn too_much(device: &Device) -> Result<()> {
+    let mut recording = Recording::new(device);
+    for _ in 0..120 {
+        let value = recording.temporary([25_000_000], DType::F32)?;
+        recording.output(&value)?;
+    }
+    recording.run().map(|_| ())
+}
+
+/// In an address space of 8 GB, so that the machine itself never runs out. This is for software Vulkan: drivers of real
+/// GPUs need more than that to begin with, and OpenGL allocates on first use.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_that_runs_out_is_an_error_and_the_device_lives_on() {
+    if !child::is_child() {
+        let name = "memory_that_runs_out_is_an_error_and_the_device_lives_on";
+        return print!("{}", child::spawn(child::command_within(name, 8 << 20)).passed());
+    }
+    let mut devices = common::adapters();
+    devices.retain(|device| device.is_software() && !device.name().contains("[gl"));
+    for device in devices {
+        match too_much(&device) {
+            Err(Error::OutOfMemory { device: name, needed, .. }) => {
+                assert_eq!((name.as_str(), needed), (device.name(), 120 * 100_000_000));
+            }
+            other => panic!("{}: {other:?}", device.name()),
+        }
+        assert_eq!(job(&device).unwrap().to_f32().unwrap().len(), 2 * 3 * 40 * 16);
+        // What could not be allocated is not kept for the next that needs as much.
+        for _ in 0..3 {
+            let tensor = Tensor::from_f32(&device, [25_000_000], &vec![1.0; 25_000_000]).unwrap();
+            assert!(tensor.to_f32().unwrap().iter().all(|&value| value == 1.0));
+        }
+        println!("{}: out of memory, and alive", device.name());
+    }
+}
+
 #[test]
 fn tensors_of_another_device_are_refused() {
     let mut devices = common::devices();

@@ -71,8 +71,7 @@ impl Case {
         let mut random = Inputs::new(self.seed);
         let lengths: Vec<u32> = random.below(batch, keys as u32 + 1);
         let mut buffers = Vec::new();
-        let at;
-        if self.packed {
+        let at = if self.packed {
             let (columns, width) = self.columns();
             // Gaps hold NaN: what is read there shows.
             let mut rows = vec![f32::NAN; batch * queries * width];
@@ -82,17 +81,16 @@ impl Case {
                 }
             }
             buffers.push(rows);
-            at =
-                columns.map(|(offset, _, head)| Strided { offset, batch: queries * width, head, row: width });
+            columns.map(|(offset, _, head)| Strided { offset, batch: queries * width, head, row: width })
         } else {
             for (heads, rows, columns) in
                 [(heads, queries, head_dim), (heads_kv, keys, head_dim), (heads_kv, keys, value_dim)]
             {
                 buffers.push(random.values(batch * heads * rows * columns, 1.0));
             }
-            at = [(heads, queries, head_dim), (heads_kv, keys, head_dim), (heads_kv, keys, value_dim)]
-                .map(|(heads, rows, columns)| Strided::heads_first(heads, rows, columns));
-        }
+            [(heads, queries, head_dim), (heads_kv, keys, head_dim), (heads_kv, keys, value_dim)]
+                .map(|(heads, rows, columns)| Strided::heads_first(heads, rows, columns))
+        };
         // Padding holds NaN, in K and V.
         if self.lengths {
             for (part, columns) in [(1, head_dim), (2, value_dim)] {

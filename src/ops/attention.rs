@@ -69,7 +69,12 @@ impl<'a> Heads<'a> {
             value,
             dims: [batch, heads, rows, columns],
             offset: 0,
-            strides: [heads * rows * columns, rows * columns, columns],
+            // Without elements, sizes may be anything; those that no u32 holds are refused later.
+            strides: [
+                heads.saturating_mul(rows).saturating_mul(columns),
+                rows.saturating_mul(columns),
+                columns,
+            ],
         })
     }
 
@@ -99,12 +104,12 @@ impl<'a> Heads<'a> {
             let found = value.shape().to_string();
             return Err(Error::argument("attention", "a tensor", "[batch, length, width]", found));
         };
-        if first + heads * columns > width {
-            let expected =
-                format!("at least {} wide for {heads} heads of {columns}", first + heads * columns);
+        let end = heads.saturating_mul(columns).saturating_add(first);
+        if end > width {
+            let expected = format!("at least {end} wide for {heads} heads of {columns}");
             return Err(Error::argument("attention", "a tensor", expected, value.shape().to_string()));
         }
-        let strides = [rows * width, columns, width];
+        let strides = [rows.saturating_mul(width), columns, width];
         Ok(Self { value, dims: [batch, heads, rows, columns], offset: first, strides })
     }
 
@@ -278,6 +283,9 @@ const PART_BYTES: u64 = 64 << 20;
 
 impl Part {
     fn split(batch_heads: usize, queries: usize, keys: usize, device: &Device) -> Vec<Self> {
+        if batch_heads == 0 || queries == 0 {
+            return Vec::new();
+        }
         let limit = (PART_BYTES.min(device.capabilities().tensor_bytes()) / 4).max(1) as usize;
         let per_head = queries.saturating_mul(keys).max(1);
         let (heads_step, queries_step) = match limit / per_head {
@@ -375,6 +383,8 @@ impl<'a> Chain<'a> {
             }
         };
         let rows_first = options.layout == Layout::RowsFirst;
+        let product =
+            |sizes: &[usize]| sizes.iter().fold(1_usize, |product, &size| product.saturating_mul(size));
         let of = |value: usize| size(OP, "a size or stride", value);
         let heads_per_key = of(heads.checked_div(key_heads).unwrap_or(1))?;
         let (causal, causal_key, causal_query) = match options.causal {
@@ -426,9 +436,9 @@ impl<'a> Chain<'a> {
                 v_head: of(v.strides[1])?,
                 v_row: of(v.strides[2])?,
                 output_offset: 0,
-                output_batch: of(queries * heads * value_dim)?,
-                output_head: of(if rows_first { value_dim } else { queries * value_dim })?,
-                output_row: of(if rows_first { heads * value_dim } else { value_dim })?,
+                output_batch: of(product(&[queries, heads, value_dim]))?,
+                output_head: of(if rows_first { value_dim } else { product(&[queries, value_dim]) })?,
+                output_row: of(if rows_first { product(&[heads, value_dim]) } else { value_dim })?,
                 ..Default::default()
             },
             mask,

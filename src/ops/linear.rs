@@ -31,9 +31,8 @@ impl LinearWeights {
         bias: Option<&[f32]>,
         dtype: DType,
     ) -> Result<Self> {
-        let expected = [outputs, inputs].iter().product::<usize>();
-        if weight.len() != expected {
-            let expected = format!("[{outputs}, {inputs}], {expected} elements");
+        if Some(weight.len()) != outputs.checked_mul(inputs) {
+            let expected = format!("[{outputs}, {inputs}], {} elements", outputs.saturating_mul(inputs));
             return Err(Error::argument("linear", "weight", expected, format!("{} elements", weight.len())));
         }
         if let Some(bias) = bias.filter(|bias| bias.len() != outputs) {

@@ -63,10 +63,12 @@ impl Prepared {
         let pipelines = pipelines(recording).await?;
         let gpu = gpu_of(device)?;
         let (buffers, outcome) = gpu.scoped("the temporaries", plan.bytes(), || {
-            let acquire = |&words: &u64| Arc::new(GpuBuffer::new(device, gpu.acquire(words * 4)));
-            plan.buffers.iter().map(acquire).collect::<Vec<_>>()
+            plan.buffers.iter().map(|&words| gpu.acquire(words * 4)).collect::<Vec<_>>()
         });
         outcome.await?;
+        // Only now: what could not be allocated must not be kept for reuse.
+        let buffers = buffers.into_iter().map(|buffer| Arc::new(GpuBuffer::new(device, buffer)));
+        let buffers: Vec<_> = buffers.collect();
         let (prepared, outcome) = Self::assemble(recording, plan, &buffers, &pipelines)?;
         outcome.await?;
         Ok(prepared)

@@ -146,7 +146,14 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::from_f32`].
     pub fn from_f32_as_f16(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
-        Self::from_words(device, shape.into(), DType::F16, &pack_f16(values))
+        let shape = shape.into();
+        checked_words(device, &shape, DType::F16, "a tensor")?;
+        // Two elements share a word, so the words alone would not tell.
+        if shape.elements() != values.len() as u64 {
+            let expected = format!("{} elements for f16 {shape}", shape.elements());
+            return Err(Error::argument("tensor", "values", expected, format!("{} elements", values.len())));
+        }
+        Self::from_words(device, shape, DType::F16, &pack_f16(values))
     }
 
     /// A tensor from the words of its buffer.
