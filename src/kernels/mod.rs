@@ -17,6 +17,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::scale_mask_softmax::ScaleMaskSoftmax,
     &attention::weighted_values::WeightedValues,
     &linear::gemm::Gemm,
+    &linear::gemm_lanes::GemmLanes,
     &normalization::layer_norm::LayerNorm,
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,

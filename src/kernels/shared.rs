@@ -18,6 +18,8 @@ shared_files! {
     ROWS_INVOCATION = "rows_invocation";
     ROWS_SUBGROUP = "rows_subgroup";
     ROWS_WORKGROUP = "rows_workgroup";
+    WEIGHT4_F16_PACKED = "weight4_f16_packed";
+    WEIGHT4_F32 = "weight4_f32";
     WEIGHT_F16 = "weight_f16";
     WEIGHT_F16_PACKED = "weight_f16_packed";
     WEIGHT_F32 = "weight_f32";

@@ -1,9 +1,11 @@
 //! The linear layer: y = activation(x · W + bias) + residual.
 
-use super::{Activation, choose, expect_dtype, expect_shape, size};
+use super::{Activation, choose, expect_dtype, expect_shape, refuse_if_forced, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::kernel::Kernel;
 use crate::kernels::linear::gemm::{self, Form, Parameters};
+use crate::kernels::linear::gemm_lanes;
 use crate::kernels::shared::WeightStorage;
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
@@ -163,8 +165,6 @@ impl<'a> Linear<'a> {
                 transposed: weights.transposed,
                 storage: WeightStorage::of(part.dtype(), capabilities.shader_f16),
             };
-            let candidates = vec![gemm::tiled(gemm::tile_side(rows, columns), form)];
-            let variant = choose(&device, "linear", candidates)?;
             let parameters = Parameters {
                 rows,
                 columns,
@@ -175,9 +175,19 @@ impl<'a> Linear<'a> {
                 has_bias: weights.bias.is_some().into(),
                 has_residual: self.residual.is_some().into(),
             };
+            let mut candidates = vec![gemm::tiled(gemm::tile_side(rows, columns), form)];
+            match gemm_lanes::misfit(&parameters, weights.transposed) {
+                None => candidates.insert(0, gemm_lanes::lanes(gemm_lanes::tile_rows(rows), form)),
+                Some(reason) => refuse_if_forced(&device, "linear", "lanes", reason)?,
+            }
+            let variant = choose(&device, "linear", candidates)?;
+            let kernel: &'static dyn Kernel = match variant.name() {
+                "lanes" => &gemm_lanes::GemmLanes,
+                _ => &gemm::Gemm,
+            };
             let part = recording.tensor(part)?;
             let residual = self.residual.unwrap_or(&absent);
-            recording.dispatch(&gemm::Gemm, variant, &parameters, &[x, &part, &bias, residual, &y])?;
+            recording.dispatch(kernel, variant, &parameters, &[x, &part, &bias, residual, &y])?;
             first_column += columns;
         }
         Ok(y)

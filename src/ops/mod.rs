@@ -45,7 +45,17 @@ fn choose(device: &Device, op: &str, candidates: Vec<Variant>) -> Result<Variant
         .ok_or_else(|| refused("any", "the device can run none of them".to_owned()))
 }
 
-/// The rows' implementation for `op` over rows of that length, among the variants that its kernel has.
+/// [`Error::Implementation`] if `op` is forced to `name`, which cannot take its arguments for that reason.
+fn refuse_if_forced(device: &Device, op: &str, name: &str, reason: String) -> Result<()> {
+    match device.forced(op) {
+        Some(forced) if forced == name => {
+            Err(Error::Implementation { op: op.to_owned(), name: name.to_owned(), reason })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The rows' implementation for `op` over rows of that length.
 fn choose_rows(device: &Device, op: &str, columns: usize) -> Result<Variant> {
     let mut candidates = vec![rows::choose(device.capabilities(), device.is_software(), columns as u64)];
     let others = [rows::workgroup(), rows::invocation()].into_iter();

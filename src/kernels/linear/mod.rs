@@ -1,3 +1,4 @@
 //! Matrix products.
 
 pub mod gemm;
+pub mod gemm_lanes;
