@@ -61,7 +61,7 @@ pub fn verify(
 struct Group<'a> {
     kernel: &'static str,
     implementation: &'a str,
-    skipped: Option<&'a str>,
+    skipped: bool,
     members: Vec<&'a VariantReport>,
 }
 
@@ -76,7 +76,7 @@ fn groups(variants: &[VariantReport]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for report in variants {
         let (name, _) = implementation(report);
-        let skipped = report.skipped.as_deref();
+        let skipped = report.skipped.is_some();
         let same = |group: &&mut Group<'_>| {
             (group.kernel, group.implementation, group.skipped) == (report.kernel, name, skipped)
         };
@@ -91,6 +91,33 @@ fn groups(variants: &[VariantReport]) -> Vec<Group<'_>> {
         }
     }
     groups
+}
+
+/// One sentence for reasons that differ in one word, such as a number; else all of them.
+fn merged(reasons: &[&str]) -> String {
+    let mut distinct: Vec<&str> = Vec::new();
+    for reason in reasons {
+        if !distinct.contains(reason) {
+            distinct.push(reason);
+        }
+    }
+    let words: Vec<Vec<&str>> = distinct.iter().map(|reason| reason.split(' ').collect()).collect();
+    let Some(first) = words.first() else { return String::new() };
+    let differing: Vec<usize> = (0..first.len())
+        .filter(|&place| words.iter().any(|words| words.get(place) != first.get(place)))
+        .collect();
+    match differing.as_slice() {
+        &[place] if words.iter().all(|words| words.len() == first.len()) => {
+            let alternatives: Vec<&str> =
+                words.iter().map(|words| words[place].trim_end_matches(',')).collect();
+            let comma = if first[place].ends_with(',') { "," } else { "" };
+            let joined = alternatives.join("/") + comma;
+            let mut sentence = first.clone();
+            sentence[place] = &joined;
+            sentence.join(" ")
+        }
+        _ => distinct.join("; "),
+    }
 }
 
 impl KernelsReport {
@@ -127,9 +154,11 @@ impl KernelsReport {
                 storages => format!("{} ({})", group.implementation, storages.join(", ")),
             };
             let mut cells = vec![group.kernel.to_owned(), implementation, members.len().to_string()];
-            if let Some(reason) = group.skipped {
+            if group.skipped {
+                let reasons: Vec<&str> =
+                    members.iter().filter_map(|member| member.skipped.as_deref()).collect();
                 cells.extend(["–", "–", "–", "–"].map(str::to_owned));
-                cells.push(format!("skipped: {reason}"));
+                cells.push(format!("skipped: {}", merged(&reasons)));
             } else {
                 let failed: usize = members.iter().map(|member| member.failures.len()).sum();
                 let largest = |error: fn(&VariantReport) -> f64| {
@@ -185,5 +214,19 @@ impl KernelsReport {
             "error": self.broken.as_ref().map(ToString::to_string),
             "variants": variants.collect::<Vec<_>>(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merged;
+
+    #[test]
+    fn reasons_are_said_once() {
+        let reasons =
+            ["it needs subgroups of 4, the device has 8", "it needs subgroups of 16, the device has 8"];
+        assert_eq!(merged(&reasons), "it needs subgroups of 4/16, the device has 8");
+        assert_eq!(merged(&["no f16", "no f16"]), "no f16");
+        assert_eq!(merged(&["no f16", "no subgroups at all"]), "no f16; no subgroups at all");
     }
 }

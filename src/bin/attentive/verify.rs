@@ -173,7 +173,11 @@ impl DeviceReport {
     }
 
     fn text(&self, model: Option<&str>) -> String {
-        let mut text = format!("{}\n", self.name);
+        let mut text = if self.spec == "auto" {
+            format!("{}\n", self.name)
+        } else {
+            format!("{}  {}\n", self.spec, self.name)
+        };
         if let Some(error) = &self.error {
             text += &format!("{}\n", painted(RED, &format!("cannot be opened: {error}")));
         }
