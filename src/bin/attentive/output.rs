@@ -1,0 +1,206 @@
+//! What goes out: failures, notices, stdout, files that appear whole or not at all.
+
+use std::fmt::Display;
+use std::fs;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use attentive::Error;
+use tempfile::NamedTempFile;
+
+/// How a command ends other than well.
+#[derive(Debug)]
+pub enum Failure {
+    /// The call was wrong: exit status 2.
+    Usage(String),
+    /// Something failed: exit status 1.
+    Failed(String),
+    /// Something disagreed or failed, and that was said already: exit status 1.
+    Said,
+    /// Nobody reads our output any more.
+    Closed,
+}
+
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl Failure {
+    pub fn report(self) -> ExitCode {
+        let (text, code) = match self {
+            Self::Usage(text) => (text, 2),
+            Self::Failed(text) => (text, 1),
+            Self::Said => return ExitCode::from(1),
+            Self::Closed => return ExitCode::SUCCESS,
+        };
+        say(format_args!("{}: {text}", paint(io::stderr().is_terminal(), RED, "error")));
+        ExitCode::from(code)
+    }
+
+    /// An error of the system on a file.
+    pub fn file(path: &Path, error: impl Display) -> Self {
+        Self::Failed(format!("{}: {error}", path.display()))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::DeviceSpec { .. } => Self::Usage(error.to_string()),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// A line on stderr. A closed stderr is no reason to stop.
+pub fn say(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Something that the user should know, on stderr.
+pub fn note(text: impl Display) {
+    say(format_args!("{}: {text}", paint(io::stderr().is_terminal(), YELLOW, "note")));
+}
+
+/// Writes to stdout.
+pub fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(stdout_failure)
+}
+
+pub fn stdout_failure(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::Closed,
+        _ => Failure::Failed(format!("standard output: {error}")),
+    }
+}
+
+pub const RED: anstyle::AnsiColor = anstyle::AnsiColor::Red;
+pub const GREEN: anstyle::AnsiColor = anstyle::AnsiColor::Green;
+pub const YELLOW: anstyle::AnsiColor = anstyle::AnsiColor::Yellow;
+
+/// The text in bold and in that colour, where a terminal shows it and NO_COLOR does not forbid it.
+pub fn paint(terminal: bool, color: anstyle::AnsiColor, text: &str) -> String {
+    if !terminal || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        return text.to_owned();
+    }
+    let style = color.on_default().bold();
+    format!("{style}{text}{style:#}")
+}
+
+/// [`paint`] for stdout.
+pub fn painted(color: anstyle::AnsiColor, text: &str) -> String {
+    paint(io::stdout().is_terminal(), color, text)
+}
+
+/// A file that is written beside its place and put there whole.
+pub struct WholeFile {
+    path: PathBuf,
+    file: BufWriter<NamedTempFile>,
+}
+
+impl WholeFile {
+    /// Fails at once where the file could not be written later.
+    pub fn create(path: &Path) -> Result<Self> {
+        // Through links, so that the link stays and its target is replaced.
+        let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if place.exists() && !place.is_file() {
+            return Err(Failure::file(path, "this is not a file that could be replaced"));
+        }
+        if place.is_file() {
+            fs::OpenOptions::new().append(true).open(&place).map_err(|error| Failure::file(path, error))?;
+        }
+        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".attentive-");
+        // As any new file, not for the user alone.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.tempfile_in(folder).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                Failure::file(path, format!("there is no folder {}", folder.display()))
+            }
+            _ => Failure::file(path, format!("cannot be written: {error}")),
+        })?;
+        Ok(Self { path: place, file: BufWriter::new(file) })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts it in its place.
+    pub fn finish(self) -> Result<()> {
+        let Self { path, file } = self;
+        let file = file.into_inner().map_err(|error| Failure::file(&path, error.error()))?;
+        file.as_file().sync_all().map_err(|error| Failure::file(&path, error))?;
+        file.persist(&path).map_err(|error| Failure::file(&path, error.error))?;
+        Ok(())
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// `1 text`, `2 texts`.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(number as u64), if number == 1 { "" } else { "s" })
+}
+
+/// 1234567 as `1,234,567`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.char_indices() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes in the largest binary unit that fits.
+pub fn bytes(number: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| number >= *unit) {
+        Some((unit, name)) if number.is_multiple_of(unit) => format!("{} {name}", number / unit),
+        Some((unit, name)) => format!("{:.1} {name}", number as f64 / unit as f64),
+        None => format!("{number} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!([0, 999, 1000, 1234567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([12, 16384, 134217728, 1536 << 20].map(bytes), ["12 B", "16 KiB", "128 MiB", "1.5 GiB"]);
+        assert_eq!(count(1, "text"), "1 text");
+    }
+
+    #[test]
+    fn a_file_appears_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.npy");
+        let mut file = WholeFile::create(&path).unwrap();
+        file.write_all(b"abc").unwrap();
+        assert!(!path.exists());
+        file.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"abc");
+        drop(WholeFile::create(&path).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"abc");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(matches!(WholeFile::create(folder.path()), Err(Failure::Failed(_))));
+        assert!(matches!(WholeFile::create(&path.join("below")), Err(Failure::Failed(_))));
+    }
+}

@@ -1,0 +1,265 @@
+//! What Linux has for Vulkan and OpenGL: libraries, driver manifests, device files, and how to get what is missing.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// Where to look, below `root`.
+pub struct System {
+    root: PathBuf,
+    /// `VK_DRIVER_FILES` or the older `VK_ICD_FILENAMES`: the loader then looks nowhere else.
+    forced: Option<(&'static str, OsString)>,
+    /// Folders that hold `vulkan/icd.d`.
+    config: Vec<PathBuf>,
+    libraries: Vec<PathBuf>,
+}
+
+/// A driver's manifest.
+pub struct Manifest {
+    pub path: PathBuf,
+    /// Why the loader could not use it.
+    pub problem: Option<String>,
+}
+
+/// A file of `/dev` that drivers open.
+pub struct Node {
+    pub path: PathBuf,
+    pub problem: Option<String>,
+}
+
+fn set(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+impl System {
+    pub fn here() -> Self {
+        let folders = |name, default: &str| -> Vec<PathBuf> {
+            std::env::split_paths(&set(name).unwrap_or_else(|| default.into())).collect()
+        };
+        let home = set("HOME").map(PathBuf::from);
+        let in_home =
+            |name, default| set(name).map(PathBuf::from).or_else(|| Some(home.as_ref()?.join(default)));
+        let mut config = Vec::new();
+        config.extend(in_home("XDG_CONFIG_HOME", ".config"));
+        config.extend(folders("XDG_CONFIG_DIRS", "/etc/xdg"));
+        config.push("/etc".into());
+        config.extend(in_home("XDG_DATA_HOME", ".local/share"));
+        config.extend(folders("XDG_DATA_DIRS", "/usr/local/share:/usr/share"));
+        config.push("/run/opengl-driver/share".into());
+
+        let mut libraries = folders("LD_LIBRARY_PATH", "");
+        let usual = ["/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib", "/run/opengl-driver/lib"];
+        libraries.extend(usual.map(PathBuf::from));
+        let multiarch = format!("{}-linux-gnu", std::env::consts::ARCH);
+        libraries.extend(["/lib", "/usr/lib"].map(|folder| Path::new(folder).join(&multiarch)));
+        // What else the dynamic linker is told to search.
+        let lists = std::fs::read_dir("/etc/ld.so.conf.d").into_iter().flatten().flatten();
+        for list in lists.filter_map(|entry| std::fs::read_to_string(entry.path()).ok()) {
+            libraries
+                .extend(list.lines().filter(|line| line.starts_with('/')).map(|line| line.trim().into()));
+        }
+        libraries.retain(|folder| !folder.as_os_str().is_empty());
+        let forced = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].into_iter();
+        let forced = forced.filter_map(|name| Some((name, set(name)?))).next();
+        Self { root: "/".into(), forced, config, libraries }
+    }
+
+    fn below(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    pub fn library(&self, name: &str) -> Option<PathBuf> {
+        self.libraries.iter().map(|folder| self.below(folder).join(name)).find(|path| path.exists())
+    }
+
+    /// The variable that names the drivers, if one is set.
+    pub fn forced(&self) -> Option<&(&'static str, OsString)> {
+        self.forced.as_ref()
+    }
+
+    /// The folders searched for manifests.
+    pub fn manifest_folders(&self) -> Vec<PathBuf> {
+        let mut seen = BTreeSet::new();
+        let folders = self.config.iter().map(|folder| self.below(folder).join("vulkan/icd.d"));
+        folders.filter(|folder| seen.insert(folder.clone())).collect()
+    }
+
+    pub fn manifests(&self) -> Vec<Manifest> {
+        let in_folder = |folder: PathBuf| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+            files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+            files.sort();
+            files
+        };
+        let files: Vec<PathBuf> = match &self.forced {
+            None => self.manifest_folders().into_iter().flat_map(in_folder).collect(),
+            Some((_, list)) => std::env::split_paths(list)
+                .map(|path| self.below(&path))
+                .flat_map(|path| if path.is_dir() { in_folder(path) } else { vec![path] })
+                .collect(),
+        };
+        let manifest = |path: PathBuf| Manifest { problem: self.manifest_problem(&path), path };
+        files.into_iter().map(manifest).collect()
+    }
+
+    fn manifest_problem(&self, path: &Path) -> Option<String> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => return Some(error.to_string()),
+        };
+        let value: Value = match serde_json::from_str(&text) {
+            Ok(value) => value,
+            Err(error) => return Some(format!("not JSON: {error}")),
+        };
+        let Some(library) = value["ICD"]["library_path"].as_str() else {
+            return Some("it names no library".to_owned());
+        };
+        let there = match Path::new(library) {
+            path if path.is_absolute() => self.below(path).exists(),
+            relative if library.contains('/') => {
+                path.parent().is_some_and(|folder| folder.join(relative).exists())
+            }
+            _ => self.library(library).is_some(),
+        };
+        (!there).then(|| format!("its library {library} is not there"))
+    }
+
+    /// The device files of GPUs, with those that this user may not open.
+    pub fn nodes(&self) -> Vec<Node> {
+        let entries = std::fs::read_dir(self.root.join("dev/dri")).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.retain(|path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("renderD"))
+        });
+        paths.sort();
+        let single = ["dev/nvidia0", "dev/nvidiactl", "dev/dxg", "dev/mali0", "dev/kgsl-3d0"];
+        paths.extend(single.map(|node| self.root.join(node)).into_iter().filter(|path| path.exists()));
+        let open = |path: &Path| std::fs::OpenOptions::new().read(true).write(true).open(path);
+        let node = |path: PathBuf| Node { problem: open(&path).err().map(|error| error.to_string()), path };
+        paths.into_iter().map(node).collect()
+    }
+
+    /// The package manager of this distribution, by `/etc/os-release`.
+    pub fn packager(&self) -> Option<&'static Packager> {
+        let text = ["etc/os-release", "usr/lib/os-release"]
+            .into_iter()
+            .find_map(|file| std::fs::read_to_string(self.root.join(file)).ok())?;
+        packager(&text)
+    }
+}
+
+/// How a package manager calls what is needed.
+#[derive(Debug, PartialEq)]
+pub struct Packager {
+    distributions: &'static [&'static str],
+    pub install: &'static str,
+    pub loader: &'static str,
+    /// Mesa's drivers for AMD, Intel and others, where they are not those for the CPU.
+    pub hardware: &'static str,
+    pub software: &'static str,
+    pub gl: &'static str,
+}
+
+pub static PACKAGERS: [Packager; 5] = [
+    Packager {
+        distributions: &["debian", "ubuntu"],
+        install: "sudo apt-get install",
+        loader: "libvulkan1",
+        hardware: "mesa-vulkan-drivers",
+        software: "mesa-vulkan-drivers",
+        gl: "libegl1 libgl1-mesa-dri",
+    },
+    Packager {
+        distributions: &["fedora", "rhel", "centos"],
+        install: "sudo dnf install",
+        loader: "vulkan-loader",
+        hardware: "mesa-vulkan-drivers",
+        software: "mesa-vulkan-drivers",
+        gl: "mesa-libEGL mesa-dri-drivers",
+    },
+    Packager {
+        distributions: &["arch"],
+        install: "sudo pacman -S",
+        loader: "vulkan-icd-loader",
+        hardware: "vulkan-radeon or vulkan-intel",
+        software: "vulkan-swrast",
+        gl: "mesa",
+    },
+    Packager {
+        distributions: &["suse", "opensuse"],
+        install: "sudo zypper install",
+        loader: "libvulkan1",
+        hardware: "libvulkan_radeon or libvulkan_intel",
+        software: "libvulkan_lvp",
+        gl: "Mesa-libEGL1 Mesa-dri",
+    },
+    Packager {
+        distributions: &["alpine"],
+        install: "sudo apk add",
+        loader: "vulkan-loader",
+        hardware: "mesa-vulkan-ati or mesa-vulkan-intel",
+        software: "mesa-vulkan-swrast",
+        gl: "mesa-egl mesa-dri-gallium",
+    },
+];
+
+/// By `ID`, then by `ID_LIKE`.
+fn packager(os_release: &str) -> Option<&'static Packager> {
+    let value = |key: &str| {
+        let line = os_release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.unwrap_or_default().trim_matches(['"', '\'']).to_lowercase()
+    };
+    let names = format!("{} {}", value("ID"), value("ID_LIKE"));
+    let known = |name: &str| {
+        PACKAGERS.iter().find(|packager| packager.distributions.iter().any(|known| name.starts_with(known)))
+    };
+    names.split_whitespace().find_map(known)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distributions_are_known_by_their_kin() {
+        let install = |text: &str| packager(text).map(|packager| packager.install);
+        assert_eq!(install("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), Some("sudo apt-get install"));
+        assert_eq!(
+            install("ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\""),
+            Some("sudo zypper install")
+        );
+        assert_eq!(install("NAME=Fedora\nID=fedora"), Some("sudo dnf install"));
+        assert_eq!(install("ID=nixos"), None);
+    }
+
+    #[test]
+    fn manifests_are_judged_by_their_libraries() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let system = System {
+            root: root.into(),
+            forced: None,
+            config: vec!["/etc".into()],
+            libraries: vec!["/lib".into()],
+        };
+        let write = |path: &str, text: &str| {
+            std::fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            std::fs::write(root.join(path), text).unwrap();
+        };
+        write("lib/libvulkan_lvp.so", "");
+        write("etc/vulkan/icd.d/a.json", r#"{"ICD":{"library_path":"libvulkan_lvp.so"}}"#);
+        write("etc/vulkan/icd.d/b.json", r#"{"ICD":{"library_path":"/lib/none.so"}}"#);
+        write("etc/vulkan/icd.d/c.json", "{");
+        let problems: Vec<Option<String>> =
+            system.manifests().into_iter().map(|found| found.problem).collect();
+        assert_eq!(problems[0], None);
+        assert!(problems[1].as_ref().unwrap().contains("/lib/none.so"));
+        assert!(problems[2].as_ref().unwrap().contains("not JSON"));
+        let forced = System { forced: Some(("VK_DRIVER_FILES", "/none.json".into())), ..system };
+        assert_eq!(forced.manifests().len(), 1);
+        assert!(forced.manifests()[0].problem.is_some());
+    }
+}
