@@ -29,9 +29,20 @@ struct Parameters {
 @group(0) @binding(3) var<storage, read> keys: array<u32>;
 @group(0) @binding(4) var<storage, read_write> weights: array<f32>;
 
-// Below every finite score; a maximum still at it is no NaN and no infinity, which WGSL need not keep.
+// Finite, since WGSL need not keep infinities and NaNs: SwiftShader's exp makes 0 of a NaN. What a row has seen is told
+// by its state, and a NaN by its bits.
 const LOWEST: f32 = -3.4028235e38;
+const SEEN: f32 = 1.0;
+const POISONED: f32 = 2.0;
+const NAN_BITS: u32 = 0x7fc00000u;
+const INFINITY_BITS: u32 = 0x7f800000u;
 const NEGATIVE_INFINITY_BITS: u32 = 0xff800000u;
+
+// A NaN, or +∞: either makes every weight of its row NaN.
+fn poisons(value: f32) -> bool {
+    let bits = bitcast<u32>(value);
+    return bits == INFINITY_BITS || (bits & 0x7fffffffu) > INFINITY_BITS;
+}
 
 struct Row {
     // Keys from here on are ruled out by the causal bound or the key length.
@@ -97,14 +108,16 @@ fn main(
     let base = row * parameters.key_length;
     let bounds = row_bounds(row);
     var largest = LOWEST;
-    var seen = 0.0;
+    var state = 0.0;
     for (var column = lane; column < bounds.end; column = column + LANES) {
         if (allowed(bounds, column)) {
-            largest = max(largest, score(bounds, base, column));
-            seen = 1.0;
+            let value = score(bounds, base, column);
+            largest = max(largest, value);
+            state = max(state, select(SEEN, POISONED, poisons(value)));
         }
     }
     largest = reduce_max(largest, lane);
+    state = reduce_max(state, lane);
     var sum = 0.0;
     for (var column = lane; column < parameters.key_length; column = column + LANES) {
         var weight = 0.0;
@@ -115,12 +128,12 @@ fn main(
         weights[base + column] = weight;
     }
     sum = reduce_add(sum, lane);
-    var factor = 1.0 / sum;
-    if (parameters.key_padding + parameters.causal + parameters.mask_kind != 0u) {
-        factor = select(0.0, factor, reduce_max(seen, lane) != 0.0);
-    }
+    // Among finite scores the largest alone gives 1, so a sum of 0 comes from scores that are all −∞.
+    let not_a_number = state == POISONED || (state == SEEN && sum == 0.0);
+    let factor = select(0.0, 1.0 / sum, state == SEEN);
+    let nan = bitcast<f32>(select(0u, NAN_BITS, not_a_number));
     for (var column = lane; column < parameters.key_length; column = column + LANES) {
         // Masked keys too: a NaN in one allowed score makes the whole row NaN, as it does in PyTorch and ONNX.
-        weights[base + column] = weights[base + column] * factor;
+        weights[base + column] = select(weights[base + column] * factor, nan, not_a_number);
     }
 }

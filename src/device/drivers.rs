@@ -25,6 +25,12 @@ pub const DEFECTS: &[DriverDefect] = &[
               is refused as an `Error::Limit`",
     },
     DriverDefect {
+        driver: "SwiftShader",
+        seen: "the one of Chromium 156",
+        differs: "exp of a NaN is 0 (WGSL allows it), so that `scale_mask_softmax` lost a NaN among the scores",
+        met: "the kernel tells NaN and infinity by their bits",
+    },
+    DriverDefect {
         driver: "naga",
         seen: "wgpu 30.0.1",
         differs: "rejects `enable subgroups;`, though it has the subgroup operations",

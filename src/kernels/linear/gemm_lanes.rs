@@ -93,7 +93,8 @@ impl Kernel for GemmLanes {
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
-        gemm::cost(variant, parameters)
+        let trips = u64::from(Parameters::from_bytes(parameters).depth.div_ceil(DEPTH_MULTIPLE));
+        Cost { iterations: trips + u64::from(variant.u32("TILE_ROWS")), ..gemm::cost(variant, parameters) }
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
