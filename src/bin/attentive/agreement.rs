@@ -41,6 +41,8 @@ pub struct ModelReport {
     tokens: usize,
     /// Absent on the CPU device, which runs the twins themselves.
     steps: Option<Vec<Step>>,
+    /// How many of the steps are of the first batch, that of [`SENTENCES`]; the others are of the long text.
+    first_batch: usize,
     difference: f64,
     bound: f64,
 }
@@ -50,10 +52,11 @@ pub fn verify(device: &Device, folder: &Path, bar: &ProgressBar) -> Result<Model
     let options = EmbedderOptions::default();
     bar.set_message("loading the model");
     let embedder = Embedder::from_dir_with(device, folder, &options)?;
-    let mut steps = None;
+    let (mut steps, mut first_batch) = (None, 0);
     if !device.is_cpu() {
         bar.set_message("model, kernel by kernel");
         let mut traced = pollster::block_on(embedder.trace(&SENTENCES))?;
+        first_batch = traced.len();
         traced.extend(pollster::block_on(embedder.trace(&[&long]))?);
         steps = Some(traced);
     }
@@ -70,7 +73,7 @@ pub fn verify(device: &Device, folder: &Path, bar: &ProgressBar) -> Result<Model
     let difference = ours.iter().zip(&theirs).map(part).fold(0.0, f64::max);
     let largest = theirs.iter().map(|value| f64::from(value.abs())).fold(0.0, f64::max);
     let bound = EMBEDDING_BOUND * if embedder.normalizes() { 1.0 } else { largest.max(1.0) };
-    Ok(ModelReport { texts: SENTENCES.len() + 1, tokens, steps, difference, bound })
+    Ok(ModelReport { texts: SENTENCES.len() + 1, tokens, steps, first_batch, difference, bound })
 }
 
 /// All embeddings, one after the other, and the number of tokens.
@@ -92,6 +95,20 @@ fn agrees(step: &Step) -> bool {
 impl ModelReport {
     fn first_parting(&self) -> Option<&Step> {
         self.steps.as_ref()?.iter().find(|step| !agrees(step))
+    }
+
+    /// Which texts the step at that place computed.
+    fn batch(&self, place: usize) -> &'static str {
+        if place < self.first_batch { "the batch of short texts" } else { "the long text" }
+    }
+
+    /// The batches in which some step parts.
+    fn parting_batches(&self) -> String {
+        let steps = self.steps.iter().flatten().enumerate();
+        let mut batches: Vec<&str> =
+            steps.filter(|(_, step)| !agrees(step)).map(|(place, _)| self.batch(place)).collect();
+        batches.dedup();
+        batches.join(" and in ")
     }
 
     pub fn passed(&self) -> bool {
@@ -144,8 +161,9 @@ impl ModelReport {
             text += "The CPU device runs the twins themselves: there is nothing to hold them against.\n";
         }
         if let Some(step) = self.first_parting() {
+            let batches = self.parting_batches();
             text += &format!(
-                "{} {} at {}: on the device's own inputs it differs from its twin by {:.1e} ({:.1e} allowed){}\n    {}\n",
+                "{} {} at {}, in {batches}: on the device's own inputs it differs from its twin by {:.1e} ({:.1e} allowed){}\n    {}\n",
                 painted(RED, "The first kernel that parts is"),
                 step.kernel,
                 step.scope,
@@ -169,8 +187,9 @@ impl ModelReport {
 
     pub fn json(&self) -> Value {
         let finite = |value: f64| value.is_finite().then_some(value);
-        let step = |step: &Step| {
+        let step = |(place, step): (usize, &Step)| {
             json!({
+                "batch": self.batch(place),
                 "scope": step.scope,
                 "kernel": step.kernel,
                 "variant": step.variant,
@@ -188,8 +207,8 @@ impl ModelReport {
             "tokens": self.tokens,
             "largest_difference": finite(self.difference),
             "allowed": self.bound,
-            "first_parting": self.first_parting().map(step),
-            "steps": self.steps.as_ref().map(|steps| steps.iter().map(step).collect::<Vec<_>>()),
+            "first_parting": self.steps.iter().flatten().enumerate().find(|(_, step)| !agrees(step)).map(step),
+            "steps": self.steps.as_ref().map(|steps| steps.iter().enumerate().map(step).collect::<Vec<_>>()),
         })
     }
 }

@@ -31,7 +31,7 @@ pub fn run() -> Result<()> {
         "macos" => "Drivers\n  Metal is part of macOS: there is nothing to install.\n".to_owned(),
         other => format!("Drivers\n  Nothing is known here about the drivers of {other}.\n"),
     };
-    text += "\nAdapters\n";
+    text += if adapters.is_empty() { "\nAdapters\n  none\n" } else { "\nAdapters\n" };
     print(&text)?;
     let auto = taken_by_auto(&adapters);
     let mut working = 0;

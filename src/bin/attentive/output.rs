@@ -116,12 +116,11 @@ impl WholeFile {
         // As any new file, not for the user alone.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                Failure::file(path, format!("there is no folder {}", folder.display()))
-            }
-            _ => Failure::file(path, format!("cannot be written: {error}")),
-        })?;
+        if !folder.is_dir() {
+            return Err(Failure::file(path, format!("there is no folder {}", folder.display())));
+        }
+        let cannot = |error| Failure::file(path, format!("cannot be written: {error}"));
+        let file = builder.tempfile_in(folder).map_err(cannot)?;
         Ok(Self { path: place, file: BufWriter::new(file) })
     }
 
