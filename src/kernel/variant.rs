@@ -108,7 +108,7 @@ impl Variant {
         let mut text = String::new();
         // naga has subgroup operations without their `enable` line and rejects the line; browsers want it.
         let written = |extension: &&&str| cfg!(target_arch = "wasm32") || **extension != "subgroups";
-        for extension in self.enables.iter().filter(|extension| written(&extension)) {
+        for extension in self.enables.iter().filter(written) {
             text.push_str(&format!("enable {extension};\n"));
         }
         for (name, value) in &self.constants {

@@ -176,7 +176,7 @@ impl Kernel for ScaleMaskSoftmax {
             .filter(|size| size.keys > 0)
             .collect();
         let masks = 0..MASKS.len() * CAUSAL.len() * 3;
-        let pick = |index: usize| depth == Depth::Full || index % 5 == 0;
+        let pick = |index: usize| depth == Depth::Full || index.is_multiple_of(5);
         sizes
             .iter()
             .flat_map(|size| masks.clone().map(move |mask| (*size, mask)))
@@ -260,10 +260,8 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
             *score = poison[place % 3];
         }
     }
-    if seed % 7 == 3 {
-        if let Some(place) = allowed.iter().rposition(|&allowed| allowed) {
-            scores[place] = f32::NAN;
-        }
+    if let (3, Some(place)) = (seed % 7, allowed.iter().rposition(|&allowed| allowed)) {
+        scores[place] = f32::NAN;
     }
     let exact: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
     let expected = oracle::scale_mask_softmax(&exact, dims, options);

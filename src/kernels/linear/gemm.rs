@@ -190,7 +190,7 @@ pub(crate) fn cases(variant: &Variant, sizes: &[[usize; 3]]) -> Vec<Case> {
 fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize) -> Case {
     let mut inputs = Inputs::new((rows * 1_000_003 + columns * 1009 + depth) as u64);
     let transposed = variant.flag("RIGHT_TRANSPOSED");
-    let (has_bias, has_residual) = (index % 2 == 0, index % 3 == 0);
+    let (has_bias, has_residual) = (index.is_multiple_of(2), index.is_multiple_of(3));
     // Rows of x and y go on past what the kernel has: NaN in x, and what must stay as it is in y.
     let multiple = variant.u32("DEPTH_MULTIPLE").max(1) as usize;
     let (x_row, first_column, y_row) = (depth + 2 * multiple, 3, columns + 5);
