@@ -67,7 +67,7 @@ pub(crate) struct Gpu {
     timeout: Duration,
     shader_checks: bool,
     pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
-    idle: Mutex<Vec<wgpu::Buffer>>,
+    idle: Arc<Mutex<Vec<wgpu::Buffer>>>,
 }
 
 impl Gpu {
@@ -86,7 +86,7 @@ impl Gpu {
             timeout: options.timeout,
             shader_checks: options.shader_checks,
             pipelines: Mutex::default(),
-            idle: Mutex::default(),
+            idle: Arc::default(),
         }
     }
 
@@ -118,6 +118,7 @@ impl Gpu {
         }
         let (name, what) = (self.name.clone(), what.to_owned());
         let (device, lost) = (self.device.clone(), self.lost.clone());
+        let idle = self.idle.clone();
         let outcome = async move {
             let mut first = None;
             for error in errors {
@@ -129,7 +130,11 @@ impl Gpu {
                 return Err(Error::DeviceLost { device: name, reason });
             }
             Err(match error {
-                wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { device: name, what, needed },
+                wgpu::Error::OutOfMemory { .. } => {
+                    // What lies idle may be what is missing.
+                    idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                    Error::OutOfMemory { device: name, what, needed }
+                }
                 error => Error::Rejected { device: name, what, message: error.to_string() },
             })
         };

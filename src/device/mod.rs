@@ -34,6 +34,22 @@ pub struct DeviceOptions {
     pub implementations: Vec<String>,
 }
 
+/// The ops that have implementations to choose from.
+pub const OPS: [&str; 5] = ["embedding_norm", "layer_norm", "linear", "pool", "softmax"];
+
+impl DeviceOptions {
+    fn check(&self) -> Result<()> {
+        for word in &self.implementations {
+            let (op, name) = word.split_once('=').unwrap_or((word, ""));
+            if !OPS.contains(&op) || name.is_empty() {
+                let reason = format!("write OP=NAME with one of the ops {}", OPS.join(", "));
+                return Err(Error::Implementation { op: op.to_owned(), name: name.to_owned(), reason });
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Default for DeviceOptions {
     fn default() -> Self {
         Self {
@@ -90,6 +106,7 @@ impl Device {
     /// # Errors
     /// As [`Device::open`].
     pub async fn open_async(spec: &str, options: DeviceOptions) -> Result<Self> {
+        options.check()?;
         match spec.parse::<DeviceSpec>()? {
             DeviceSpec::Cpu => Ok(Self::cpu_with(options)),
             spec => {
@@ -121,6 +138,7 @@ impl Device {
     /// # Errors
     /// [`Error::DeviceRequest`] where the adapter gives no device.
     pub async fn from_adapter(adapter: &wgpu::Adapter, options: DeviceOptions) -> Result<Self> {
+        options.check()?;
         let info = adapter.get_info();
         let baseline = options.baseline;
         let (device, queue) = adapter

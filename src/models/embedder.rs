@@ -167,21 +167,51 @@ impl Embedder {
         Ok((recording, vectors))
     }
 
-    /// Texts by falling length, cut into batches of at most `batch_tokens` tokens, padding included: so that little is
-    /// padded, and the largest batch, which may not fit, comes first.
+    /// Texts by falling length, so that little is padded, and the largest batch, which may not fit, comes first.
     fn batches(&self, encodings: &[Encoding]) -> Vec<Vec<usize>> {
         let mut order: Vec<usize> = (0..encodings.len()).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(encodings[index].ids.len()));
         let mut batches: Vec<Vec<usize>> = Vec::new();
+        let mut room = Room { batch_tokens: self.batch_tokens, ..Default::default() };
         for index in order {
+            let tokens = encodings[index].ids.len();
             match batches.last_mut() {
-                Some(batch) if (batch.len() + 1) * encodings[batch[0]].ids.len() <= self.batch_tokens => {
-                    batch.push(index);
+                Some(batch) if room.takes(tokens) => batch.push(index),
+                _ => {
+                    room = Room { longest: tokens, texts: 1, padding: 0, ..room };
+                    batches.push(vec![index]);
                 }
-                _ => batches.push(vec![index]),
             }
         }
         batches
+    }
+}
+
+/// What a batch has taken in.
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    batch_tokens: usize,
+    longest: usize,
+    texts: usize,
+    padding: usize,
+}
+
+impl Room {
+    /// Tokens below which a batch takes any text: what a batch costs by itself is more than their padding.
+    const SMALL: usize = 512;
+    /// Padding that a larger batch may have: one token of so many.
+    const PADDING_SHARE: usize = 8;
+
+    /// Takes in a text no longer than those before, if it may.
+    fn takes(&mut self, tokens: usize) -> bool {
+        let total = (self.texts + 1) * self.longest;
+        let padding = self.padding + self.longest - tokens;
+        let fits = total <= self.batch_tokens;
+        if !fits || total > Self::SMALL && padding * Self::PADDING_SHARE > total {
+            return false;
+        }
+        (self.texts, self.padding) = (self.texts + 1, padding);
+        true
     }
 }
 

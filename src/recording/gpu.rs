@@ -62,10 +62,16 @@ impl Prepared {
         let device = &recording.device;
         let pipelines = pipelines(recording).await?;
         let gpu = gpu_of(device)?;
-        let (buffers, outcome) = gpu.scoped("the temporaries", plan.bytes(), || {
-            plan.buffers.iter().map(|&words| gpu.acquire(words * 4)).collect::<Vec<_>>()
-        });
-        outcome.await?;
+        let acquire = || plan.buffers.iter().map(|&words| gpu.acquire(words * 4)).collect::<Vec<_>>();
+        let (mut buffers, outcome) = gpu.scoped("the temporaries", plan.bytes(), acquire);
+        if let Err(error) = outcome.await {
+            let Error::OutOfMemory { .. } = error else { return Err(error) };
+            // The failure has let go of the idle buffers.
+            drop(buffers);
+            let (again, outcome) = gpu.scoped("the temporaries", plan.bytes(), acquire);
+            outcome.await?;
+            buffers = again;
+        }
         // Only now: what could not be allocated must not be kept for reuse.
         let buffers = buffers.into_iter().map(|buffer| Arc::new(GpuBuffer::new(device, buffer)));
         let buffers: Vec<_> = buffers.collect();

@@ -1,14 +1,12 @@
 //! Which device, and what it is opened with.
 
 use attentive::device::DeviceSpec;
+use attentive::device::OPS;
 use attentive::{Device, DeviceOptions};
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
 use crate::output::note;
-
-/// The ops with implementations to choose from.
-const OPS: [&str; 5] = ["embedding_norm", "layer_norm", "linear", "pool", "softmax"];
 
 #[derive(Args)]
 pub struct OpenArguments {
