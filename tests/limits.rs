@@ -10,7 +10,7 @@ use attentive::ops::{
 use attentive::recording::trace;
 use attentive::reference::attention::Dims;
 use attentive::reference::{self, activation, linear::WeightLayout};
-use attentive::verify::compare::{compare_bits, rounding_floor};
+use attentive::verify::compare::{compare_allclose, compare_bits, rounding_floor};
 use attentive::{
     Activation, Causal, DType, Device, DeviceOptions, Error, Recording, Tensor, attention, wgpu,
 };
@@ -391,5 +391,27 @@ fn rows_are_reduced_as_the_subgroups_allow() {
         let steps = pollster::block_on(trace(&recording)).unwrap();
         assert_eq!(steps.len(), 1);
         assert!(steps[0].variant.starts_with(expected), "{min} to {max}: {}", steps[0].variant);
+    }
+}
+
+#[test]
+fn fewer_invocations_than_the_large_tile_needs_take_the_small_one() {
+    for adapter in common::wgpu_adapters() {
+        let device = common::with_limits(&adapter, |limits| {
+            limits.max_compute_invocations_per_workgroup = 64;
+            limits.max_compute_workgroup_size_x = 64;
+        });
+        let values: Vec<f32> = (0..512 * 512).map(|i| ((i * 31 % 17) as f32 - 8.0) / 64.0).collect();
+        let run = |device: &Device| {
+            let weights = LinearWeights::new(device, [512, 512], &values, None, DType::F32).unwrap();
+            let x = Tensor::from_f32(device, [512, 512], &values).unwrap();
+            let mut recording = Recording::new(device);
+            let x = recording.tensor(&x).unwrap();
+            let y = Linear::new(&weights).record(&mut recording, &x).unwrap();
+            recording.output(&y).unwrap();
+            recording.run().unwrap().tensor(&y).unwrap().to_f32().unwrap()
+        };
+        let comparison = compare_allclose(&run(&device), &run(&Device::cpu()), 1e-5, 1e-5);
+        assert!(comparison.passed, "{}: {comparison}", device.name());
     }
 }

@@ -120,8 +120,19 @@ impl Variant {
         text
     }
 
+    /// Invocations in a workgroup: of a row kernel, of lanes, or of a tile with 4 × 4 for each.
+    fn invocations(&self) -> u32 {
+        let sizes = ["WORKGROUP", "SUBGROUP_SIZE"].map(|name| self.u32(name));
+        let tile = self.u32("TILE_ROWS") * self.u32("TILE_COLUMNS") / 16;
+        sizes.into_iter().find(|&size| size > 0).unwrap_or(tile)
+    }
+
     /// Whether the device has what it needs.
     pub fn runs_on(&self, capabilities: &crate::device::Capabilities) -> Result<(), String> {
+        let (needed, allowed) = (self.invocations(), capabilities.workgroup_invocations);
+        if needed > allowed {
+            return Err(format!("it needs {needed} invocations in a workgroup, the device allows {allowed}"));
+        }
         if self.enables.contains(&"f16") && !capabilities.shader_f16 {
             return Err("the device has no f16 in shaders".to_owned());
         }

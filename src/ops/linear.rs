@@ -175,7 +175,9 @@ impl<'a> Linear<'a> {
                 has_bias: weights.bias.is_some().into(),
                 has_residual: self.residual.is_some().into(),
             };
-            let mut candidates = vec![gemm::tiled(gemm::tile_side(rows, columns), form)];
+            // The large tile needs 256 invocations in a workgroup, the small one 64.
+            let mut candidates =
+                vec![gemm::tiled(gemm::tile_side(rows, columns), form), gemm::tiled(32, form)];
             match gemm_lanes::misfit(&parameters, weights.transposed) {
                 None => candidates.insert(0, gemm_lanes::lanes(gemm_lanes::tile_rows(rows), form)),
                 Some(reason) => refuse_if_forced(&device, "linear", "lanes", reason)?,

@@ -32,12 +32,16 @@ fn choose(device: &Device, op: &str, candidates: Vec<Variant>) -> Result<Variant
         reason,
     };
     if let Some(name) = device.forced(op) {
-        let Some(variant) = candidates.iter().find(|variant| variant.name() == name) else {
-            let names: Vec<_> = candidates.iter().map(Variant::name).collect();
-            return Err(refused(name, format!("here there are {}", names.join(", "))));
-        };
-        variant.runs_on(capabilities).map_err(|reason| refused(name, reason))?;
-        return Ok(variant.clone());
+        let mut reason = None;
+        for variant in candidates.iter().filter(|variant| variant.name() == name) {
+            match variant.runs_on(capabilities) {
+                Ok(()) => return Ok(variant.clone()),
+                Err(why) => reason = Some(why),
+            }
+        }
+        let mut names: Vec<_> = candidates.iter().map(Variant::name).collect();
+        names.dedup();
+        return Err(refused(name, reason.unwrap_or_else(|| format!("here there are {}", names.join(", ")))));
     }
     candidates
         .into_iter()
