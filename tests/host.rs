@@ -1,0 +1,133 @@
+//! A host's own buffers and encoder: `AttentionPlan` gives the bits that the op gives, and refuses what does not fit.
+
+mod common;
+
+use attentive::ops::Layout;
+use attentive::verify::compare::compare_bits;
+use attentive::wgpu::{self, util::DeviceExt};
+use attentive::{AttentionBuffers, AttentionPlan, AttentionShape, Causal, Device, Error, Tensor, attention};
+
+/// Batch, heads, key heads, queries, keys, head_dim, value_dim: all different.
+const SHAPE: AttentionShape = AttentionShape {
+    batch: 2,
+    heads: 4,
+    key_heads: 2,
+    queries: 37,
+    keys: 70,
+    head_dim: 24,
+    value_dim: 40,
+    layout: Layout::HeadsFirst,
+    causal: Causal::BottomRight,
+    scale: Some(0.3),
+    has_key_lengths: true,
+    mask: Some([1, 4, 1, 70]),
+};
+const LENGTHS: [u32; 2] = [70, 41];
+
+fn values(count: usize, seed: u64) -> Vec<f32> {
+    attentive::kernel::Inputs::new(seed).values(count, 1.0)
+}
+
+fn storage(device: &wgpu::Device, contents: &[u8]) -> wgpu::Buffer {
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+    device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: None, contents, usage })
+}
+
+/// `[batch, heads, rows, columns]` to `[batch, rows, heads, columns]`.
+fn rows_first(values: &[f32], [batch, heads, rows, columns]: [usize; 4]) -> Vec<f32> {
+    let mut permuted = Vec::with_capacity(values.len());
+    for b in 0..batch {
+        for row in 0..rows {
+            for head in 0..heads {
+                let start = ((b * heads + head) * rows + row) * columns;
+                permuted.extend_from_slice(&values[start..start + columns]);
+            }
+        }
+    }
+    permuted
+}
+
+#[test]
+fn a_plan_gives_the_ops_bits_in_both_layouts() {
+    for device in common::adapters() {
+        let q_dims = [SHAPE.batch, SHAPE.heads, SHAPE.queries, SHAPE.head_dim];
+        let k_dims = [SHAPE.batch, SHAPE.key_heads, SHAPE.keys, SHAPE.head_dim];
+        let v_dims = [SHAPE.batch, SHAPE.key_heads, SHAPE.keys, SHAPE.value_dim];
+        let y_dims = [SHAPE.batch, SHAPE.heads, SHAPE.queries, SHAPE.value_dim];
+        let count = |dims: [usize; 4]| dims.iter().product::<usize>();
+        let [q, k, v] = [(q_dims, 1), (k_dims, 2), (v_dims, 3)].map(|(dims, seed)| values(count(dims), seed));
+        let mask = values(4 * 70, 4);
+        let tensor = |dims: [usize; 4], values: &[f32]| Tensor::from_f32(&device, dims, values).unwrap();
+        let expected = attention(&tensor(q_dims, &q), &tensor(k_dims, &k), &tensor(v_dims, &v))
+            .causal(Causal::BottomRight)
+            .scale(0.3)
+            .key_lengths(&LENGTHS)
+            .mask(&tensor([1, 4, 1, 70], &mask))
+            .run()
+            .unwrap()
+            .to_f32()
+            .unwrap();
+        for layout in [Layout::HeadsFirst, Layout::RowsFirst] {
+            let lay = |values: &[f32], dims: [usize; 4]| match layout {
+                Layout::HeadsFirst => values.to_vec(),
+                Layout::RowsFirst => rows_first(values, dims),
+            };
+            let plan = AttentionPlan::new(&device, &AttentionShape { layout, ..SHAPE }).unwrap();
+            let [q, k, v] = [lay(&q, q_dims), lay(&k, k_dims), lay(&v, v_dims)];
+            let got = run(&device, &plan, [&q, &k, &v], &mask, count(y_dims));
+            let comparison = compare_bits(&got, &lay(&expected, y_dims));
+            assert!(comparison.passed, "{layout:?} on {}: {comparison}", device.name());
+        }
+    }
+}
+
+/// Records the plan twice into one encoder of the host, and reads the second output.
+fn run(device: &Device, plan: &AttentionPlan, inputs: [&[f32]; 3], mask: &[f32], outputs: usize) -> Vec<f32> {
+    let (wgpu_device, queue) = device.wgpu().unwrap();
+    let [q, k, v] = inputs.map(|values| storage(wgpu_device, bytemuck::cast_slice(values)));
+    let mask = storage(wgpu_device, bytemuck::cast_slice(mask));
+    let lengths = storage(wgpu_device, bytemuck::cast_slice(&LENGTHS));
+    let output = storage(wgpu_device, bytemuck::cast_slice(&vec![f32::NAN; outputs]));
+    let first = storage(wgpu_device, bytemuck::cast_slice(&vec![f32::NAN; outputs]));
+    let mut encoder = wgpu_device.create_command_encoder(&Default::default());
+    for output in [&first, &output] {
+        let buffers =
+            AttentionBuffers { q: &q, k: &k, v: &v, output, key_lengths: Some(&lengths), mask: Some(&mask) };
+        plan.record(&mut encoder, buffers).unwrap();
+    }
+    // Other work between recording and submission must not disturb the plan's temporaries.
+    let other = Tensor::from_f32(device, [1, 1, 64, 64], &[1.0; 4096]).unwrap();
+    attention(&other, &other, &other).run().unwrap();
+    queue.submit([encoder.finish()]);
+    let tensor = Tensor::from_wgpu_buffer(device, &output, [outputs], attentive::DType::F32).unwrap();
+    tensor.to_f32().unwrap()
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    for device in common::adapters() {
+        let (wgpu_device, _) = device.wgpu().unwrap();
+        let plan = AttentionPlan::new(&device, &SHAPE).unwrap();
+        let large = storage(wgpu_device, &[0; 1 << 20]);
+        let small = storage(wgpu_device, &[0; 64]);
+        let whole = AttentionBuffers {
+            q: &large,
+            k: &large,
+            v: &large,
+            output: &large,
+            key_lengths: Some(&large),
+            mask: Some(&large),
+        };
+        let refused = |buffers: AttentionBuffers<'_>, words: &[&str]| {
+            let mut encoder = wgpu_device.create_command_encoder(&Default::default());
+            let message = plan.record(&mut encoder, buffers).unwrap_err().to_string();
+            assert!(words.iter().all(|word| message.contains(word)), "{message}");
+        };
+        refused(AttentionBuffers { q: &small, ..whole }, &["[2, 4, 37, 24]", "28416 bytes", "64 bytes"]);
+        refused(AttentionBuffers { key_lengths: None, ..whole }, &["key_lengths", "absent"]);
+        refused(AttentionBuffers { mask: None, ..whole }, &["mask", "absent"]);
+        let odd = AttentionShape { key_heads: 3, ..SHAPE };
+        assert!(matches!(AttentionPlan::new(&device, &odd), Err(Error::Argument { .. })));
+    }
+    assert!(matches!(AttentionPlan::new(&Device::cpu(), &SHAPE), Err(Error::Argument { .. })));
+}
