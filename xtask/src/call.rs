@@ -71,6 +71,10 @@ impl Call {
                 command.env_remove(name);
             }
         }
+        // Without it, a library below OpenGL says so at each start, as an "error:" that is none.
+        if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+            command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
+        }
         command
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))

@@ -5,7 +5,7 @@
 //!
 //! Ladder: three passes, the variance about the mean: E\[a²\] − mean² loses all digits where the mean is large. The
 //! mean itself is summed relative to the row's first element (for rows with a mean of 100 deviations, 384 long, the
-//! largest error fell from 2e-4 to 3e-5).
+//! largest error fell from 2.0e-4 to 1.5e-5: `attentive verify --kernel layer_norm`).
 
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
