@@ -4,7 +4,7 @@ use attentive::Embedder;
 use attentive::models::Embeddings;
 
 use crate::embed::Times;
-use crate::output::{count, thousands};
+use crate::output::{bytes, count, thousands};
 use crate::table::{Align, Table, shortened};
 
 /// Texts up to which every pair is shown.
@@ -113,10 +113,15 @@ pub fn lines(embedder: &Embedder, model: &str, embeddings: &Embeddings, times: &
     };
     format!(
         "device  {}\nmodel   {model}: {dimensions} dimensions, {pooling} pooling{normalized}\n\
-         texts   {}{cut}, {} tokens{padding}, {batches}\ntime    loading {:.2} s{rest}\n",
+         texts   {}{cut}, {} tokens{padding}, {batches}\n\
+         memory  weights {}, temporaries {} at the peak ({} without sharing)\n\
+         time    loading {:.2} s{rest}\n",
         embedder.device().name(),
         thousands(texts as u64),
         thousands(statistics.tokens as u64),
+        bytes(embedder.weight_bytes()),
+        bytes(statistics.peak_bytes),
+        bytes(statistics.unshared_bytes),
         times.load.as_secs_f64(),
     )
 }
