@@ -1,4 +1,104 @@
-//! Hand-written WGSL kernels for attention and Transformer models.
+//! Hand-written WGSL kernels for attention and Transformer models, on any GPU that wgpu reaches and on the CPU.
+//!
+//! Each kernel has a twin (the same computation in plain f32 Rust) and an f64 oracle (another algorithm). Tests, and
+//! `attentive verify` on the user's own adapter, hold the three against each other. The CPU device runs the twins: it
+//! is the same program, and always there.
+//!
+//! # Three levels
+//!
+//! Each can be used alone.
+//!
+//! **Models.** A sentence-transformers or Hugging Face folder in, vectors out, in the caller's order:
+//!
+//! ```no_run
+//! # #[cfg(feature = "models")]
+//! # fn main() -> attentive::Result<()> {
+//! use attentive::{Device, Embedder};
+//!
+//! let device = Device::open("auto")?; // see device::DeviceSpec
+//! let embedder = Embedder::from_dir(&device, "all-MiniLM-L6-v2")?;
+//! let vectors = embedder.encode(&["a sentence", "another"]).run()?;
+//! println!("{:?} on {}: cosine {}", vectors.shape(), device.name(), vectors.cosine(0, 1));
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "models"))]
+//! # fn main() {}
+//! ```
+//!
+//! **Tensors, ops and layers.** [`attention()`] on tensors is one call; several ops go into one [`Recording`], which
+//! runs them at once and lets temporaries share memory:
+//!
+//! ```
+//! use attentive::ops::{Linear, LinearWeights};
+//! use attentive::{Activation, Causal, DType, Device, Recording, Tensor, attention};
+//!
+//! # fn main() -> attentive::Result<()> {
+//! let device = Device::open("cpu")?; // or "auto"
+//! let values: Vec<f32> = (0..2 * 4 * 5 * 8).map(|i| (i as f32 * 0.37).sin()).collect();
+//! let x = Tensor::from_f32(&device, [2, 4, 5, 8], &values)?; // [batch, heads, length, head_dim]
+//! let y = attention(&x, &x, &x).causal(Causal::TopLeft).key_lengths(&[5, 3]).run()?;
+//! // The first query sees the first key alone, so its output is the first value.
+//! assert_eq!(y.to_f32()?[..8], values[..8]);
+//!
+//! let weights = LinearWeights::new(&device, [3, 8], &[0.1; 3 * 8], Some(&[1.0; 3]), DType::F32)?;
+//! let mut recording = Recording::new(&device);
+//! let x = recording.tensor(&y)?;
+//! let z = Linear::new(&weights).activation(Activation::Gelu).record(&mut recording, &x)?;
+//! recording.output(&z)?;
+//! let z = recording.run()?.tensor(&z)?;
+//! assert_eq!(z.shape().dims(), [2, 4, 5, 3]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`layers`] has multi-head attention, feed-forward and encoder layers on top of the ops.
+//!
+//! **The caller's own wgpu.** Kernels record into the host's encoder, over its buffers; nothing is submitted behind its
+//! back. `examples/host_device.rs` is a whole program:
+//!
+//! ```no_run
+//! use attentive::{AttentionBuffers, AttentionPlan, AttentionShape, Device, wgpu};
+//!
+//! # fn on_host(adapter: wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue, [q, k, v, output]: [wgpu::Buffer; 4])
+//! # -> attentive::Result<()> {
+//! // The host's device; device::required_features and required_limits say what to open it with.
+//! let attentive = Device::from_wgpu(&adapter, device.clone(), queue.clone());
+//! let plan = AttentionPlan::new(&attentive, &AttentionShape::new([1, 8, 128, 64]))?;
+//!
+//! let mut encoder = device.create_command_encoder(&Default::default());
+//! let buffers = AttentionBuffers { q: &q, k: &k, v: &v, output: &output, key_lengths: None, mask: None };
+//! plan.record(&mut encoder, buffers)?;
+//! queue.submit([encoder.finish()]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Modules
+//!
+//! From the bottom up:
+//!
+//! - [`error`]: the one error type, with the numbers in it.
+//! - [`device`]: adapters, device specifications, features and limits, known defects of drivers.
+//! - [`tensor`]: shapes, dtypes, tensors on a device.
+//! - [`kernel`]: what a kernel is: parameters, bindings, variants, cases, cost.
+//! - [`recording`]: dispatches in order, run on a GPU or by the twins; the trace that finds where two devices part.
+//! - [`kernels`]: the kernels, one module for each shader, and the list of all of them.
+//! - [`reference`](mod@reference): the f64 oracles.
+//! - [`verify`]: each kernel's cases on a device, and the comparison.
+//! - [`ops`]: attention, linear, layer norm, …: check the arguments, choose an implementation, record it.
+//! - [`layers`]: multi-head attention, feed-forward, encoder layers and stacks.
+//! - [`weights`]: safetensors, `config.json`, `tokenizer.json` and whole model folders.
+//! - [`models`]: the BERT-family encoder and the sentence embedder.
+//!
+//! # Features
+//!
+//! - `models` (default): [`models`] and [`weights`]. Without it the crate reads no files.
+//! - `cli`: what the command line `attentive` needs; the library is the same with it.
+//!
+//! # Async
+//!
+//! What waits for the device is async. Where there is a blocking form too (absent on wasm32), the async one ends in
+//! `_async`; [`device::list_adapters`], [`Device::from_adapter`], [`recording::trace`] and [`verify`] are async alone.
 #![warn(missing_docs)]
 
 pub mod device;
@@ -24,3 +124,7 @@ pub use ops::{Activation, AttentionBuffers, AttentionPlan, AttentionShape, Causa
 pub use recording::Recording;
 pub use tensor::{DType, Shape, Tensor};
 pub use wgpu;
+
+#[cfg(all(doctest, feature = "models"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,7 +16,7 @@ pub use layer_norm::{LayerNormWeights, layer_norm};
 pub use linear::{Linear, LinearWeights};
 pub use pool::{Pooling, pool};
 
-use crate::device::Device;
+use crate::device::{Device, OPS};
 use crate::error::{Error, Result};
 use crate::kernel::Variant;
 use crate::kernels::rows;
@@ -25,6 +25,7 @@ use crate::tensor::DType;
 
 /// The implementation of `op` to use: the forced one, else the first of `candidates` that runs here.
 fn choose(device: &Device, op: &str, candidates: Vec<Variant>) -> Result<Variant> {
+    debug_assert!(OPS.contains(&op), "`{op}` is not in device::OPS, so that it cannot be forced");
     let capabilities = device.capabilities();
     let refused = |name: &str, reason: String| Error::Implementation {
         op: op.to_owned(),

@@ -10,8 +10,10 @@ use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
 use compare::{Bounds, compare};
 
-/// What lies in outputs before a run and behind every buffer: a NaN that no computation makes.
+/// What lies in outputs before a run and behind them: a NaN that no computation makes.
 const POISON: u32 = 0x7fc0_dead;
+/// What lies behind inputs: another one, since a NaN that is read may be written with its bits unchanged.
+const INPUT_POISON: u32 = 0x7fc0_0bad;
 /// Words behind every buffer: what is read there shows as NaN, what is written there as a changed word.
 const GUARD: usize = 64;
 
@@ -141,12 +143,12 @@ pub async fn run_case(
 }
 
 fn guarded(argument: &CaseArgument) -> Vec<u32> {
-    let mut words = match argument {
-        CaseArgument::F32(values) => values.iter().map(|value| value.to_bits()).collect(),
-        CaseArgument::Words(words) => words.clone(),
-        CaseArgument::Output(expected) => vec![POISON; expected.len()],
+    let (mut words, guard) = match argument {
+        CaseArgument::F32(values) => (values.iter().map(|value| value.to_bits()).collect(), INPUT_POISON),
+        CaseArgument::Words(words) => (words.clone(), INPUT_POISON),
+        CaseArgument::Output(expected) => (vec![POISON; expected.len()], POISON),
     };
-    words.extend([POISON; GUARD]);
+    words.extend([guard; GUARD]);
     words
 }
 
