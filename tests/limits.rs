@@ -9,8 +9,9 @@ use attentive::ops::{
 };
 use attentive::recording::trace;
 use attentive::reference::attention::Dims;
+use attentive::reference::rounding_floor;
 use attentive::reference::{self, activation, linear::WeightLayout};
-use attentive::verify::compare::{compare_allclose, compare_bits, rounding_floor};
+use attentive::verify::compare::{compare_allclose, compare_bits};
 use attentive::{
     Activation, Causal, DType, Device, DeviceOptions, Error, Recording, Tensor, attention, wgpu,
 };

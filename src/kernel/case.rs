@@ -19,7 +19,7 @@ pub struct Case {
     /// What stands behind each binding, in order.
     pub arguments: Vec<CaseArgument>,
     /// What rounding alone may do to one element, from the sizes (see
-    /// [`rounding_floor`](crate::verify::compare::rounding_floor)).
+    /// [`rounding_floor`](crate::reference::rounding_floor)).
     pub floor: f64,
 }
 

@@ -1,5 +1,6 @@
 //! The kernels, and the one list of them.
 
+pub mod activation;
 pub mod attention;
 pub mod embedding;
 pub mod linear;

@@ -1,6 +1,5 @@
 //! Ops: check the arguments, choose an implementation, record its dispatches.
 
-mod activation;
 mod attention;
 mod attention_plan;
 mod embedding_norm;
@@ -8,7 +7,7 @@ mod layer_norm;
 mod linear;
 mod pool;
 
-pub use activation::Activation;
+pub use crate::kernels::activation::Activation;
 pub use attention::{Attention, AttentionCall, AttentionValues, Causal, Heads, Layout, Mask, attention};
 pub use attention_plan::{AttentionBuffers, AttentionPlan, AttentionShape};
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};

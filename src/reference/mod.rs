@@ -20,6 +20,27 @@ fn expect_length(what: &str, found: usize, expected: usize) {
     assert!(found == expected, "{what} must have {expected} elements, but has {found}");
 }
 
+/// How far an f32 sum of `terms` products may be from the exact one by rounding alone:
+/// 4·2⁻²⁴·√terms·`magnitude`, with `magnitude` the largest |partial sum|. For
+/// [`Bounds::floor`](crate::verify::compare::Bounds::floor).
+///
+/// *Derivation.* Let u = 2⁻²⁴, the largest relative error of one f32 rounding. Summing n products, the k-th
+/// addition errs by δₖ·Sₖ (Sₖ its partial sum) and the k-th product by εₖ·pₖ, with |δₖ|, |εₖ| ≤ u; every |Sₖ|
+/// is at most the magnitude S, and |pₖ| = |Sₖ − Sₖ₋₁| mostly is too. As roundings are nearly independent, with
+/// mean 0 and a variance of at most u²/3 (uniform), the sum's error has a standard deviation of at most
+/// u·√(2n/3)·S = 0.82·u·√n·S. The factor 4 is thus 4.9 standard deviations; that √n (and not n, the bound of
+/// the worst case) is what to expect of n roundings is Higham and Mary 2019 (*A new approach to probabilistic
+/// rounding error analysis*). A sum in blocks or a tree, as kernels do it, errs less.
+///
+/// *What to pass for `magnitude`*: for a mean or a softmax-weighted sum, max |v|; for zero-mean terms of size
+/// p, about p·√n; never more than Σ|pₖ|. It is an absolute error, so outputs that are scaled after the sum
+/// need the scaled magnitude. With 1,000 terms the floor is 8e-6 of the magnitude, a hundredth of the smallest
+/// fault the tests of this module plant; a too generous magnitude hides wrong elements.
+pub fn rounding_floor(terms: usize, magnitude: f64) -> f64 {
+    const UNIT_ROUNDOFF: f64 = f32::EPSILON as f64 / 2.0;
+    4.0 * UNIT_ROUNDOFF * (terms as f64).sqrt() * magnitude.abs()
+}
+
 #[cfg(test)]
 mod testing {
     /// Numbers for tests: SplitMix64, seeded.

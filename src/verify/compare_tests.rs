@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use super::*;
+use crate::reference::rounding_floor;
 
 const ROW: usize = 64;
 const TERMS: usize = 32;

@@ -17,7 +17,7 @@ use crate::kernel::{
 use crate::kernels::attention::Sizes;
 use crate::kernels::rows;
 use crate::reference::attention::{self as oracle, Causal, Mask, Options};
-use crate::verify::compare::rounding_floor;
+use crate::reference::rounding_floor;
 
 parameters! {
     /// Sizes, and what rules keys out.

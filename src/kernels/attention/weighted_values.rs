@@ -15,8 +15,8 @@ use crate::kernel::{
 use crate::kernels::attention::Sizes;
 use crate::kernels::multiply::multiply;
 use crate::kernels::shared::{INDEXING, MULTIPLY_TILE, tile_iterations};
+use crate::reference::rounding_floor;
 use crate::reference::{self, attention::View};
-use crate::verify::compare::rounding_floor;
 
 parameters! {
     /// Sizes, and where v and the output lie, in elements.

@@ -14,8 +14,8 @@ use crate::kernels::normalization::layer_norm::normalize_row;
 use crate::kernels::rows;
 use crate::kernels::shared::{WeightStorage, weights_f32};
 use crate::reference;
+use crate::reference::rounding_floor;
 use crate::tensor::{pack_f16, unpack_f16};
-use crate::verify::compare::rounding_floor;
 
 parameters! {
     /// Sizes, this part's ids, and ε.

@@ -11,14 +11,14 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
 };
+use crate::kernels::activation::Activation;
 use crate::kernels::multiply::multiply;
 use crate::kernels::shared::{
     ACTIVATION, INDEXING, MULTIPLY_TILE, WeightStorage, tile_iterations, weights_f32,
 };
-use crate::ops::Activation;
 use crate::reference;
+use crate::reference::rounding_floor;
 use crate::tensor::{pack_f16, unpack_f16};
-use crate::verify::compare::rounding_floor;
 
 parameters! {
     /// Sizes and strides, in elements.

@@ -12,7 +12,7 @@ use crate::kernel::{
 };
 use crate::kernels::rows;
 use crate::reference;
-use crate::verify::compare::rounding_floor;
+use crate::reference::rounding_floor;
 
 parameters! {
     /// Sizes and ε.

@@ -11,7 +11,7 @@ use crate::kernel::{
 };
 use crate::kernels::rows;
 use crate::reference::pooling::{self as oracle, Dims, Kind};
-use crate::verify::compare::rounding_floor;
+use crate::reference::rounding_floor;
 
 parameters! {
     /// Sizes and what to take.
