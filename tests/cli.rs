@@ -74,8 +74,9 @@ fn expected() -> (Vec<String>, Vec<f32>) {
 #[track_caller]
 fn near(got: &[f32], expected: &[f32]) {
     assert_eq!(got.len(), expected.len());
-    let difference = got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(difference <= 2e-6, "{difference:e}");
+    for (place, (got, expected)) in got.iter().zip(expected).enumerate() {
+        assert!((got - expected).abs() <= 2e-6, "element {place} is {got}, not {expected}");
+    }
 }
 
 fn npy(path: &Path) -> (Vec<u64>, Vec<f32>) {
