@@ -82,8 +82,8 @@
 //! - [`tensor`]: shapes, dtypes, tensors on a device.
 //! - [`kernel`]: what a kernel is: parameters, bindings, variants, cases, cost.
 //! - [`recording`]: dispatches in order, run on a GPU or by the twins; the trace that finds where two devices part.
+//! - [`reference`](mod@reference): the f64 oracles, and what rounding alone may do.
 //! - [`kernels`]: the kernels, one module for each shader, and the list of all of them.
-//! - [`reference`](mod@reference): the f64 oracles.
 //! - [`verify`]: each kernel's cases on a device, and the comparison.
 //! - [`ops`]: attention, linear, layer norm, …: check the arguments, choose an implementation, record it.
 //! - [`layers`]: multi-head attention, feed-forward, encoder layers and stacks.

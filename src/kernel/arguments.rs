@@ -32,7 +32,7 @@ impl<'a> Arguments<'a> {
         bytemuck::cast_slice(self.words(index))
     }
 
-    /// A written binding as f32; once.
+    /// A written binding as f32. It can be taken once; after that it is empty.
     pub fn f32_mut(&mut self, index: usize) -> &'a mut [f32] {
         match self.0.get_mut(index) {
             Some(Argument::Write(words)) => bytemuck::cast_slice_mut(std::mem::take(words)),

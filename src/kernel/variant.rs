@@ -64,7 +64,7 @@ impl Variant {
         self
     }
 
-    /// Adds a shared file, with the extension that it needs.
+    /// Adds a shared file. An extension that it needs is added by [`Variant::enable`].
     #[must_use]
     pub fn sharing(mut self, shared: Shared) -> Self {
         self.shared.push(shared);
@@ -128,6 +128,9 @@ impl Variant {
     }
 
     /// Whether the device has what it needs.
+    ///
+    /// # Errors
+    /// What it lacks, as a sentence.
     pub fn runs_on(&self, capabilities: &crate::device::Capabilities) -> Result<(), String> {
         let (needed, allowed) = (self.invocations(), capabilities.workgroup_invocations);
         if needed > allowed {

@@ -12,7 +12,7 @@ pub(crate) mod shared;
 
 use crate::kernel::Kernel;
 
-/// Every kernel. Tests, `verify`, benches and the docs walk this list; a shader that is not in it fails a test.
+/// Every kernel. Tests and `verify` walk this list; a shader that is not in it fails a test.
 pub static KERNELS: &[&dyn Kernel] = &[
     &attention::scores::Scores,
     &attention::scale_mask_softmax::ScaleMaskSoftmax,

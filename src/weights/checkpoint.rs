@@ -64,6 +64,9 @@ impl Data {
 impl Checkpoint {
     /// Opens a safetensors file, an index of shards (`….safetensors.index.json`), or the folder that
     /// holds either of them under its usual name, `model.safetensors[.index.json]`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a file that is missing or cannot be read, [`Error::File`] for one that is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = if path.is_dir() { find(path)? } else { path.to_owned() };
@@ -75,6 +78,9 @@ impl Checkpoint {
     }
 
     /// A safetensors file that is in memory already; `name` stands for its path in errors.
+    ///
+    /// # Errors
+    /// [`Error::File`] for bytes that are no safetensors file.
     pub fn from_bytes(bytes: Vec<u8>, name: impl Into<PathBuf>) -> Result<Self> {
         Self::from_data(name.into(), Data::Owned(bytes))
     }
@@ -152,8 +158,9 @@ impl Checkpoint {
 
     /// A tensor as f32, in row-major order; F16 and BF16 are widened, which is exact.
     ///
-    /// Errors: [`Error::MissingTensor`], [`Error::TensorShape`] if the file has another shape than
-    /// `expected_shape`, [`Error::Unsupported`] for another dtype.
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::TensorShape`] if the file has another shape than `expected_shape`,
+    /// [`Error::Unsupported`] for another dtype, [`Error::OutOfMemory`].
     pub fn tensor_f32(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>> {
         let (path, dtype, bytes) = self.tensor(name, expected_shape)?;
         widen(path, name, dtype, bytes)
@@ -161,8 +168,10 @@ impl Checkpoint {
 
     /// Some rows of a tensor, that is, indices of its first axis, as f32.
     ///
-    /// A large embedding table can so go to a device in pieces. Errors as for
-    /// [`Checkpoint::tensor_f32`], and [`Error::Argument`] for rows that the tensor does not have.
+    /// A large embedding table can so go to a device in pieces.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::tensor_f32`], and [`Error::Argument`] for rows that the tensor does not have.
     pub fn rows_f32(&self, name: &str, expected_shape: &[usize], rows: Range<usize>) -> Result<Vec<f32>> {
         let (path, dtype, bytes) = self.tensor(name, expected_shape)?;
         let Some(&all) = expected_shape.first() else {

@@ -78,12 +78,18 @@ pub struct EncoderConfig {
 
 impl EncoderConfig {
     /// Reads a `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a file that is missing or cannot be read, and those of [`EncoderConfig::from_json`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::from_json(&read(path, CONFIG_BYTES, "the model's architecture and sizes")?, path)
     }
 
     /// Reads the content of a `config.json`; `path` stands for it in errors.
+    ///
+    /// # Errors
+    /// [`Error::File`] for what is no JSON or out of bounds, [`Error::Unsupported`] for what this crate cannot compute.
     pub fn from_json(json: &[u8], path: impl AsRef<Path>) -> Result<Self> {
         let object = Object::parse(path.as_ref(), json)?;
         let family = family(&object)?;

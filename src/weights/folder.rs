@@ -60,8 +60,9 @@ pub struct EmbedderFolder {
 impl EmbedderFolder {
     /// Reads and checks a folder.
     ///
-    /// Errors: [`Error::Io`] for a file that is missing or cannot be read, [`Error::File`] for one that
-    /// is damaged or contradicts another, [`Error::Unsupported`] for what this crate cannot compute.
+    /// # Errors
+    /// [`Error::Io`] for a file that is missing or cannot be read, [`Error::File`] for one that is damaged or
+    /// contradicts another, [`Error::Unsupported`] for what this crate cannot compute.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let root = folder.as_ref();
         let metadata =

@@ -62,12 +62,18 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a file that is missing or cannot be read, and those of [`Tokenizer::from_json`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::from_json(&read(path, MAX_BYTES, "the tokenizer (vocab.txt alone is not read)")?, path)
     }
 
     /// Reads the content of a `tokenizer.json`; `path` stands for it in errors.
+    ///
+    /// # Errors
+    /// [`Error::File`] for what is no tokenizer.
     pub fn from_json(json: &[u8], path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         if is_lfs_pointer(json) {
@@ -118,7 +124,10 @@ impl Tokenizer {
         self.largest_id
     }
 
-    /// An error if some token has no row in an embedding table of `vocabulary_size` rows.
+    /// Whether every token has a row in an embedding table of `vocabulary_size` rows.
+    ///
+    /// # Errors
+    /// [`Error::File`] if some token has none.
     pub fn check_vocabulary(&self, vocabulary_size: usize) -> Result<()> {
         if (self.largest_id as usize) < vocabulary_size {
             return Ok(());
@@ -173,6 +182,9 @@ impl Tokenizer {
     ///
     /// Special tokens survive truncation. Where the text itself spells one (`[SEP]`), it becomes one,
     /// as in Hugging Face's tokenizers.
+    ///
+    /// # Errors
+    /// [`Error::Tokenize`].
     pub fn encode(&self, text: &str, max_tokens: usize) -> Result<Encoding> {
         self.encode_at(0, text, None, max_tokens)
     }
@@ -181,14 +193,19 @@ impl Tokenizer {
     ///
     /// An empty second text still makes a pair (`[CLS] … [SEP] [SEP]`), as in the tokenizers library;
     /// transformers' Python wrapper takes it as no second text.
+    ///
+    /// # Errors
+    /// [`Error::Tokenize`].
     pub fn encode_pair(&self, first: &str, second: &str, max_tokens: usize) -> Result<Encoding> {
         self.encode_at(0, first, Some(second), max_tokens)
     }
 
     /// Tokenizes many texts on several threads, in the caller's order.
     ///
-    /// [`Error::Tokenize`] has the place of the first text that failed. As with Hugging Face, the
-    /// environment variable `TOKENIZERS_PARALLELISM=false` keeps it on one thread.
+    /// As with Hugging Face, the environment variable `TOKENIZERS_PARALLELISM=false` keeps it on one thread.
+    ///
+    /// # Errors
+    /// [`Error::Tokenize`] with the place of the first text that failed.
     pub fn encode_batch<S: AsRef<str> + Sync>(
         &self,
         texts: &[S],

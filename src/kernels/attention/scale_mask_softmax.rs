@@ -4,9 +4,10 @@
 //! m = maxⱼ sⱼ, over the keys that query i may attend to (Vaswani et al. 2017, equation 1, and section 3.2.3 for the
 //! mask). f32.
 //!
-//! What rules a key out: the causal bound, the key length or key padding mask of its batch item, a boolean mask that is 0, a float mask
-//! that is −∞. Such a key has weight 0 whatever its score is, NaN included. A row that may attend to nothing is 0 all
-//! over, decided on the mask. A NaN or +∞ among the allowed scores makes the whole row NaN. Masks broadcast by stride 0.
+//! What rules a key out: the causal bound, the key length or key padding mask of its batch item, a boolean mask that is
+//! 0, a float mask that is −∞. Such a key has weight 0 whatever its score is, NaN included. A row that may attend to
+//! nothing is 0 all over, decided on the mask. A NaN or +∞ among the allowed scores makes the whole row NaN. Masks
+//! broadcast by stride 0.
 //!
 //! Ladder: three passes over the row (maximum; exponentials and sum; division), one read of the scores from memory in
 //! the first and one from cache in the second. The rows' reduction is chosen by adapter (see `kernels::rows`).
