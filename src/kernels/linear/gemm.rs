@@ -5,8 +5,10 @@
 //! residual and the bias begin at `first_column`, so that a weight above the binding limit can come in parts.
 //! Activations: GELU (Hendrycks and Gimpel 2016) in its erf and its tanh form, ReLU, SiLU, tanh. NaN passes through.
 //!
-//! Ladder (lavapipe, 2 cores, 512³):
-//! - `tiled`, 64 × 64 or 32 × 32 tiles, 4 × 4 for each invocation, panels of 16 in workgroup memory.
+//! Ladder:
+//! - `tiled`, 64 × 64 or 32 × 32 tiles, 4 × 4 for each invocation, panels of 16 in workgroup memory. On lavapipe (Mesa
+//!   22.3.6, 2 cores, 512³) 3.9 GFLOP for each second of wall time that both cores are its own; there
+//!   [`gemm_lanes`](super::gemm_lanes) does 69.
 
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
