@@ -46,7 +46,7 @@ fn store(head: u32, row: u32, first_column: u32, values: vec4<f32>) {
         for (var lane = 0u; lane < 4u; lane = lane + 1u) {
             let column = first_column + lane;
             if (column < parameters.key_length) {
-                scores[base + column] = values[lane];
+                scores[base + column] = component(values, lane);
             }
         }
     }

@@ -45,7 +45,7 @@ fn store(base: u32, row: u32, first_column: u32, values: vec4<f32>) {
         for (var lane = 0u; lane < 4u; lane = lane + 1u) {
             let column = first_column + lane;
             if (column < parameters.value_dim) {
-                output[base + row * parameters.output_row + column] = values[lane];
+                output[base + row * parameters.output_row + column] = component(values, lane);
             }
         }
     }

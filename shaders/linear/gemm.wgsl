@@ -41,7 +41,7 @@ fn store(row: u32, first_column: u32, values: vec4<f32>) {
         for (var lane = 0u; lane < 4u; lane = lane + 1u) {
             if (first_column + lane < parameters.columns) {
                 let column = parameters.first_column + first_column + lane;
-                var value = values[lane];
+                var value = component(values, lane);
                 if (parameters.has_bias != 0u) {
                     value = value + bias[column];
                 }

@@ -31,6 +31,14 @@ pub const DEFECTS: &[DriverDefect] = &[
         met: "the kernel tells NaN and infinity by their bits",
     },
     DriverDefect {
+        driver: "Direct3D 12's FXC",
+        seen: "d3dcompiler_47, shader model 5.1",
+        differs: "takes a component of a vector by a variable index as a dot product with a row of the identity, so \
+                  that a NaN or an infinity in one component is a NaN in all: NaN in a padded key spoiled the scores \
+                  of its three neighbours",
+        met: "kernels whose shaders FXC compiles take components by `component`, which selects",
+    },
+    DriverDefect {
         driver: "naga",
         seen: "wgpu 30.0.1",
         differs: "rejects `enable subgroups;`, though it has the subgroup operations",
