@@ -292,12 +292,13 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         2 => float_mask.iter().map(|value| value.to_bits()).collect(),
         _ => vec![0],
     };
-    // exp is good to 3 + 2·|x| units in the last place in WGSL; weights are at most 1.
+    // exp is good to 3 + 2·|x| units in the last place in WGSL; a weight w moves by w·(1 − w), at most 1/4, of that.
     let reach = f64::from(spread) * 0.125 * 6.0 + 12.0;
+    let of_exp = (3.0 + 2.0 * reach) * f64::from(f32::EPSILON) * 0.25;
     Case {
         label: format!("{size} ×{spread} {}", options.join(", ")),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
-        floor: rounding_floor(size.keys, 1.0 / (size.keys as f64).sqrt()) + (3.0 + 2.0 * reach) * 6e-8 * 0.25,
+        floor: rounding_floor(size.keys, 1.0 / (size.keys as f64).sqrt()) + of_exp,
         arguments: vec![
             CaseArgument::F32(part.iter().map(|&score| score as f32).collect()),
             CaseArgument::Words(mask_words),

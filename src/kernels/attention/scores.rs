@@ -12,7 +12,7 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
 };
-use crate::kernels::attention::Sizes;
+use crate::kernels::attention::{Sizes, largest};
 use crate::kernels::multiply::multiply;
 use crate::kernels::shared::{INDEXING, MULTIPLY_TILE, tile_iterations};
 use crate::reference::rounding_floor;
@@ -173,8 +173,8 @@ fn case(size: Sizes) -> Case {
     Case {
         label: size.to_string(),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
-        // Terms of a random sign and size 1: a sum of n of them is about √n.
-        floor: rounding_floor(size.head_dim, (size.head_dim as f64).sqrt()),
+        // The largest partial sum is about the largest sum.
+        floor: rounding_floor(size.head_dim, largest(&all)),
         arguments: vec![
             CaseArgument::F32(q),
             CaseArgument::F32(k),

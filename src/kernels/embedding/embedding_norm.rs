@@ -176,7 +176,8 @@ fn case(
     Case {
         label: format!("[{rows}, {columns}] of {vocabulary}{options}"),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
-        floor: rounding_floor(columns, 4.0 / (columns as f64).sqrt()) + 1e-6,
+        // Half of the relative error of the sum of squares reaches y, which is at most about 4 · 4.
+        floor: rounding_floor(columns, 8.0),
         arguments: vec![
             CaseArgument::Words([ids.as_slice(), &places, &kinds].concat()),
             match half {
