@@ -46,9 +46,7 @@ impl EmbeddingTables {
     /// Rows of the word table that one part can hold on that device: always an even number, so that f16 rows of odd
     /// length begin at words.
     pub fn part_rows(device: &Device, columns: usize, dtype: DType) -> usize {
-        let row_bytes = dtype.words(columns as u64).max(1) * 4;
-        usize::try_from((device.capabilities().tensor_bytes() / row_bytes).max(2) / 2 * 2)
-            .unwrap_or(usize::MAX)
+        super::part_rows(device, columns, dtype)
     }
 
     /// Adds the next rows of the word table, at most [`EmbeddingTables::part_rows`], stored as f32 or f16.

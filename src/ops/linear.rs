@@ -1,6 +1,6 @@
 //! The linear layer: y = activation(x · W + bias) + residual.
 
-use super::{Activation, choose, expect_dtype, expect_shape, refuse_if_forced, size};
+use super::{Activation, choose, expect_dtype, expect_shape, part_rows, refuse_if_forced, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
@@ -41,10 +41,7 @@ impl LinearWeights {
             let found = format!("{} elements", bias.len());
             return Err(Error::argument("linear", "bias", format!("[{outputs}]"), found));
         }
-        let limit = device.capabilities().tensor_bytes();
-        let row_bytes = dtype.words(inputs as u64).max(1) * 4;
-        // An even number of rows: f16 rows of odd length then begin at words in each part.
-        let part_rows = usize::try_from((limit / row_bytes).max(2) / 2 * 2).unwrap_or(usize::MAX);
+        let part_rows = part_rows(device, inputs, dtype);
         let parts = weight.chunks(part_rows.saturating_mul(inputs.max(1)).max(1)).map(|part| {
             let shape = [part.len() / inputs.max(1), inputs];
             match dtype {

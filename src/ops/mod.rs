@@ -67,6 +67,13 @@ fn choose_rows(device: &Device, op: &str, columns: usize) -> Result<Variant> {
     choose(device, op, candidates)
 }
 
+/// Rows of a weight that one tensor of the device can hold: an even number, so that f16 rows of odd length begin at
+/// words in each part.
+fn part_rows(device: &Device, columns: usize, dtype: DType) -> usize {
+    let row_bytes = dtype.words(columns as u64).max(1) * 4;
+    usize::try_from((device.capabilities().tensor_bytes() / row_bytes).max(2) / 2 * 2).unwrap_or(usize::MAX)
+}
+
 /// A size as the kernels count it.
 fn size(op: &str, argument: &str, value: usize) -> Result<u32> {
     // Kernels compute indices in u32 and go a tile past the end.

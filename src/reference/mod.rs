@@ -41,6 +41,11 @@ pub fn rounding_floor(terms: usize, magnitude: f64) -> f64 {
     4.0 * UNIT_ROUNDOFF * (terms as f64).sqrt() * magnitude.abs()
 }
 
+/// The largest magnitude of the oracle's finite values.
+pub(crate) fn largest(values: &[f64]) -> f64 {
+    values.iter().filter(|value| value.is_finite()).fold(0.0, |largest, value| value.abs().max(largest))
+}
+
 #[cfg(test)]
 mod testing {
     /// Numbers for tests: SplitMix64, seeded.

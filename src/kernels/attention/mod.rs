@@ -8,4 +8,4 @@ pub mod scores;
 mod sizes;
 pub mod weighted_values;
 
-pub(crate) use sizes::{Sizes, largest};
+pub(crate) use sizes::Sizes;

@@ -12,7 +12,7 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
 };
-use crate::kernels::attention::{Sizes, largest};
+use crate::kernels::attention::Sizes;
 use crate::kernels::multiply::multiply;
 use crate::kernels::shared::{INDEXING, MULTIPLY_TILE, tile_iterations};
 use crate::reference::rounding_floor;
@@ -174,7 +174,7 @@ fn case(size: Sizes) -> Case {
         label: size.to_string(),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
         // The largest partial sum is about the largest sum.
-        floor: rounding_floor(size.head_dim, largest(&all)),
+        floor: rounding_floor(size.head_dim, reference::largest(&all)),
         arguments: vec![
             CaseArgument::F32(q),
             CaseArgument::F32(k),

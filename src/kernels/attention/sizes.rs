@@ -145,8 +145,3 @@ pub(crate) fn indices([batch, heads, queries, keys]: [usize; 4]) -> impl Iterato
         [head / heads, head % heads, query, key]
     })
 }
-
-/// The largest magnitude of the oracle's finite values.
-pub(crate) fn largest(values: &[f64]) -> f64 {
-    values.iter().filter(|value| value.is_finite()).fold(0.0, |largest, value| value.abs().max(largest))
-}

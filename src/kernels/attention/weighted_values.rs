@@ -12,7 +12,7 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
 };
-use crate::kernels::attention::{Sizes, largest};
+use crate::kernels::attention::Sizes;
 use crate::kernels::multiply::multiply;
 use crate::kernels::shared::{INDEXING, MULTIPLY_TILE, tile_iterations};
 use crate::reference::rounding_floor;
@@ -219,7 +219,7 @@ fn case(size: Sizes, poison: bool) -> Case {
         label: format!("{size}{}", if poison { " NaN under weight 0" } else { "" }),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
         // The largest partial sum is about the largest sum.
-        floor: rounding_floor(size.keys, largest(&all)),
+        floor: rounding_floor(size.keys, reference::largest(&all)),
         arguments: vec![
             CaseArgument::F32(size.part_of(&exact).map(|weight| weight as f32).collect()),
             CaseArgument::F32(v),

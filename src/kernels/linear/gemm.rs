@@ -228,8 +228,7 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize) -> 
         has_residual.then_some(&dense_residual),
         reference::linear::Dims { rows, inputs: depth, outputs: columns },
     );
-    let magnitude =
-        expected.iter().filter(|y| y.is_finite()).fold(1.0, |largest: f64, y| largest.max(y.abs()));
+    let magnitude = reference::largest(&expected).max(1.0);
     let mut output = vec![None; rows * y_row];
     for (row, values) in expected.chunks_exact(columns).enumerate() {
         output[columns_of(row)].iter_mut().zip(values).for_each(|(to, &from)| *to = Some(from));
