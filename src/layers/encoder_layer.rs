@@ -1,24 +1,15 @@
 //! An encoder layer: self-attention and feed-forward, each with its residual and its norm.
 
+use super::residual_block::ResidualBlock;
 use super::{
     FeedForward, HostLayerNorm, HostLinear, MultiHeadAttention, MultiHeadAttentionConfig,
-    MultiHeadAttentionOptions, MultiHeadAttentionValues, MultiHeadAttentionWeights,
+    MultiHeadAttentionOptions, MultiHeadAttentionValues, MultiHeadAttentionWeights, NormPosition,
 };
 use crate::device::Device;
 use crate::error::Result;
-use crate::ops::{Activation, LayerNormWeights, layer_norm};
+use crate::ops::Activation;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
-
-/// Where the norms stand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NormPosition {
-    /// After each residual: x ← norm(x + f(x)) (Vaswani et al. 2017; BERT).
-    #[default]
-    Post,
-    /// Before each block: x ← x + f(norm(x)) (Xiong et al. 2020; PyTorch's `norm_first`).
-    Pre,
-}
 
 /// The sizes and options of an encoder layer.
 #[derive(Clone, Copy, Debug)]
@@ -56,10 +47,9 @@ pub struct EncoderLayerWeights<'a> {
 #[derive(Clone, Debug)]
 pub struct EncoderLayer {
     attention: MultiHeadAttention,
-    attention_norm: LayerNormWeights,
+    attention_block: ResidualBlock,
     feed_forward: FeedForward,
-    feed_forward_norm: LayerNormWeights,
-    norm_position: NormPosition,
+    feed_forward_block: ResidualBlock,
 }
 
 impl EncoderLayer {
@@ -73,20 +63,16 @@ impl EncoderLayer {
         config: &EncoderLayerConfig,
         weights: &EncoderLayerWeights<'_>,
     ) -> Result<Self> {
-        let attention = MultiHeadAttentionConfig::self_attention(config.model_dim, config.heads)?;
-        let sizes = [config.model_dim, config.feed_forward_dim];
+        let &EncoderLayerConfig { model_dim, heads, feed_forward_dim, activation, dtype, .. } = config;
+        let attention = MultiHeadAttentionConfig::self_attention(model_dim, heads)?;
+        let block =
+            |names, norm| ResidualBlock::new(device, names, norm, config.epsilon, config.norm_position);
+        let sizes = [model_dim, feed_forward_dim];
         Ok(Self {
-            attention: MultiHeadAttention::new(device, attention, &weights.attention, config.dtype)?,
-            attention_norm: weights.attention_norm.upload(device, config.epsilon)?,
-            feed_forward: FeedForward::new(
-                device,
-                sizes,
-                weights.feed_forward,
-                config.activation,
-                config.dtype,
-            )?,
-            feed_forward_norm: weights.feed_forward_norm.upload(device, config.epsilon)?,
-            norm_position: config.norm_position,
+            attention: MultiHeadAttention::new(device, attention, &weights.attention, dtype)?,
+            attention_block: block(["attention", "attention_norm"], &weights.attention_norm)?,
+            feed_forward: FeedForward::new(device, sizes, weights.feed_forward, activation, dtype)?,
+            feed_forward_block: block(["feed_forward", "feed_forward_norm"], &weights.feed_forward_norm)?,
         })
     }
 
@@ -105,38 +91,16 @@ impl EncoderLayer {
         x: &Value,
         options: &MultiHeadAttentionOptions<'_>,
     ) -> Result<MultiHeadAttentionValues> {
-        let scoped_norm = |recording: &mut Recording, name: &str, x: &Value, residual, weights| {
-            recording.scoped(name, |recording| layer_norm(recording, x, residual, weights))
-        };
-        let attend = |recording: &mut Recording, x: &Value, residual: Option<&Value>| {
+        let mut weights = None;
+        let x = self.attention_block.record(recording, x, |recording, x, residual| {
             let options = MultiHeadAttentionOptions { residual, ..*options };
-            recording.scoped("attention", |recording| self.attention.record_self(recording, x, &options))
-        };
-        let feed = |recording: &mut Recording, x: &Value, residual: Option<&Value>| {
-            recording.scoped("feed_forward", |recording| self.feed_forward.record(recording, x, residual))
-        };
-        let (output, weights) = match self.norm_position {
-            NormPosition::Post => {
-                let attended = attend(recording, x, None)?;
-                let x = scoped_norm(
-                    recording,
-                    "attention_norm",
-                    &attended.output,
-                    Some(x),
-                    &self.attention_norm,
-                )?;
-                let fed = feed(recording, &x, None)?;
-                let norm = &self.feed_forward_norm;
-                (scoped_norm(recording, "feed_forward_norm", &fed, Some(&x), norm)?, attended.weights)
-            }
-            NormPosition::Pre => {
-                let normed = scoped_norm(recording, "attention_norm", x, None, &self.attention_norm)?;
-                let attended = attend(recording, &normed, Some(x))?;
-                let x = attended.output;
-                let normed = scoped_norm(recording, "feed_forward_norm", &x, None, &self.feed_forward_norm)?;
-                (feed(recording, &normed, Some(&x))?, attended.weights)
-            }
-        };
+            let values = self.attention.record_self(recording, x, &options)?;
+            weights = values.weights;
+            Ok(values.output)
+        })?;
+        let output = self.feed_forward_block.record(recording, &x, |recording, x, residual| {
+            self.feed_forward.record(recording, x, residual)
+        })?;
         Ok(MultiHeadAttentionValues { output, weights })
     }
 }

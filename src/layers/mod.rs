@@ -1,19 +1,25 @@
-//! Layers: multi-head attention, feed-forward, encoder layers and their stack.
+//! Layers: multi-head attention, feed-forward, decoder layers, encoder layers and their stack.
 //!
 //! A layer holds its weights on a device and records itself. Weights come as host slices in PyTorch's layout.
 
+mod decoder_layer;
 mod encoder;
 mod encoder_layer;
 mod feed_forward;
 mod multi_head_attention;
+mod residual_block;
 
+pub use decoder_layer::{
+    DecoderLayer, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerValues, DecoderLayerWeights,
+};
 pub use encoder::Encoder;
-pub use encoder_layer::{EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, NormPosition};
+pub use encoder_layer::{EncoderLayer, EncoderLayerConfig, EncoderLayerWeights};
 pub use feed_forward::FeedForward;
 pub use multi_head_attention::{
     AttentionWeights, MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadAttentionOptions,
     MultiHeadAttentionValues, MultiHeadAttentionWeights,
 };
+pub use residual_block::NormPosition;
 
 use crate::device::Device;
 use crate::error::Result;

@@ -6,7 +6,7 @@ use safetensors::{Dtype, SafeTensors};
 
 /// A file or folder of `tests/fixtures`.
 pub fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name)
 }
 
 /// One case file.
@@ -17,9 +17,9 @@ pub struct Fixture {
 }
 
 /// All case files of a folder whose names begin so.
-pub fn all(folder: &str, prefix: &str) -> Vec<Fixture> {
+pub fn all(prefix: &str) -> Vec<Fixture> {
     let mut names: Vec<PathBuf> =
-        std::fs::read_dir(path(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        std::fs::read_dir(path("pytorch")).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
     let fixtures = names.into_iter().filter_map(|path| {
         let name = path.file_stem()?.to_str()?.to_owned();
@@ -31,7 +31,7 @@ pub fn all(folder: &str, prefix: &str) -> Vec<Fixture> {
         })
     });
     let fixtures: Vec<Fixture> = fixtures.collect();
-    assert!(!fixtures.is_empty(), "no fixtures {folder}/{prefix}*");
+    assert!(!fixtures.is_empty(), "no cases {prefix}*");
     fixtures
 }
 

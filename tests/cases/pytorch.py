@@ -1,0 +1,439 @@
+#!/usr/bin/env python3
+"""Writes the PyTorch cases into the folder pytorch beside this file; README.md describes them.
+
+    python pytorch.py [--out FOLDER]
+
+Inputs and weights are drawn in f32; answers are computed from them in f64 and rounded once. Each case has
+its own seed, made from its name, so that adding a case changes no other file.
+"""
+
+import argparse
+import math
+import pathlib
+import shutil
+import sys
+import warnings
+import zlib
+
+import torch
+from torch import nn
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "examples"))
+from make_case import write_case
+
+SOURCE = f"torch {torch.__version__.split('+')[0]} tests/cases/pytorch.py"
+
+# u = 2^-24. The longest sums here have 131 terms of products of size ~1, so f32 errs by about
+# sqrt(131)·u ≈ 7e-7 of their scale (3 to 10 before a norm): a few 1e-6 where terms cancel. PyTorch's own
+# f32 is measured for each case and must stay within a QUARTER of the tolerance, which leaves room for any
+# other order of summation; a wrong element is off by 1e-2 or more.
+RTOL, ATOL, QUARTER = 1e-5, 2e-6, 0.25
+LAYER_ATOL = 4e-6  # two norms, a feed-forward and up to two layers behind one another
+
+
+def seeded(name):
+    return torch.Generator().manual_seed(zlib.crc32(name.encode()))
+
+
+def normal(g, *shape, std=1.0, mean=0.0):
+    return torch.randn(*shape, generator=g) * std + mean
+
+
+def f64(tensors):
+    return {k: v.double() if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def randomise(module, g):
+    """Large enough that each weight and each bias shows in the answer."""
+    for name, p in module.named_parameters():
+        if "norm" in name.lower():
+            p.data = normal(g, *p.shape, std=0.2, mean=1.0 if name.endswith("weight") else 0.0)
+        elif p.dim() == 1:
+            p.data = normal(g, *p.shape, std=0.3)
+        else:
+            p.data = normal(g, *p.shape, std=p.shape[1] ** -0.5)
+
+
+def used(got, want, rtol, atol):
+    """The largest part of the tolerance that `got` uses; not finite if they differ in NaN."""
+    got, want = got.double(), want.double()
+    return float(((got - want).abs() / (atol + rtol * want.abs())).max()) if want.numel() else 0.0
+
+
+class Cases:
+    def __init__(self, folder):
+        self.folder = folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def write(self, name, op, attributes, inputs, expected, f32, rtol, atol, state=None, note=None):
+        expected = {k: v.to(next(iter(inputs.values())).dtype) for k, v in expected.items()}
+        assert all(torch.isfinite(v).all() for v in expected.values()), name
+        share = max(used(f32[k], v, rtol, atol) for k, v in expected.items() if f32.get(k) is not None)
+        # Rounding f32 to f16 or bf16 may land on the neighbour, which is the whole tolerance there.
+        half = any(v.dtype in (torch.float16, torch.bfloat16) for v in inputs.values())
+        assert share <= (1.0 if half else QUARTER), (name, share)
+        path = self.folder / f"{name}.safetensors"
+        write_case(path, op, inputs, expected, attributes, state, rtol, atol, SOURCE + (f"; {note}" if note else ""))
+        print(f"  {path.stat().st_size:7} {name}: PyTorch f32 uses {share:.3f} of the tolerance")
+
+
+# --- attention ---------------------------------------------------------------------------------------
+
+
+def as_bias(mask, true_takes_part):
+    """A mask as what is added to the scores."""
+    if mask.dtype != torch.bool:
+        return mask.double()
+    keep = mask if true_takes_part else ~mask
+    return torch.zeros(mask.shape, dtype=torch.float64).masked_fill(~keep, -math.inf)
+
+
+def softmax(scores):
+    """A fully masked row gives 0, where PyTorch gives NaN or 0 by version and path."""
+    top = scores.amax(-1, keepdim=True)
+    e = torch.exp(scores - torch.where(top == -math.inf, torch.zeros_like(top), top))
+    s = e.sum(-1, keepdim=True)
+    return torch.where(s == 0, torch.zeros_like(e), e / s)
+
+
+def own_sdpa(query, key, value, attn_mask=None, is_causal=False, scale=None, enable_gqa=False):
+    if enable_gqa:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
+        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+    scores = query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        scores = scores.masked_fill(later, -math.inf)
+    if attn_mask is not None:
+        scores = scores + as_bias(attn_mask, true_takes_part=True)
+    return softmax(scores) @ value
+
+
+def own_mha(m, query, key, value, key_padding_mask=None, attn_mask=None, average_attn_weights=True):
+    e, h = m.embed_dim, m.num_heads
+    if m.in_proj_weight is not None:
+        ws = m.in_proj_weight.chunk(3)
+    else:
+        ws = (m.q_proj_weight, m.k_proj_weight, m.v_proj_weight)
+    bs = m.in_proj_bias.chunk(3) if m.in_proj_bias is not None else (None,) * 3
+    heads = lambda x: x.unflatten(-1, (h, e // h)).transpose(1, 2)
+    q, k, v = (heads(nn.functional.linear(x, w, b)) for x, w, b in zip((query, key, value), ws, bs))
+    scores = q @ k.transpose(-1, -2) * (e // h) ** -0.5
+    if attn_mask is not None:
+        mask = attn_mask.unflatten(0, (-1, h)) if attn_mask.dim() == 3 else attn_mask
+        scores = scores + as_bias(mask, true_takes_part=False)
+    if key_padding_mask is not None:
+        scores = scores + as_bias(key_padding_mask, true_takes_part=False)[:, None, None]
+    w = softmax(scores)
+    out = m.out_proj((w @ v).transpose(1, 2).flatten(2))
+    return out, w.mean(1) if average_attn_weights else w
+
+
+def agree(name, own, torchs, row_masked=False):
+    """Ours, once PyTorch says the same in f64; it may have NaN only where a case masks whole rows."""
+    nan = torch.isnan(torchs)
+    assert row_masked or not nan.any(), name
+    gap = float((own - torchs)[~nan].abs().max())
+    assert gap < 1e-12, (name, gap)
+    return own
+
+
+def bites(name, with_it, without_it):
+    """A mask that changes nothing would test nothing."""
+    assert float((with_it - without_it).abs().max()) > 1e-2, name
+
+
+def lengths_mask(lengths, size):
+    """True is padding."""
+    return torch.arange(size)[None] >= torch.tensor(lengths)[:, None]
+
+
+def causal(l, s):
+    return torch.ones(l, s, dtype=torch.bool).triu(1)
+
+
+def make_mha(cases):
+    def one(name, b, lq, lk, e, h, *, kdim=None, vdim=None, bias=True, average=True, same=False, masks=None,
+            spread=1.0, note=None):
+        g = seeded("mha_" + name)
+        attributes = {"embed_dim": e, "num_heads": h, "batch_first": True, "average_attn_weights": average}
+        if not bias:
+            attributes["bias"] = False
+        if kdim or vdim:
+            attributes |= {"kdim": kdim or e, "vdim": vdim or e}
+        arguments = {k: v for k, v in attributes.items() if k != "average_attn_weights"}
+        m = nn.MultiheadAttention(**arguments).eval()
+        randomise(m, g)
+        query = normal(g, b, lq, e, std=spread)
+        key = query if same else normal(g, b, lk, kdim or e, std=spread)
+        value = query if same else normal(g, b, lk, vdim or e)
+        extra = masks(g) if masks else {}
+        inputs = {"query": query, "key": key, "value": value} | extra
+        state = {k: v.clone() for k, v in m.state_dict().items()}
+        f32 = m(**inputs, average_attn_weights=average)
+        m = m.double()
+        wide = f64(inputs)
+        own = own_mha(m, **wide, average_attn_weights=average)
+        answer = [agree(name, o, t, bool(note)) for o, t in zip(own, m(**wide, average_attn_weights=average))]
+        for k in extra:
+            bites((name, k), own[0], own_mha(m, **{n: t for n, t in wide.items() if n != k})[0])
+        names = ("attn_output", "attn_output_weights")
+        f32 = {k: torch.where(torch.isnan(x), a.float(), x) for k, x, a in zip(names, f32, answer)}
+        cases.write("mha_" + name, "MultiheadAttention", attributes, inputs, dict(zip(names, answer)), f32,
+                    RTOL, ATOL, state, note)
+
+    one("self", 2, 7, 7, 24, 3, same=True)
+    one("self_per_head", 2, 5, 5, 24, 3, same=True, average=False)
+    one("self_64x4", 1, 11, 11, 64, 4, same=True)
+    one("head_dim_21", 1, 6, 9, 42, 2, average=False)
+    one("head_dim_1", 2, 5, 6, 4, 4, average=False)
+    one("one_head_one_key", 2, 3, 1, 16, 1)
+    one("cross_kdim_vdim", 2, 5, 8, 24, 3, kdim=20, vdim=14)
+    one("cross_vdim_only", 2, 4, 6, 24, 3, vdim=32, bias=False, average=False)
+    one("no_bias", 2, 6, 6, 24, 4, bias=False, same=True)
+    one("key_padding", 3, 6, 9, 12, 3, masks=lambda g: {"key_padding_mask": lengths_mask([9, 4, 1], 9)})
+    one("key_padding_holes", 2, 5, 9, 12, 3, average=False,
+        masks=lambda g: {"key_padding_mask": torch.cat(
+            [torch.rand(2, 8, generator=g) < 0.5, torch.zeros(2, 1, dtype=torch.bool)], 1)})
+    one("key_padding_float", 2, 5, 7, 12, 3,
+        masks=lambda g: {"key_padding_mask": normal(g, 2, 7).masked_fill(lengths_mask([7, 3], 7), -math.inf)})
+    one("bool_mask_2d", 2, 5, 7, 12, 3,
+        masks=lambda g: {"attn_mask": (torch.rand(5, 7, generator=g) < 0.4).index_fill(1, torch.tensor(2), False)})
+    one("bool_mask_3d", 2, 5, 7, 12, 3, average=False,
+        masks=lambda g: {"attn_mask": (torch.rand(6, 5, 7, generator=g) < 0.4).index_fill(2, torch.tensor(6), False)})
+    one("float_mask_2d", 2, 5, 7, 12, 3, masks=lambda g: {"attn_mask": normal(g, 5, 7)})
+    one("float_mask_3d", 2, 5, 7, 12, 3, average=False, masks=lambda g: {"attn_mask": normal(g, 6, 5, 7)})
+    one("causal", 2, 9, 9, 12, 3, same=True, masks=lambda g: {"attn_mask": causal(9, 9)})
+    one("causal_float_longer_keys", 1, 4, 11, 12, 3, average=False,
+        masks=lambda g: {"attn_mask": torch.zeros(4, 11).masked_fill(causal(4, 11), -math.inf)})
+    one("causal_and_padding", 2, 8, 8, 12, 3, same=True,
+        masks=lambda g: {"attn_mask": causal(8, 8), "key_padding_mask": lengths_mask([8, 5], 8)})
+    one("float_mask_and_padding", 2, 5, 7, 12, 3,
+        masks=lambda g: {"attn_mask": normal(g, 6, 5, 7), "key_padding_mask": lengths_mask([2, 7], 7)})
+
+    masked = "a fully masked row has weights 0 and the output out_proj.bias"
+    one("row_masked", 2, 5, 7, 12, 3, average=False, note=masked, masks=lambda g: {
+        "attn_mask": (torch.rand(5, 7, generator=g) < 0.3).index_fill(0, torch.tensor([1, 4]), True)})
+    one("batch_all_padding", 2, 4, 6, 12, 3, note=masked,
+        masks=lambda g: {"key_padding_mask": lengths_mask([4, 0], 6)})
+
+
+def make_sdpa(cases):
+    def one(name, q, k, v, *, mask=None, spread=1.0, dtype=torch.float32, rtol=RTOL, atol=ATOL, note=None,
+            **attributes):
+        g = seeded("sdpa_" + name)
+        inputs = {"query": normal(g, *q, std=spread), "key": normal(g, *k), "value": normal(g, *v)}
+        inputs = {n: t.to(dtype) for n, t in inputs.items()}
+        if mask:
+            inputs["attn_mask"] = mask(g)
+            if inputs["attn_mask"].is_floating_point():
+                inputs["attn_mask"] = inputs["attn_mask"].to(dtype)
+        wide = f64(inputs)
+        theirs = nn.functional.scaled_dot_product_attention
+        own = agree(name, own_sdpa(**wide, **attributes), theirs(**wide, **attributes), "row" in name)
+        if mask:
+            bites(name, own, own_sdpa(*list(wide.values())[:3], **attributes))
+        if attributes.get("is_causal"):
+            bites(name, own, own_sdpa(*wide.values()))
+        single = {n: t.float() if t.is_floating_point() else t for n, t in inputs.items()}
+        f32 = theirs(**single, **attributes).nan_to_num(0.0).to(dtype)
+        cases.write("sdpa_" + name, "scaled_dot_product_attention", attributes, inputs, {"out": own},
+                    {"out": f32}, rtol, atol, note=note)
+
+    def keep(*shape, first=True):
+        """Random, and key 0 always takes part, so that no row is fully masked by accident."""
+        def mask(g):
+            m = torch.rand(*shape, generator=g) < 0.6
+            return m.index_fill(-1, torch.tensor(0), True) if first else m
+        return mask
+
+    one("plain", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8))
+    one("dv_larger", (2, 2, 5, 8), (2, 2, 7, 8), (2, 2, 7, 13))
+    one("dv_smaller_scale", (1, 2, 5, 21), (1, 2, 6, 21), (1, 2, 6, 3), scale=0.3)
+    one("causal_square", (2, 2, 9, 8), (2, 2, 9, 8), (2, 2, 9, 8), is_causal=True)
+    one("causal_more_keys", (1, 2, 4, 8), (1, 2, 11, 8), (1, 2, 11, 5), is_causal=True)
+    one("causal_more_queries", (1, 2, 11, 8), (1, 2, 4, 8), (1, 2, 4, 8), is_causal=True)
+    one("past_tiles", (1, 1, 70, 12), (1, 1, 131, 12), (1, 1, 131, 12))
+    one("past_tiles_causal", (1, 1, 131, 12), (1, 1, 131, 12), (1, 1, 131, 12), is_causal=True)
+    one("large_scores", (1, 2, 9, 16), (1, 2, 33, 16), (1, 2, 33, 16), spread=16.0, rtol=1e-4, atol=2e-5,
+        note="scores to ±60, whose f32 error exp makes relative: wider tolerance")
+    one("three_dims", (3, 5, 8), (3, 7, 8), (3, 7, 8))
+    one("gqa", (2, 6, 5, 8), (2, 2, 7, 8), (2, 2, 7, 8), enable_gqa=True)
+    one("bool_2d", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8), mask=keep(5, 7))
+    one("bool_broadcast_batch_keys", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8), mask=keep(2, 1, 1, 7))
+    one("bool_broadcast_heads", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8), mask=keep(1, 3, 5, 7))
+    one("bool_4d", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8), mask=keep(2, 3, 5, 7))
+    one("float_2d", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8), mask=lambda g: normal(g, 5, 7, std=2.0))
+    one("float_broadcast_queries", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8),
+        mask=lambda g: normal(g, 2, 3, 1, 7, std=2.0))
+    one("float_infinite", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8),
+        mask=lambda g: normal(g, 3, 5, 7).masked_fill(~keep(3, 5, 7)(g), -math.inf))
+    rows = lambda g: keep(5, 7)(g).index_fill(0, torch.tensor([0, 3]), False)
+    one("bool_row_masked", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8), mask=rows, note="a fully masked row gives 0")
+    one("float_row_masked", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8), note="a fully masked row gives 0",
+        mask=lambda g: torch.zeros(5, 7).masked_fill(~rows(g), -math.inf))
+    # One unit in the last place: the f32 answer may round to the neighbour.
+    one("f16", (2, 2, 5, 16), (2, 2, 19, 16), (2, 2, 19, 16), dtype=torch.float16, rtol=2**-10, atol=2**-20)
+    one("bf16", (2, 2, 5, 16), (2, 2, 19, 16), (2, 2, 19, 16), dtype=torch.bfloat16, rtol=2**-7, atol=2**-20)
+    one("f16_gqa_float_mask", (2, 4, 5, 9), (2, 2, 7, 9), (2, 2, 7, 9), dtype=torch.float16, rtol=2**-10, atol=2**-20,
+        mask=lambda g: normal(g, 5, 7), enable_gqa=True)
+    one("bf16_bool_mask_scale", (2, 2, 5, 16), (2, 2, 7, 16), (2, 2, 7, 16), dtype=torch.bfloat16, rtol=2**-7,
+        atol=2**-20, mask=keep(2, 1, 5, 7), scale=0.5)
+    one("bf16_causal", (1, 2, 9, 8), (1, 2, 9, 8), (1, 2, 9, 8), dtype=torch.bfloat16, rtol=2**-7, atol=2**-20,
+        is_causal=True)
+
+
+# --- encoder layers ------------------------------------------------------------------------------------------
+
+
+def own_attention(a, x, memory, bias):
+    """The definition; `bias` is added to the scores."""
+    e, h = a.embed_dim, a.num_heads
+    biases = a.in_proj_bias.chunk(3) if a.in_proj_bias is not None else (None,) * 3
+    q, k, v = (nn.functional.linear(y, w, b).unflatten(-1, (h, e // h)).transpose(1, 2)
+               for y, w, b in zip((x, memory, memory), a.in_proj_weight.chunk(3), biases))
+    scores = q @ k.transpose(-1, -2) * (e // h) ** -0.5 + bias
+    return a.out_proj((softmax(scores) @ v).transpose(1, 2).flatten(2))
+
+
+def own_layer(m, x, blocks):
+    """Each block with its residual, and its norm before or after."""
+    norms = [getattr(m, f"norm{i + 1}") for i in range(len(blocks))]
+    for norm, block in zip(norms, blocks):
+        x = x + block(norm(x)) if m.norm_first else norm(x + block(x))
+    return x
+
+
+def own_encoder_layer(m, x, bias):
+    return own_layer(m, x, [lambda y: own_attention(m.self_attn, y, y, bias),
+                            lambda y: m.linear2(m.activation(m.linear1(y)))])
+
+
+def own_decoder_layer(m, x, memory, bias, memory_bias):
+    return own_layer(m, x, [lambda y: own_attention(m.self_attn, y, y, bias),
+                            lambda y: own_attention(m.multihead_attn, y, memory, memory_bias),
+                            lambda y: m.linear2(m.activation(m.linear1(y)))])
+
+
+def bias_of(inputs, mask, padding, heads):
+    """Both masks as what is added to the scores."""
+    bias = torch.zeros(1, dtype=torch.float64)
+    if mask in inputs:
+        m = as_bias(inputs[mask], False)
+        bias = bias + (m.unflatten(0, (-1, heads)) if m.dim() == 3 else m)
+    if padding in inputs:
+        bias = bias + as_bias(inputs[padding], False)[:, None, None]
+    return bias
+
+
+def make_encoders(cases):
+    def one(name, b, l, d, h, ff, *, masks=None, layers=None, final=False, **more):
+        g = seeded("layer_" + name)
+        attributes = {"d_model": d, "nhead": h, "dim_feedforward": ff, "dropout": 0.0, "batch_first": True} | more
+        m = nn.TransformerEncoderLayer(**attributes)
+        op, mask_name = "TransformerEncoderLayer", "src_mask"
+        if layers:
+            norm = nn.LayerNorm(d, eps=more.get("layer_norm_eps", 1e-5)) if final else None
+            # Nested tensors would write 0 into padded positions, which the layers by themselves do not.
+            m = nn.TransformerEncoder(m, layers, norm=norm, enable_nested_tensor=False)
+            op, mask_name = "TransformerEncoder", "mask"
+            attributes["num_layers"] = layers
+        m = m.eval()
+        randomise(m, g)
+        src = normal(g, b, l, d)
+        inputs = {"src": src} | {mask_name if k == "mask" else k: v for k, v in (masks(g) if masks else {}).items()}
+        state = {k: v.clone() for k, v in m.state_dict().items()}
+        f32 = m(**inputs)
+        m = m.double()
+        wide = f64(inputs)
+        bias = bias_of(inputs, mask_name, "src_key_padding_mask", h)
+
+        def run(bias):
+            x = wide["src"]
+            for layer in m.layers if layers else [m]:
+                x = own_encoder_layer(layer, x, bias)
+            return m.norm(x) if final else x
+
+        own = run(bias)
+        if masks:
+            bites(name, own, run(torch.zeros_like(bias)))
+        own = agree(name, own, m(**wide))
+        prefix = "encoder_" if layers else "layer_"
+        cases.write(prefix + name, op, attributes, inputs, {"out": own}, {"out": f32}, RTOL, LAYER_ATOL, state)
+
+    padding = lambda lengths, l: lambda g: {"src_key_padding_mask": lengths_mask(lengths, l)}
+    one("post_relu", 2, 7, 32, 4, 48, norm_first=False, activation="relu")
+    one("post_gelu_padding", 3, 6, 24, 2, 32, activation="gelu", masks=padding([6, 3, 1], 6))
+    one("pre_gelu", 2, 7, 24, 4, 32, norm_first=True, activation="gelu", layer_norm_eps=1e-12)
+    one("pre_relu_no_bias", 2, 5, 24, 3, 40, norm_first=True, activation="relu", bias=False)
+    one("post_gelu_64", 1, 9, 64, 4, 32, activation="gelu")
+    one("pre_bool_mask", 2, 6, 24, 4, 32, norm_first=True, activation="gelu", masks=lambda g: {
+        "mask": (torch.rand(8, 6, 6, generator=g) < 0.4).index_fill(2, torch.tensor(1), False)})
+    one("post_float_mask_padding", 2, 6, 24, 4, 32, activation="relu",
+        masks=lambda g: {"mask": normal(g, 6, 6), "src_key_padding_mask": lengths_mask([6, 4], 6)})
+    one("post_causal", 2, 8, 24, 4, 32, activation="gelu", masks=lambda g: {"mask": causal(8, 8)})
+    one("post_causal", 2, 8, 24, 4, 32, activation="gelu", layers=2, masks=lambda g: {"mask": causal(8, 8)})
+    one("pre_final_norm_padding", 2, 6, 24, 4, 32, norm_first=True, activation="relu", layers=2, final=True,
+        masks=padding([6, 2], 6))
+
+
+# --- decoder layers ----------------------------------------------------------------------------------
+
+
+def make_decoders(cases):
+    def one(name, b, l, s, d, h, ff, *, masks=None, **more):
+        g = seeded("decoder_" + name)
+        attributes = {"d_model": d, "nhead": h, "dim_feedforward": ff, "dropout": 0.0, "batch_first": True} | more
+        m = nn.TransformerDecoderLayer(**attributes).eval()
+        randomise(m, g)
+        inputs = {"tgt": normal(g, b, l, d), "memory": normal(g, b, s, d)} | (masks(g) if masks else {})
+        state = {k: v.clone() for k, v in m.state_dict().items()}
+        f32 = m(**inputs)
+        m = m.double()
+        wide = f64(inputs)
+
+        def run(inputs):
+            biases = (bias_of(inputs, f"{x}_mask", f"{x}_key_padding_mask", h) for x in ("tgt", "memory"))
+            return own_decoder_layer(m, inputs["tgt"], inputs["memory"], *biases)
+
+        own = run(wide)
+        for k in inputs.keys() - {"tgt", "memory"}:
+            bites((name, k), own, run({n: t for n, t in wide.items() if n != k}))
+        own = agree(name, own, m(**wide))
+        cases.write("decoder_" + name, "TransformerDecoderLayer", attributes, inputs, {"out": own}, {"out": f32},
+                    RTOL, LAYER_ATOL, state)
+
+    tgt_causal = lambda l: lambda g: {"tgt_mask": causal(l, l)}
+    one("post_relu", 2, 5, 7, 24, 3, 32, activation="relu")
+    one("post_causal_gelu", 2, 7, 4, 24, 4, 32, activation="gelu", masks=tgt_causal(7))
+    one("pre_causal_gelu", 2, 6, 9, 24, 4, 32, norm_first=True, activation="gelu", masks=tgt_causal(6))
+    one("pre_relu_no_bias", 2, 5, 5, 24, 2, 40, norm_first=True, bias=False, layer_norm_eps=1e-12)
+    one("post_paddings", 3, 6, 8, 24, 4, 32, masks=lambda g: {
+        "tgt_key_padding_mask": lengths_mask([6, 4, 1], 6), "memory_key_padding_mask": lengths_mask([3, 8, 5], 8)})
+    one("pre_every_mask", 2, 6, 7, 24, 4, 32, norm_first=True, activation="gelu", masks=lambda g: {
+        "tgt_mask": causal(6, 6), "tgt_key_padding_mask": lengths_mask([6, 5], 6),
+        "memory_mask": (torch.rand(6, 7, generator=g) < 0.3).index_fill(1, torch.tensor(0), False),
+        "memory_key_padding_mask": lengths_mask([4, 7], 7)})
+    one("post_float_masks", 2, 5, 6, 24, 4, 32, masks=lambda g: {
+        "tgt_mask": torch.zeros(5, 5).masked_fill(causal(5, 5), -math.inf), "memory_mask": normal(g, 8, 5, 6)})
+    one("post_one_position", 1, 1, 1, 16, 2, 8, activation="gelu")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--out", type=pathlib.Path, default=HERE / "pytorch", help="where to write (default: %(default)s)")
+    out = p.parse_args().out
+    warnings.filterwarnings("ignore")  # PyTorch's on mixing bool and float masks, which we mean to do
+    torch.backends.mha.set_fastpath_enabled(False)  # another algorithm, with other answers on padding
+    with torch.no_grad():
+        cases = Cases(out)
+        make_mha(cases)
+        make_sdpa(cases)
+        make_encoders(cases)
+        make_decoders(cases)
+    print(f"{sum(path.stat().st_size for path in out.iterdir())} bytes in {len(list(out.iterdir()))} files")
+
+
+if __name__ == "__main__":
+    main()
