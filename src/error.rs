@@ -161,14 +161,14 @@ pub enum Error {
         /// Names in the file that end alike.
         similar: Vec<String>,
     },
-    /// A checkpoint's tensor has another shape than the config says.
-    #[error("{}: the tensor `{name}` should be {expected:?} by the config, but is {found:?}", path.display())]
+    /// A checkpoint's tensor has another shape than the config says, a case's another than its op takes.
+    #[error("{}: the tensor `{name}` should be {expected:?}, but is {found:?}", path.display())]
     TensorShape {
         /// The checkpoint.
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// The shape that follows from the config.
+        /// The shape that follows from the config, or from the other tensors.
         expected: Vec<usize>,
         /// The shape in the file.
         found: Vec<usize>,

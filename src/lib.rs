@@ -101,6 +101,8 @@
 //! `_async`; [`device::list_adapters`], [`Device::from_adapter`], [`recording::trace`] and [`verify`] are async alone.
 #![warn(missing_docs)]
 
+#[cfg(feature = "models")]
+pub mod case_files;
 pub mod device;
 pub mod error;
 pub mod kernel;

@@ -36,6 +36,8 @@ pub struct Checkpoint {
     path: PathBuf,
     shards: Vec<Shard>,
     tensors: BTreeMap<String, (usize, Entry)>,
+    /// That of a single file.
+    metadata: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -86,9 +88,9 @@ impl Checkpoint {
     }
 
     fn from_data(path: PathBuf, data: Data) -> Result<Self> {
-        let tensors = header::read(&path, data.bytes())?;
+        let header::Contents { tensors, metadata } = header::read(&path, data.bytes())?;
         let tensors = tensors.into_iter().map(|(name, entry)| (name, (0, entry))).collect();
-        Ok(Self { shards: vec![Shard { path: path.clone(), data }], path, tensors })
+        Ok(Self { shards: vec![Shard { path: path.clone(), data }], path, tensors, metadata })
     }
 
     fn open_shards(index: &Path) -> Result<Self> {
@@ -114,7 +116,7 @@ impl Checkpoint {
         for (number, name) in names.into_iter().enumerate() {
             let path = files::inside(folder, name, index)?;
             let data = map(&path)?;
-            for (tensor, entry) in header::read(&path, data.bytes())? {
+            for (tensor, entry) in header::read(&path, data.bytes())?.tensors {
                 if tensors.insert(tensor.clone(), (number, entry)).is_some() {
                     return Err(bad(&path, format!("another shard has the tensor `{}` too", shown(&tensor))));
                 }
@@ -127,7 +129,7 @@ impl Checkpoint {
         if let Some(name) = weight_map.keys().find(|&name| !tensors.contains_key(name)) {
             return Err(bad(index, format!("the tensor `{}` is in none of the shards", shown(name))));
         }
-        Ok(Self { path: index.to_owned(), shards, tensors })
+        Ok(Self { path: index.to_owned(), shards, tensors, metadata: BTreeMap::new() })
     }
 
     /// The file (the index, where there are shards).
@@ -143,6 +145,11 @@ impl Checkpoint {
     /// Whether there is a tensor of this name.
     pub fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
+    }
+
+    /// A text of the file's metadata, or `None` if it has none under this key; shards have none.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
     }
 
     /// A tensor's shape, or `None` if there is no such tensor.
@@ -164,6 +171,29 @@ impl Checkpoint {
     pub fn tensor_f32(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>> {
         let (path, dtype, bytes) = self.tensor(name, expected_shape)?;
         widen(path, name, dtype, bytes)
+    }
+
+    /// A tensor of I64, I32 or BOOL (0 and 1), in row-major order.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::tensor_f32`]; [`Error::File`] for a boolean that is neither 0 nor 1.
+    pub fn tensor_i64(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<i64>> {
+        let (path, dtype, bytes) = self.tensor(name, expected_shape)?;
+        match dtype {
+            Dtype::BOOL => match bytes.iter().find(|byte| **byte > 1) {
+                Some(byte) => Err(bad(path, format!("the tensor `{}` of BOOL has a {byte}", shown(name)))),
+                None => Ok(bytes.iter().map(|&byte| byte.into()).collect()),
+            },
+            Dtype::I32 => {
+                let (words, _) = bytes.as_chunks::<4>();
+                Ok(words.iter().map(|&word| i32::from_le_bytes(word).into()).collect())
+            }
+            Dtype::I64 => {
+                let (words, _) = bytes.as_chunks::<8>();
+                Ok(words.iter().map(|&word| i64::from_le_bytes(word)).collect())
+            }
+            other => Err(header::unsupported_dtype(path, name, other, &["I64", "I32", "BOOL"])),
+        }
     }
 
     /// Some rows of a tensor, that is, indices of its first axis, as f32.
@@ -192,11 +222,7 @@ impl Checkpoint {
 
     fn tensor(&self, name: &str, expected_shape: &[usize]) -> Result<(&Path, Dtype, &[u8])> {
         let Some((shard, entry)) = self.tensors.get(name) else {
-            return Err(Error::MissingTensor {
-                path: self.path.clone(),
-                name: name.to_owned(),
-                similar: self.similar(name),
-            });
+            return Err(self.missing(name));
         };
         let Shard { path, data } = &self.shards[*shard];
         if entry.shape != expected_shape {
@@ -208,6 +234,12 @@ impl Checkpoint {
             });
         }
         Ok((path, entry.dtype, &data.bytes()[entry.bytes.clone()]))
+    }
+
+    /// The error for a tensor that is not there.
+    pub(crate) fn missing(&self, name: &str) -> Error {
+        let (path, name, similar) = (self.path.clone(), name.to_owned(), self.similar(name));
+        Error::MissingTensor { path, name, similar }
     }
 
     /// The names that share the most segments with `name`, at its end (`bert.encoder.x` for `encoder.x`)
@@ -264,7 +296,7 @@ fn widen(path: &Path, name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>
     let size = match dtype {
         Dtype::F32 => 4,
         Dtype::F16 | Dtype::BF16 => 2,
-        other => return Err(header::unsupported_dtype(path, name, other)),
+        other => return Err(header::unsupported_dtype(path, name, other, &["F32", "F16", "BF16"])),
     };
     let elements = bytes.len() / size;
     let mut values: Vec<f32> = Vec::new();

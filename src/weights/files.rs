@@ -9,12 +9,12 @@ use crate::error::{Error, Result};
 pub(super) const CONFIG_BYTES: u64 = 16 << 20;
 
 /// An [`Error::File`] in one line.
-pub(super) fn bad(path: &Path, problem: impl Into<String>) -> Error {
+pub(crate) fn bad(path: &Path, problem: impl Into<String>) -> Error {
     Error::File { path: path.to_owned(), problem: problem.into() }
 }
 
 /// An [`Error::Unsupported`] in one line.
-pub(super) fn unsupported(path: &Path, what: &'static str, found: &str, supported: &[&str]) -> Error {
+pub(crate) fn unsupported(path: &Path, what: &'static str, found: &str, supported: &[&str]) -> Error {
     Error::Unsupported {
         path: path.to_owned(),
         what,
@@ -24,7 +24,7 @@ pub(super) fn unsupported(path: &Path, what: &'static str, found: &str, supporte
 }
 
 /// Text from a file as it may stand in a message: no control characters, not endless.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 120;
     // Control characters would let a file write to the user's terminal.
     let mut out: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
@@ -54,7 +54,7 @@ pub(super) fn open(path: &Path, purpose: &str) -> Result<(std::fs::File, u64)> {
 }
 
 /// The whole of a file that may not be larger than `limit` bytes.
-pub(super) fn read(path: &Path, limit: u64, purpose: &str) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, limit: u64, purpose: &str) -> Result<Vec<u8>> {
     let (file, length) = open(path, purpose)?;
     let too_large = || bad(path, format!("the file has more than {limit} bytes, too many for {purpose}"));
     if length > limit {

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 
 use super::files::{LFS_POINTER, bad, is_lfs_pointer, shown};
@@ -33,8 +33,16 @@ pub(super) struct Entry {
     pub(super) bytes: Range<usize>,
 }
 
+/// What a header holds.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) tensors: BTreeMap<String, Entry>,
+    /// `__metadata__`.
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
 /// Reads and checks the header of `file`, the whole content of `path`.
-pub(super) fn read(path: &Path, file: &[u8]) -> Result<BTreeMap<String, Entry>> {
+pub(super) fn read(path: &Path, file: &[u8]) -> Result<Contents> {
     if is_lfs_pointer(file) {
         return Err(bad(path, LFS_POINTER));
     }
@@ -65,9 +73,10 @@ pub(super) fn read(path: &Path, file: &[u8]) -> Result<BTreeMap<String, Entry>> 
             ),
         ));
     };
-    let Header(mut tensors) = serde_json::from_slice(header).map_err(|error| {
-        bad(path, format!("the safetensors header is not valid: {}", shown(&error.to_string())))
-    })?;
+    let Header { mut tensors, metadata: Texts(metadata) } =
+        serde_json::from_slice(header).map_err(|error| {
+            bad(path, format!("the safetensors header is not valid: {}", shown(&error.to_string())))
+        })?;
     tensors.sort_by_key(|(_, info)| info.data_offsets);
     check(path, &tensors, data.len())?;
 
@@ -83,7 +92,7 @@ pub(super) fn read(path: &Path, file: &[u8]) -> Result<BTreeMap<String, Entry>> 
         return Err(bad(path, "two tensors have the same name"));
     }
     Metadata::new(None, tensors).map_err(|error| bad(path, error.to_string()))?;
-    Ok(entries)
+    Ok(Contents { tensors: entries, metadata })
 }
 
 /// Sizes and places; `tensors` are sorted by offset.
@@ -135,8 +144,11 @@ fn check(path: &Path, tensors: &[(String, TensorInfo)], data: usize) -> Result<(
     Ok(())
 }
 
-/// The header's tensors in the file's order.
-struct Header(Vec<(String, TensorInfo)>);
+/// The header, its tensors in the file's order.
+struct Header {
+    tensors: Vec<(String, TensorInfo)>,
+    metadata: Texts,
+}
 
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -147,10 +159,10 @@ impl<'de> Deserialize<'de> for Header {
                 f.write_str("an object with one entry for each tensor")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let mut tensors = Vec::new();
+                let (mut tensors, mut metadata) = (Vec::new(), Texts::default());
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
-                        map.next_value::<IgnoredAny>()?;
+                        metadata = map.next_value()?;
                         continue;
                     }
                     if tensors.len() == MAX_TENSORS {
@@ -162,7 +174,34 @@ impl<'de> Deserialize<'de> for Header {
                     let RawInfo { dtype, shape, data_offsets } = map.next_value()?;
                     tensors.push((name, TensorInfo { dtype, shape: shape.0, data_offsets }));
                 }
-                Ok(Header(tensors))
+                Ok(Header { tensors, metadata })
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// Texts by key, of bounded number.
+#[derive(Default)]
+struct Texts(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Texts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings as `__metadata__`")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts, A::Error> {
+                let mut texts = BTreeMap::new();
+                while let Some((key, text)) = map.next_entry()? {
+                    if texts.len() == MAX_TENSORS {
+                        return Err(A::Error::custom(format_args!("more than {MAX_TENSORS} texts")));
+                    }
+                    texts.insert(key, text);
+                }
+                Ok(Texts(texts))
             }
         }
         deserializer.deserialize_map(Entries)
@@ -202,12 +241,9 @@ impl<'de> Deserialize<'de> for Shape {
     }
 }
 
-/// The error for a tensor whose elements this crate does not read.
-pub(super) fn unsupported_dtype(path: &Path, name: &str, dtype: Dtype) -> Error {
-    Error::Unsupported {
-        path: path.to_owned(),
-        what: "tensor dtype",
-        found: format!("{dtype} (of {})", shown(name)),
-        supported: ["F32", "F16", "BF16"].map(str::to_owned).to_vec(),
-    }
+/// The error for a tensor whose elements are of none of the types that are read here.
+pub(super) fn unsupported_dtype(path: &Path, name: &str, dtype: Dtype, supported: &[&str]) -> Error {
+    let found = format!("{dtype} (of {})", shown(name));
+    let supported = supported.iter().map(|&dtype| dtype.to_owned()).collect();
+    Error::Unsupported { path: path.to_owned(), what: "tensor dtype", found, supported }
 }

@@ -9,19 +9,19 @@ use super::files::{self, bad, shown};
 use crate::error::{Error, Result};
 
 /// A JSON object and the file that it came from, which the errors name.
-pub(super) struct Object {
+pub(crate) struct Object {
     path: PathBuf,
     map: Map<String, Value>,
 }
 
 impl Object {
     /// Reads a file; `purpose` says what it is for, should it be missing.
-    pub(super) fn read(path: &Path, purpose: &str) -> Result<Self> {
+    pub(crate) fn read(path: &Path, purpose: &str) -> Result<Self> {
         Self::parse(path, &files::read(path, files::CONFIG_BYTES, purpose)?)
     }
 
     /// Like [`Object::read`], but a missing file is `None`.
-    pub(super) fn read_if_there(path: &Path, purpose: &str) -> Result<Option<Self>> {
+    pub(crate) fn read_if_there(path: &Path, purpose: &str) -> Result<Option<Self>> {
         match Self::read(path, purpose) {
             Ok(object) => Ok(Some(object)),
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -29,24 +29,34 @@ impl Object {
         }
     }
 
-    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         match parse(path, bytes)? {
             Value::Object(map) => Ok(Self { path: path.to_owned(), map }),
             other => Err(bad(path, format!("needed a JSON object, found {}", kind(&other)))),
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// An object that came out of a file's.
+    pub(crate) fn new(path: &Path, map: Map<String, Value>) -> Self {
+        Self { path: path.to_owned(), map }
+    }
+
+    /// All keys, those with `null` too.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.map.keys().map(String::as_str)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The value of a key; `null` counts as absent, as Python's `None` does in these files.
-    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         self.map.get(key).filter(|value| !value.is_null())
     }
 
     /// The key's own object, if it has one.
-    pub(super) fn object(&self, key: &str) -> Result<Option<&Map<String, Value>>> {
+    pub(crate) fn object(&self, key: &str) -> Result<Option<&Map<String, Value>>> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::Object(map)) => Ok(Some(map)),
@@ -54,7 +64,7 @@ impl Object {
         }
     }
 
-    pub(super) fn text(&self, key: &str) -> Result<Option<&str>> {
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&str>> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -62,7 +72,7 @@ impl Object {
         }
     }
 
-    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>> {
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
@@ -71,7 +81,7 @@ impl Object {
     }
 
     /// A whole number inside `range`.
-    pub(super) fn count(&self, key: &str, range: RangeInclusive<usize>) -> Result<Option<usize>> {
+    pub(crate) fn count(&self, key: &str, range: RangeInclusive<usize>) -> Result<Option<usize>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| range.contains(n)) {
             Some(n) => Ok(Some(n)),
@@ -84,11 +94,11 @@ impl Object {
     }
 
     /// Like [`Object::count`], for a key that must be there.
-    pub(super) fn needed_count(&self, key: &str, range: RangeInclusive<usize>) -> Result<usize> {
+    pub(crate) fn needed_count(&self, key: &str, range: RangeInclusive<usize>) -> Result<usize> {
         self.count(key, range)?.ok_or_else(|| bad(&self.path, format!("the key `{key}` is missing")))
     }
 
-    pub(super) fn number(&self, key: &str) -> Result<Option<f64>> {
+    pub(crate) fn number(&self, key: &str) -> Result<Option<f64>> {
         match self.get(key) {
             None => Ok(None),
             Some(value) => value.as_f64().map(Some).ok_or_else(|| self.wrong(key, "a number", value)),
@@ -96,13 +106,13 @@ impl Object {
     }
 
     /// The error for a key with a value that will not do.
-    pub(super) fn wrong(&self, key: &str, needed: &str, found: &Value) -> Error {
+    pub(crate) fn wrong(&self, key: &str, needed: &str, found: &Value) -> Error {
         bad(&self.path, format!("`{key}` must be {needed}, but is {}", brief(found)))
     }
 }
 
 /// Parses JSON; serde_json itself stops at a depth of 128.
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Value> {
+pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Value> {
     if files::is_lfs_pointer(bytes) {
         return Err(bad(path, files::LFS_POINTER));
     }
@@ -110,7 +120,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Value> {
 }
 
 /// A value as it may stand in a message.
-pub(super) fn brief(value: &Value) -> String {
+pub(crate) fn brief(value: &Value) -> String {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => shown(&value.to_string()),
         Value::String(text) => format!("`{}`", shown(text)),

@@ -9,10 +9,10 @@
 
 mod checkpoint;
 mod config;
-mod files;
+pub(crate) mod files;
 mod folder;
 mod header;
-mod json;
+pub(crate) mod json;
 mod sentence;
 mod tokenizer;
 

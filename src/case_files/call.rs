@@ -1,0 +1,182 @@
+//! One run of a case: its tensors go into a recording, its answers come out.
+
+use std::collections::BTreeSet;
+
+use super::CaseFile;
+use super::file::Attributes;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::ops::Mask;
+use crate::recording::{Recording, Value};
+use crate::tensor::{DType, Tensor, checked_words};
+use crate::weights::files::bad;
+
+/// Floats on the host.
+#[derive(Clone, Debug)]
+pub(super) struct Array {
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f32>,
+}
+
+impl Array {
+    /// The first two axes exchanged.
+    pub(super) fn swapped(self) -> Self {
+        let &[first, second, ref rest @ ..] = self.shape.as_slice() else { return self };
+        let shape = [&[second, first], rest].concat();
+        if self.values.is_empty() {
+            return Self { shape, values: self.values };
+        }
+        let inner: usize = rest.iter().product();
+        let mut values = Vec::with_capacity(self.values.len());
+        for column in 0..second {
+            for row in 0..first {
+                let start = (row * second + column) * inner;
+                values.extend_from_slice(&self.values[start..start + inner]);
+            }
+        }
+        Self { shape, values }
+    }
+}
+
+/// How a mask of the file is written.
+#[derive(Clone, Debug)]
+pub(super) enum HostMask {
+    Bool(Vec<bool>),
+    Float(Vec<f32>),
+}
+
+/// A mask on the device.
+pub(super) struct DeviceMask(Value);
+
+impl DeviceMask {
+    pub(super) fn get(&self) -> Mask<'_> {
+        match self.0.dtype() {
+            DType::U32 => Mask::Bool(&self.0),
+            _ => Mask::Float(&self.0),
+        }
+    }
+}
+
+/// What is done to an answer on its way out: its axes change places.
+pub(super) type Finish = fn(Array) -> Array;
+
+pub(super) struct Call<'a> {
+    case: &'a CaseFile,
+    pub(super) recording: Recording,
+    used: BTreeSet<String>,
+    answers: Vec<(&'static str, Value, Finish)>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(case: &'a CaseFile, device: &Device) -> Self {
+        Self { case, recording: Recording::new(device), used: BTreeSet::new(), answers: Vec::new() }
+    }
+
+    pub(super) fn attributes(&self) -> &'a Attributes {
+        self.case.attributes()
+    }
+
+    /// An error about the file.
+    pub(super) fn wrong(&self, problem: impl Into<String>) -> Error {
+        bad(self.case.path(), problem)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.case.checkpoint().contains(name)
+    }
+
+    /// Whether an answer of that name is to be compared.
+    pub(super) fn expects(&self, name: &str) -> bool {
+        self.has(&format!("expected.{name}"))
+    }
+
+    /// A tensor's shape; [`Error::MissingTensor`] without the tensor.
+    pub(super) fn shape(&mut self, name: &str) -> Result<Vec<usize>> {
+        self.used.insert(name.to_owned());
+        match self.case.checkpoint().shape(name) {
+            Some(shape) => Ok(shape.to_vec()),
+            None => Err(self.case.checkpoint().missing(name)),
+        }
+    }
+
+    /// A tensor of floats.
+    pub(super) fn array(&mut self, name: &str) -> Result<Array> {
+        let shape = self.shape(name)?;
+        let values = self.case.checkpoint().tensor_f32(name, &shape)?;
+        Ok(Array { shape, values })
+    }
+
+    /// The values of a tensor of floats of that shape.
+    pub(super) fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.used.insert(name.to_owned());
+        self.case.checkpoint().tensor_f32(name, shape)
+    }
+
+    /// A mask, booleans or floats, and its shape.
+    pub(super) fn mask(&mut self, name: &str) -> Result<(Vec<usize>, HostMask)> {
+        let shape = self.shape(name)?;
+        let checkpoint = self.case.checkpoint();
+        let mask = match checkpoint.dtype(name).as_deref() {
+            Some("BOOL") => {
+                let values = checkpoint.tensor_i64(name, &shape)?;
+                HostMask::Bool(values.into_iter().map(|value| value != 0).collect())
+            }
+            _ => HostMask::Float(checkpoint.tensor_f32(name, &shape)?),
+        };
+        Ok((shape, mask))
+    }
+
+    /// [`Error::Limit`] if the device could not hold so much: a small file may ask for a large mask.
+    pub(super) fn room(&self, shape: &[usize], what: &str) -> Result<()> {
+        checked_words(self.recording.device(), &shape.into(), DType::F32, what).map(|_| ())
+    }
+
+    pub(super) fn upload(&mut self, array: &Array) -> Result<Value> {
+        self.upload_floats(&array.shape, &array.values)
+    }
+
+    pub(super) fn upload_floats(&mut self, shape: &[usize], values: &[f32]) -> Result<Value> {
+        let tensor = Tensor::from_f32(self.recording.device(), shape, values)?;
+        self.recording.tensor(&tensor)
+    }
+
+    /// Booleans as the kernels have them, nonzero for true.
+    pub(super) fn upload_bools(&mut self, shape: &[usize], values: &[bool]) -> Result<Value> {
+        let words: Vec<u32> = values.iter().map(|&value| value.into()).collect();
+        let tensor = Tensor::from_u32(self.recording.device(), shape, &words)?;
+        self.recording.tensor(&tensor)
+    }
+
+    /// A mask in which true takes part.
+    pub(super) fn upload_mask(&mut self, shape: &[usize], mask: &HostMask) -> Result<DeviceMask> {
+        Ok(DeviceMask(match mask {
+            HostMask::Bool(values) => self.upload_bools(shape, values)?,
+            HostMask::Float(values) => self.upload_floats(shape, values)?,
+        }))
+    }
+
+    /// What the op computed under that name.
+    pub(super) fn answer(&mut self, name: &'static str, value: &Value, finish: Finish) -> Result<()> {
+        self.recording.output(value)?;
+        self.answers.push((name, value.clone(), finish));
+        Ok(())
+    }
+
+    /// Runs the recording and gives its answers.
+    pub(super) async fn run(self) -> Result<Vec<(&'static str, Array)>> {
+        let Self { case, recording, used, answers } = self;
+        let input = |name: &&str| !name.starts_with("expected.");
+        if let Some(name) = case.checkpoint().names().filter(input).find(|&name| !used.contains(name)) {
+            let op = case.op_name();
+            let problem = format!("{op} with these attributes and tensors does not take the tensor `{name}`");
+            return Err(bad(case.path(), problem));
+        }
+        let outputs = recording.run_async().await?;
+        let mut arrays = Vec::new();
+        for (name, value, finish) in answers {
+            let values = outputs.tensor(&value)?.to_f32_async().await?;
+            arrays.push((name, finish(Array { shape: value.shape().dims().to_vec(), values })));
+        }
+        Ok(arrays)
+    }
+}

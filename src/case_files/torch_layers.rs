@@ -1,0 +1,243 @@
+//! PyTorch's `TransformerEncoderLayer`, `TransformerEncoder` and `TransformerDecoderLayer`.
+
+use super::Op;
+use super::call::Call;
+use super::torch_attention::{AttentionTensors, LARGEST_SIZE, Masks, SequenceLayout};
+use crate::error::Result;
+use crate::layers::{
+    DecoderLayer, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerWeights, Encoder, EncoderLayer,
+    EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, HostLinear, NormPosition,
+};
+use crate::ops::{Activation, LayerNormWeights};
+use crate::tensor::DType;
+
+const ATTRIBUTES: &[&str] = &[
+    "d_model",
+    "nhead",
+    "dim_feedforward",
+    "dropout",
+    "activation",
+    "layer_norm_eps",
+    "batch_first",
+    "norm_first",
+    "bias",
+];
+
+const SELF_ATTENTION: &[&str] = &[
+    "self_attn.in_proj_weight",
+    "self_attn.in_proj_bias",
+    "self_attn.out_proj.weight",
+    "self_attn.out_proj.bias",
+];
+const FEED_FORWARD: &[&str] = &["linear1.weight", "linear1.bias", "linear2.weight", "linear2.bias"];
+const TWO_NORMS: &[&str] = &["norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias"];
+
+pub(super) const TRANSFORMER_ENCODER_LAYER: Op = Op {
+    name: "TransformerEncoderLayer",
+    attributes: &[ATTRIBUTES],
+    inputs: &["src", "src_mask", "src_key_padding_mask"],
+    weights: &[SELF_ATTENTION, FEED_FORWARD, TWO_NORMS],
+    outputs: &["out"],
+    record: |call| {
+        let config = Config::of(call)?;
+        let layer = LayerTensors::of(call, &config, "weight.", 2)?;
+        let layers = vec![layer.encoder_layer(call, &config)?];
+        record_encoder(call, &config, &Encoder::new(layers, None), "src_mask")
+    },
+};
+
+pub(super) const TRANSFORMER_ENCODER: Op = Op {
+    name: "TransformerEncoder",
+    attributes: &[ATTRIBUTES, &["num_layers"]],
+    inputs: &["src", "mask", "src_key_padding_mask"],
+    weights: &[SELF_ATTENTION, FEED_FORWARD, TWO_NORMS, &["norm.weight", "norm.bias"]],
+    outputs: &["out"],
+    record: |call| {
+        let config = Config::of(call)?;
+        let count = call.attributes().needed_count("num_layers", 1..=LARGEST_SIZE)?;
+        let mut layers = Vec::new();
+        for index in 0..count {
+            let layer = LayerTensors::of(call, &config, &format!("weight.layers.{index}."), 2)?;
+            layers.push(layer.encoder_layer(call, &config)?);
+        }
+        let norm = if call.has("weight.norm.weight") {
+            let norm = Norm::of(call, &config, "weight.norm")?;
+            let device = call.recording.device();
+            // The stack's norm is made by itself, with PyTorch's default.
+            Some(LayerNormWeights::new(device, &norm.gamma, &norm.beta, 1e-5)?)
+        } else {
+            None
+        };
+        record_encoder(call, &config, &Encoder::new(layers, norm), "mask")
+    },
+};
+
+pub(super) const TRANSFORMER_DECODER_LAYER: Op = Op {
+    name: "TransformerDecoderLayer",
+    attributes: &[ATTRIBUTES],
+    inputs: &["tgt", "memory", "tgt_mask", "memory_mask", "tgt_key_padding_mask", "memory_key_padding_mask"],
+    weights: &[
+        SELF_ATTENTION,
+        &["multihead_attn.in_proj_weight", "multihead_attn.in_proj_bias"],
+        &["multihead_attn.out_proj.weight", "multihead_attn.out_proj.bias"],
+        FEED_FORWARD,
+        TWO_NORMS,
+        &["norm3.weight", "norm3.bias"],
+    ],
+    outputs: &["out"],
+    record: record_decoder_layer,
+};
+
+/// The constructor's arguments, PyTorch's defaults where they are absent.
+struct Config {
+    model_dim: usize,
+    heads: usize,
+    feed_forward_dim: usize,
+    activation: Activation,
+    epsilon: f32,
+    norm_position: NormPosition,
+    bias: bool,
+}
+
+impl Config {
+    fn of(call: &Call<'_>) -> Result<Self> {
+        let attributes = call.attributes();
+        attributes.number("dropout")?;
+        let sizes = 1..=LARGEST_SIZE;
+        Ok(Self {
+            model_dim: attributes.needed_count("d_model", sizes.clone())?,
+            heads: attributes.needed_count("nhead", sizes.clone())?,
+            feed_forward_dim: attributes.count("dim_feedforward", sizes)?.unwrap_or(2048),
+            activation: match attributes.text("activation", &["relu", "gelu"])? {
+                Some("gelu") => Activation::Gelu,
+                _ => Activation::Relu,
+            },
+            epsilon: attributes.number("layer_norm_eps")?.unwrap_or(1e-5),
+            norm_position: match attributes.flag("norm_first", false)? {
+                true => NormPosition::Pre,
+                false => NormPosition::Post,
+            },
+            bias: attributes.flag("bias", true)?,
+        })
+    }
+}
+
+/// A layer norm; without a bias β is 0.
+struct Norm {
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+}
+
+impl Norm {
+    fn of(call: &mut Call<'_>, config: &Config, name: &str) -> Result<Self> {
+        let gamma = call.floats(&format!("{name}.weight"), &[config.model_dim])?;
+        let bias = format!("{name}.bias");
+        // A stack's own norm may have one where its layers have none.
+        let beta = match config.bias || call.has(&bias) {
+            true => call.floats(&bias, &[config.model_dim])?,
+            false => vec![0.0; config.model_dim],
+        };
+        Ok(Self { gamma, beta })
+    }
+
+    fn host(&self) -> HostLayerNorm<'_> {
+        HostLayerNorm { gamma: &self.gamma, beta: &self.beta }
+    }
+}
+
+/// What encoder and decoder layers have in common.
+struct LayerTensors {
+    attention: AttentionTensors,
+    linear: [(Vec<f32>, Option<Vec<f32>>); 2],
+    norms: Vec<Norm>,
+}
+
+impl LayerTensors {
+    fn of(call: &mut Call<'_>, config: &Config, prefix: &str, norms: usize) -> Result<Self> {
+        let (width, hidden) = (config.model_dim, config.feed_forward_dim);
+        let mut linear = |name: &str, [outputs, inputs]: [usize; 2]| -> Result<_> {
+            let weight = call.floats(&format!("{prefix}{name}.weight"), &[outputs, inputs])?;
+            let bias =
+                config.bias.then(|| call.floats(&format!("{prefix}{name}.bias"), &[outputs])).transpose()?;
+            Ok((weight, bias))
+        };
+        let linear = [linear("linear1", [hidden, width])?, linear("linear2", [width, hidden])?];
+        let attention = AttentionTensors::of(call, &format!("{prefix}self_attn."), [width; 3], config.bias)?;
+        let norms = (1..=norms).map(|number| Norm::of(call, config, &format!("{prefix}norm{number}")));
+        let norms = norms.collect::<Result<_>>()?;
+        Ok(Self { attention, linear, norms })
+    }
+
+    fn feed_forward(&self) -> [HostLinear<'_>; 2] {
+        [0, 1]
+            .map(|index| HostLinear { weight: &self.linear[index].0, bias: self.linear[index].1.as_deref() })
+    }
+
+    fn encoder_layer(&self, call: &Call<'_>, config: &Config) -> Result<EncoderLayer> {
+        let weights = EncoderLayerWeights {
+            attention: self.attention.weights(),
+            attention_norm: self.norms[0].host(),
+            feed_forward: self.feed_forward(),
+            feed_forward_norm: self.norms[1].host(),
+        };
+        let &Config { model_dim, heads, feed_forward_dim, activation, epsilon, norm_position, .. } = config;
+        let config = EncoderLayerConfig {
+            model_dim,
+            heads,
+            feed_forward_dim,
+            activation,
+            norm_position,
+            epsilon,
+            dtype: DType::F32,
+        };
+        EncoderLayer::new(call.recording.device(), &config, &weights)
+    }
+}
+
+fn record_encoder(call: &mut Call<'_>, config: &Config, encoder: &Encoder, mask: &str) -> Result<()> {
+    let layout = SequenceLayout::of(call, "src")?;
+    let source = layout.read(call, "src", config.model_dim)?;
+    let (batch, length) = (source.shape[0], source.shape[1]);
+    let dims = [batch, config.heads, length, length];
+    let masks = Masks::of(call, [mask, "src_key_padding_mask"], dims)?;
+    let source = call.upload(&source)?;
+    let output = encoder.record(&mut call.recording, &source, &masks.options())?;
+    call.answer("out", &output, layout.finish())
+}
+
+fn record_decoder_layer(call: &mut Call<'_>) -> Result<()> {
+    let config = Config::of(call)?;
+    let layout = SequenceLayout::of(call, "tgt")?;
+    let target = layout.read(call, "tgt", config.model_dim)?;
+    let memory = layout.read(call, "memory", config.model_dim)?;
+    let tensors = LayerTensors::of(call, &config, "weight.", 3)?;
+    let cross = AttentionTensors::of(call, "weight.multihead_attn.", [config.model_dim; 3], config.bias)?;
+    let (batch, queries, keys) = (target.shape[0], target.shape[1], memory.shape[1]);
+    let own_dims = [batch, config.heads, queries, queries];
+    let own = Masks::of(call, ["tgt_mask", "tgt_key_padding_mask"], own_dims)?;
+    let cross_dims = [batch, config.heads, queries, keys];
+    let to_memory = Masks::of(call, ["memory_mask", "memory_key_padding_mask"], cross_dims)?;
+    let weights = DecoderLayerWeights {
+        self_attention: tensors.attention.weights(),
+        self_attention_norm: tensors.norms[0].host(),
+        cross_attention: cross.weights(),
+        cross_attention_norm: tensors.norms[1].host(),
+        feed_forward: tensors.feed_forward(),
+        feed_forward_norm: tensors.norms[2].host(),
+    };
+    let Config { model_dim, heads, feed_forward_dim, activation, epsilon, norm_position, .. } = config;
+    let config = DecoderLayerConfig {
+        model_dim,
+        heads,
+        feed_forward_dim,
+        activation,
+        norm_position,
+        epsilon,
+        dtype: DType::F32,
+    };
+    let layer = DecoderLayer::new(call.recording.device(), &config, &weights)?;
+    let (target, memory) = (call.upload(&target)?, call.upload(&memory)?);
+    let options = DecoderLayerOptions { self_attention: own.options(), cross_attention: to_memory.options() };
+    let output = layer.record(&mut call.recording, &target, &memory, &options)?.output;
+    call.answer("out", &output, layout.finish())
+}

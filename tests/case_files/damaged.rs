@@ -1,0 +1,279 @@
+//! Files that are no cases, and cases that are wrong.
+
+use attentive::case_files::CaseFile;
+use attentive::{Device, Error};
+use serde_json::{Value, json};
+
+/// A file as a case's maker would write it, to be damaged.
+#[derive(Clone)]
+struct Draft {
+    case: Value,
+    /// Name, dtype, shape, bytes.
+    tensors: Vec<(String, &'static str, Vec<usize>, Vec<u8>)>,
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+impl Draft {
+    /// Attention of one query to one key, whose answer is the value.
+    fn new() -> Self {
+        let draft = Self {
+            case: json!({ "op": "scaled_dot_product_attention", "attributes": {}, "rtol": 1e-5, "atol": 1e-6 }),
+            tensors: Vec::new(),
+        };
+        let draft =
+            draft.floats("query", &[1, 1, 1, 2], &[1.0, 2.0]).floats("key", &[1, 1, 1, 2], &[3.0, 4.0]);
+        draft.floats("value", &[1, 1, 1, 2], &[5.0, 6.0]).floats("expected.out", &[1, 1, 1, 2], &[5.0, 6.0])
+    }
+
+    /// With another tensor of that name, or one more.
+    fn floats(self, name: &str, shape: &[usize], values: &[f32]) -> Self {
+        self.tensor(name, "F32", shape, bytes(values))
+    }
+
+    fn tensor(self, name: &str, dtype: &'static str, shape: &[usize], bytes: Vec<u8>) -> Self {
+        let mut draft = self.without(name);
+        draft.tensors.push((name.to_owned(), dtype, shape.to_vec(), bytes));
+        draft
+    }
+
+    fn without(mut self, name: &str) -> Self {
+        self.tensors.retain(|(other, ..)| other != name);
+        self
+    }
+
+    fn with(mut self, key: &str, value: Value) -> Self {
+        self.case[key] = value;
+        self
+    }
+
+    fn attribute(mut self, key: &str, value: Value) -> Self {
+        self.case["attributes"][key] = value;
+        self
+    }
+
+    fn op(op: &str, attributes: Value) -> Self {
+        let case = json!({ "op": op, "attributes": attributes, "rtol": 1e-5, "atol": 1e-6 });
+        Self { case, tensors: Vec::new() }
+    }
+
+    /// The file, with that text as `case`.
+    fn with_text(&self, case: &str) -> Vec<u8> {
+        let mut header = json!({ "__metadata__": { "case": case } });
+        let mut data = Vec::new();
+        for (name, dtype, shape, bytes) in &self.tensors {
+            let offsets = [data.len(), data.len() + bytes.len()];
+            header[name] = json!({ "dtype": dtype, "shape": shape, "data_offsets": offsets });
+            data.extend(bytes);
+        }
+        let header = header.to_string().into_bytes();
+        [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+    }
+
+    fn file(&self) -> Vec<u8> {
+        self.with_text(&self.case.to_string())
+    }
+}
+
+/// What is said of the file: the error or the disagreement.
+fn said(file: Vec<u8>) -> Result<String, String> {
+    let report = CaseFile::from_bytes(file, "the.case").and_then(|case| case.run(&Device::cpu()));
+    match report {
+        Ok(report) if report.passed() => Ok(format!("{:e}", report.largest_error())),
+        Ok(report) => Err(report.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[track_caller]
+fn fails(draft: &Draft, words: &[&str]) {
+    fails_as(draft.file(), words);
+}
+
+#[track_caller]
+fn fails_as(file: Vec<u8>, words: &[&str]) {
+    let said = said(file).expect_err("it fails");
+    for word in words {
+        assert!(said.contains(word), "`{word}` is not in: {said}");
+    }
+}
+
+#[test]
+fn the_draft_itself_passes() {
+    assert_eq!(said(Draft::new().file()), Ok("0e0".to_owned()));
+}
+
+#[test]
+fn files_that_are_no_cases() {
+    let file = Draft::new().file();
+    // Cut anywhere.
+    for length in 0..file.len() {
+        assert!(said(file[..length].to_vec()).is_err(), "{length} of {} bytes", file.len());
+    }
+    fails_as(b"these are no tensors at all".to_vec(), &["the.case", "not a safetensors file"]);
+    fails_as(vec![0xff; 64], &["not a safetensors file"]);
+    fails_as(Draft::new().with_text("{"), &["not valid JSON"]);
+    fails_as(Draft::new().with_text("[1]"), &["needed a JSON object", "a list"]);
+    fails_as(Draft::new().with_text(&"[".repeat(100_000)), &["not valid JSON"]);
+    let header = br#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#;
+    let plain = [&(header.len() as u64).to_le_bytes()[..], header].concat();
+    fails_as(plain, &["no key `case`"]);
+    let header = br#"{"__metadata__":{"case":7}}"#;
+    let number = [&(header.len() as u64).to_le_bytes()[..], header].concat();
+    fails_as(number, &["the safetensors header is not valid"]);
+    // Each byte of the header, wrong in turn: an error, a disagreement, or at most a name that nobody reads.
+    let header = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    for place in 0..8 + header {
+        for byte in [0, b'"', b'9', b'z', 0xff] {
+            let mut file = file.clone();
+            file[place] = byte;
+            let _ = said(file);
+        }
+    }
+}
+
+#[test]
+fn descriptions_that_are_wrong() {
+    let draft = Draft::new;
+    let mut nothing = draft();
+    nothing.case = json!({});
+    fails(&nothing, &["`case` has no `op`"]);
+    fails(&draft().with("op", json!(3)), &["`op` must be a string", "3"]);
+    fails(&draft().with("op", json!("Attentoin")), &["op `Attentoin`", "scaled_dot_product_attention"]);
+    fails(&draft().with("rtoll", json!(1)), &["unknown key `rtoll`", "rtol"]);
+    fails(&draft().with("rtol", Value::Null), &["no `rtol`"]);
+    fails(&draft().with("atol", json!(-1)), &["`atol` must be 0 or more", "-1"]);
+    fails(&draft().with("atol", json!("small")), &["`atol` must be a number", "small"]);
+    fails(&draft().with("attributes", json!([])), &["`attributes` must be an object"]);
+    fails(&draft().attribute("is_casual", json!(true)), &["no attribute `is_casual`", "is_causal"]);
+    fails(&draft().attribute("is_causal", json!("yes")), &["`is_causal` must be true or false", "yes"]);
+    fails(&draft().attribute("is_causal", json!(2)), &["`is_causal` must be true or false"]);
+    fails(&draft().attribute("scale", json!([1])), &["`scale` must be a number"]);
+    fails(&draft().attribute("scale", json!(1e300)), &["`scale` must be a number within f32"]);
+    assert!(said(draft().attribute("is_causal", json!(1)).attribute("scale", Value::Null).file()).is_ok());
+}
+
+#[test]
+fn tensors_that_are_wrong() {
+    let draft = Draft::new;
+    fails(&draft().without("key"), &["there is no tensor `key`"]);
+    fails(&draft().without("expected.out"), &["there is no answer", "expected.out"]);
+    fails(&draft().floats("bias", &[1], &[0.0]), &["no tensor `bias`", "attn_mask"]);
+    fails(&draft().floats("weight.bias", &[1], &[0.0]), &["no tensor `weight.bias`"]);
+    fails(
+        &draft().floats("expected.weights", &[1], &[0.0]),
+        &["no tensor `expected.weights`", "expected.out"],
+    );
+    fails(&draft().floats("a\u{1b}[2J", &[1], &[0.0]), &["no tensor `a\\u{1b}[2J`"]);
+    let wide = [1.0_f64, 2.0].into_iter().flat_map(f64::to_le_bytes).collect();
+    fails(&draft().tensor("query", "F64", &[1, 1, 1, 2], wide), &["F64 (of query)", "F32, F16, BF16"]);
+    let ids = [1_i64, 2].into_iter().flat_map(i64::to_le_bytes).collect();
+    fails(&draft().tensor("attn_mask", "I64", &[1, 2], ids), &["I64 (of attn_mask)"]);
+    fails(&draft().tensor("attn_mask", "BOOL", &[1, 1], vec![2]), &["attn_mask", "BOOL has a 2"]);
+    fails(&draft().floats("key", &[1, 1, 1, 3], &[0.0; 3]), &["k must be", "[1, 1, 1, 2]", "[1, 1, 1, 3]"]);
+    fails(&draft().floats("key", &[1, 1, 2], &[0.0; 2]), &["`key` [1, 1, 2]", "the rank of `query`"]);
+    fails(&draft().floats("attn_mask", &[1, 2], &[0.0; 2]), &["the mask", "broadcastable", "[1, 2]"]);
+    fails(
+        &draft().floats("expected.out", &[2], &[5.0, 6.0]),
+        &["`expected.out` is [2]", "`out` is [1, 1, 1, 2]"],
+    );
+    let two_heads = draft().floats("query", &[1, 2, 1, 2], &[1.0; 4]);
+    fails(&two_heads, &["2 heads", "`key` 1", "`enable_gqa`"]);
+    // No element, but sizes whose product no usize holds.
+    let huge = 1 << 60;
+    for name in ["query", "key", "value"] {
+        fails(&draft().floats(name, &[huge, huge, 0, 2], &[]), &[]);
+        fails(&draft().floats(name, &[0, huge, huge, huge], &[]), &[]);
+    }
+}
+
+#[test]
+fn answers_that_are_wrong() {
+    let answer = |values: &[f32]| Draft::new().floats("expected.out", &[1, 1, 1, 2], values);
+    fails(&answer(&[5.0, 6.001]), &["out: element 1 is 6e0, not 6.00", "1 of 2 elements"]);
+    fails(&answer(&[f32::NAN, 6.0]), &["out: element 0 is 5e0, not NaN"]);
+    fails(&answer(&[5.0, f32::INFINITY]), &["element 1", "inf"]);
+    let nan = Draft::new().floats("value", &[1, 1, 1, 2], &[f32::NAN, 6.0]);
+    fails(&nan, &["element 0 is NaN, not 5"]);
+    // The same NaN as in the answer is right.
+    assert!(said(nan.floats("expected.out", &[1, 1, 1, 2], &[f32::NAN, 6.0]).file()).is_ok());
+    // f16: the result is rounded to it before it is compared, and no further.
+    let f16 = |value: f32| half::f16::from_f32(value).to_le_bytes();
+    let exact = Draft::new().with("rtol", json!(0)).with("atol", json!(0));
+    let exact = exact.floats("value", &[1, 1, 1, 2], &[1.0 / 3.0, 6.0]);
+    let third =
+        exact.clone().tensor("expected.out", "F16", &[1, 1, 1, 2], [f16(1.0 / 3.0), f16(6.0)].concat());
+    assert_eq!(said(third.file()), Ok("0e0".to_owned()));
+    let next = exact.tensor("expected.out", "F16", &[1, 1, 1, 2], [f16(0.3337), f16(6.0)].concat());
+    fails(&next, &["element 0"]);
+}
+
+/// A multi-head attention of width 2 with one head, on one position of one text.
+fn multi_head() -> Draft {
+    let draft = Draft::op("MultiheadAttention", json!({ "embed_dim": 2, "num_heads": 1, "bias": false }));
+    let draft = draft.floats("query", &[1, 1, 2], &[1.0, 2.0]).floats("key", &[1, 1, 2], &[1.0, 2.0]);
+    let draft = draft.floats("value", &[1, 1, 2], &[1.0, 2.0]);
+    let identity = [1.0, 0.0, 0.0, 1.0];
+    let draft = draft.floats("weight.in_proj_weight", &[6, 2], &[identity; 3].concat());
+    let draft = draft.floats("weight.out_proj.weight", &[2, 2], &identity);
+    draft.floats("expected.attn_output", &[1, 1, 2], &[1.0, 2.0])
+}
+
+#[test]
+fn modules_that_are_wrong() {
+    assert_eq!(said(multi_head().file()), Ok("0e0".to_owned()));
+    let with = |key: &str, value: Value| multi_head().attribute(key, value);
+    fails(&with("embed_dim", Value::Null), &["`embed_dim` is missing"]);
+    fails(&with("embed_dim", json!(1e18)), &["`embed_dim` must be a whole number"]);
+    fails(&with("embed_dim", json!(3)), &["`query`", "3 columns", "[1, 1, 2]"]);
+    fails(&with("num_heads", json!(0)), &["`num_heads` must be a whole number from 1"]);
+    fails(&with("num_heads", json!(3)), &["model_dim", "a multiple of heads", "2 for 3"]);
+    fails(&with("kdim", json!(3)), &["`key`", "3 columns"]);
+    fails(&with("bias", json!(true)), &["there is no tensor `weight.in_proj_bias`"]);
+    fails(&with("add_bias_kv", json!(true)), &["`add_bias_kv` must be false"]);
+    let more = multi_head().floats("weight.q_proj_weight", &[2, 2], &[0.0; 4]);
+    fails(&more, &["does not take the tensor `weight.q_proj_weight`"]);
+    let short = multi_head().floats("weight.out_proj.weight", &[2, 1], &[0.0; 2]);
+    fails(&short, &["`weight.out_proj.weight` should be [2, 2], but is [2, 1]"]);
+    fails(&multi_head().floats("key", &[2, 1, 2], &[0.0; 4]), &["`key` and `value` of one length"]);
+    let mask = multi_head().tensor("attn_mask", "BOOL", &[2, 1], vec![0, 0]);
+    fails(&mask, &["`attn_mask` must be [1, 1]", "[2, 1]"]);
+    let padding = multi_head().tensor("key_padding_mask", "BOOL", &[1, 2], vec![0, 0]);
+    fails(&padding, &["`key_padding_mask` must be [1, 1]", "[1, 2]"]);
+    let layers =
+        Draft::op("TransformerEncoder", json!({ "d_model": 2, "nhead": 1, "num_layers": 1_000_000 }));
+    let layers = layers.floats("src", &[1, 1, 2], &[0.0; 2]).floats("expected.out", &[1, 1, 2], &[0.0; 2]);
+    fails(&layers, &["there is no tensor `weight.layers.0."]);
+    let activation =
+        Draft::op("TransformerEncoderLayer", json!({ "d_model": 2, "nhead": 1, "activation": "silu" }));
+    let activation =
+        activation.floats("src", &[1, 1, 2], &[0.0; 2]).floats("expected.out", &[1, 1, 2], &[0.0; 2]);
+    fails(&activation, &["`activation` must be relu or gelu", "silu"]);
+}
+
+#[test]
+fn two_float_masks_are_added() {
+    // Of two keys the padding leaves the first, the mask pulls down the second: value 1 remains.
+    let draft = Draft::op(
+        "MultiheadAttention",
+        json!({ "embed_dim": 1, "num_heads": 1, "bias": false, "batch_first": true }),
+    );
+    let draft = draft.floats("query", &[1, 1, 1], &[1.0]).floats("key", &[1, 2, 1], &[0.0, 0.0]);
+    let draft = draft.floats("value", &[1, 2, 1], &[1.0, 3.0]);
+    let draft = draft.floats("weight.in_proj_weight", &[3, 1], &[1.0; 3]).floats(
+        "weight.out_proj.weight",
+        &[1, 1],
+        &[1.0],
+    );
+    let draft =
+        draft.floats("attn_mask", &[1, 2], &[0.0, -1.0]).floats("key_padding_mask", &[1, 2], &[0.0, 1.0]);
+    assert_eq!(said(draft.floats("expected.attn_output", &[1, 1, 1], &[2.0]).file()), Ok("0e0".to_owned()));
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    assert!(matches!(CaseFile::open("no/such.safetensors"), Err(Error::Io { .. })));
+    assert!(matches!(CaseFile::open("tests"), Err(Error::File { .. })));
+}

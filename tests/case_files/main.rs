@@ -1,0 +1,57 @@
+//! Case files: every committed one agrees on every device, and one that is wrong, damaged or hostile is an error or a
+//! disagreement, never a panic.
+#![cfg(feature = "models")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod damaged;
+
+use std::path::{Path, PathBuf};
+
+use attentive::case_files::{CaseFile, ops};
+
+fn committed(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(folder);
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// Runs all of a folder on every device, and tells every disagreement.
+fn check(folder: &str, count: usize) {
+    let paths = committed(folder);
+    assert_eq!(paths.len(), count, "{folder}");
+    for device in common::devices() {
+        let mut failures = Vec::new();
+        for path in &paths {
+            match CaseFile::open(path).and_then(|case| case.run(&device)) {
+                Ok(report) if report.passed() => {}
+                Ok(report) => failures.push(format!("{}: {report}", path.display())),
+                Err(error) => failures.push(error.to_string()),
+            }
+        }
+        assert!(failures.is_empty(), "{}:\n{}", device.name(), failures.join("\n"));
+    }
+}
+
+#[test]
+fn pytorch_agrees() {
+    check("pytorch", 65);
+}
+
+#[test]
+fn every_op_has_a_committed_case() {
+    let folders = ["pytorch"];
+    let cases = folders.into_iter().flat_map(committed).map(|path| CaseFile::open(path).unwrap().op_name());
+    let seen: std::collections::BTreeSet<&str> = cases.collect();
+    assert_eq!(seen, ops().collect());
+}
+
+#[test]
+fn the_page_names_every_op() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cases.md")).unwrap();
+    for op in ops() {
+        assert!(page.contains(&format!("`{op}`")), "docs/cases.md says nothing of {op}");
+    }
+}
