@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod agreement;
+mod check;
 mod devices;
 mod doctor;
 mod embed;
@@ -34,6 +35,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Check(check::Arguments),
     Devices(devices::Arguments),
     Doctor(doctor::Arguments),
     Embed(embed::Arguments),
@@ -43,6 +45,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Check(arguments) => check::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Doctor(_) => doctor::run(),
         Command::Embed(arguments) => embed::run(&arguments),

@@ -1,6 +1,6 @@
 //! `attentive verify`: agreement, shown on the user's own devices.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,6 @@ use attentive::device::list_adapters;
 use attentive::kernel::{Depth, Kernel};
 use clap::Args;
 use clap::builder::FalseyValueParser;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::agreement::{self, ModelReport};
@@ -150,7 +149,7 @@ impl Arguments {
         };
         report.name = device.name().to_owned();
         report.software = device.is_software();
-        let bar = bar();
+        let bar = output::bar();
         let depth = if self.full { Depth::Full } else { Depth::Quick };
         let verified = kernels::verify(&device, kernels, depth, &bar);
         let broken = verified.broken.is_some();
@@ -208,15 +207,4 @@ impl DeviceReport {
             }),
         })
     }
-}
-
-fn bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    }
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}, {elapsed}");
-    let bar = ProgressBar::no_length();
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
