@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod elementwise;
 pub mod embedding;
 pub mod linear;
 pub(crate) mod multiply;
@@ -22,4 +23,5 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &normalization::layer_norm::LayerNorm,
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,
+    &elementwise::cast::Cast,
 ];

@@ -2,6 +2,7 @@
 
 mod attention;
 mod attention_plan;
+mod cast;
 mod embedding_norm;
 mod layer_norm;
 mod linear;
@@ -10,6 +11,7 @@ mod pool;
 pub use crate::kernels::activation::Activation;
 pub use attention::{Attention, AttentionCall, AttentionValues, Causal, Heads, Layout, Mask, attention};
 pub use attention_plan::{AttentionBuffers, AttentionPlan, AttentionShape};
+pub use cast::cast;
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
 pub use layer_norm::{LayerNormWeights, layer_norm};
 pub use linear::{Linear, LinearWeights};
