@@ -3,8 +3,8 @@
 mod common;
 
 use attentive::ops::{
-    Attention, EmbeddingTables, Heads, LayerNormWeights, Linear, LinearWeights, Tokens, cast, embedding_norm,
-    layer_norm, pool,
+    Attention, EmbeddingTables, Heads, LayerNorm, LayerNormWeights, Linear, LinearWeights, Tokens, cast,
+    embedding_norm, layer_norm, pool, rms_norm,
 };
 use attentive::recording::Value;
 use attentive::{Activation, Causal, DType, Device, Error, Pooling, Recording, Result, Tensor};
@@ -192,6 +192,29 @@ fn casts_of_nothing() {
             });
             let y = y.unwrap();
             assert_eq!((y.shape().dims(), y.to_f32().unwrap().len()), (&[2, 0, 3][..], 0));
+        }
+    }
+}
+
+#[test]
+fn norms_of_no_rows() {
+    for device in common::devices() {
+        for (shape, axis) in [(&[2, 0, 7][..], -1), (&[0, 2, 7], 1), (&[0, 7], 1)] {
+            let y = run(&device, |recording| {
+                let (x, gamma) = (ones(recording, shape), ones(recording, &[7]));
+                let y = rms_norm(recording, &x, &gamma, axis, 1e-5)?;
+                // One γ for each row, of which there are none.
+                let rows = ones(recording, &[&[shape[0]][..], &vec![1; shape.len() - 1]].concat());
+                rms_norm(recording, &y, &rows, axis, 1e-5)
+            });
+            let y = y.unwrap();
+            assert_eq!((y.shape().dims(), y.to_f32().unwrap().len()), (shape, 0));
+            let mean = run(&device, |recording| {
+                let (x, gamma) = (ones(recording, shape), ones(recording, &[7]));
+                let norm = LayerNorm::new(&gamma).beta(&gamma).axis(axis).with_moments();
+                Ok(norm.record(recording, &x)?.mean.unwrap())
+            });
+            assert_eq!(mean.unwrap().to_f32().unwrap().len(), 0);
         }
     }
 }

@@ -21,7 +21,9 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &linear::gemm::Gemm,
     &linear::gemm_lanes::GemmLanes,
     &normalization::layer_norm::LayerNorm,
+    &normalization::rms_norm::RmsNorm,
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,
     &elementwise::cast::Cast,
+    &elementwise::strided_copy::StridedCopy,
 ];

@@ -140,7 +140,7 @@ fn every_f16() -> Case {
     from_f16(
         "every f16".to_owned(),
         1 << 16,
-        (0..1 << 15).map(|pair| 2 * pair | (2 * pair + 1) << 16).collect(),
+        (0..1 << 15).map(|pair| (2 * pair) | ((2 * pair + 1) << 16)).collect(),
     )
 }
 

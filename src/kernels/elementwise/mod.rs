@@ -1,6 +1,7 @@
 //! Kernels that compute each element by itself.
 
 pub mod cast;
+pub mod strided_copy;
 
 use crate::kernel::{Variant, geometry};
 use crate::kernels::shared::INDEXING;
