@@ -5,11 +5,11 @@ mod common;
 use std::fmt::Debug;
 
 use attentive::ops::{
-    Attention, EmbeddingTables, Heads, LayerNormWeights, Linear, LinearWeights, Mask, Tokens, embedding_norm,
-    layer_norm, pool,
+    Attention, EmbeddingTables, Heads, LayerNorm, LayerNormWeights, Linear, LinearWeights, Mask, Tokens,
+    cast, embedding_norm, layer_norm, pool, rms_norm,
 };
 use attentive::recording::Value;
-use attentive::{DType, Device, Error, Pooling, Recording, Result, Tensor, attention};
+use attentive::{DType, Device, Error, Pooling, Recording, Result, Tensor, attention, half};
 
 /// An [`Error::Argument`] whose message holds all of `words`.
 #[track_caller]
@@ -231,7 +231,60 @@ fn tensors() {
         let tensor = zeros(&device, &[2, 3]);
         assert_refused(tensor.reshape([4]), &["reshape", "6 elements", "[4]"]);
         assert_eq!(tensor.reshape([3, 1, 2]).unwrap().shape().dims(), [3, 1, 2]);
+        assert_refused(Tensor::from_f16(&device, [3], &[half::f16::ONE; 4]), &["values", "f16 [3]", "4"]);
+        assert_refused(tensor.to_f16(), &["to_f16", "f16", "f32"]);
         let words = Tensor::from_u32(&device, [1], &[7]).unwrap();
         assert_refused(words.to_f32(), &["to_f32", "f32 or f16", "u32"]);
     }
+}
+
+#[test]
+fn casts() {
+    for device in common::devices() {
+        let mut recording = Recording::new(&device);
+        let words = recording.tensor(&Tensor::from_u32(&device, [2], &[1, 2]).unwrap()).unwrap();
+        assert_refused(cast(&mut recording, &words, DType::F32), &["cast", "x", "f32 or f16", "u32"]);
+        let x = value(&mut recording, &[2]);
+        assert_refused(cast(&mut recording, &x, DType::U32), &["cast", "dtype", "f32 or f16", "u32"]);
+    }
+}
+
+#[test]
+fn norms_over_axes() {
+    for device in common::devices() {
+        let mut recording = Recording::new(&device);
+        let (x, gamma) = (value(&mut recording, &[2, 3, 4]), value(&mut recording, &[4]));
+        for axis in [3, -4, isize::MIN, isize::MAX] {
+            let words = ["axis", "-3 to 3 - 1", "[2, 3, 4]", &axis.to_string()];
+            assert_refused(rms_norm(&mut recording, &x, &gamma, axis, 1e-5), &words);
+            assert_refused(LayerNorm::new(&gamma).axis(axis).record(&mut recording, &x), &words);
+        }
+        let scalar = value(&mut recording, &[]);
+        assert_refused(rms_norm(&mut recording, &scalar, &scalar, -1, 1e-5), &["axis", "[]", "-1"]);
+        for shape in [&[3][..], &[2, 4], &[1, 2, 3, 4], &[0]] {
+            let (bad, found) = (value(&mut recording, shape), format!("{shape:?}"));
+            let words = ["gamma", "broadcastable to [2, 3, 4]", &found];
+            assert_refused(rms_norm(&mut recording, &x, &bad, -1, 1e-5), &words);
+            assert_refused(LayerNorm::new(&bad).record(&mut recording, &x), &words);
+            let outcome = LayerNorm::new(&gamma).beta(&bad).record(&mut recording, &x);
+            assert_refused(outcome, &["layer_norm", "beta", "broadcastable", &found]);
+            let outcome = LayerNorm::new(&gamma).residual(&bad).record(&mut recording, &x);
+            assert_refused(outcome, &["layer_norm", "residual", "[2, 3, 4]", &found]);
+        }
+        let half = recording.tensor(&Tensor::from_f32_as_f16(&device, [4], &[0.0; 4]).unwrap()).unwrap();
+        assert_refused(rms_norm(&mut recording, &x, &half, -1, 1e-5), &["rms_norm", "gamma", "f32", "f16"]);
+        assert_refused(rms_norm(&mut recording, &half, &gamma, -1, 1e-5), &["rms_norm", "x", "f32", "f16"]);
+        assert_refused(LayerNorm::new(&half).record(&mut recording, &x), &["gamma", "f32", "f16"]);
+        let empty = value(&mut recording, &[2, 0]);
+        assert_refused(rms_norm(&mut recording, &empty, &scalar, -1, 1e-5), &["x", "not empty", "[2, 0]"]);
+        assert_refused(LayerNorm::new(&scalar).record(&mut recording, &empty), &["x", "not empty", "[2, 0]"]);
+        // Nothing was recorded for what was refused.
+        assert_eq!(recording.run().unwrap().statistics.dispatches, 0);
+    }
+    let (device, huge) = (Device::cpu(), usize::MAX / 2);
+    let mut recording = Recording::new(&device);
+    let x = value(&mut recording, &[0, huge, huge]);
+    let gamma = value(&mut recording, &[1]);
+    assert!(rms_norm(&mut recording, &x, &gamma, 1, 1e-5).is_err());
+    assert!(LayerNorm::new(&gamma).axis(1).record(&mut recording, &x).is_err());
 }

@@ -3,8 +3,8 @@
 mod common;
 
 use attentive::ops::{
-    Attention, EmbeddingTables, Heads, LayerNormWeights, Linear, LinearWeights, Tokens, embedding_norm,
-    layer_norm, pool,
+    Attention, EmbeddingTables, Heads, LayerNorm, LayerNormWeights, Linear, LinearWeights, Tokens, cast,
+    embedding_norm, layer_norm, pool, rms_norm,
 };
 use attentive::recording::Value;
 use attentive::{Activation, Causal, DType, Device, Error, Pooling, Recording, Result, Tensor};
@@ -178,5 +178,43 @@ fn an_empty_tensor_and_an_empty_recording() {
         assert_eq!((tensor.to_f32().unwrap(), tensor.bytes()), (vec![], 0));
         let statistics = Recording::new(&device).run().unwrap().statistics;
         assert_eq!((statistics.dispatches, statistics.submits), (0, 0), "{}", device.name());
+    }
+}
+
+#[test]
+fn casts_of_nothing() {
+    for device in common::devices() {
+        for dtype in [DType::F16, DType::F32] {
+            let y = run(&device, |recording| {
+                let x = ones(recording, &[2, 0, 3]);
+                let half = cast(recording, &x, DType::F16)?;
+                cast(recording, &half, dtype)
+            });
+            let y = y.unwrap();
+            assert_eq!((y.shape().dims(), y.to_f32().unwrap().len()), (&[2, 0, 3][..], 0));
+        }
+    }
+}
+
+#[test]
+fn norms_of_no_rows() {
+    for device in common::devices() {
+        for (shape, axis) in [(&[2, 0, 7][..], -1), (&[0, 2, 7], 1), (&[0, 7], 1)] {
+            let y = run(&device, |recording| {
+                let (x, gamma) = (ones(recording, shape), ones(recording, &[7]));
+                let y = rms_norm(recording, &x, &gamma, axis, 1e-5)?;
+                // One γ for each row, of which there are none.
+                let rows = ones(recording, &[&[shape[0]][..], &vec![1; shape.len() - 1]].concat());
+                rms_norm(recording, &y, &rows, axis, 1e-5)
+            });
+            let y = y.unwrap();
+            assert_eq!((y.shape().dims(), y.to_f32().unwrap().len()), (shape, 0));
+            let mean = run(&device, |recording| {
+                let (x, gamma) = (ones(recording, shape), ones(recording, &[7]));
+                let norm = LayerNorm::new(&gamma).beta(&gamma).axis(axis).with_moments();
+                Ok(norm.record(recording, &x)?.mean.unwrap())
+            });
+            assert_eq!(mean.unwrap().to_f32().unwrap().len(), 0);
+        }
     }
 }

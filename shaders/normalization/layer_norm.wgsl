@@ -4,6 +4,12 @@ struct Parameters {
     columns: u32,
     epsilon: f32,
     has_residual: u32,
+    has_beta: u32,
+    // 1 where the rows' moments are wanted too.
+    has_moments: u32,
+    // From one row of gamma and beta to the next: 0 where all rows of x have the same.
+    gamma_row: u32,
+    beta_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
@@ -12,6 +18,8 @@ struct Parameters {
 @group(0) @binding(3) var<storage, read> gamma: array<f32>;
 @group(0) @binding(4) var<storage, read> beta: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(6) var<storage, read_write> means: array<f32>;
+@group(0) @binding(7) var<storage, read_write> inv_std_devs: array<f32>;
 
 fn summand(index: u32) -> f32 {
     if (parameters.has_residual != 0u) {
@@ -47,7 +55,17 @@ fn main(
         squares = squares + deviation * deviation;
     }
     let scale = 1.0 / sqrt(reduce_add(squares, lane) / size + parameters.epsilon);
+    if (parameters.has_moments != 0u && lane == 0u) {
+        means[row] = mean;
+        inv_std_devs[row] = scale;
+    }
+    let gamma_base = row * parameters.gamma_row;
+    let beta_base = row * parameters.beta_row;
     for (var column = lane; column < parameters.columns; column = column + LANES) {
-        y[base + column] = (summand(base + column) - mean) * scale * gamma[column] + beta[column];
+        var value = (summand(base + column) - mean) * scale * gamma[gamma_base + column];
+        if (parameters.has_beta != 0u) {
+            value = value + beta[beta_base + column];
+        }
+        y[base + column] = value;
     }
 }

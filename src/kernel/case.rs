@@ -30,6 +30,8 @@ pub enum CaseArgument {
     F32(Vec<f32>),
     /// Words to read.
     Words(Vec<u32>),
+    /// The oracle's answer for a written binding that has but one: its words, bit for bit.
+    Exact(Vec<u32>),
     /// The oracle's answer for a written binding; what is `None` must stay as it was.
     Output(Vec<Option<f64>>),
 }

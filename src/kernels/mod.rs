@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod elementwise;
 pub mod embedding;
 pub mod linear;
 pub(crate) mod multiply;
@@ -20,6 +21,9 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &linear::gemm::Gemm,
     &linear::gemm_lanes::GemmLanes,
     &normalization::layer_norm::LayerNorm,
+    &normalization::rms_norm::RmsNorm,
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,
+    &elementwise::cast::Cast,
+    &elementwise::strided_copy::StridedCopy,
 ];

@@ -1,11 +1,14 @@
 //! Layer normalization.
 
-use super::{choose_rows, expect_dtype, expect_shape, size};
+use super::axes::{affine, axis_of, expect_broadcast, product};
+use super::{choose_rows, expect_dtype, expect_shape};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernels::normalization::layer_norm::{LayerNorm, Parameters};
+use crate::kernels::normalization::layer_norm::{self as kernel, Parameters};
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
+
+const OP: &str = "layer_norm";
 
 /// γ, β and ε.
 #[derive(Clone, Debug)]
@@ -36,7 +39,8 @@ impl LayerNormWeights {
     }
 }
 
-/// Records layer norm over the last axis of x (+ residual) `[…, columns]`; the result has x's shape.
+/// Records layer norm over the last axis of x (+ residual) `[…, columns]`; the result has x's shape. [`LayerNorm`] has
+/// more to choose.
 ///
 /// # Errors
 /// [`Error::Argument`] for shapes or dtypes that do not fit, [`Error::Limit`], [`Error::Implementation`].
@@ -47,26 +51,131 @@ pub fn layer_norm(
     weights: &LayerNormWeights,
 ) -> Result<Value> {
     let columns = weights.columns();
-    expect_dtype("layer_norm", "x", x, &[DType::F32])?;
+    expect_dtype(OP, "x", x, &[DType::F32])?;
     if x.shape().last() != columns || x.shape().rank() == 0 || columns == 0 {
         let expected = format!("[…, {columns}] for gamma [{columns}], not empty");
-        return Err(Error::argument("layer_norm", "x", expected, x.shape().to_string()));
+        return Err(Error::argument(OP, "x", expected, x.shape().to_string()));
     }
-    if let Some(residual) = residual {
-        expect_dtype("layer_norm", "residual", residual, &[DType::F32])?;
-        expect_shape("layer_norm", "residual", residual, x.shape().dims())?;
-    }
-    let parameters = Parameters {
-        rows: size("layer_norm", "the rows of x", x.shape().rows())?,
-        columns: size("layer_norm", "the columns of x", columns)?,
-        epsilon: weights.epsilon,
-        has_residual: residual.is_some().into(),
-    };
-    let variant = choose_rows(recording.device(), "layer_norm", columns)?;
-    let y = recording.temporary(x.shape().clone(), DType::F32)?;
-    let absent = recording.absent()?;
     let (gamma, beta) = (recording.tensor(&weights.gamma)?, recording.tensor(&weights.beta)?);
-    let bindings = [x, residual.unwrap_or(&absent), &gamma, &beta, &y];
-    recording.dispatch(&LayerNorm, variant, &parameters, &bindings)?;
-    Ok(y)
+    let norm = LayerNorm { residual, ..LayerNorm::new(&gamma).beta(&beta).epsilon(weights.epsilon) };
+    Ok(norm.record(recording, x)?.output)
+}
+
+/// Layer normalization to be recorded: y = (a − mean(a)) / √(var(a) + ε) · γ + β with a = x + residual (Ba, Kiros and
+/// Hinton 2016; ONNX's LayerNormalization, opset 17).
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNorm<'a> {
+    gamma: &'a Value,
+    beta: Option<&'a Value>,
+    residual: Option<&'a Value>,
+    axis: isize,
+    epsilon: f32,
+    moments: bool,
+}
+
+/// What a recorded layer norm gives.
+#[derive(Clone, Debug)]
+pub struct LayerNormValues {
+    /// Of x's shape.
+    pub output: Value,
+    /// The means, of x's shape with 1 for every axis from the first normalized one on, if asked for.
+    pub mean: Option<Value>,
+    /// 1 / √(var + ε), of the same shape, if asked for.
+    pub inv_std_dev: Option<Value>,
+}
+
+impl<'a> LayerNorm<'a> {
+    /// Over the last axis with that γ, no β, and ε = 1e-5.
+    pub fn new(gamma: &'a Value) -> Self {
+        Self { gamma, beta: None, residual: None, axis: -1, epsilon: 1e-5, moments: false }
+    }
+
+    /// With a β.
+    #[must_use]
+    pub fn beta(mut self, beta: &'a Value) -> Self {
+        self.beta = Some(beta);
+        self
+    }
+
+    /// With a residual of x's shape, added to x first.
+    #[must_use]
+    pub fn residual(mut self, residual: &'a Value) -> Self {
+        self.residual = Some(residual);
+        self
+    }
+
+    /// Over all axes from this one on, counted from the back if negative.
+    #[must_use]
+    pub fn axis(mut self, axis: isize) -> Self {
+        self.axis = axis;
+        self
+    }
+
+    /// Another ε.
+    #[must_use]
+    pub fn epsilon(mut self, epsilon: f32) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// Gives the means and the inverse standard deviations too.
+    #[must_use]
+    pub fn with_moments(mut self) -> Self {
+        self.moments = true;
+        self
+    }
+
+    /// Records it. x is f32 of any shape with an axis; γ and β f32, broadcast to x by NumPy's rule. A NaN makes what it
+    /// is averaged with NaN.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for shapes, an axis or dtypes that do not fit, or nothing to average; [`Error::Limit`],
+    /// [`Error::Implementation`].
+    pub fn record(self, recording: &mut Recording, x: &Value) -> Result<LayerNormValues> {
+        let given =
+            [("x", Some(x)), ("residual", self.residual), ("gamma", Some(self.gamma)), ("beta", self.beta)];
+        for (name, value) in given {
+            value.map_or(Ok(()), |value| expect_dtype(OP, name, value, &[DType::F32]))?;
+        }
+        if let Some(residual) = self.residual {
+            expect_shape(OP, "residual", residual, x.shape().dims())?;
+        }
+        let axis = axis_of(OP, "x", x, self.axis)?;
+        let (outer, inner) = x.shape().dims().split_at(axis);
+        let (rows, columns) = (product(OP, "the rows of x", outer)?, product(OP, "the columns of x", inner)?);
+        if columns == 0 {
+            let expected = format!("not empty from axis {axis} on");
+            return Err(Error::argument(OP, "x", expected, x.shape().to_string()));
+        }
+        if let Some(beta) = self.beta {
+            expect_broadcast(OP, "beta", beta, x.shape().dims())?;
+        }
+        let variant = choose_rows(recording.device(), OP, columns as usize)?;
+        let absent = recording.absent()?;
+        let (gamma, gamma_row) = affine(recording, OP, "gamma", self.gamma, (x, axis))?;
+        let (beta, beta_row) = match self.beta {
+            Some(beta) => affine(recording, OP, "beta", beta, (x, axis))?,
+            None => (absent.clone(), 0),
+        };
+        let y = recording.temporary(x.shape().clone(), DType::F32)?;
+        // What is not asked for is bound too, and not written.
+        let moments = if self.moments { [outer, &vec![1; inner.len()]].concat() } else { vec![1] };
+        let mean = recording.temporary(moments.clone(), DType::F32)?;
+        let inv_std_dev = recording.temporary(moments, DType::F32)?;
+        let parameters = Parameters {
+            rows,
+            columns,
+            epsilon: self.epsilon,
+            has_residual: self.residual.is_some().into(),
+            has_beta: self.beta.is_some().into(),
+            has_moments: self.moments.into(),
+            gamma_row,
+            beta_row,
+        };
+        let residual = self.residual.unwrap_or(&absent);
+        let bindings = [x, residual, &gamma, &beta, &y, &mean, &inv_std_dev];
+        recording.dispatch(&kernel::LayerNorm, variant, &parameters, &bindings)?;
+        let asked = |value| self.moments.then_some(value);
+        Ok(LayerNormValues { output: y, mean: asked(mean), inv_std_dev: asked(inv_std_dev) })
+    }
 }

@@ -2,18 +2,23 @@
 
 mod attention;
 mod attention_plan;
+mod axes;
+mod cast;
 mod embedding_norm;
 mod layer_norm;
 mod linear;
 mod pool;
+mod rms_norm;
 
 pub use crate::kernels::activation::Activation;
 pub use attention::{Attention, AttentionCall, AttentionValues, Causal, Heads, Layout, Mask, attention};
 pub use attention_plan::{AttentionBuffers, AttentionPlan, AttentionShape};
+pub use cast::cast;
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
-pub use layer_norm::{LayerNormWeights, layer_norm};
+pub use layer_norm::{LayerNorm, LayerNormValues, LayerNormWeights, layer_norm};
 pub use linear::{Linear, LinearWeights};
 pub use pool::{Pooling, pool};
+pub use rms_norm::rms_norm;
 
 use crate::device::{Device, OPS};
 use crate::error::{Error, Result};

@@ -1,4 +1,4 @@
-//! Layer normalization with a two-pass mean and variance.
+//! Layer normalization with a two-pass mean and variance, and RMS normalization.
 
 use super::expect_length;
 
@@ -48,6 +48,28 @@ pub fn layer_norm_f64(x: &[f64], gamma: &[f32], beta: &[f32], eps: f64) -> Vec<f
         for ((h, &g), &b) in row.iter().zip(gamma).zip(beta) {
             y.push((h - mean) / deviation * f64::from(g) + f64::from(b));
         }
+    }
+    y
+}
+
+/// The mean and 1 / √(variance + eps) of each row of `columns` elements: what [`layer_norm`] subtracts and multiplies by.
+pub fn moments(x: &[f32], columns: usize, eps: f64) -> (Vec<f64>, Vec<f64>) {
+    let rows = x.chunks_exact(columns.max(1)).map(|row| {
+        let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / columns as f64;
+        let variance = row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / columns as f64;
+        (mean, 1.0 / (variance + eps).sqrt())
+    });
+    rows.unzip()
+}
+
+/// y\[r, c\] = γ\[c\]·x\[r, c\] / √(mean(xᵣ²) + eps); returns `[R, C]`. γ is as long as a row, or as x.
+pub fn rms_norm(x: &[f32], gamma: &[f32], columns: usize, eps: f64) -> Vec<f64> {
+    let mut y = Vec::with_capacity(x.len());
+    let gammas = gamma.chunks_exact(columns.max(1)).cycle();
+    for (row, gamma) in x.chunks_exact(columns.max(1)).zip(gammas) {
+        let squares: f64 = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        let root = (squares / columns as f64 + eps).sqrt();
+        y.extend(row.iter().zip(gamma).map(|(&x, &g)| f64::from(x) / root * f64::from(g)));
     }
     y
 }
@@ -106,6 +128,27 @@ mod tests {
             assert!(y[0].is_nan() && y[1].is_nan());
             assert_eq!(y[2..], [-1.0, 1.0]);
         }
+    }
+
+    #[test]
+    fn rms_norm_by_hand() {
+        // mean(1, 9, 25, 1) = 9 and eps 7: the root is 4.
+        let x = [1.0, -3.0, 5.0, 1.0];
+        assert_eq!(rms_norm(&x, &[1.0, 2.0, 1.0, 4.0], 4, 7.0), [0.25, -1.5, 1.25, 1.0]);
+        // The same row twice, with a γ of its own each.
+        let y = rms_norm(&[x, x].concat(), &[1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 4.0], 4, 7.0);
+        assert_eq!(y, [0.25, -0.75, 1.25, 0.25, 0.0, 0.0, 0.0, 1.0]);
+        let y = rms_norm(&[1.0, f32::NAN, 3.0, 4.0], &[1.0; 2], 2, 0.0);
+        assert!(y[0].is_nan() && y[1].is_nan() && y[2].is_finite());
+        assert!(rms_norm(&[], &[], 0, 1e-5).is_empty());
+    }
+
+    #[test]
+    fn moments_by_hand() {
+        // Variance 1.25 and eps 1: the deviation is 1.5.
+        let (means, inverses) = moments(&[1.0, 2.0, 3.0, 4.0, 7.0, 7.0, 7.0, 7.0], 4, 1.0);
+        assert_near(&means, &[2.5, 7.0], 0.0);
+        assert_near(&inverses, &[1.0 / 1.5, 1.0], 1e-15);
     }
 
     #[test]

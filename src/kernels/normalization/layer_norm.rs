@@ -1,7 +1,9 @@
 //! Layer normalization with a fused residual.
 //!
 //! y = (a − mean(a)) / √(var(a) + ε) · γ + β, a = x + residual, over each row (Ba, Kiros and Hinton 2016, equation 4;
-//! the variance is the biased one). f32. x, the residual and y are dense `[rows, columns]`. A NaN makes its row NaN.
+//! the variance is the biased one). f32. x, the residual and y are dense `[rows, columns]`; γ and β, which may be absent, are
+//! `[columns]` or, with a row stride, `[rows, columns]`. On demand each row's mean and 1 / √(var + ε) too. A NaN makes its
+//! row NaN.
 //!
 //! Ladder: three passes, the variance about the mean: E\[a²\] − mean² loses all digits where the mean is large. The
 //! mean itself is summed relative to the row's first element (for rows with a mean of 100 deviations, 384 long, the
@@ -25,19 +27,28 @@ parameters! {
         pub epsilon: f32,
         /// 1 if there is a residual.
         pub has_residual: u32,
+        /// 1 if there is a β.
+        pub has_beta: u32,
+        /// 1 if the rows' moments are written.
+        pub has_moments: u32,
+        /// From one row of γ to the next: 0 where all rows of x have the same.
+        pub gamma_row: u32,
+        /// The same for β.
+        pub beta_row: u32,
     }
 }
 
 /// The kernel.
 pub struct LayerNorm;
 
-/// Normalizes `summand(column)` for each column of a row into `y`, as the shaders do.
+/// Normalizes `summand(column)` for each column of a row into `y`, as the shaders do. The mean, and what the deviations
+/// are multiplied by.
 pub(crate) fn normalize_row(
     summand: impl Fn(usize) -> f32,
     epsilon: f32,
     (gamma, beta): (&[f32], &[f32]),
     y: &mut [f32],
-) {
+) -> (f32, f32) {
     let columns = y.len();
     let origin = summand(0);
     let mean = origin + (0..columns).map(|column| summand(column) - origin).sum::<f32>() / columns as f32;
@@ -46,6 +57,7 @@ pub(crate) fn normalize_row(
     for (column, y) in y.iter_mut().enumerate() {
         *y = (summand(column) - mean) * scale * gamma[column] + beta[column];
     }
+    (mean, scale)
 }
 
 impl Kernel for LayerNorm {
@@ -69,6 +81,8 @@ impl Kernel for LayerNorm {
                 Binding::read("gamma"),
                 Binding::read("beta"),
                 Binding::write("y"),
+                Binding::write("means"),
+                Binding::write("inv_std_devs"),
             ]
         }
     }
@@ -88,16 +102,25 @@ impl Kernel for LayerNorm {
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let p = Parameters::from_bytes(parameters);
         let (x, residual) = (arguments.f32(0), arguments.f32(1));
-        let affine = (arguments.f32(2), arguments.f32(3));
         let columns = p.columns as usize;
-        let y = arguments.f32_mut(4);
+        let zeros = vec![0.0; columns];
+        let [y, means, inv_std_devs] = [4, 5, 6].map(|binding| arguments.f32_mut(binding));
         for (row, y) in y.chunks_exact_mut(columns.max(1)).take(p.rows as usize).enumerate() {
             let start = row * columns;
-            match p.has_residual {
-                0 => normalize_row(|column| x[start + column], p.epsilon, affine, y),
+            let gamma = &arguments.f32(2)[row * p.gamma_row as usize..];
+            let beta = match p.has_beta {
+                0 => &zeros[..],
+                _ => &arguments.f32(3)[row * p.beta_row as usize..],
+            };
+            let (mean, scale) = match p.has_residual {
+                0 => normalize_row(|column| x[start + column], p.epsilon, (gamma, beta), y),
                 _ => {
-                    normalize_row(|column| x[start + column] + residual[start + column], p.epsilon, affine, y)
+                    let sum = |column| x[start + column] + residual[start + column];
+                    normalize_row(sum, p.epsilon, (gamma, beta), y)
                 }
+            };
+            if p.has_moments != 0 {
+                (means[row], inv_std_devs[row]) = (mean, scale);
             }
         }
     }
@@ -106,9 +129,12 @@ impl Kernel for LayerNorm {
         let p = Parameters::from_bytes(parameters);
         let elements = u64::from(p.rows) * u64::from(p.columns);
         let passes = 2 + u64::from(p.has_residual.min(1));
+        let affine = |row: u32| if row == 0 { u64::from(p.columns) } else { elements };
+        let weights = affine(p.gamma_row) + u64::from(p.has_beta) * affine(p.beta_row);
+        let moments = 2 * u64::from(p.has_moments) * u64::from(p.rows);
         Cost {
             flops: 8 * elements,
-            bytes: 4 * (passes * elements + 2 * u64::from(p.columns)),
+            bytes: 4 * (passes * elements + weights + moments),
             iterations: rows::iterations(variant, p.columns.into(), 3, 2),
         }
     }
@@ -122,11 +148,31 @@ impl Kernel for LayerNorm {
             sizes.push((70_000, 3));
         }
         let residuals = [false, true];
-        sizes.into_iter().flat_map(|size| residuals.map(|residual| case(size, residual))).collect()
+        let mut cases: Vec<Case> = sizes
+            .into_iter()
+            .flat_map(|size| residuals.map(|residual| case(size, residual, Form::Usual)))
+            .collect();
+        for size in [(1, 1), (67, 33), (3, 384)] {
+            cases.extend(
+                [Form::NoBeta, Form::RowsOfBeta, Form::RowsOfBoth].map(|form| case(size, false, form)),
+            );
+            cases.push(case(size, true, Form::RowsOfBoth));
+        }
+        cases
     }
 }
 
-fn case((rows, columns): (usize, usize), has_residual: bool) -> Case {
+/// What is given beside x and the residual; all but the usual form give the moments too.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Form {
+    /// One γ and one β for all rows.
+    Usual,
+    NoBeta,
+    RowsOfBeta,
+    RowsOfBoth,
+}
+
+fn case((rows, columns): (usize, usize), has_residual: bool, form: Form) -> Case {
     let mut inputs = Inputs::new((rows * 1_000_003 + columns) as u64);
     // Every third row has a mean a hundred times its deviation.
     let mut x = inputs.values(rows * columns, 1.0);
@@ -140,19 +186,46 @@ fn case((rows, columns): (usize, usize), has_residual: bool) -> Case {
         }
     }
     let residual = inputs.values(rows * columns, 0.5);
-    let (gamma, beta) = (inputs.values(columns, 1.0), inputs.values(columns, 1.0));
-    let epsilon = 1e-12_f32;
-    let expected = reference::normalization::layer_norm(
-        &x,
-        has_residual.then_some(residual.as_slice()),
-        &gamma,
-        &beta,
-        epsilon.into(),
-    );
-    let parameters =
-        Parameters { rows: rows as u32, columns: columns as u32, epsilon, has_residual: has_residual.into() };
+    let (has_beta, has_moments) = (form != Form::NoBeta, form != Form::Usual);
+    let gamma_row = if form == Form::RowsOfBoth { columns } else { 0 };
+    let beta_row = if matches!(form, Form::RowsOfBeta | Form::RowsOfBoth) { columns } else { 0 };
+    let gamma = inputs.values(columns.max(rows * gamma_row), 1.0);
+    let beta = inputs.values(columns.max(rows * beta_row), 1.0);
+    // A row of one column has a variance of 0, and with the moments 1 / √ε shall be near 1.
+    let epsilon = if has_moments { 1.0 } else { 1e-12_f32 };
+    let zeros = vec![0.0; columns];
+    let expected = (0..rows).flat_map(|row| {
+        let cells = row * columns..(row + 1) * columns;
+        reference::normalization::layer_norm(
+            &x[cells.clone()],
+            has_residual.then_some(&residual[cells]),
+            &gamma[row * gamma_row..][..columns],
+            if has_beta { &beta[row * beta_row..][..columns] } else { &zeros },
+            epsilon.into(),
+        )
+    });
+    let expected: Vec<f64> = expected.collect();
+    let summands: Vec<f32> = match has_residual {
+        true => x.iter().zip(&residual).map(|(x, residual)| x + residual).collect(),
+        false => x.clone(),
+    };
+    let (means, inv_std_devs) = reference::normalization::moments(&summands, columns, epsilon.into());
+    let moment = |values: Vec<f64>| {
+        CaseArgument::Output(values.into_iter().map(|value| has_moments.then_some(value)).collect())
+    };
+    let parameters = Parameters {
+        rows: rows as u32,
+        columns: columns as u32,
+        epsilon,
+        has_residual: has_residual.into(),
+        has_beta: has_beta.into(),
+        has_moments: has_moments.into(),
+        gamma_row: gamma_row as u32,
+        beta_row: beta_row as u32,
+    };
+    let form = if form == Form::Usual { String::new() } else { format!(" {form:?}") };
     Case {
-        label: format!("[{rows}, {columns}]{}", if has_residual { " residual" } else { "" }),
+        label: format!("[{rows}, {columns}]{}{form}", if has_residual { " residual" } else { "" }),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
         // One rounding of a sum near 100, over a deviation near 1, times a γ of up to 4: 1.5e-5.
         floor: rounding_floor(4, 100.0),
@@ -162,6 +235,8 @@ fn case((rows, columns): (usize, usize), has_residual: bool) -> Case {
             CaseArgument::F32(gamma),
             CaseArgument::F32(beta),
             CaseArgument::Output(expected.into_iter().map(Some).collect()),
+            moment(means),
+            moment(inv_std_devs),
         ],
     }
 }

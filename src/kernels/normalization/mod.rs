@@ -1,3 +1,4 @@
 //! Normalization.
 
 pub mod layer_norm;
+pub mod rms_norm;

@@ -1,0 +1,56 @@
+// y[i] = x[Σ index_k(i) · stride_k]: the elements of x along other axes, those of stride 0 repeated. Axis 0 is the last,
+// the one that moves fastest.
+struct Parameters {
+    elements: u32,
+    size_0: u32,
+    size_1: u32,
+    size_2: u32,
+    size_3: u32,
+    size_4: u32,
+    size_5: u32,
+    size_6: u32,
+    size_7: u32,
+    stride_0: u32,
+    stride_1: u32,
+    stride_2: u32,
+    stride_3: u32,
+    stride_4: u32,
+    stride_5: u32,
+    stride_6: u32,
+    stride_7: u32,
+}
+
+@group(0) @binding(0) var<uniform> parameters: Parameters;
+@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(2) var<storage, read_write> y: array<u32>;
+
+// What is left of an index, and where in x it has led so far.
+struct Walk {
+    rest: u32,
+    place: u32,
+}
+
+fn walk_axis(walk: Walk, size: u32, stride: u32) -> Walk {
+    return Walk(walk.rest / size, walk.place + walk.rest % size * stride);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let index = workgroup_index(id, count) * WORKGROUP + invocation;
+    if (index >= parameters.elements) {
+        return;
+    }
+    var walk = walk_axis(Walk(index, 0u), parameters.size_0, parameters.stride_0);
+    walk = walk_axis(walk, parameters.size_1, parameters.stride_1);
+    walk = walk_axis(walk, parameters.size_2, parameters.stride_2);
+    walk = walk_axis(walk, parameters.size_3, parameters.stride_3);
+    walk = walk_axis(walk, parameters.size_4, parameters.stride_4);
+    walk = walk_axis(walk, parameters.size_5, parameters.stride_5);
+    walk = walk_axis(walk, parameters.size_6, parameters.stride_6);
+    walk = walk_axis(walk, parameters.size_7, parameters.stride_7);
+    y[index] = x[walk.place];
+}

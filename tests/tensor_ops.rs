@@ -1,0 +1,202 @@
+//! Ops on whole tensors, on every adapter and on the CPU, against the f64 oracles: casts,
+//! norms over any axes.
+
+mod common;
+
+use attentive::kernel::Inputs;
+use attentive::ops::{LayerNorm, cast, rms_norm};
+use attentive::recording::Value;
+use attentive::reference::{self, rounding_floor};
+use attentive::{DType, Device, Recording, Result, Tensor, half};
+
+/// What a device makes of some tensors.
+fn run(
+    device: &Device,
+    tensors: &[Tensor],
+    record: impl FnOnce(&mut Recording, &[Value]) -> Result<Value>,
+) -> Tensor {
+    run_all(device, tensors, |recording, values| Ok(vec![record(recording, values)?])).remove(0)
+}
+
+fn run_all(
+    device: &Device,
+    tensors: &[Tensor],
+    record: impl FnOnce(&mut Recording, &[Value]) -> Result<Vec<Value>>,
+) -> Vec<Tensor> {
+    let mut recording = Recording::new(device);
+    let values: Vec<Value> = tensors.iter().map(|tensor| recording.tensor(tensor).unwrap()).collect();
+    let outputs = record(&mut recording, &values).unwrap();
+    outputs.iter().for_each(|y| recording.output(y).unwrap());
+    let ran = recording.run().unwrap();
+    outputs.iter().map(|y| ran.tensor(y).unwrap()).collect()
+}
+
+/// An array on the host.
+#[derive(Clone, Debug)]
+struct Array {
+    dims: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl Array {
+    fn random(inputs: &mut Inputs, dims: &[usize]) -> Self {
+        Self { dims: dims.to_vec(), values: inputs.values(dims.iter().product(), 1.0) }
+    }
+
+    fn on(&self, device: &Device) -> Tensor {
+        Tensor::from_f32(device, &*self.dims, &self.values).unwrap()
+    }
+
+    /// Its elements by NumPy's broadcasting.
+    fn broadcast(&self, dims: &[usize]) -> Vec<f32> {
+        (0..dims.iter().product())
+            .map(|index| self.values[broadcast_place(&self.dims, dims, index)])
+            .collect()
+    }
+}
+
+/// Where the element `index` of an array of shape `to` lies in one of shape `from`.
+fn broadcast_place(from: &[usize], to: &[usize], index: usize) -> usize {
+    let (mut rest, mut place, mut stride) = (index, 0, 1);
+    for (axis, size) in to.iter().enumerate().rev() {
+        let own = (axis + from.len()).checked_sub(to.len()).map_or(1, |axis| from[axis]);
+        place += rest % size % own * stride;
+        rest /= size;
+        stride *= own;
+    }
+    place
+}
+
+/// Runs it on every device and holds each result against its oracle; `record` gives the values in the oracles' order.
+#[track_caller]
+fn check(
+    what: &str,
+    inputs: &[&Array],
+    oracles: &[(Vec<usize>, Vec<f64>)],
+    floor: f64,
+    record: impl Fn(&mut Recording, &[Value]) -> Result<Vec<Value>>,
+) {
+    let results = |device: &Device| {
+        let tensors: Vec<Tensor> = inputs.iter().map(|array| array.on(device)).collect();
+        run_all(device, &tensors, &record)
+    };
+    let twins = results(&Device::cpu());
+    assert_eq!(twins.len(), oracles.len());
+    for device in common::devices() {
+        for ((got, twin), (dims, oracle)) in results(&device).iter().zip(&twins).zip(oracles) {
+            assert_eq!(got.shape().dims(), dims, "{what}");
+            let (got, twin) = (got.to_f32().unwrap(), twin.to_f32().unwrap());
+            common::assert_agrees(&device, what, (&got, &twin, oracle), floor);
+        }
+    }
+}
+
+#[test]
+fn casts_are_the_half_crates() {
+    // A stride prime to 2³²: all exponents, signs and payloads, an odd number of them.
+    let values: Vec<f32> = (0..70_001_u32)
+        .map(|i| f32::from_bits(i.wrapping_mul(2_654_435_761)))
+        .chain([f32::NAN, 65_520.0])
+        .collect();
+    let halves: Vec<half::f16> = values.iter().map(|&value| half::f16::from_f32(value)).collect();
+    let bits_16 = |values: &[half::f16]| values.iter().map(|value| value.to_bits()).collect::<Vec<u16>>();
+    let bits_32 = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
+    let widened: Vec<f32> = halves.iter().map(|value| value.to_f32()).collect();
+    for device in common::devices() {
+        for count in [1, 2, 3, 127, 128, 129, values.len()] {
+            let x = Tensor::from_f32(&device, [count], &values[..count]).unwrap();
+            let narrow = run(&device, &[x], |recording, x| cast(recording, &x[0], DType::F16));
+            assert_eq!((narrow.dtype(), narrow.shape().dims()), (DType::F16, &[count][..]));
+            assert_eq!(bits_16(&narrow.to_f16().unwrap()), bits_16(&halves[..count]), "{}", device.name());
+            let wide = run(&device, &[narrow], |recording, x| cast(recording, &x[0], DType::F32));
+            assert_eq!(wide.dtype(), DType::F32);
+            assert_eq!(bits_32(&wide.to_f32().unwrap()), bits_32(&widened[..count]), "{}", device.name());
+        }
+        // From f16 on the host, by a shape of three axes, in one recording there and back.
+        let x = Tensor::from_f16(&device, [3, 1, 5], &halves[..15]).unwrap();
+        let y = run(&device, &[x], |recording, x| {
+            let same = cast(recording, &x[0], DType::F16)?;
+            assert!(same.is(&x[0]));
+            let wide = cast(recording, &same, DType::F32)?;
+            cast(recording, &wide, DType::F16)
+        });
+        assert_eq!(
+            (bits_16(&y.to_f16().unwrap()), y.shape().dims()),
+            (bits_16(&halves[..15]), &[3, 1, 5][..])
+        );
+    }
+}
+
+/// Shapes that broadcast to x's from an axis on, and to all of x.
+fn scales(dims: &[usize], axis: usize) -> Vec<Vec<usize>> {
+    let inner = &dims[axis..];
+    let mut last = vec![1; inner.len()];
+    *last.last_mut().unwrap() = dims[dims.len() - 1];
+    let mut outer = vec![1; dims.len()];
+    outer[0] = dims[0];
+    vec![inner.to_vec(), [vec![1; axis], inner.to_vec()].concat(), vec![], last, outer, dims.to_vec()]
+}
+
+#[test]
+fn norms_over_any_axes() {
+    let dims = [2, 3, 4, 5];
+    let mut inputs = Inputs::new(11);
+    let x = Array::random(&mut inputs, &dims);
+    for (axis, epsilon) in [(0, 0.1), (1, 1e-5), (2, 1e-5), (3, 1e-5)] {
+        let columns: usize = dims[axis..].iter().product();
+        let ones = vec![1.0; x.values.len()];
+        for scale in scales(&dims, axis) {
+            let gamma = Array::random(&mut inputs, &scale);
+            let beta = Array::random(&mut inputs, &gamma.dims);
+            let residual = Array::random(&mut inputs, &dims);
+            let (wide_gamma, wide_beta) = (gamma.broadcast(&dims), beta.broadcast(&dims));
+            let what = format!("axis {axis}, gamma {scale:?}");
+            let oracle = reference::normalization::rms_norm(&x.values, &wide_gamma, columns, epsilon.into());
+            let floor = rounding_floor(columns, 8.0);
+            for axis in [axis as isize, axis as isize - 4] {
+                check(
+                    &what,
+                    &[&x, &gamma],
+                    &[(dims.to_vec(), oracle.clone())],
+                    floor,
+                    |recording, values| Ok(vec![rms_norm(recording, &values[0], &values[1], axis, epsilon)?]),
+                );
+            }
+            // Normalized by the oracle, then γ and β by hand.
+            let normalized = |residual: Option<&[f32]>| {
+                let ones = &ones[..columns];
+                reference::normalization::layer_norm(
+                    &x.values,
+                    residual,
+                    ones,
+                    &vec![0.0; columns],
+                    epsilon.into(),
+                )
+            };
+            let affine = |normalized: Vec<f64>, beta: Option<&[f32]>| -> Vec<f64> {
+                let scaled = normalized.iter().zip(&wide_gamma).map(|(x, &gamma)| x * f64::from(gamma));
+                scaled.enumerate().map(|(i, x)| x + beta.map_or(0.0, |beta| f64::from(beta[i]))).collect()
+            };
+            let (means, inverses) = reference::normalization::moments(&x.values, columns, epsilon.into());
+            let row_dims = [&dims[..axis], &vec![1; dims.len() - axis]].concat();
+            let oracles = [
+                (dims.to_vec(), affine(normalized(None), Some(&wide_beta))),
+                (row_dims.clone(), means),
+                (row_dims, inverses),
+            ];
+            check(&what, &[&x, &gamma, &beta], &oracles, floor, |recording, values| {
+                let norm = LayerNorm::new(&values[1]).beta(&values[2]).axis(axis as isize).epsilon(epsilon);
+                let made = norm.with_moments().record(recording, &values[0])?;
+                Ok(vec![made.output, made.mean.unwrap(), made.inv_std_dev.unwrap()])
+            });
+            let oracles = [(dims.to_vec(), affine(normalized(Some(&residual.values)), None))];
+            check(&what, &[&x, &gamma, &residual], &oracles, floor, |recording, values| {
+                let norm =
+                    LayerNorm::new(&values[1]).residual(&values[2]).axis(axis as isize - 4).epsilon(epsilon);
+                let made = norm.record(recording, &values[0])?;
+                assert!(made.mean.is_none() && made.inv_std_dev.is_none());
+                Ok(vec![made.output])
+            });
+        }
+    }
+}
