@@ -155,8 +155,24 @@ impl<'a> Call<'a> {
         }))
     }
 
+    /// A tensor of floats in the recording.
+    pub(super) fn value(&mut self, name: &str) -> Result<Value> {
+        let array = self.array(name)?;
+        self.upload(&array)
+    }
+
+    /// The same, if it is there.
+    pub(super) fn optional_value(&mut self, name: &str) -> Result<Option<Value>> {
+        self.has(name).then(|| self.value(name)).transpose()
+    }
+
     /// What the op computed under that name.
-    pub(super) fn answer(&mut self, name: &'static str, value: &Value, finish: Finish) -> Result<()> {
+    pub(super) fn answer(&mut self, name: &'static str, value: &Value) -> Result<()> {
+        self.answer_as(name, value, |array| array)
+    }
+
+    /// The same, its axes to be changed.
+    pub(super) fn answer_as(&mut self, name: &'static str, value: &Value, finish: Finish) -> Result<()> {
         self.recording.output(value)?;
         self.answers.push((name, value.clone(), finish));
         Ok(())

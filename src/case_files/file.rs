@@ -233,6 +233,18 @@ impl Attributes {
         }
     }
 
+    pub(super) fn integer(&self, name: &str) -> Result<Option<i64>> {
+        let Some(value) = self.object.get(name) else { return Ok(None) };
+        value.as_i64().map(Some).ok_or_else(|| self.object.wrong(name, "a whole number", value))
+    }
+
+    /// An axis, counted from the back if negative.
+    pub(super) fn axis(&self, name: &str, default: isize) -> Result<isize> {
+        let axis = self.integer(name)?.unwrap_or(default as i64);
+        // What no isize holds is no axis either.
+        Ok(isize::try_from(axis).unwrap_or(isize::MAX))
+    }
+
     pub(super) fn count(&self, name: &str, range: RangeInclusive<usize>) -> Result<Option<usize>> {
         self.object.count(name, range)
     }

@@ -2,6 +2,7 @@
 
 mod call;
 mod file;
+mod onnx;
 mod torch_attention;
 mod torch_layers;
 
@@ -29,7 +30,9 @@ struct Op {
 }
 
 /// All of them.
-const OPS: [&Op; 5] = [
+const OPS: [&Op; 7] = [
+    &onnx::LAYER_NORMALIZATION,
+    &onnx::RMS_NORMALIZATION,
     &torch_attention::SCALED_DOT_PRODUCT_ATTENTION,
     &torch_attention::MULTIHEAD_ATTENTION,
     &torch_layers::TRANSFORMER_ENCODER_LAYER,

@@ -107,7 +107,7 @@ fn record_scaled_dot_product_attention(call: &mut Call<'_>) -> Result<()> {
     let output = attention.record(&mut call.recording, &q, &k, &v)?.output;
     let columns = output.shape().last();
     let output = output.reshape([&shape[..shape.len() - 1], &[columns]].concat())?;
-    call.answer("out", &output, |array| array)
+    call.answer("out", &output)
 }
 
 /// How PyTorch's modules lay the axes of a sequence.
@@ -375,10 +375,10 @@ fn record_multihead_attention(call: &mut Call<'_>) -> Result<()> {
         let (key, value) = (call.upload(&key)?, call.upload(&value)?);
         attention.record(&mut call.recording, [&query, &key, &value], &options)?
     };
-    call.answer("attn_output", &values.output, layout.finish())?;
+    call.answer_as("attn_output", &values.output, layout.finish())?;
     if let Some(weights) = values.weights {
-        let unbatched = layout == SequenceLayout::Unbatched;
-        call.answer("attn_output_weights", &weights, if unbatched { without_batch } else { |array| array })?;
+        let finish: Finish = if layout == SequenceLayout::Unbatched { without_batch } else { |array| array };
+        call.answer_as("attn_output_weights", &weights, finish)?;
     }
     Ok(())
 }

@@ -202,7 +202,7 @@ fn record_encoder(call: &mut Call<'_>, config: &Config, encoder: &Encoder, mask:
     let masks = Masks::of(call, [mask, "src_key_padding_mask"], dims)?;
     let source = call.upload(&source)?;
     let output = encoder.record(&mut call.recording, &source, &masks.options())?;
-    call.answer("out", &output, layout.finish())
+    call.answer_as("out", &output, layout.finish())
 }
 
 fn record_decoder_layer(call: &mut Call<'_>) -> Result<()> {
@@ -239,5 +239,5 @@ fn record_decoder_layer(call: &mut Call<'_>) -> Result<()> {
     let (target, memory) = (call.upload(&target)?, call.upload(&memory)?);
     let options = DecoderLayerOptions { self_attention: own.options(), cross_attention: to_memory.options() };
     let output = layer.record(&mut call.recording, &target, &memory, &options)?.output;
-    call.answer("out", &output, layout.finish())
+    call.answer_as("out", &output, layout.finish())
 }
