@@ -1,23 +1,16 @@
 //! The command line, as a user calls it: what comes out, where, and with which exit status.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+#[path = "common/command.rs"]
+mod command;
 
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use command::{Ended, attentive, ended, fails, run};
 use serde_json::Value;
 
 fn model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-bert")
-}
-
-fn attentive() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_attentive"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ATTENTIVE_") {
-            command.env_remove(name);
-        }
-    }
-    command.env_remove("WGPU_ADAPTER_NAME").env("HF_HUB_OFFLINE", "1").stdin(Stdio::null());
-    command
 }
 
 /// `attentive embed` with the tiny model, on the CPU.
@@ -27,37 +20,11 @@ fn embed(words: &[&str]) -> Command {
     command
 }
 
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-fn ended(output: Output) -> Ended {
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
-
-fn run(command: &mut Command) -> Ended {
-    ended(command.output().unwrap())
-}
-
 fn run_with_input(command: &mut Command, input: &[u8]) -> Ended {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stdin");
     std::fs::write(&path, input).unwrap();
     run(command.stdin(std::fs::File::open(path).unwrap()))
-}
-
-#[track_caller]
-fn fails(command: &mut Command, code: i32, words: &[&str]) {
-    let end = run(command);
-    assert_eq!(end.code, Some(code), "{}", end.stderr);
-    assert!(end.stdout.is_empty(), "{}", end.stdout);
-    for word in words {
-        assert!(end.stderr.contains(word), "no `{word}` in: {}", end.stderr);
-    }
-    assert!(!end.stderr.contains("panicked"), "{}", end.stderr);
 }
 
 /// The fixture's texts and their embeddings by sentence-transformers.
