@@ -5,11 +5,12 @@ mod common;
 use std::fmt::Debug;
 
 use attentive::ops::{
-    Attention, EmbeddingTables, Heads, LayerNorm, LayerNormWeights, Linear, LinearWeights, Mask, Tokens,
-    cast, embedding_norm, layer_norm, pool, rms_norm,
+    Attention, EmbeddingTables, Heads, LayerNorm, LayerNormWeights, Linear, LinearWeights, Mask,
+    RotaryEmbedding, Tokens, activate, cast, embedding_norm, layer_norm, pool, rms_norm, rotary_tables,
+    softmax,
 };
 use attentive::recording::Value;
-use attentive::{DType, Device, Error, Pooling, Recording, Result, Tensor, attention, half};
+use attentive::{Activation, DType, Device, Error, Pooling, Recording, Result, Tensor, attention, half};
 
 /// An [`Error::Argument`] whose message holds all of `words`.
 #[track_caller]
@@ -287,4 +288,60 @@ fn norms_over_axes() {
     let gamma = value(&mut recording, &[1]);
     assert!(rms_norm(&mut recording, &x, &gamma, 1, 1e-5).is_err());
     assert!(LayerNorm::new(&gamma).axis(1).record(&mut recording, &x).is_err());
+}
+
+#[test]
+fn softmax_and_activations() {
+    for device in common::devices() {
+        let mut recording = Recording::new(&device);
+        let (x, scalar) = (value(&mut recording, &[2, 3]), value(&mut recording, &[]));
+        for axis in [2, -3] {
+            let words = ["softmax", "axis", "-2 to 2 - 1", "[2, 3]", &axis.to_string()];
+            assert_refused(softmax(&mut recording, &x, axis), &words);
+        }
+        assert_refused(softmax(&mut recording, &scalar, -1), &["axis", "[]", "-1"]);
+        let half = recording.tensor(&Tensor::from_f32_as_f16(&device, [4], &[0.0; 4]).unwrap()).unwrap();
+        assert_refused(softmax(&mut recording, &half, 0), &["softmax", "x", "f32", "f16"]);
+        let outcome = activate(&mut recording, &half, Activation::Gelu);
+        assert_refused(outcome, &["activate", "x", "f32", "f16"]);
+    }
+    let (device, huge) = (Device::cpu(), usize::MAX / 2);
+    let mut recording = Recording::new(&device);
+    let x = value(&mut recording, &[0, huge, huge]);
+    assert!(softmax(&mut recording, &x, 0).is_err());
+    // Nothing to do.
+    assert!(activate(&mut recording, &x, Activation::Relu).is_ok());
+}
+
+#[test]
+fn rotary_embeddings() {
+    assert_refused(rotary_tables(2, 3, 1e4), &["rotary_dim", "even", "3"]);
+    for base in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert_refused(rotary_tables(2, 4, base), &["base", "positive", &base.to_string()]);
+    }
+    assert_refused(rotary_tables(usize::MAX, 4, 1e4), &["rotary_tables", "elements"]);
+    for device in common::devices() {
+        let mut recording = Recording::new(&device);
+        let x = value(&mut recording, &[2, 4, 3, 8]);
+        let rows = value(&mut recording, &[2, 3, 32]);
+        let (table, own) = (value(&mut recording, &[9, 4]), value(&mut recording, &[2, 3, 4]));
+        let new = || RotaryEmbedding::new(&table, &table);
+        assert!(new().positions(&[8; 6]).record(&mut recording, &x).is_ok());
+        let mut refused = |rotary: RotaryEmbedding, x: &Value, words: &[&str]| {
+            assert_refused(rotary.record(&mut recording, x), words);
+        };
+        refused(new().positions(&[8; 6]), &rows, &["x", "rank 3", "number of heads", "[2, 3, 32]"]);
+        refused(new().positions(&[8; 6]).heads(5), &rows, &["x", "5 · head_dim", "[2, 3, 32]"]);
+        refused(new().positions(&[8; 6]).heads(0), &rows, &["x", "[2, 3, 32]"]);
+        refused(new().positions(&[8; 6]).heads(2), &x, &["x", "[batch, 2, length", "[2, 4, 3, 8]"]);
+        refused(new().positions(&[8; 5]), &x, &["positions", "[2, 3] tokens", "is 5"]);
+        refused(new().positions(&[0, 0, 0, 0, 9, 0]), &x, &["positions[4]", "below 9", "[9, 4]", "is 9"]);
+        refused(new(), &x, &["cos", "[2, 3, 4]", "[9, 4]"]);
+        refused(RotaryEmbedding::new(&own, &table), &x, &["sin", "[2, 3, 4]", "[9, 4]"]);
+        refused(RotaryEmbedding::new(&own, &own).rotary_dim(4), &x, &["cos", "[2, 3, 2]", "[2, 3, 4]"]);
+        for columns in [3, 10, usize::MAX] {
+            let words = ["rotary_dim", "even and at most 8", &columns.to_string()];
+            refused(new().positions(&[8; 6]).rotary_dim(columns), &x, &words);
+        }
+    }
 }

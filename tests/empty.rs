@@ -3,8 +3,8 @@
 mod common;
 
 use attentive::ops::{
-    Attention, EmbeddingTables, Heads, LayerNorm, LayerNormWeights, Linear, LinearWeights, Tokens, cast,
-    embedding_norm, layer_norm, pool, rms_norm,
+    Attention, EmbeddingTables, Heads, LayerNorm, LayerNormWeights, Linear, LinearWeights, RotaryEmbedding,
+    Tokens, activate, cast, embedding_norm, layer_norm, pool, rms_norm, softmax,
 };
 use attentive::recording::Value;
 use attentive::{Activation, Causal, DType, Device, Error, Pooling, Recording, Result, Tensor};
@@ -215,6 +215,33 @@ fn norms_of_no_rows() {
                 Ok(norm.record(recording, &x)?.mean.unwrap())
             });
             assert_eq!(mean.unwrap().to_f32().unwrap().len(), 0);
+        }
+    }
+}
+
+#[test]
+fn softmax_activations_and_rotary_embeddings_of_nothing() {
+    for device in common::devices() {
+        for (shape, axis) in [(&[0][..], 0), (&[2, 0], 1), (&[2, 0], 0), (&[3, 0, 4], -1)] {
+            let y = run(&device, |recording| {
+                let x = ones(recording, shape);
+                let y = softmax(recording, &x, axis)?;
+                activate(recording, &y, Activation::Gelu)
+            });
+            let y = y.unwrap();
+            assert_eq!((y.shape().dims(), y.to_f32().unwrap().len()), (shape, 0));
+        }
+        for sizes in [[0, 4, 3, 8], [2, 0, 3, 8], [2, 4, 0, 8], [2, 4, 3, 0]] {
+            let y = run(&device, |recording| {
+                let x = ones(recording, &sizes);
+                let table = ones(recording, &[sizes[0], sizes[2], sizes[3] / 2]);
+                let y = RotaryEmbedding::new(&table, &table).record(recording, &x)?;
+                let table = ones(recording, &[5, sizes[3] / 2]);
+                let positions = vec![4; sizes[0] * sizes[2]];
+                RotaryEmbedding::new(&table, &table).positions(&positions).record(recording, &y)
+            });
+            let y = y.unwrap();
+            assert_eq!((y.shape().dims(), y.to_f32().unwrap().len()), (&sizes[..], 0));
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Ops on whole tensors, on every adapter and on the CPU, against the f64 oracles: casts,
-//! norms over any axes.
+//! norms over any axes, softmax, activations, rotary embedding.
 
 mod common;
 
 use attentive::kernel::Inputs;
-use attentive::ops::{LayerNorm, cast, rms_norm};
+use attentive::ops::{LayerNorm, RotaryEmbedding, activate, cast, rms_norm, rotary_tables, softmax};
 use attentive::recording::Value;
 use attentive::reference::{self, rounding_floor};
-use attentive::{DType, Device, Recording, Result, Tensor, half};
+use attentive::{Activation, DType, Device, Recording, Result, Tensor, half};
 
 /// What a device makes of some tensors.
 fn run(
@@ -70,6 +70,7 @@ fn broadcast_place(from: &[usize], to: &[usize], index: usize) -> usize {
 /// Runs it on every device and holds each result against its oracle; `record` gives the values in the oracles' order.
 #[track_caller]
 fn check(
+    devices: &[Device],
     what: &str,
     inputs: &[&Array],
     oracles: &[(Vec<usize>, Vec<f64>)],
@@ -82,11 +83,11 @@ fn check(
     };
     let twins = results(&Device::cpu());
     assert_eq!(twins.len(), oracles.len());
-    for device in common::devices() {
-        for ((got, twin), (dims, oracle)) in results(&device).iter().zip(&twins).zip(oracles) {
+    for device in devices {
+        for ((got, twin), (dims, oracle)) in results(device).iter().zip(&twins).zip(oracles) {
             assert_eq!(got.shape().dims(), dims, "{what}");
             let (got, twin) = (got.to_f32().unwrap(), twin.to_f32().unwrap());
-            common::assert_agrees(&device, what, (&got, &twin, oracle), floor);
+            common::assert_agrees(device, what, (&got, &twin, oracle), floor);
         }
     }
 }
@@ -139,7 +140,7 @@ fn scales(dims: &[usize], axis: usize) -> Vec<Vec<usize>> {
 
 #[test]
 fn norms_over_any_axes() {
-    let dims = [2, 3, 4, 5];
+    let (devices, dims) = (common::devices(), [2, 3, 4, 5]);
     let mut inputs = Inputs::new(11);
     let x = Array::random(&mut inputs, &dims);
     for (axis, epsilon) in [(0, 0.1), (1, 1e-5), (2, 1e-5), (3, 1e-5)] {
@@ -155,6 +156,7 @@ fn norms_over_any_axes() {
             let floor = rounding_floor(columns, 8.0);
             for axis in [axis as isize, axis as isize - 4] {
                 check(
+                    &devices,
                     &what,
                     &[&x, &gamma],
                     &[(dims.to_vec(), oracle.clone())],
@@ -184,13 +186,13 @@ fn norms_over_any_axes() {
                 (row_dims.clone(), means),
                 (row_dims, inverses),
             ];
-            check(&what, &[&x, &gamma, &beta], &oracles, floor, |recording, values| {
+            check(&devices, &what, &[&x, &gamma, &beta], &oracles, floor, |recording, values| {
                 let norm = LayerNorm::new(&values[1]).beta(&values[2]).axis(axis as isize).epsilon(epsilon);
                 let made = norm.with_moments().record(recording, &values[0])?;
                 Ok(vec![made.output, made.mean.unwrap(), made.inv_std_dev.unwrap()])
             });
             let oracles = [(dims.to_vec(), affine(normalized(Some(&residual.values)), None))];
-            check(&what, &[&x, &gamma, &residual], &oracles, floor, |recording, values| {
+            check(&devices, &what, &[&x, &gamma, &residual], &oracles, floor, |recording, values| {
                 let norm =
                     LayerNorm::new(&values[1]).residual(&values[2]).axis(axis as isize - 4).epsilon(epsilon);
                 let made = norm.record(recording, &values[0])?;
@@ -199,4 +201,125 @@ fn norms_over_any_axes() {
             });
         }
     }
+}
+
+#[test]
+fn softmax_along_any_axis() {
+    let devices = common::devices();
+    let mut inputs = Inputs::new(12);
+    for dims in [&[7][..], &[1, 3], &[3, 4, 5], &[2, 33, 3, 2]] {
+        for spread in [1.0, 1e4] {
+            let mut x = Array::random(&mut inputs, dims);
+            x.values.iter_mut().for_each(|value| *value *= spread);
+            x.values[0] = f32::NEG_INFINITY;
+            for axis in 0..dims.len() {
+                let sizes = [dims[..axis].iter().product(), dims[axis], dims[axis + 1..].iter().product()];
+                let oracle = (dims.to_vec(), reference::softmax::softmax(&x.values, sizes));
+                let floor = rounding_floor(dims[axis], 1.0) + 1e-6;
+                for axis in [axis as isize, axis as isize - dims.len() as isize] {
+                    let what = format!("{dims:?} along {axis}, ×{spread}");
+                    check(
+                        &devices,
+                        &what,
+                        &[&x],
+                        std::slice::from_ref(&oracle),
+                        floor,
+                        |recording, values| Ok(vec![softmax(recording, &values[0], axis)?]),
+                    );
+                }
+            }
+        }
+    }
+    // A NaN, +∞ and −∞ alone, in a row each.
+    let infinite = f32::INFINITY;
+    let values = vec![f32::NAN, 1.0, 2.0, infinite, -infinite, -infinite, -infinite, 5.0];
+    let x = Array { dims: vec![4, 2], values };
+    let oracle = (vec![4, 2], reference::softmax::softmax(&x.values, [4, 2, 1]));
+    check(&devices, "infinities", &[&x], &[oracle], 0.0, |recording, values| {
+        Ok(vec![softmax(recording, &values[0], 1)?])
+    });
+}
+
+#[test]
+fn activations_by_themselves() {
+    use reference::activation as oracle;
+    let devices = common::devices();
+    let mut inputs = Inputs::new(13);
+    for dims in [&[3][..], &[3, 4, 5], &[]] {
+        let mut x = Array::random(&mut inputs, dims);
+        x.values[0] = 8.0 * x.values[0].abs();
+        for (activation, function) in [
+            (Activation::None, oracle::identity as fn(f64) -> f64),
+            (Activation::Gelu, oracle::gelu),
+            (Activation::GeluTanh, oracle::gelu_tanh),
+            (Activation::Relu, oracle::relu),
+            (Activation::Silu, oracle::silu),
+            (Activation::Tanh, oracle::tanh),
+        ] {
+            let oracle = (dims.to_vec(), oracle::apply(&x.values, function));
+            // Values within ±10, and the activations good to 2e-7 of them.
+            let floor = rounding_floor(1, 10.0) + 2e-6;
+            let what = format!("{activation:?} of {dims:?}");
+            check(&devices, &what, &[&x], &[oracle], floor, |recording, values| {
+                Ok(vec![activate(recording, &values[0], activation)?])
+            });
+        }
+    }
+}
+
+#[test]
+fn rotary_embeddings_in_every_layout() {
+    use reference::rotary::{Layout, rotary_embedding};
+    let devices = common::devices();
+    let mut inputs = Inputs::new(14);
+    let [batch, heads, length, head_dim] = [2, 4, 3, 8];
+    for options in 0..16 {
+        let [interleaved, rows_first, with_positions, partly] = [1, 2, 4, 8].map(|bit| options & bit != 0);
+        let rotary_dim = if partly { 4 } else { head_dim };
+        let dims = match rows_first {
+            true => vec![batch, length, heads * head_dim],
+            false => vec![batch, heads, length, head_dim],
+        };
+        let x = Array::random(&mut inputs, &dims);
+        let rows = if with_positions { 50 } else { batch * length };
+        let positions = inputs.below(batch * length, 50);
+        let (cos, sin) = rotary_tables(rows, rotary_dim, 10_000.0).unwrap();
+        let table = match with_positions {
+            true => vec![rows, rotary_dim / 2],
+            false => vec![batch, length, rotary_dim / 2],
+        };
+        let [cos, sin] = [cos, sin].map(|values| Array { dims: table.clone(), values });
+        let layout = Layout { heads, length, head_dim, rotary_dim, interleaved, rows_first };
+        let given = with_positions.then_some(&positions[..]);
+        let oracle = rotary_embedding(&x.values, &cos.values, &sin.values, given, layout);
+        let what = format!("interleaved {interleaved}, rows first {rows_first}, {table:?}");
+        check(
+            &devices,
+            &what,
+            &[&x, &cos, &sin],
+            &[(dims, oracle)],
+            rounding_floor(2, 6.0),
+            |recording, values| {
+                let mut rotary = RotaryEmbedding::new(&values[1], &values[2]);
+                rotary = if interleaved { rotary.interleaved() } else { rotary };
+                rotary = if rows_first { rotary.heads(heads) } else { rotary };
+                rotary = if with_positions { rotary.positions(&positions) } else { rotary };
+                rotary = if partly { rotary.rotary_dim(rotary_dim) } else { rotary };
+                Ok(vec![rotary.record(recording, &values[0])?])
+            },
+        );
+    }
+}
+
+#[test]
+fn rotary_tables_turn_by_their_frequencies() {
+    let (cos, sin) = rotary_tables(3, 4, 100.0).unwrap();
+    // Frequencies 1 and 100^(−2 / 4) = 0.1.
+    let angles = [0.0, 0.0, 1.0, 0.1, 2.0, 0.2_f64];
+    assert_eq!(cos, angles.map(|angle| angle.cos() as f32));
+    assert_eq!(sin, angles.map(|angle| angle.sin() as f32));
+    assert_eq!(
+        rotary_tables(0, 4, 10_000.0).unwrap().0.len() + rotary_tables(4, 0, 10_000.0).unwrap().1.len(),
+        0
+    );
 }

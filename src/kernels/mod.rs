@@ -8,6 +8,7 @@ pub mod linear;
 pub(crate) mod multiply;
 pub mod normalization;
 pub mod pooling;
+pub mod position;
 pub(crate) mod rows;
 pub(crate) mod shared;
 
@@ -22,8 +23,11 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &linear::gemm_lanes::GemmLanes,
     &normalization::layer_norm::LayerNorm,
     &normalization::rms_norm::RmsNorm,
+    &normalization::softmax::Softmax,
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,
+    &position::rotary_embedding::RotaryEmbedding,
+    &elementwise::activate::Activate,
     &elementwise::cast::Cast,
     &elementwise::strided_copy::StridedCopy,
 ];

@@ -1,5 +1,6 @@
 //! Ops: check the arguments, choose an implementation, record its dispatches.
 
+mod activate;
 mod attention;
 mod attention_plan;
 mod axes;
@@ -9,8 +10,11 @@ mod layer_norm;
 mod linear;
 mod pool;
 mod rms_norm;
+mod rotary_embedding;
+mod softmax;
 
 pub use crate::kernels::activation::Activation;
+pub use activate::activate;
 pub use attention::{Attention, AttentionCall, AttentionValues, Causal, Heads, Layout, Mask, attention};
 pub use attention_plan::{AttentionBuffers, AttentionPlan, AttentionShape};
 pub use cast::cast;
@@ -19,6 +23,8 @@ pub use layer_norm::{LayerNorm, LayerNormValues, LayerNormWeights, layer_norm};
 pub use linear::{Linear, LinearWeights};
 pub use pool::{Pooling, pool};
 pub use rms_norm::rms_norm;
+pub use rotary_embedding::{RotaryEmbedding, rotary_tables};
+pub use softmax::softmax;
 
 use crate::device::{Device, OPS};
 use crate::error::{Error, Result};

@@ -14,6 +14,8 @@ pub mod embedding;
 pub mod linear;
 pub mod normalization;
 pub mod pooling;
+pub mod rotary;
+pub mod softmax;
 
 /// Panics, naming `what`, unless a slice has exactly the length that the sizes ask for.
 #[track_caller]

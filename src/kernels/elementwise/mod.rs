@@ -1,5 +1,6 @@
 //! Kernels that compute each element by itself.
 
+pub mod activate;
 pub mod cast;
 pub mod strided_copy;
 
@@ -10,11 +11,11 @@ use crate::kernels::shared::INDEXING;
 const WORKGROUP: u32 = 64;
 
 /// The one implementation: an invocation for each unit of work.
-fn invocation() -> Variant {
+pub(crate) fn invocation() -> Variant {
     Variant::new("invocation").with("WORKGROUP", WORKGROUP).sharing(INDEXING)
 }
 
 /// Workgroups for that many units.
-fn workgroups(units: u32, per_dimension: u32) -> [u32; 3] {
+pub(crate) fn workgroups(units: u32, per_dimension: u32) -> [u32; 3] {
     geometry::fold(units.div_ceil(WORKGROUP).into(), per_dimension)
 }

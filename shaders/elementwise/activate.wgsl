@@ -1,0 +1,24 @@
+// y = activation(x), by shaders/shared/activation.wgsl.
+struct Parameters {
+    elements: u32,
+}
+
+@group(0) @binding(0) var<uniform> parameters: Parameters;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let index = workgroup_index(id, count) * WORKGROUP + invocation;
+    if (index >= parameters.elements) {
+        return;
+    }
+    let value = x[index];
+    // A NaN is told by its bits: WGSL lets exp make a number of it.
+    let is_nan = (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
+    y[index] = select(activate(value), value, is_nan);
+}

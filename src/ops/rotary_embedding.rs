@@ -1,0 +1,164 @@
+//! Rotary position embedding.
+
+use super::axes::product;
+use super::{expect_dtype, expect_shape, size};
+use crate::error::{Error, Result};
+use crate::kernels::position::rotary_embedding::{self as kernel, Parameters, variant};
+use crate::recording::{Recording, Value};
+use crate::tensor::{DType, Tensor};
+
+const OP: &str = "rotary_embedding";
+
+/// The cosines and sines of position · base^(−2i / `rotary_dim`), each `[positions, rotary_dim / 2]`, computed in f64 (Su et
+/// al. 2021, equation 15; their base is 10,000).
+///
+/// # Errors
+/// [`Error::Argument`] if `rotary_dim` is odd, base is no positive number, or there would be too many elements.
+pub fn rotary_tables(positions: usize, rotary_dim: usize, base: f64) -> Result<(Vec<f32>, Vec<f32>)> {
+    const OP: &str = "rotary_tables";
+    if !rotary_dim.is_multiple_of(2) {
+        return Err(Error::argument(OP, "rotary_dim", "even", rotary_dim.to_string()));
+    }
+    if !(base > 0.0 && base.is_finite()) {
+        return Err(Error::argument(OP, "base", "positive and finite", base.to_string()));
+    }
+    let half = rotary_dim / 2;
+    product(OP, "the elements of a table", &[positions, half])?;
+    let frequency = |pair: usize| base.powf(-2.0 * pair as f64 / rotary_dim as f64);
+    let angles =
+        (0..positions).flat_map(|position| (0..half).map(move |pair| position as f64 * frequency(pair)));
+    Ok(angles.map(|angle| (angle.cos() as f32, angle.sin() as f32)).unzip())
+}
+
+/// Rotary position embedding to be recorded: each pair of columns of a head is turned by its token's angle (Su et al. 2021;
+/// ONNX's RotaryEmbedding, opset 23).
+#[derive(Clone, Copy, Debug)]
+pub struct RotaryEmbedding<'a> {
+    cos: &'a Value,
+    sin: &'a Value,
+    positions: Option<&'a [u32]>,
+    interleaved: bool,
+    rotary_dim: Option<usize>,
+    heads: Option<usize>,
+}
+
+impl<'a> RotaryEmbedding<'a> {
+    /// With the cosines and sines of the angles: `[batch, length, rotary_dim / 2]`, or with positions `[rows,
+    /// rotary_dim / 2]`. All columns of a head are rotated, those of its first half with those of its second.
+    pub fn new(cos: &'a Value, sin: &'a Value) -> Self {
+        Self { cos, sin, positions: None, interleaved: false, rotary_dim: None, heads: None }
+    }
+
+    /// Each token's row of the tables, `[batch, length]`.
+    #[must_use]
+    pub fn positions(mut self, positions: &'a [u32]) -> Self {
+        self.positions = Some(positions);
+        self
+    }
+
+    /// Pairs are neighbours.
+    #[must_use]
+    pub fn interleaved(mut self) -> Self {
+        self.interleaved = true;
+        self
+    }
+
+    /// Rotates the first columns of a head only, an even number.
+    #[must_use]
+    pub fn rotary_dim(mut self, columns: usize) -> Self {
+        self.rotary_dim = Some(columns);
+        self
+    }
+
+    /// The heads of an x of rank 3, which lie side by side in its rows.
+    #[must_use]
+    pub fn heads(mut self, heads: usize) -> Self {
+        self.heads = Some(heads);
+        self
+    }
+
+    /// Records it: x is f32 `[batch, heads, length, head_dim]`, or `[batch, length, heads · head_dim]` with
+    /// [`RotaryEmbedding::heads`]; the result has x's shape. A NaN or an infinity stays in its pair.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for shapes or dtypes that do not fit or a position past the tables, [`Error::Limit`].
+    pub fn record(self, recording: &mut Recording, x: &Value) -> Result<Value> {
+        for (name, value) in [("x", x), ("cos", self.cos), ("sin", self.sin)] {
+            expect_dtype(OP, name, value, &[DType::F32])?;
+        }
+        let (batch, heads, length, head_dim) = self.sizes(x)?;
+        let rotary_dim = self.rotary_dim.unwrap_or(head_dim);
+        if rotary_dim > head_dim || !rotary_dim.is_multiple_of(2) {
+            let expected = format!("even and at most {head_dim}, the columns of a head of x {}", x.shape());
+            return Err(Error::argument(OP, "rotary_dim", expected, rotary_dim.to_string()));
+        }
+        let tables = match self.positions {
+            None => vec![batch, length, rotary_dim / 2],
+            Some(positions) => {
+                let rows = self.cos.shape().dims().first().copied().unwrap_or(0);
+                self.check_positions(positions, (batch, length), rows)?;
+                vec![rows, rotary_dim / 2]
+            }
+        };
+        expect_shape(OP, "cos", self.cos, &tables)?;
+        expect_shape(OP, "sin", self.sin, &tables)?;
+        let parameters = Parameters {
+            elements: product(OP, "the elements of x", x.shape().dims())?,
+            heads: size(OP, "the heads", heads)?,
+            length: size(OP, "the length", length)?,
+            head_dim: size(OP, "the columns of a head", head_dim)?,
+            rotary_dim: size(OP, "rotary_dim", rotary_dim)?,
+            interleaved: self.interleaved.into(),
+            rows_first: (x.shape().rank() == 3).into(),
+            has_positions: self.positions.is_some().into(),
+        };
+        let positions = match self.positions {
+            Some(positions) => {
+                let positions = Tensor::from_u32(recording.device(), [positions.len()], positions)?;
+                recording.tensor(&positions)?
+            }
+            None => recording.absent()?,
+        };
+        let y = recording.temporary(x.shape().clone(), DType::F32)?;
+        let bindings = [x, self.cos, self.sin, &positions, &y];
+        recording.dispatch(&kernel::RotaryEmbedding, variant(), &parameters, &bindings)?;
+        Ok(y)
+    }
+
+    /// Batch, heads, length and columns of a head.
+    fn sizes(&self, x: &Value) -> Result<(usize, usize, usize, usize)> {
+        let found = x.shape().to_string();
+        match (x.shape().dims(), self.heads) {
+            (&[batch, heads, length, columns], given) if given.is_none_or(|given| given == heads) => {
+                Ok((batch, heads, length, columns))
+            }
+            (&[batch, length, width], Some(heads)) if heads > 0 && width.is_multiple_of(heads) => {
+                Ok((batch, heads, length, width / heads))
+            }
+            (_, None) => {
+                let expected = "[batch, heads, length, head_dim], or of rank 3 with the number of heads";
+                Err(Error::argument(OP, "x", expected, found))
+            }
+            (_, Some(heads)) => {
+                let expected =
+                    format!("[batch, {heads}, length, head_dim] or [batch, length, {heads} · head_dim]");
+                Err(Error::argument(OP, "x", expected, found))
+            }
+        }
+    }
+
+    fn check_positions(&self, positions: &[u32], (batch, length): (usize, usize), rows: usize) -> Result<()> {
+        if batch.checked_mul(length) != Some(positions.len()) {
+            let expected = format!("one for each of [{batch}, {length}] tokens");
+            return Err(Error::argument(OP, "positions", expected, positions.len().to_string()));
+        }
+        match positions.iter().position(|&position| position as usize >= rows) {
+            None => Ok(()),
+            Some(place) => {
+                let expected = format!("below {rows}, the rows of cos {}", self.cos.shape());
+                let found = positions[place].to_string();
+                Err(Error::argument(OP, format!("positions[{place}]"), expected, found))
+            }
+        }
+    }
+}
