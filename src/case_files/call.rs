@@ -112,6 +112,17 @@ impl<'a> Call<'a> {
         self.case.checkpoint().tensor_f32(name, shape)
     }
 
+    /// A tensor of integers that are lengths or positions, and its shape.
+    pub(super) fn counts(&mut self, name: &str) -> Result<(Vec<usize>, Vec<u32>)> {
+        let shape = self.shape(name)?;
+        let values = self.case.checkpoint().tensor_i64(name, &shape)?;
+        let counts = values.into_iter().map(|value| {
+            u32::try_from(value)
+                .map_err(|_| self.wrong(format!("`{name}` must count from 0, but holds {value}")))
+        });
+        Ok((shape, counts.collect::<Result<_>>()?))
+    }
+
     /// A mask, booleans or floats, and its shape.
     pub(super) fn mask(&mut self, name: &str) -> Result<(Vec<usize>, HostMask)> {
         let shape = self.shape(name)?;

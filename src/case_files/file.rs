@@ -14,6 +14,8 @@ use crate::weights::json::Object;
 
 /// Larger files are no cases.
 const LARGEST_BYTES: u64 = 1 << 30;
+/// Larger sizes are no model's, and their products stay within a usize.
+pub(super) const LARGEST_SIZE: usize = 1 << 20;
 const KEYS: [&str; 5] = ["op", "attributes", "rtol", "atol", "source"];
 
 /// One case: an op, its attributes, inputs and answers, and how far a device may be from them.

@@ -30,9 +30,12 @@ struct Op {
 }
 
 /// All of them.
-const OPS: [&Op; 7] = [
+const OPS: [&Op; 10] = [
+    &onnx::GELU,
     &onnx::LAYER_NORMALIZATION,
     &onnx::RMS_NORMALIZATION,
+    &onnx::ROTARY_EMBEDDING,
+    &onnx::SOFTMAX,
     &torch_attention::SCALED_DOT_PRODUCT_ATTENTION,
     &torch_attention::MULTIHEAD_ATTENTION,
     &torch_layers::TRANSFORMER_ENCODER_LAYER,

@@ -2,8 +2,79 @@
 
 use super::Op;
 use super::call::Call;
-use crate::error::Result;
-use crate::ops::{LayerNorm, rms_norm};
+use super::file::LARGEST_SIZE;
+use crate::error::{Error, Result};
+use crate::ops::{Activation, LayerNorm, RotaryEmbedding, activate, rms_norm, softmax};
+
+pub(super) const GELU: Op = Op {
+    name: "Gelu",
+    attributes: &[&["approximate"]],
+    inputs: &["X"],
+    weights: &[],
+    outputs: &["Y"],
+    record: |call| {
+        let activation = match call.attributes().text("approximate", &["none", "tanh"])? {
+            Some("tanh") => Activation::GeluTanh,
+            _ => Activation::Gelu,
+        };
+        let x = call.value("X")?;
+        let y = activate(&mut call.recording, &x, activation)?;
+        call.answer("Y", &y)
+    },
+};
+
+pub(super) const SOFTMAX: Op = Op {
+    name: "Softmax",
+    attributes: &[&["axis"]],
+    inputs: &["input"],
+    weights: &[],
+    outputs: &["output"],
+    record: |call| {
+        let axis = call.attributes().axis("axis", -1)?;
+        let input = call.value("input")?;
+        let output = softmax(&mut call.recording, &input, axis)?;
+        call.answer("output", &output)
+    },
+};
+
+pub(super) const ROTARY_EMBEDDING: Op = Op {
+    name: "RotaryEmbedding",
+    attributes: &[&["interleaved", "num_heads", "rotary_embedding_dim"]],
+    inputs: &["X", "cos_cache", "sin_cache", "position_ids"],
+    weights: &[],
+    outputs: &["Y"],
+    record: |call| {
+        let attributes = call.attributes();
+        // 0 stands for none.
+        let size =
+            |name: &str| Ok::<_, Error>(attributes.count(name, 0..=LARGEST_SIZE)?.filter(|&size| size > 0));
+        let (heads, rotary_dim) = (size("num_heads")?, size("rotary_embedding_dim")?);
+        let (cos, sin) = (call.value("cos_cache")?, call.value("sin_cache")?);
+        let x = call.value("X")?;
+        let positions = call.has("position_ids").then(|| call.counts("position_ids")).transpose()?;
+        let mut embedding = RotaryEmbedding::new(&cos, &sin);
+        if let Some((shape, positions)) = &positions {
+            // The op counts the positions; that they lie as the tokens do is the file's to say.
+            if shape.len() != 2 || Some(&shape[0]) != x.shape().dims().first() {
+                let problem =
+                    format!("`position_ids` {shape:?} must be [batch, length] of `X` {}", x.shape());
+                return Err(call.wrong(problem));
+            }
+            embedding = embedding.positions(positions);
+        }
+        if let Some(heads) = heads {
+            embedding = embedding.heads(heads);
+        }
+        if let Some(rotary_dim) = rotary_dim {
+            embedding = embedding.rotary_dim(rotary_dim);
+        }
+        if attributes.flag("interleaved", false)? {
+            embedding = embedding.interleaved();
+        }
+        let y = embedding.record(&mut call.recording, &x)?;
+        call.answer("Y", &y)
+    },
+};
 
 /// ONNX's number for f32.
 const FLOAT: i64 = 1;

@@ -2,6 +2,7 @@
 
 use super::Op;
 use super::call::{Array, Call, DeviceMask, Finish, HostMask};
+use super::file::LARGEST_SIZE;
 use crate::error::Result;
 use crate::layers::{
     AttentionWeights, HostLinear, MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadAttentionOptions,
@@ -34,9 +35,6 @@ pub(super) const MULTIHEAD_ATTENTION: Op = Op {
     outputs: &["attn_output", "attn_output_weights"],
     record: record_multihead_attention,
 };
-
-/// Larger sizes are no model's, and their products stay within a usize.
-pub(super) const LARGEST_SIZE: usize = 1 << 20;
 
 /// `[…, heads, length, columns]` as `[batch, heads, length, columns]`.
 fn heads_first(shape: &[usize]) -> Option<[usize; 4]> {

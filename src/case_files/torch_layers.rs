@@ -2,7 +2,8 @@
 
 use super::Op;
 use super::call::Call;
-use super::torch_attention::{AttentionTensors, LARGEST_SIZE, Masks, SequenceLayout};
+use super::file::LARGEST_SIZE;
+use super::torch_attention::{AttentionTensors, Masks, SequenceLayout};
 use crate::error::Result;
 use crate::layers::{
     DecoderLayer, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerWeights, Encoder, EncoderLayer,
