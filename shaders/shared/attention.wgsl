@@ -97,15 +97,19 @@ fn key_start(batch: u32) -> u32 {
     return items[parameters.sequences_at + parameters.batches + 1u + batch];
 }
 
-fn key_count(batch: u32) -> u32 {
-    var count = parameters.key_length;
+// The keys that an item has, padding included.
+fn stored_keys(batch: u32) -> u32 {
     if (is_packed()) {
-        count = key_start(batch + 1u) - key_start(batch);
+        return key_start(batch + 1u) - key_start(batch);
     }
+    return parameters.key_length;
+}
+
+fn key_count(batch: u32) -> u32 {
     if (parameters.key_padding == 1u) {
-        count = min(count, items[batch]);
+        return min(stored_keys(batch), items[batch]);
     }
-    return count;
+    return stored_keys(batch);
 }
 
 fn q_place(batch: u32, head: u32, query: u32) -> u32 {

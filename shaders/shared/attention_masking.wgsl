@@ -3,8 +3,6 @@
 // Finite, since WGSL need not keep infinities and NaNs: SwiftShader's exp makes 0 of a NaN. What a row has seen is told
 // by its state, and a NaN by its bits.
 const LOWEST: f32 = -3.4028235e38;
-const SEEN: u32 = 1u;
-const POISONED: u32 = 2u;
 const NAN_BITS: u32 = 0x7fc00000u;
 const INFINITY_BITS: u32 = 0x7f800000u;
 const NEGATIVE_INFINITY_BITS: u32 = 0xff800000u;
@@ -46,7 +44,7 @@ fn row_of_query(batch: u32, head: u32, query: u32) -> Row {
     }
     row.begin = 0u;
     if (parameters.left != NONE) {
-        row.begin = u32(max(row.position - i32(parameters.left), 0));
+        row.begin = min(keys, u32(max(row.position - i32(parameters.left), 0)));
     }
     row.slope = 0.0;
     if (parameters.slopes_at != NONE) {

@@ -32,6 +32,8 @@ pub enum CaseArgument {
     Words(Vec<u32>),
     /// The oracle's answer for a written binding; what is `None` must stay as it was.
     Output(Vec<Option<f64>>),
+    /// The same with a floor of its own, in place of the case's.
+    OutputWithin(Vec<Option<f64>>, f64),
 }
 
 /// A seeded source of inputs.

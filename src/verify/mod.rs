@@ -132,11 +132,12 @@ pub async fn run_case(
     let twin_outputs = run_twin(kernel, variant, case, &words);
     let mut outcome = CaseOutcome::default();
     let expected = case.arguments.iter().filter_map(|argument| match argument {
-        CaseArgument::Output(expected) => Some(expected),
+        CaseArgument::Output(expected) => Some((expected, case.floor)),
+        CaseArgument::OutputWithin(expected, floor) => Some((expected, *floor)),
         _ => None,
     });
-    for ((expected, got), twin) in expected.zip(&outputs).zip(&twin_outputs) {
-        judge(&mut outcome, device.is_cpu(), case.floor, expected, got, twin);
+    for (((expected, floor), got), twin) in expected.zip(&outputs).zip(&twin_outputs) {
+        judge(&mut outcome, device.is_cpu(), floor, expected, got, twin);
     }
     outcome.outputs = outputs;
     Ok(outcome)
@@ -146,7 +147,7 @@ fn guarded(argument: &CaseArgument) -> Vec<u32> {
     let (mut words, guard) = match argument {
         CaseArgument::F32(values) => (values.iter().map(|value| value.to_bits()).collect(), INPUT_POISON),
         CaseArgument::Words(words) => (words.clone(), INPUT_POISON),
-        CaseArgument::Output(expected) => (vec![POISON; expected.len()], POISON),
+        CaseArgument::Output(expected) | CaseArgument::OutputWithin(expected, _) => (vec![POISON; expected.len()], POISON),
     };
     words.extend([guard; GUARD]);
     words

@@ -153,12 +153,22 @@ impl Parameters {
         }
     }
 
+    /// Those of them that are in this part (chain).
+    pub(super) fn part_queries_of(&self, batch: u32, items: &[u32]) -> u32 {
+        self.queries.min(self.queries_of(batch, items).0.saturating_sub(self.first_query))
+    }
+
+    /// The number of keys of an item, padding included.
+    pub(super) fn stored_keys(&self, batch: u32, items: &[u32]) -> u32 {
+        match self.sequences_at {
+            NONE => self.key_length,
+            _ => self.key_start(batch + 1, items) - self.key_start(batch, items),
+        }
+    }
+
     /// The number of keys of an item.
     pub(super) fn keys_of(&self, batch: u32, items: &[u32]) -> u32 {
-        let mut count = self.key_length;
-        if self.sequences_at != NONE {
-            count = self.key_start(batch + 1, items) - self.key_start(batch, items);
-        }
+        let count = self.stored_keys(batch, items);
         if self.key_padding == 1 { count.min(items[batch as usize]) } else { count }
     }
 
@@ -185,6 +195,25 @@ impl Parameters {
         let packed = self.sums_batch == 0;
         let row = query + if packed { self.queries_of(batch, items).1 } else { 0 };
         place(self.sums_offset, [batch, self.sums_batch], [head, self.sums_head], [row, 1])
+    }
+
+    /// Rows of keys or values with their stride: as they lie, or from blocks brought together in `gathered`.
+    pub(super) fn gather<'a>(
+        &self,
+        values: &'a [f32],
+        rows: u32,
+        [columns, row]: [u32; 2],
+        place: impl Fn(u32) -> usize,
+        gathered: &'a mut Vec<f32>,
+    ) -> (&'a [f32], u32) {
+        if self.blocks_at == NONE {
+            return (&values[place(0)..], row);
+        }
+        gathered.clear();
+        for index in 0..rows {
+            gathered.extend_from_slice(&values[place(index)..][..columns as usize]);
+        }
+        (gathered, columns)
     }
 
     fn key_steps(&self, batch: u32, key: u32, items: &[u32]) -> [u32; 2] {

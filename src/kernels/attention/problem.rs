@@ -233,18 +233,21 @@ pub struct Data {
     /// The output and the rows' sums where they lie; `None` where nothing does.
     pub output: Vec<Option<f64>>,
     pub sums: Vec<Option<f64>>,
-    /// Each item's q·k, `[H, Lq, Lk]`, and what becomes of it at each of ONNX's stages.
+    /// What becomes of each item's scores `[H, Lq, Lk]` at each of ONNX's stages.
     pub items_scores: Vec<Scores>,
     /// What rounding may do to the output, and to the logits.
     pub floor: f64,
     pub logit_floor: f64,
+    /// And to the sums.
+    pub sums_floor: f64,
 }
 
 /// One batch item's scores by the oracle.
 pub struct Scores {
-    pub products: Vec<f64>,
     pub dims: Dims,
     pub stages: [Vec<f64>; 4],
+    /// Its values, `[Hkv, Lk, Dv]`.
+    pub values: Vec<f32>,
 }
 
 /// Where rows lie, and how many elements that takes.
@@ -546,7 +549,7 @@ impl Data {
                     sums[start + h * sums_head + i] = Some(log_sums[row_index]);
                 }
             }
-            items_scores.push(Scores { products, dims, stages });
+            items_scores.push(Scores { dims, stages, values: dense_v });
         }
 
         let mut items = match problem.padding {
@@ -658,6 +661,8 @@ impl Data {
             items_scores,
             floor: rounding_floor(keys, of_values) + of_weights * of_values,
             logit_floor,
+            // The logarithm takes the sum's relative error, and rounds the logits' magnitude.
+            sums_floor: logit_floor + of_weights + rounding_floor(keys, 1.0),
         }
     }
 
