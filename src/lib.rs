@@ -123,7 +123,7 @@ pub use models::{Embedder, EmbedderOptions};
 pub use ops::{Activation, AttentionBuffers, AttentionPlan, AttentionShape, Causal, Pooling, attention};
 pub use recording::Recording;
 pub use tensor::{DType, Shape, Tensor};
-pub use wgpu;
+pub use {half, wgpu};
 
 #[cfg(all(doctest, feature = "models"))]
 #[doc = include_str!("../README.md")]

@@ -5,11 +5,11 @@ mod common;
 use std::fmt::Debug;
 
 use attentive::ops::{
-    Attention, EmbeddingTables, Heads, LayerNormWeights, Linear, LinearWeights, Mask, Tokens, embedding_norm,
-    layer_norm, pool,
+    Attention, EmbeddingTables, Heads, LayerNormWeights, Linear, LinearWeights, Mask, Tokens, cast,
+    embedding_norm, layer_norm, pool,
 };
 use attentive::recording::Value;
-use attentive::{DType, Device, Error, Pooling, Recording, Result, Tensor, attention};
+use attentive::{DType, Device, Error, Pooling, Recording, Result, Tensor, attention, half};
 
 /// An [`Error::Argument`] whose message holds all of `words`.
 #[track_caller]
@@ -231,7 +231,20 @@ fn tensors() {
         let tensor = zeros(&device, &[2, 3]);
         assert_refused(tensor.reshape([4]), &["reshape", "6 elements", "[4]"]);
         assert_eq!(tensor.reshape([3, 1, 2]).unwrap().shape().dims(), [3, 1, 2]);
+        assert_refused(Tensor::from_f16(&device, [3], &[half::f16::ONE; 4]), &["values", "f16 [3]", "4"]);
+        assert_refused(tensor.to_f16(), &["to_f16", "f16", "f32"]);
         let words = Tensor::from_u32(&device, [1], &[7]).unwrap();
         assert_refused(words.to_f32(), &["to_f32", "f32 or f16", "u32"]);
+    }
+}
+
+#[test]
+fn casts() {
+    for device in common::devices() {
+        let mut recording = Recording::new(&device);
+        let words = recording.tensor(&Tensor::from_u32(&device, [2], &[1, 2]).unwrap()).unwrap();
+        assert_refused(cast(&mut recording, &words, DType::F32), &["cast", "x", "f32 or f16", "u32"]);
+        let x = value(&mut recording, &[2]);
+        assert_refused(cast(&mut recording, &x, DType::U32), &["cast", "dtype", "f32 or f16", "u32"]);
     }
 }

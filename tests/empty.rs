@@ -3,7 +3,7 @@
 mod common;
 
 use attentive::ops::{
-    Attention, EmbeddingTables, Heads, LayerNormWeights, Linear, LinearWeights, Tokens, embedding_norm,
+    Attention, EmbeddingTables, Heads, LayerNormWeights, Linear, LinearWeights, Tokens, cast, embedding_norm,
     layer_norm, pool,
 };
 use attentive::recording::Value;
@@ -178,5 +178,20 @@ fn an_empty_tensor_and_an_empty_recording() {
         assert_eq!((tensor.to_f32().unwrap(), tensor.bytes()), (vec![], 0));
         let statistics = Recording::new(&device).run().unwrap().statistics;
         assert_eq!((statistics.dispatches, statistics.submits), (0, 0), "{}", device.name());
+    }
+}
+
+#[test]
+fn casts_of_nothing() {
+    for device in common::devices() {
+        for dtype in [DType::F16, DType::F32] {
+            let y = run(&device, |recording| {
+                let x = ones(recording, &[2, 0, 3]);
+                let half = cast(recording, &x, DType::F16)?;
+                cast(recording, &half, dtype)
+            });
+            let y = y.unwrap();
+            assert_eq!((y.shape().dims(), y.to_f32().unwrap().len()), (&[2, 0, 3][..], 0));
+        }
     }
 }

@@ -35,7 +35,7 @@ pub struct DeviceOptions {
 }
 
 /// The ops that have implementations to choose from.
-pub const OPS: [&str; 5] = ["embedding_norm", "layer_norm", "linear", "pool", "softmax"];
+pub const OPS: [&str; 6] = ["attention", "embedding_norm", "layer_norm", "linear", "pool", "softmax"];
 
 impl DeviceOptions {
     fn check(&self) -> Result<()> {

@@ -34,8 +34,13 @@ impl<'a> Arguments<'a> {
 
     /// A written binding as f32. It can be taken once; after that it is empty.
     pub fn f32_mut(&mut self, index: usize) -> &'a mut [f32] {
+        bytemuck::cast_slice_mut(self.words_mut(index))
+    }
+
+    /// A written binding as words. It can be taken once; after that it is empty.
+    pub fn words_mut(&mut self, index: usize) -> &'a mut [u32] {
         match self.0.get_mut(index) {
-            Some(Argument::Write(words)) => bytemuck::cast_slice_mut(std::mem::take(words)),
+            Some(Argument::Write(words)) => std::mem::take(words),
             _ => &mut [],
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod elementwise;
 pub mod embedding;
 pub mod linear;
 pub(crate) mod multiply;
@@ -21,9 +22,11 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::flash_lanes::FlashLanes,
     &attention::flash_decode::FlashDecode,
     &attention::merge::Merge,
+    &attention::append::Append,
     &linear::gemm::Gemm,
     &linear::gemm_lanes::GemmLanes,
     &normalization::layer_norm::LayerNorm,
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,
+    &elementwise::cast::Cast,
 ];

@@ -17,6 +17,7 @@ shared_files! {
     ATTENTION_MASKING = "attention_masking";
     COMPONENT = "component";
     FLASH = "flash";
+    HALF = "half";
     HEADS_F16 = "heads_f16";
     HEADS_F16_UNALIGNED = "heads_f16_unaligned";
     HEADS_F32 = "heads_f32";

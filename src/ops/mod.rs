@@ -1,15 +1,19 @@
 //! Ops: check the arguments, choose an implementation, record its dispatches.
 
 mod attention;
-mod attention_plan;
+mod cast;
 mod embedding_norm;
 mod layer_norm;
 mod linear;
 mod pool;
 
 pub use crate::kernels::activation::Activation;
-pub use attention::{Attention, AttentionCall, AttentionValues, Causal, Heads, Layout, Mask, attention};
-pub use attention_plan::{AttentionBuffers, AttentionPlan, AttentionShape};
+pub use attention::{
+    Alignment, Attention, AttentionBuffers, AttentionCall, AttentionPlan, AttentionShape, AttentionTensors,
+    AttentionValues, AttentionVariableLengths, Capture, Causal, Heads, KvCache, KvCacheShape, Layout, Mask,
+    PagedKeys, Stage, attention,
+};
+pub use cast::cast;
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
 pub use layer_norm::{LayerNormWeights, layer_norm};
 pub use linear::{Linear, LinearWeights};

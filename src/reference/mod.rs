@@ -9,6 +9,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod cast;
 pub mod embedding;
 pub mod linear;
 pub mod normalization;

@@ -146,14 +146,45 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::from_f32`].
     pub fn from_f32_as_f16(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
-        let shape = shape.into();
+        Self::from_halves(device, shape.into(), values.len(), || pack_f16(values))
+    }
+
+    /// A tensor of f16 values in row-major order.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_f32`].
+    pub fn from_f16(device: &Device, shape: impl Into<Shape>, values: &[half::f16]) -> Result<Self> {
+        let words = values.chunks(2).map(|pair| {
+            let [low, high] = [Some(&pair[0]), pair.get(1)].map(|value| value.map_or(0, |f16| f16.to_bits()));
+            u32::from(low) | u32::from(high) << 16
+        });
+        Self::from_halves(device, shape.into(), values.len(), || words.collect())
+    }
+
+    /// An f16 tensor of that many elements, packed once they are known to fill the shape.
+    fn from_halves(
+        device: &Device,
+        shape: Shape,
+        elements: usize,
+        words: impl FnOnce() -> Vec<u32>,
+    ) -> Result<Self> {
         checked_words(device, &shape, DType::F16, "a tensor")?;
         // Two elements share a word, so the words alone would not tell.
-        if shape.elements() != values.len() as u64 {
+        if shape.elements() != elements as u64 {
             let expected = format!("{} elements for f16 {shape}", shape.elements());
-            return Err(Error::argument("tensor", "values", expected, format!("{} elements", values.len())));
+            return Err(Error::argument("tensor", "values", expected, format!("{elements} elements")));
         }
-        Self::from_words(device, shape, DType::F16, &pack_f16(values))
+        Self::from_words(device, shape, DType::F16, &words())
+    }
+
+    /// A tensor of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if it is too large for one binding, [`Error::OutOfMemory`].
+    pub fn zeros(device: &Device, shape: impl Into<Shape>, dtype: DType) -> Result<Self> {
+        let shape = shape.into();
+        let words = checked_words(device, &shape, dtype, "a tensor")?;
+        Self::from_words(device, shape, dtype, &vec![0; words as usize])
     }
 
     /// A tensor from the words of its buffer.
@@ -280,6 +311,27 @@ impl Tensor {
         pollster::block_on(self.to_f32_async())
     }
 
+    /// Its values, read back from the device, if it is f16.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::OutOfMemory`]; [`Error::Argument`] for another dtype.
+    pub async fn to_f16_async(&self) -> Result<Vec<half::f16>> {
+        if self.dtype != DType::F16 {
+            return Err(Error::argument("to_f16", "the tensor", "f16", self.dtype.to_string()));
+        }
+        let words = self.to_words().await?;
+        Ok(halves(&words).take(self.shape.elements() as usize).collect())
+    }
+
+    /// The blocking form of [`Tensor::to_f16_async`].
+    ///
+    /// # Errors
+    /// As [`Tensor::to_f16_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn to_f16(&self) -> Result<Vec<half::f16>> {
+        pollster::block_on(self.to_f16_async())
+    }
+
     pub(crate) async fn to_words(&self) -> Result<Vec<u32>> {
         match (&self.storage, self.device.gpu()) {
             (Storage::Gpu(buffer), Some(gpu)) => gpu.read(&buffer.buffer, self.bytes()).await,
@@ -324,6 +376,9 @@ pub(crate) fn pack_f16(values: &[f32]) -> Vec<u32> {
 
 /// The first `elements` f16 of packed words.
 pub(crate) fn unpack_f16(words: &[u32], elements: usize) -> Vec<f32> {
-    let halves = words.iter().flat_map(|word| [*word as u16, (*word >> 16) as u16]);
-    halves.take(elements).map(|bits| half::f16::from_bits(bits).to_f32()).collect()
+    halves(words).take(elements).map(half::f16::to_f32).collect()
+}
+
+fn halves(words: &[u32]) -> impl Iterator<Item = half::f16> + '_ {
+    words.iter().flat_map(|word| [*word as u16, (*word >> 16) as u16]).map(half::f16::from_bits)
 }

@@ -131,13 +131,21 @@ pub async fn run_case(
     let outputs = run_on(device, kernel, variant, case, &words).await?;
     let twin_outputs = run_twin(kernel, variant, case, &words);
     let mut outcome = CaseOutcome::default();
-    let expected = case.arguments.iter().filter_map(|argument| match argument {
-        CaseArgument::Output(expected) => Some((expected, case.floor)),
-        CaseArgument::OutputWithin(expected, floor) => Some((expected, *floor)),
-        _ => None,
-    });
-    for (((expected, floor), got), twin) in expected.zip(&outputs).zip(&twin_outputs) {
-        judge(&mut outcome, device.is_cpu(), floor, expected, got, twin);
+    let written = kernel.bindings().iter().zip(&case.arguments);
+    let written = written.filter(|(binding, _)| binding.access == Access::Write);
+    for (((_, expected), got), twin) in written.zip(&outputs).zip(&twin_outputs) {
+        match expected {
+            CaseArgument::Output(expected) => {
+                judge(&mut outcome, device.is_cpu(), case.floor, expected, got, twin);
+            }
+            CaseArgument::OutputWithin(expected, floor) => {
+                judge(&mut outcome, device.is_cpu(), *floor, expected, got, twin);
+            }
+            CaseArgument::Exact(expected) => judge_words(&mut outcome, expected, got, twin),
+            CaseArgument::F32(_) | CaseArgument::Words(_) => {
+                outcome.failure = Some("a written binding is given inputs".to_owned());
+            }
+        }
     }
     outcome.outputs = outputs;
     Ok(outcome)
@@ -147,7 +155,10 @@ fn guarded(argument: &CaseArgument) -> Vec<u32> {
     let (mut words, guard) = match argument {
         CaseArgument::F32(values) => (values.iter().map(|value| value.to_bits()).collect(), INPUT_POISON),
         CaseArgument::Words(words) => (words.clone(), INPUT_POISON),
-        CaseArgument::Output(expected) | CaseArgument::OutputWithin(expected, _) => (vec![POISON; expected.len()], POISON),
+        CaseArgument::Output(expected) | CaseArgument::OutputWithin(expected, _) => {
+            (vec![POISON; expected.len()], POISON)
+        }
+        CaseArgument::Exact(expected) => (vec![POISON; expected.len()], POISON),
     };
     words.extend([guard; GUARD]);
     words
@@ -224,5 +235,20 @@ fn judge(
     outcome.twin_error = outcome.twin_error.max(comparison.twin_error.unwrap_or(0.0));
     if !comparison.passed && outcome.failure.is_none() {
         outcome.failure = Some(comparison.to_string());
+    }
+}
+
+/// Holds one output and the twin's against the only words that are right.
+fn judge_words(outcome: &mut CaseOutcome, expected: &[Option<u32>], got: &[u32], twin: &[u32]) {
+    let right = || expected.iter().map(|word| word.unwrap_or(POISON)).chain(std::iter::repeat(POISON));
+    for (whose, words) in [("the twin's ", twin), ("", got)] {
+        if let Some((place, (right, word))) =
+            right().zip(words).enumerate().find(|(_, (right, word))| right != *word)
+        {
+            let at = if place < expected.len() { "" } else { ", behind the end," };
+            outcome.failure = Some(format!("{whose}word {place}{at} is {word:08x}, not {right:08x}"));
+            (outcome.largest_error, outcome.twin_error) = (f64::INFINITY, f64::INFINITY);
+            return;
+        }
     }
 }

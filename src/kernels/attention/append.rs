@@ -188,7 +188,7 @@ fn case(half: bool, [batch, heads, new, columns, block]: [u32; 5]) -> Case {
         arguments: vec![
             CaseArgument::F32(source),
             CaseArgument::Words(items),
-            CaseArgument::Bits(expected),
+            CaseArgument::Exact(expected),
         ],
     }
 }

@@ -5,18 +5,19 @@
 //! Attention(Q, K, V) = softmax(Q·Kᵀ / √d + mask) · V (Vaswani et al. 2017, equation 1). The chain is the path that
 //! hands out attention weights. All of them share their parameters, their masking and their places.
 
+pub mod append;
 pub mod flash;
 pub mod flash_decode;
 pub mod flash_lanes;
 pub mod flash_tiled;
 pub mod merge;
 mod parameters;
-pub mod problem;
+pub(crate) mod problem;
 pub mod scale_mask_softmax;
 pub mod scores;
 mod sizes;
 pub mod weighted_values;
 
 pub use parameters::{NONE, Parameters};
-pub(crate) use parameters::Row;
+use parameters::Row;
 pub(crate) use sizes::Sizes;

@@ -55,7 +55,7 @@ pub enum Poison {
 
 /// One attention. Its `Debug` form tells all of it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Problem {
+pub(crate) struct Problem {
     pub seed: u64,
     pub batch: u32,
     pub key_heads: u32,

@@ -216,7 +216,8 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     let scale = 0.125_f32;
     // Softcap, window, slopes and sinks come and go by the seed.
     let softcap = [0.0, 0.5][usize::from(seed % 4 == 1)];
-    let window = [(seed % 5 == 2).then_some(3), (seed % 5 >= 3 && causal == Causal::None).then_some(seed % 4)];
+    let window =
+        [(seed % 5 == 2).then_some(3), (seed % 5 >= 3 && causal == Causal::None).then_some(seed as u32 % 4)];
     let position = match causal {
         Causal::None => [Causal::TopLeft, Causal::BottomRight, Causal::Offset(-1)][seed % 3],
         causal => causal,
@@ -263,7 +264,7 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         aligned_to_end: u32::from(position == Causal::BottomRight),
         shift: if let Causal::Offset(offset) = position { offset as u32 } else { 0 },
         left: window[0].unwrap_or(NONE),
-        right: if causal == Causal::None { window[1].map_or(NONE, |right| right as u32) } else { 0 },
+        right: if causal == Causal::None { window[1].unwrap_or(NONE) } else { 0 },
         key_padding,
         mask_kind,
         mask_batch: strides[0] as u32,
@@ -286,7 +287,7 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     }
     names.retain(|name| !name.is_empty());
     let mask_words = match mask_kind {
-        1 => bool_mask,
+        1 => bool_mask.clone(),
         2 => float_mask.iter().map(|value| value.to_bits()).collect(),
         _ => vec![0],
     };

@@ -239,14 +239,14 @@ impl Sizes {
                 }
                 Sequences::Value { sums, longest } => {
                     expect_dtype(OP, "packed", sums, &[DType::U32])?;
-                    let &[2, ends @ 1..] = sums.shape().dims() else {
+                    let &[2, ends] = sums.shape().dims() else {
                         return Err(Error::argument(OP, "packed", "[2, B + 1]", sums.shape().to_string()));
                     };
                     if longest[0] > queries || longest[1] > keys {
                         let expected = format!("at most {queries} and {keys}, all rows of q and k");
                         return Err(Error::argument(OP, "the longest", expected, format!("{longest:?}")));
                     }
-                    (ends - 1, longest)
+                    (ends.saturating_sub(1), longest)
                 }
             };
             return Ok(Self { dims: [items, heads, longest[0], longest[1]], blocks: 0 });

@@ -20,7 +20,9 @@ pub use plan::{AttentionBuffers, AttentionPlan, AttentionShape, AttentionVariabl
 use checked::Checked;
 
 use super::cast;
-use crate::error::{Error, Result};
+use crate::error::Result;
+#[cfg(doc)]
+use crate::error::Error;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -372,12 +374,23 @@ impl<'a> Attention<'a> {
         v: &Heads,
         output: &Heads,
     ) -> Result<AttentionValues> {
-        let checked = Checked::new(&self, recording, [q, k, v], output)?;
         let sums = match self.log_sum_exp {
             // Packed queries have packed sums.
             true => Some(recording.temporary([q.dims[0], q.dims[1], q.dims[2]], DType::F32)?),
             false => None,
         };
+        self.record_with(recording, [q, k, v], output, sums)
+    }
+
+    /// [`Attention::record_into`] with a value for the sums' logarithms.
+    fn record_with(
+        self,
+        recording: &mut Recording,
+        inputs: [&Heads; 3],
+        output: &Heads,
+        sums: Option<Value>,
+    ) -> Result<AttentionValues> {
+        let checked = Checked::new(&self, recording, inputs, output)?;
         let weights = checked.record(recording, sums.as_ref(), self.weights)?;
         let captured = match &self.capture {
             Some(capture) => Some(checked.capture(recording, capture)?),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Attention, Causal, Heads, Layout, Mask};
+use super::{Alignment, Attention, Causal, Heads, Layout, Mask};
 use crate::device::{Device, Pipeline};
 use crate::error::{Error, Result};
 use crate::recording::{Plan, Prepared, Recording, pipelines};
@@ -17,24 +17,65 @@ pub struct AttentionShape {
     pub heads: usize,
     /// Key-value heads, of which `heads` is a multiple.
     pub key_heads: usize,
-    /// Queries.
+    /// Queries, of packed items the longest.
     pub queries: usize,
-    /// Keys.
+    /// Keys, of packed items the longest.
     pub keys: usize,
     /// Elements of a query and a key.
     pub head_dim: usize,
     /// Elements of a value.
     pub value_dim: usize,
+    /// How keys and values are stored: f32 or f16.
+    pub key_dtype: DType,
     /// How the heads of q, k, v and the output lie.
     pub layout: Layout,
     /// Which keys the order allows.
     pub causal: Causal,
+    /// Where queries stand among the keys where no causal bound says it.
+    pub alignment: Option<Alignment>,
+    /// The keys before and after its own that a query sees: see [`Attention::window`].
+    pub window: [Option<u32>; 2],
     /// In place of 1/√head_dim.
     pub scale: Option<f32>,
+    /// See [`Attention::softcap`]; 0 for none.
+    pub softcap: f32,
     /// Whether [`AttentionBuffers::key_lengths`] will be there.
     pub has_key_lengths: bool,
-    /// The float mask that [`AttentionBuffers::mask`] will hold, broadcast to `[batch, heads, queries, keys]`.
+    /// Whether [`AttentionBuffers::key_padding_mask`] will be.
+    pub has_key_padding_mask: bool,
+    /// Whether [`AttentionBuffers::alibi_slopes`] will be.
+    pub has_alibi_slopes: bool,
+    /// Whether [`AttentionBuffers::sinks`] will be.
+    pub has_sinks: bool,
+    /// Whether [`AttentionBuffers::log_sum_exp`] will be, to be written.
+    pub has_log_sum_exp: bool,
+    /// The mask that [`AttentionBuffers::mask`] will hold, broadcast to `[batch, heads, queries, keys]`.
     pub mask: Option<[usize; 4]>,
+    /// Whether that is a boolean one (u32) and not a float one.
+    pub mask_is_bool: bool,
+    /// Items packed one after the other, of lengths that [`AttentionBuffers::packed`] tells.
+    pub packed: Option<AttentionVariableLengths>,
+    /// Keys and values in blocks of a pool, of which [`AttentionBuffers::block_table`] tells; `keys` is then that of
+    /// all blocks of an item.
+    pub paged: Option<PagedKeys>,
+}
+
+/// The rows of all packed items together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionVariableLengths {
+    /// Queries of all items.
+    pub queries: usize,
+    /// Keys of all items.
+    pub keys: usize,
+}
+
+/// A pool of blocks of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PagedKeys {
+    /// Blocks in the pool.
+    pub blocks: usize,
+    /// Keys of a block.
+    pub block_size: usize,
 }
 
 impl AttentionShape {
@@ -48,37 +89,94 @@ impl AttentionShape {
             keys: length,
             head_dim,
             value_dim: head_dim,
+            key_dtype: DType::F32,
             layout: Layout::HeadsFirst,
             causal: Causal::None,
+            alignment: None,
+            window: [None; 2],
             scale: None,
+            softcap: 0.0,
             has_key_lengths: false,
+            has_key_padding_mask: false,
+            has_alibi_slopes: false,
+            has_sinks: false,
+            has_log_sum_exp: false,
             mask: None,
+            mask_is_bool: false,
+            packed: None,
+            paged: None,
         }
     }
 
-    fn dims(&self, heads: usize, length: usize, columns: usize) -> [usize; 4] {
+    fn dims(&self, batch: usize, heads: usize, length: usize, columns: usize) -> [usize; 4] {
         match self.layout {
-            Layout::HeadsFirst => [self.batch, heads, length, columns],
-            Layout::RowsFirst => [self.batch, length, heads, columns],
+            Layout::HeadsFirst => [batch, heads, length, columns],
+            Layout::RowsFirst => [batch, length, heads, columns],
+        }
+    }
+
+    /// Batch and rows of queries and of keys, as they are stored.
+    fn stored(&self) -> [(usize, usize); 2] {
+        match (self.packed, self.paged) {
+            (Some(all), _) => [(1, all.queries), (1, all.keys)],
+            (None, Some(paged)) => [(self.batch, self.queries), (paged.blocks, paged.block_size)],
+            (None, None) => [(self.batch, self.queries), (self.batch, self.keys)],
         }
     }
 }
 
-/// A host's buffers, dense, in the plan's layout; usage `STORAGE`.
+/// A host's buffers, dense, in the plan's layout; usage `STORAGE`. Those that the plan was not made with are ignored.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionBuffers<'a> {
     /// f32 queries.
     pub q: &'a wgpu::Buffer,
-    /// f32 keys.
+    /// Keys.
     pub k: &'a wgpu::Buffer,
-    /// f32 values.
+    /// Values.
     pub v: &'a wgpu::Buffer,
     /// f32 output, written.
     pub output: &'a wgpu::Buffer,
     /// u32 `[batch]`: keys of each item.
     pub key_lengths: Option<&'a wgpu::Buffer>,
-    /// f32, added to the scaled scores.
+    /// u32 `[batch, keys]`: nonzero for keys that take part.
+    pub key_padding_mask: Option<&'a wgpu::Buffer>,
+    /// Added to the scaled scores (f32), or nonzero for what takes part (u32).
     pub mask: Option<&'a wgpu::Buffer>,
+    /// f32 `[heads]`.
+    pub alibi_slopes: Option<&'a wgpu::Buffer>,
+    /// f32 `[heads]`.
+    pub sinks: Option<&'a wgpu::Buffer>,
+    /// u32 `[2, batch + 1]`: running sums of the packed items' queries, then of their keys.
+    pub packed: Option<&'a wgpu::Buffer>,
+    /// u32 `[batch, blocks]`.
+    pub block_table: Option<&'a wgpu::Buffer>,
+    /// f32 `[batch, heads, queries]`, of packed items `[heads, all queries]`; written.
+    pub log_sum_exp: Option<&'a wgpu::Buffer>,
+}
+
+impl<'a> AttentionBuffers<'a> {
+    /// The buffers that every plan needs.
+    pub fn new(
+        q: &'a wgpu::Buffer,
+        k: &'a wgpu::Buffer,
+        v: &'a wgpu::Buffer,
+        output: &'a wgpu::Buffer,
+    ) -> Self {
+        Self {
+            q,
+            k,
+            v,
+            output,
+            key_lengths: None,
+            key_padding_mask: None,
+            mask: None,
+            alibi_slopes: None,
+            sinks: None,
+            packed: None,
+            block_table: None,
+            log_sum_exp: None,
+        }
+    }
 }
 
 /// Attention with its pipelines and temporaries made, to be recorded into any encoder of the device. Nothing is
@@ -145,6 +243,12 @@ impl AttentionPlan {
                 "v" => Some(buffers.v),
                 "output" => Some(buffers.output),
                 "key_lengths" => buffers.key_lengths,
+                "key_padding_mask" => buffers.key_padding_mask,
+                "alibi_slopes" => buffers.alibi_slopes,
+                "sinks" => buffers.sinks,
+                "packed" => buffers.packed,
+                "block_table" => buffers.block_table,
+                "log_sum_exp" => buffers.log_sum_exp,
                 _ => buffers.mask,
             };
             buffer.map(|buffer| Tensor::from_wgpu_buffer(&self.device, buffer, dims, dtype)).transpose()
@@ -167,28 +271,58 @@ fn record(
         Some(tensor) => recording.tensor(&tensor),
         None => Err(Error::argument("attention plan", name, "there, as the plan was made with it", "absent")),
     };
-    let q = take(&shape.dims(shape.heads, shape.queries, shape.head_dim), DType::F32, "q")?;
-    let k = take(&shape.dims(shape.key_heads, shape.keys, shape.head_dim), DType::F32, "k")?;
-    let v = take(&shape.dims(shape.key_heads, shape.keys, shape.value_dim), DType::F32, "v")?;
-    let output = take(&shape.dims(shape.heads, shape.queries, shape.value_dim), DType::F32, "output")?;
-    let lengths = match shape.has_key_lengths {
-        true => Some(take(&[shape.batch], DType::U32, "key_lengths")?),
-        false => None,
+    let [(q_batch, queries), (k_batch, keys)] = shape.stored();
+    let q = take(&shape.dims(q_batch, shape.heads, queries, shape.head_dim), DType::F32, "q")?;
+    let k = take(&shape.dims(k_batch, shape.key_heads, keys, shape.head_dim), shape.key_dtype, "k")?;
+    let v = take(&shape.dims(k_batch, shape.key_heads, keys, shape.value_dim), shape.key_dtype, "v")?;
+    let output = take(&shape.dims(q_batch, shape.heads, queries, shape.value_dim), DType::F32, "output")?;
+    let mut optional = |there: bool, dims: &[usize], dtype: DType, name: &str| {
+        there.then(|| take(dims, dtype, name)).transpose()
     };
-    let mask = shape.mask.map(|dims| take(&dims, DType::F32, "mask")).transpose()?;
-    let mut attention = Attention::new().causal(shape.causal).output_layout(shape.layout);
+    let lengths = optional(shape.has_key_lengths, &[shape.batch], DType::U32, "key_lengths")?;
+    let padding =
+        optional(shape.has_key_padding_mask, &[shape.batch, shape.keys], DType::U32, "key_padding_mask")?;
+    let mask_dtype = if shape.mask_is_bool { DType::U32 } else { DType::F32 };
+    let mask = optional(shape.mask.is_some(), &shape.mask.unwrap_or_default(), mask_dtype, "mask")?;
+    let slopes = optional(shape.has_alibi_slopes, &[shape.heads], DType::F32, "alibi_slopes")?;
+    let sinks = optional(shape.has_sinks, &[shape.heads], DType::F32, "sinks")?;
+    let packed = optional(shape.packed.is_some(), &[2, shape.batch + 1], DType::U32, "packed")?;
+    let blocks = shape.paged.map_or(0, |paged| shape.keys.div_ceil(paged.block_size.max(1)));
+    let table = optional(shape.paged.is_some(), &[shape.batch, blocks], DType::U32, "block_table")?;
+    let sums =
+        optional(shape.has_log_sum_exp, &[q_batch, shape.heads, queries], DType::F32, "log_sum_exp")?;
+
+    let mut attention =
+        Attention::new().causal(shape.causal).softcap(shape.softcap).window(shape.window[0], shape.window[1]);
+    if let Some(alignment) = shape.alignment {
+        attention = attention.alignment(alignment);
+    }
     if let Some(scale) = shape.scale {
         attention = attention.scale(scale);
     }
     if let Some(lengths) = &lengths {
         attention = attention.key_lengths_value(lengths);
     }
-    if let Some(mask) = &mask {
-        attention = attention.mask(Mask::Float(mask));
+    if let Some(padding) = &padding {
+        attention = attention.key_padding_mask(padding);
     }
-    let q = Heads::in_layout(&q, shape.layout)?;
-    let k = Heads::in_layout(&k, shape.layout)?;
-    let v = Heads::in_layout(&v, shape.layout)?;
-    attention.record_into(&mut recording, &q, &k, &v, &output)?;
+    if let Some(mask) = &mask {
+        attention =
+            attention.mask(if shape.mask_is_bool { Mask::Bool(mask) } else { Mask::Float(mask) });
+    }
+    if let Some(slopes) = &slopes {
+        attention = attention.alibi_slopes_value(slopes);
+    }
+    if let Some(sinks) = &sinks {
+        attention = attention.sinks_value(sinks);
+    }
+    if let Some(packed) = &packed {
+        attention = attention.packed_value(packed, [shape.queries, shape.keys]);
+    }
+    if let Some(table) = &table {
+        attention = attention.block_table_value(table);
+    }
+    let [q, k, v, output] = [&q, &k, &v, &output].map(|value| Heads::in_layout(value, shape.layout));
+    attention.record_with(&mut recording, [&q?, &k?, &v?], &output?, sums)?;
     Ok(recording)
 }

@@ -1,0 +1,19 @@
+//! Kernels that compute each element by itself.
+
+pub mod cast;
+
+use crate::kernel::{Variant, geometry};
+use crate::kernels::shared::INDEXING;
+
+/// Invocations in a workgroup.
+const WORKGROUP: u32 = 64;
+
+/// The one implementation: an invocation for each unit of work.
+fn invocation() -> Variant {
+    Variant::new("invocation").with("WORKGROUP", WORKGROUP).sharing(INDEXING)
+}
+
+/// Workgroups for that many units.
+fn workgroups(units: u32, per_dimension: u32) -> [u32; 3] {
+    geometry::fold(units.div_ceil(WORKGROUP).into(), per_dimension)
+}
