@@ -1,97 +1,29 @@
-// weights[r, j] = exp(s_j − max) / Σ exp(s_j − max), s_j = scale · scores[r, j] (+ a float mask), over the keys j that
-// query r may attend to. A key that is masked out has weight 0, and so has every key of a row that may attend to
-// none: decided on the mask, never on the value of a score.
-struct Parameters {
-    rows: u32,
-    heads: u32,
-    query_length: u32,
-    key_length: u32,
-    first_batch_head: u32,
-    first_query: u32,
-    scale: f32,
-    // 1 where key j is allowed for query i iff j + causal_key <= i + causal_query.
-    causal: u32,
-    causal_key: u32,
-    causal_query: u32,
-    // 0 for none, 1 where keys[b] is the number of keys, 2 where keys[b, j] tells of each key (nonzero takes part).
-    key_padding: u32,
-    // 0 for none, 1 for boolean (nonzero takes part), 2 for float (added; −inf masks out).
-    mask_kind: u32,
-    mask_batch: u32,
-    mask_head: u32,
-    mask_row: u32,
-    mask_column: u32,
-}
-
-@group(0) @binding(0) var<uniform> parameters: Parameters;
+// weights[r, j] = exp(s_j − max) / Σ exp(s_j − max), s_j = softcap(scale · scores[r, j]) + bias, over the keys j that
+// query r may attend to. A key that is masked out has weight 0, and so has every key of a row that may attend to none:
+// decided on the mask, never on the value of a score. Or an earlier stage of it, to be looked at.
 @group(0) @binding(1) var<storage, read> scores: array<f32>;
 @group(0) @binding(2) var<storage, read> mask: array<u32>;
-@group(0) @binding(3) var<storage, read> keys: array<u32>;
-@group(0) @binding(4) var<storage, read_write> weights: array<f32>;
+@group(0) @binding(3) var<storage, read> items: array<u32>;
+@group(0) @binding(4) var<storage, read> head_terms: array<f32>;
+@group(0) @binding(5) var<storage, read_write> weights: array<f32>;
+@group(0) @binding(6) var<storage, read_write> sums: array<f32>;
 
-// Finite, since WGSL need not keep infinities and NaNs: SwiftShader's exp makes 0 of a NaN. What a row has seen is told
-// by its state, and a NaN by its bits.
-const LOWEST: f32 = -3.4028235e38;
+// What a row has seen.
 const SEEN: f32 = 1.0;
 const POISONED: f32 = 2.0;
-const NAN_BITS: u32 = 0x7fc00000u;
-const INFINITY_BITS: u32 = 0x7f800000u;
-const NEGATIVE_INFINITY_BITS: u32 = 0xff800000u;
 
-// A NaN, or +∞: either makes every weight of its row NaN.
-fn poisons(value: f32) -> bool {
-    let bits = bitcast<u32>(value);
-    return bits == INFINITY_BITS || (bits & 0x7fffffffu) > INFINITY_BITS;
-}
-
-struct Row {
-    // Keys from here on are ruled out by the causal bound or the key length.
-    end: u32,
-    // Where the row of the mask and that of the key padding mask begin.
-    mask: u32,
-    keys: u32,
-}
-
-fn row_bounds(row: u32) -> Row {
-    let head = row / parameters.query_length;
-    let query = parameters.first_query + row % parameters.query_length;
-    let batch_head = parameters.first_batch_head + head;
-    let batch = batch_head / parameters.heads;
-    var bounds: Row;
-    bounds.end = parameters.key_length;
-    if (parameters.key_padding == 1u) {
-        bounds.end = min(bounds.end, keys[batch]);
+// The scores before the softmax.
+fn early_stage(row: Row, key: u32, product: f32) -> f32 {
+    if (parameters.stage == 0u) {
+        return product * parameters.scale;
     }
-    bounds.keys = batch * parameters.key_length;
-    if (parameters.causal != 0u) {
-        let reach = query + parameters.causal_query + 1u;
-        bounds.end = min(bounds.end, reach - min(reach, parameters.causal_key));
+    if (parameters.stage == 1u) {
+        return softcapped(product * parameters.scale);
     }
-    bounds.mask = batch * parameters.mask_batch + batch_head % parameters.heads * parameters.mask_head
-        + query * parameters.mask_row;
-    return bounds;
-}
-
-fn allowed(bounds: Row, column: u32) -> bool {
-    if (column >= bounds.end) {
-        return false;
+    if (allowed(row, key)) {
+        return logit_of(row, key, product);
     }
-    if (parameters.key_padding == 2u && keys[bounds.keys + column] == 0u) {
-        return false;
-    }
-    if (parameters.mask_kind == 0u) {
-        return true;
-    }
-    let word = mask[bounds.mask + column * parameters.mask_column];
-    return select(word != NEGATIVE_INFINITY_BITS, word != 0u, parameters.mask_kind == 1u);
-}
-
-fn score(bounds: Row, base: u32, column: u32) -> f32 {
-    let scaled = scores[base + column] * parameters.scale;
-    if (parameters.mask_kind == 2u) {
-        return scaled + bitcast<f32>(mask[bounds.mask + column * parameters.mask_column]);
-    }
-    return scaled;
+    return from_bits(NEGATIVE_INFINITY_BITS);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -100,40 +32,68 @@ fn main(
     @builtin(num_workgroups) count: vec3<u32>,
     @builtin(local_invocation_index) invocation: u32,
 ) {
-    let row = row_of(workgroup_index(id, count), invocation);
-    if (row >= parameters.rows) {
+    let index = row_of(workgroup_index(id, count), invocation);
+    if (index >= parameters.batch_heads * parameters.queries) {
         return;
     }
     let lane = lane_of(invocation);
-    let base = row * parameters.key_length;
-    let bounds = row_bounds(row);
+    let base = index * parameters.key_length;
+    let to = parameters.output_offset + base;
+    let batch_head = parameters.first_batch_head + index / parameters.queries;
+    let batch = batch_head / parameters.heads;
+    let head = batch_head % parameters.heads;
+    let query = parameters.first_query + index % parameters.queries;
+    let is_there = query < query_count(batch);
+    var row = row_of_query(batch, head, query);
+    if (!is_there) {
+        row.end = 0u;
+    }
+    if (parameters.stage < 3u) {
+        for (var key = lane; key < parameters.key_length; key = key + LANES) {
+            weights[to + key] = early_stage(row, key, scores[base + key]);
+        }
+        return;
+    }
     var largest = LOWEST;
     var state = 0.0;
-    for (var column = lane; column < bounds.end; column = column + LANES) {
-        if (allowed(bounds, column)) {
-            let value = score(bounds, base, column);
-            largest = max(largest, value);
-            state = max(state, select(SEEN, POISONED, poisons(value)));
+    for (var key = row.begin + lane; key < row.end; key = key + LANES) {
+        if (allowed(row, key)) {
+            let logit = logit_of(row, key, scores[base + key]);
+            largest = max(largest, logit);
+            state = max(state, select(SEEN, POISONED, poisons(logit)));
         }
     }
     largest = reduce_max(largest, lane);
     state = reduce_max(state, lane);
+    var sink = 0.0;
+    if (parameters.sinks_at != NONE) {
+        let logit = head_terms[parameters.sinks_at + head];
+        largest = max(largest, logit);
+        sink = exp(max(logit - largest, -150.0));
+    }
     var sum = 0.0;
-    for (var column = lane; column < parameters.key_length; column = column + LANES) {
+    for (var key = lane; key < parameters.key_length; key = key + LANES) {
         var weight = 0.0;
-        if (allowed(bounds, column)) {
-            weight = exp(score(bounds, base, column) - largest);
+        if (allowed(row, key)) {
+            weight = exp(logit_of(row, key, scores[base + key]) - largest);
         }
         sum = sum + weight;
-        weights[base + column] = weight;
+        weights[to + key] = weight;
     }
-    sum = reduce_add(sum, lane);
+    sum = reduce_add(sum, lane) + sink;
     // Among finite scores the largest alone gives 1, so a sum of 0 comes from scores that are all −∞.
     let not_a_number = state == POISONED || (state == SEEN && sum == 0.0);
     let factor = select(0.0, 1.0 / sum, state == SEEN);
-    let nan = bitcast<f32>(select(0u, NAN_BITS, not_a_number));
-    for (var column = lane; column < parameters.key_length; column = column + LANES) {
+    let nan = from_bits(select(0u, NAN_BITS, not_a_number));
+    for (var key = lane; key < parameters.key_length; key = key + LANES) {
         // Masked keys too: a NaN in one allowed score makes the whole row NaN, as it does in PyTorch and ONNX.
-        weights[base + column] = select(weights[base + column] * factor, nan, not_a_number);
+        weights[to + key] = select(weights[to + key] * factor, nan, not_a_number);
+    }
+    if (parameters.has_sums != 0u && lane == 0u && is_there) {
+        var whole = largest + log(sum);
+        if (state != SEEN && parameters.sinks_at == NONE) {
+            whole = from_bits(NEGATIVE_INFINITY_BITS);
+        }
+        sums[sums_place(batch, head, query)] = select(whole, nan, not_a_number);
     }
 }

@@ -64,7 +64,13 @@ pub(super) struct Call<'a> {
     case: &'a CaseFile,
     pub(super) recording: Recording,
     used: BTreeSet<String>,
-    answers: Vec<(&'static str, Value, Finish)>,
+    answers: Vec<(&'static str, Answer)>,
+}
+
+enum Answer {
+    Value(Value, Finish),
+    /// Written by the run.
+    Tensor(Tensor),
 }
 
 impl<'a> Call<'a> {
@@ -185,8 +191,13 @@ impl<'a> Call<'a> {
     /// The same, its axes to be changed.
     pub(super) fn answer_as(&mut self, name: &'static str, value: &Value, finish: Finish) -> Result<()> {
         self.recording.output(value)?;
-        self.answers.push((name, value.clone(), finish));
+        self.answers.push((name, Answer::Value(value.clone(), finish)));
         Ok(())
+    }
+
+    /// A tensor that the recording writes.
+    pub(super) fn answer_tensor(&mut self, name: &'static str, tensor: &Tensor) {
+        self.answers.push((name, Answer::Tensor(tensor.clone())));
     }
 
     /// Runs the recording and gives its answers.
@@ -200,9 +211,13 @@ impl<'a> Call<'a> {
         }
         let outputs = recording.run_async().await?;
         let mut arrays = Vec::new();
-        for (name, value, finish) in answers {
-            let values = outputs.tensor(&value)?.to_f32_async().await?;
-            arrays.push((name, finish(Array { shape: value.shape().dims().to_vec(), values })));
+        for (name, answer) in answers {
+            let (tensor, finish) = match answer {
+                Answer::Value(value, finish) => (outputs.tensor(&value)?, finish),
+                Answer::Tensor(tensor) => (tensor, (|array| array) as Finish),
+            };
+            let values = tensor.to_f32_async().await?;
+            arrays.push((name, finish(Array { shape: tensor.shape().dims().to_vec(), values })));
         }
         Ok(arrays)
     }

@@ -3,6 +3,7 @@
 mod call;
 mod file;
 mod onnx;
+mod onnx_attention;
 mod torch_attention;
 mod torch_layers;
 
@@ -30,7 +31,8 @@ struct Op {
 }
 
 /// All of them.
-const OPS: [&Op; 10] = [
+const OPS: [&Op; 11] = [
+    &onnx_attention::ATTENTION,
     &onnx::GELU,
     &onnx::LAYER_NORMALIZATION,
     &onnx::RMS_NORMALIZATION,

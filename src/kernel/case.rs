@@ -30,10 +30,12 @@ pub enum CaseArgument {
     F32(Vec<f32>),
     /// Words to read.
     Words(Vec<u32>),
-    /// The oracle's answer for a written binding that has but one: its words, bit for bit.
-    Exact(Vec<u32>),
+    /// The oracle's answer for a written binding that has but one: its words, bit for bit. `None` as in `Output`.
+    Exact(Vec<Option<u32>>),
     /// The oracle's answer for a written binding; what is `None` must stay as it was.
     Output(Vec<Option<f64>>),
+    /// The same with a floor of its own, in place of the case's.
+    OutputWithin(Vec<Option<f64>>, f64),
 }
 
 /// A seeded source of inputs.

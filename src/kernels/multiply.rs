@@ -45,3 +45,29 @@ pub(crate) fn multiply(
         );
     }
 }
+
+/// The same for dense values `[depth, columns]`, where a weight of 0 takes nothing, not even a NaN: the product takes
+/// the finite values, and the others, which are rare, are added one by one. `values` is left without them.
+pub(crate) fn multiply_carefully(
+    [rows, depth, columns]: [u32; 3],
+    (weights, weights_row): (&[f32], u32),
+    values: &mut [f32],
+    (output, output_row): (&mut [f32], u32),
+) {
+    let mut others = Vec::new();
+    for (place, value) in values.iter_mut().enumerate().filter(|(_, value)| !value.is_finite()) {
+        others.push((place, *value));
+        *value = 0.0;
+    }
+    let strides = ([weights_row, 1], [columns, 1]);
+    multiply([rows, depth, columns], (weights, strides.0), (values, strides.1), (output, output_row));
+    for (place, value) in others {
+        let (key, column) = (place / columns as usize, place % columns as usize);
+        for row in 0..rows as usize {
+            let weight = weights[row * weights_row as usize + key];
+            if weight != 0.0 {
+                output[row * output_row as usize + column] += weight * value;
+            }
+        }
+    }
+}

@@ -13,11 +13,21 @@ macro_rules! shared_files {
 
 shared_files! {
     ACTIVATION = "activation";
+    ATTENTION = "attention";
+    ATTENTION_MASKING = "attention_masking";
+    COMPONENT = "component";
+    FLASH = "flash";
+    HALF = "half";
+    HEADS_F16 = "heads_f16";
+    HEADS_F16_UNALIGNED = "heads_f16_unaligned";
+    HEADS_F32 = "heads_f32";
+    HEADS_F32_UNALIGNED = "heads_f32_unaligned";
     INDEXING = "indexing";
     MULTIPLY_TILE = "multiply_tile";
     ROWS_INVOCATION = "rows_invocation";
     ROWS_SUBGROUP = "rows_subgroup";
     ROWS_WORKGROUP = "rows_workgroup";
+    TANH = "tanh";
     WEIGHT4_F16_PACKED = "weight4_f16_packed";
     WEIGHT4_F32 = "weight4_f32";
     WEIGHT_F16 = "weight_f16";

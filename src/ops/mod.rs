@@ -2,7 +2,6 @@
 
 mod activate;
 mod attention;
-mod attention_plan;
 mod axes;
 mod cast;
 mod embedding_norm;
@@ -15,8 +14,11 @@ mod softmax;
 
 pub use crate::kernels::activation::Activation;
 pub use activate::activate;
-pub use attention::{Attention, AttentionCall, AttentionValues, Causal, Heads, Layout, Mask, attention};
-pub use attention_plan::{AttentionBuffers, AttentionPlan, AttentionShape};
+pub use attention::{
+    Alignment, Attention, AttentionBuffers, AttentionCall, AttentionPlan, AttentionShape, AttentionTensors,
+    AttentionValues, AttentionVariableLengths, Capture, Causal, Heads, KvCache, KvCacheShape, Layout, Mask,
+    PagedKeys, Stage, attention,
+};
 pub use cast::cast;
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
 pub use layer_norm::{LayerNorm, LayerNormValues, LayerNormWeights, layer_norm};

@@ -133,11 +133,22 @@ pub enum Causal {
     None,
     /// j ≤ i: the first query sees the first key (PyTorch's `is_causal`).
     TopLeft,
-    /// j ≤ i + Lk − Lq: the last query sees the last key (FlashAttention since 2.1). With Lq > Lk, the first
-    /// Lq − Lk queries see none.
+    /// j ≤ i + n − Lq, n the keys of the batch item (its key length, else Lk): the last query sees the last key
+    /// (FlashAttention since 2.1). With Lq > n, the first Lq − n queries see none.
     BottomRight,
     /// j ≤ i + offset: query 0 stands at position `offset` of the keys (ONNX's, by the length of its cache).
     Offset(isize),
+}
+
+impl Causal {
+    /// Where query 0 stands among the keys; 0 for [`Causal::None`].
+    fn shift(self, queries: usize, keys: usize) -> isize {
+        match self {
+            Self::None | Self::TopLeft => 0,
+            Self::BottomRight => keys as isize - queries as isize,
+            Self::Offset(offset) => offset,
+        }
+    }
 }
 
 /// A mask over (batch, head, query, key). Element (b, h, i, j) is at b·s₀ + h·s₁ + i·s₂ + j·s₃ of its data; a
@@ -168,8 +179,18 @@ pub enum Mask<'a> {
 pub struct Options<'a> {
     /// What scores are multiplied with; 1/√D in equation 1 (see [`Options::for_head_dim`]).
     pub scale: f64,
+    /// c in c·tanh(s / c), applied to the scaled scores before anything is added (Gemma 2); 0 for none.
+    pub softcap: f64,
     /// The causal bound.
     pub causal: Causal,
+    /// Where queries stand among the keys, for the window and the slopes.
+    pub position: Causal,
+    /// A query at position p sees the keys p − left to p + right (Beltagy et al. 2020).
+    pub window: [Option<usize>; 2],
+    /// `[H]`: slope·|p − j| is taken from the scores (ALiBi, Press et al. 2022).
+    pub slopes: Option<&'a [f32]>,
+    /// `[H]`: a further logit in each row's sum, without a value (attention sinks, as in gpt-oss).
+    pub sinks: Option<&'a [f32]>,
     /// `[B]`: key j takes part if j < `key_lengths[b]`. A length above Lk is as Lk.
     pub key_lengths: Option<&'a [u32]>,
     /// The mask.
@@ -180,7 +201,17 @@ impl Options<'_> {
     /// A scale of 1/√D, and every key takes part.
     pub fn for_head_dim(head_dim: usize) -> Self {
         let scale = 1.0 / (head_dim as f64).sqrt();
-        Self { scale, causal: Causal::None, key_lengths: None, mask: Mask::None }
+        Self {
+            scale,
+            softcap: 0.0,
+            causal: Causal::None,
+            position: Causal::None,
+            window: [None; 2],
+            slopes: None,
+            sinks: None,
+            key_lengths: None,
+            mask: Mask::None,
+        }
     }
 
     fn check(&self, dims: Dims) {
@@ -203,26 +234,50 @@ impl Options<'_> {
 
     fn allows(&self, dims: Dims, at: [usize; 4]) -> bool {
         let [b, _, i, j] = at;
-        let by_order = match self.causal {
-            Causal::None => true,
-            Causal::TopLeft => j <= i,
-            Causal::BottomRight => j + dims.queries <= i + dims.keys,
-            Causal::Offset(offset) => j as isize <= (i as isize).saturating_add(offset),
+        let at_most = |shift: isize, more: usize| {
+            j as isize <= (i as isize).saturating_add(shift).saturating_add(more as isize)
         };
-        let by_length = self.key_lengths.is_none_or(|lengths| j < lengths[b] as usize);
+        let keys = self.keys_of(dims, b);
+        let by_order = self.causal == Causal::None || at_most(self.causal.shift(dims.queries, keys), 0);
+        let position = self.position_of(dims, b, i);
+        let [left, right] = self.window;
+        let by_window = left.is_none_or(|left| j as isize >= position.saturating_sub(left as isize))
+            && right.is_none_or(|right| j as isize <= position.saturating_add(right as isize));
+        let by_length = j < keys;
         let by_mask = match self.mask {
             Mask::None => true,
             Mask::Bool { data, strides } => data[mask_index(strides, at)] != 0,
             Mask::Float { data, strides } => data[mask_index(strides, at)] != f32::NEG_INFINITY,
         };
-        by_order && by_length && by_mask
+        by_order && by_window && by_length && by_mask
     }
 
-    fn bias(&self, at: [usize; 4]) -> f64 {
-        match self.mask {
+    /// The keys of a batch item.
+    fn keys_of(&self, dims: Dims, batch: usize) -> usize {
+        self.key_lengths.map_or(dims.keys, |lengths| dims.keys.min(lengths[batch] as usize))
+    }
+
+    /// Where a query stands among the keys.
+    fn position_of(&self, dims: Dims, batch: usize, query: usize) -> isize {
+        (query as isize).saturating_add(self.position.shift(dims.queries, self.keys_of(dims, batch)))
+    }
+
+    fn bias(&self, dims: Dims, at: [usize; 4]) -> f64 {
+        let [b, h, i, j] = at;
+        let by_mask = match self.mask {
             Mask::Float { data, strides } => f64::from(data[mask_index(strides, at)]),
             _ => 0.0,
-        }
+        };
+        let by_distance = self.slopes.map_or(0.0, |slopes| {
+            f64::from(slopes[h]) * (self.position_of(dims, b, i) - j as isize).unsigned_abs() as f64
+        });
+        by_mask - by_distance
+    }
+
+    /// The scaled and softcapped score.
+    fn score(&self, product: f64) -> f64 {
+        let score = self.scale * product;
+        if self.softcap == 0.0 { score } else { self.softcap * (score / self.softcap).tanh() }
     }
 }
 
@@ -279,8 +334,67 @@ pub fn allowed(dims: Dims, options: Options) -> Vec<bool> {
     allowed
 }
 
+/// The maximum of a row's logits and of its sink, and the sum of their exponentials over that maximum.
+fn maximum_and_sum(row: &[(usize, f64)], head: usize, options: Options) -> (f64, f64) {
+    let sink = options.sinks.map(|sinks| f64::from(sinks[head]));
+    let logits = || row.iter().map(|(_, s)| *s).chain(sink);
+    // f64::max drops a NaN here, but then the sum is NaN.
+    let maximum = logits().fold(f64::NEG_INFINITY, f64::max);
+    (maximum, logits().map(|s| (s - maximum).exp()).sum())
+}
+
+/// log Σⱼ exp(sⱼ) over the allowed keys, and the sink where there is one; returns `[B, H, Lq]`. −∞ for a row that
+/// allows none, NaN where [`scale_mask_softmax`] gives NaN.
+///
+/// # Panics
+/// As [`scale_mask_softmax`].
+pub fn log_sum_exp(scores: &[f64], dims: Dims, options: Options) -> Vec<f64> {
+    expect_length("attention: scores", scores.len(), dims.weights());
+    let allowed = allowed(dims, options);
+    let mut sums = Vec::with_capacity(dims.batch * dims.heads * dims.queries);
+    for [b, h, i] in (0..dims.batch * dims.heads * dims.queries).map(|at| {
+        let (rest, i) = (at / dims.queries, at % dims.queries);
+        [rest / dims.heads, rest % dims.heads, i]
+    }) {
+        let start = ((b * dims.heads + h) * dims.queries + i) * dims.keys;
+        let row: Vec<(usize, f64)> = (0..dims.keys)
+            .filter(|j| allowed[start + j])
+            .map(|j| (j, options.score(scores[start + j]) + options.bias(dims, [b, h, i, j])))
+            .collect();
+        let (maximum, sum) = maximum_and_sum(&row, h, options);
+        let nothing = row.is_empty() && options.sinks.is_none();
+        sums.push(if nothing { f64::NEG_INFINITY } else { maximum + sum.ln() });
+    }
+    sums
+}
+
+/// A stage of the scores, as ONNX's `qk_matmul_output_mode` numbers them: 0 scaled, 1 softcapped, 2 biased (−∞ where
+/// masked out), 3 weights; returns `[B, H, Lq, Lk]`.
+///
+/// # Panics
+/// As [`scale_mask_softmax`].
+pub fn stage(scores: &[f64], stage: u32, dims: Dims, options: Options) -> Vec<f64> {
+    if stage == 3 {
+        return scale_mask_softmax(scores, dims, options);
+    }
+    let allowed = allowed(dims, options);
+    let at = |place: usize| {
+        let (row, j) = (place / dims.keys, place % dims.keys);
+        let (rest, i) = (row / dims.queries, row % dims.queries);
+        [rest / dims.heads, rest % dims.heads, i, j]
+    };
+    let value = |(place, score): (usize, &f64)| match stage {
+        0 => options.scale * score,
+        1 => options.score(*score),
+        _ if allowed[place] => options.score(*score) + options.bias(dims, at(place)),
+        _ => f64::NEG_INFINITY,
+    };
+    scores.iter().enumerate().map(value).collect()
+}
+
 /// weights\[b, h, i, j\] = exp(sⱼ − m) / Σⱼ' exp(sⱼ' − m) over the allowed keys, with
-/// sⱼ = scale·scores\[b, h, i, j\] + mask\[b, h, i, j\] and m = maxⱼ sⱼ; returns `[B, H, Lq, Lk]`.
+/// sⱼ = softcap(scale·scores\[b, h, i, j\]) + mask\[b, h, i, j\] − slope·|p − j| and m = maxⱼ sⱼ, a sink in the sum
+/// where there is one; returns `[B, H, Lq, Lk]`.
 ///
 /// The softmax of Vaswani et al. 2017, equation 1, in two passes over the row. Keys that are not allowed have a
 /// weight of 0, and so have all keys of a row that allows none. A NaN or +∞ among the allowed s makes the whole
@@ -298,11 +412,9 @@ pub fn scale_mask_softmax(scores: &[f64], dims: Dims, options: Options) -> Vec<f
                 let start = ((b * dims.heads + h) * dims.queries + i) * dims.keys;
                 let row: Vec<(usize, f64)> = (0..dims.keys)
                     .filter(|j| allowed[start + j])
-                    .map(|j| (j, options.scale * scores[start + j] + options.bias([b, h, i, j])))
+                    .map(|j| (j, options.score(scores[start + j]) + options.bias(dims, [b, h, i, j])))
                     .collect();
-                // f64::max drops a NaN here, but then the sum below is NaN.
-                let maximum = row.iter().fold(f64::NEG_INFINITY, |m, (_, s)| m.max(*s));
-                let sum: f64 = row.iter().map(|(_, s)| (s - maximum).exp()).sum();
+                let (maximum, sum) = maximum_and_sum(&row, h, options);
                 if sum.is_nan() {
                     weights[start..start + dims.keys].fill(f64::NAN);
                     continue;

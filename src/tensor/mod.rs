@@ -177,6 +177,16 @@ impl Tensor {
         Self::from_words(device, shape, DType::F16, &words())
     }
 
+    /// A tensor of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if it is too large for one binding, [`Error::OutOfMemory`].
+    pub fn zeros(device: &Device, shape: impl Into<Shape>, dtype: DType) -> Result<Self> {
+        let shape = shape.into();
+        let words = checked_words(device, &shape, dtype, "a tensor")?;
+        Self::from_words(device, shape, dtype, &vec![0; words as usize])
+    }
+
     /// A tensor from the words of its buffer.
     pub(crate) fn from_words(device: &Device, shape: Shape, dtype: DType, words: &[u32]) -> Result<Self> {
         let needed = checked_words(device, &shape, dtype, "a tensor")?;

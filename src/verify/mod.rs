@@ -138,6 +138,9 @@ pub async fn run_case(
             CaseArgument::Output(expected) => {
                 judge(&mut outcome, device.is_cpu(), case.floor, expected, got, twin);
             }
+            CaseArgument::OutputWithin(expected, floor) => {
+                judge(&mut outcome, device.is_cpu(), *floor, expected, got, twin);
+            }
             CaseArgument::Exact(expected) => judge_words(&mut outcome, expected, got, twin),
             CaseArgument::F32(_) | CaseArgument::Words(_) => {
                 outcome.failure = Some("a written binding is given inputs".to_owned());
@@ -152,7 +155,9 @@ fn guarded(argument: &CaseArgument) -> Vec<u32> {
     let (mut words, guard) = match argument {
         CaseArgument::F32(values) => (values.iter().map(|value| value.to_bits()).collect(), INPUT_POISON),
         CaseArgument::Words(words) => (words.clone(), INPUT_POISON),
-        CaseArgument::Output(expected) => (vec![POISON; expected.len()], POISON),
+        CaseArgument::Output(expected) | CaseArgument::OutputWithin(expected, _) => {
+            (vec![POISON; expected.len()], POISON)
+        }
         CaseArgument::Exact(expected) => (vec![POISON; expected.len()], POISON),
     };
     words.extend([guard; GUARD]);
@@ -234,8 +239,8 @@ fn judge(
 }
 
 /// Holds one output and the twin's against the only words that are right.
-fn judge_words(outcome: &mut CaseOutcome, expected: &[u32], got: &[u32], twin: &[u32]) {
-    let right = || expected.iter().copied().chain(std::iter::repeat(POISON));
+fn judge_words(outcome: &mut CaseOutcome, expected: &[Option<u32>], got: &[u32], twin: &[u32]) {
+    let right = || expected.iter().map(|word| word.unwrap_or(POISON)).chain(std::iter::repeat(POISON));
     for (whose, words) in [("the twin's ", twin), ("", got)] {
         if let Some((place, (right, word))) =
             right().zip(words).enumerate().find(|(_, (right, word))| right != *word)

@@ -1,11 +1,23 @@
-//! Scaled dot-product attention as a chain of three kernels: `scores`, `scale_mask_softmax`, `weighted_values`.
+//! Scaled dot-product attention: fused, in one pass over the keys (`flash_tiled`, `flash_lanes`, `flash_decode`, with
+//! `merge` where the keys are split), and as a chain of three kernels (`scores`, `scale_mask_softmax`,
+//! `weighted_values`).
 //!
-//! Attention(Q, K, V) = softmax(Q·Kᵀ / √d + mask) · V (Vaswani et al. 2017, equation 1). The chain is the oracle of
-//! any fused form, the path that hands out attention weights, and the best one for short sequences.
+//! Attention(Q, K, V) = softmax(Q·Kᵀ / √d + mask) · V (Vaswani et al. 2017, equation 1). The chain is the path that
+//! hands out attention weights. All of them share their parameters, their masking and their places.
 
+pub mod append;
+pub mod flash;
+pub mod flash_decode;
+pub mod flash_lanes;
+pub mod flash_tiled;
+pub mod merge;
+mod parameters;
+pub(crate) mod problem;
 pub mod scale_mask_softmax;
 pub mod scores;
 mod sizes;
 pub mod weighted_values;
 
+use parameters::Row;
+pub use parameters::{NONE, Parameters};
 pub(crate) use sizes::Sizes;

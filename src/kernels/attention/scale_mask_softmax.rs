@@ -1,84 +1,32 @@
 //! Fused scale, mask and softmax.
 //!
-//! weights\[b, h, i, j\] = exp(sⱼ − m) / Σ exp(sⱼ' − m) with sⱼ = scale · scores\[b, h, i, j\] + mask\[b, h, i, j\] and
-//! m = maxⱼ sⱼ, over the keys that query i may attend to (Vaswani et al. 2017, equation 1, and section 3.2.3 for the
-//! mask). f32.
+//! weights\[b, h, i, j\] = exp(sⱼ − m) / Σ exp(sⱼ' − m) with sⱼ = softcap(scale · scores\[b, h, i, j\]) +
+//! mask\[b, h, i, j\] − slope\[h\]·|p − j| and m = maxⱼ sⱼ, over the keys that query i, at position p, may attend to
+//! (Vaswani et al. 2017, equation 1, and section 3.2.3 for the mask; Gemma 2 for the softcap c·tanh(s / c); Press et al.
+//! 2022 for the slopes; attention sinks are a further logit in the sum, with no value). f32. The sums' logarithms on
+//! demand, and in place of the weights one of the stages before them: scaled, softcapped, biased.
 //!
-//! What rules a key out: the causal bound, the key length or key padding mask of its batch item, a boolean mask that is
-//! 0, a float mask that is −∞. Such a key has weight 0 whatever its score is, NaN included. A row that may attend to
-//! nothing is 0 all over, decided on the mask. A NaN or +∞ among the allowed scores makes the whole row NaN. Masks
-//! broadcast by stride 0.
+//! What rules a key out: the band of the causal bound and the window, the key length or key padding mask of its batch
+//! item, a boolean mask that is 0, a float mask that is −∞. Such a key has weight 0 whatever its score is, NaN included.
+//! A row that may attend to nothing is 0 all over, decided on the mask. A NaN or +∞ among the allowed scores makes the
+//! whole row NaN. Masks broadcast by stride 0.
 //!
 //! Ladder: three passes over the row (maximum; exponentials and sum; division), one read of the scores from memory in
 //! the first and one from cache in the second. The rows' reduction is chosen by adapter (see `kernels::rows`).
 
-use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
-};
-use crate::kernels::attention::Sizes;
+use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant};
+use crate::kernels::attention::{NONE, Parameters, Row, Sizes};
 use crate::kernels::rows;
+use crate::kernels::shared::{ATTENTION, ATTENTION_MASKING, TANH};
 use crate::reference::attention::{self as oracle, Causal, Mask, Options};
-use crate::reference::rounding_floor;
-
-parameters! {
-    /// Sizes, and what rules keys out.
-    pub struct Parameters {
-        /// Rows of this part: batch-heads times queries.
-        pub rows: u32,
-        /// Query heads.
-        pub heads: u32,
-        /// Queries of this part.
-        pub query_length: u32,
-        /// Keys.
-        pub key_length: u32,
-        /// The first pair of batch item and head.
-        pub first_batch_head: u32,
-        /// The first query.
-        pub first_query: u32,
-        /// What scores are multiplied by.
-        pub scale: f32,
-        /// 1 if key j is allowed for query i only if j + `causal_key` ≤ i + `causal_query`.
-        pub causal: u32,
-        /// See `causal`.
-        pub causal_key: u32,
-        /// See `causal`.
-        pub causal_query: u32,
-        /// 0 for none, 1 if `keys` holds the number of keys of each batch item, 2 if it holds `[B, Lk]`, nonzero for
-        /// keys that take part.
-        pub key_padding: u32,
-        /// 0 for no mask, 1 for boolean, 2 for float.
-        pub mask_kind: u32,
-        /// The mask's stride from one batch item to the next.
-        pub mask_batch: u32,
-        /// From one head to the next.
-        pub mask_head: u32,
-        /// From one query to the next.
-        pub mask_row: u32,
-        /// From one key to the next.
-        pub mask_column: u32,
-    }
-}
+use crate::reference::{largest, rounding_floor};
 
 /// The kernel.
 pub struct ScaleMaskSoftmax;
 
-impl Parameters {
-    /// The first key that neither the causal bound nor the length allows, and where the row's mask and its key padding
-    /// mask begin.
-    fn bounds(&self, row: u32, keys: &[u32]) -> (u32, usize, usize) {
-        let query = self.first_query + row % self.query_length;
-        let batch_head = self.first_batch_head + row / self.query_length;
-        let (batch, head) = (batch_head / self.heads, batch_head % self.heads);
-        let mut end = self.key_length;
-        if self.key_padding == 1 {
-            end = end.min(keys[batch as usize]);
-        }
-        if self.causal != 0 {
-            end = end.min((query + self.causal_query + 1).saturating_sub(self.causal_key));
-        }
-        let mask = batch * self.mask_batch + head * self.mask_head + query * self.mask_row;
-        (end, mask as usize, (batch * self.key_length) as usize)
-    }
+/// The rows' variants, for this kernel.
+pub(crate) fn variant(rows: Variant) -> Variant {
+    rows.sharing(ATTENTION).sharing(TANH).sharing(ATTENTION_MASKING)
 }
 
 impl Kernel for ScaleMaskSoftmax {
@@ -87,7 +35,7 @@ impl Kernel for ScaleMaskSoftmax {
     }
 
     fn formula(&self) -> &'static str {
-        "weights = softmax(scale · scores + mask)"
+        "weights = softmax(softcap(scale · scores) + mask)"
     }
 
     fn source(&self) -> &'static str {
@@ -99,8 +47,10 @@ impl Kernel for ScaleMaskSoftmax {
             &[
                 Binding::read("scores"),
                 Binding::read("mask"),
-                Binding::read("keys"),
+                Binding::read("items"),
+                Binding::read("head_terms"),
                 Binding::write("weights"),
+                Binding::write("sums"),
             ]
         }
     }
@@ -110,7 +60,7 @@ impl Kernel for ScaleMaskSoftmax {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        rows::variants()
+        rows::variants().into_iter().map(variant).collect()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
@@ -118,36 +68,42 @@ impl Kernel for ScaleMaskSoftmax {
         if p.key_length == 0 {
             return [0; 3];
         }
-        rows::workgroups(variant, p.rows, per_dimension)
+        rows::workgroups(variant, p.batch_heads * p.queries, per_dimension)
     }
 
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let p = Parameters::from_bytes(parameters);
-        let (scores, mask, keys) = (arguments.f32(0), arguments.words(1), arguments.words(2));
-        let weights = arguments.f32_mut(3);
+        let (scores, mask, items, head_terms) =
+            (arguments.f32(0), arguments.words(1), arguments.words(2), arguments.f32(3));
+        let (weights, sums) = (arguments.f32_mut(4), arguments.f32_mut(5));
         let columns = p.key_length as usize;
+        let weights = &mut weights[p.output_offset as usize..];
         let rows = scores.chunks_exact(columns).zip(weights.chunks_exact_mut(columns));
-        for (row, (scores, weights)) in (0..p.rows).zip(rows) {
-            let (end, mask_base, keys_base) = p.bounds(row, keys);
-            // The score of a key that takes part.
-            let masked = |column: usize| -> Option<f32> {
-                let score = scores[column] * p.scale;
-                let word = || mask[mask_base + column * p.mask_column as usize];
-                match p.mask_kind {
-                    _ if column >= end as usize => None,
-                    _ if p.key_padding == 2 && keys[keys_base + column] == 0 => None,
-                    0 => Some(score),
-                    1 => (word() != 0).then_some(score),
-                    _ => (word() != f32::NEG_INFINITY.to_bits()).then(|| score + f32::from_bits(word())),
+        for (index, (scores, weights)) in (0..p.batch_heads * p.queries).zip(rows) {
+            let batch_head = p.first_batch_head + index / p.queries;
+            let at = [batch_head / p.heads, batch_head % p.heads, p.first_query + index % p.queries];
+            let is_there = at[2] < p.queries_of(at[0], items).0;
+            let row = Row::new(&p, at, mask, items, head_terms);
+            // The logit of a key that takes part.
+            let logit = |key: usize| if is_there { row.logit(key as u32, scores[key]) } else { None };
+            if p.stage < 3 {
+                for (key, weight) in weights.iter_mut().enumerate() {
+                    *weight = match p.stage {
+                        0 => scores[key] * p.scale,
+                        1 => row.softcapped(scores[key] * p.scale),
+                        _ => logit(key).unwrap_or(f32::NEG_INFINITY),
+                    };
                 }
-            };
-            let largest = (0..columns).filter_map(masked).fold(f32::NEG_INFINITY, f32::max);
-            let (mut sum, mut seen) = (0.0, false);
-            for (column, weight) in weights.iter_mut().enumerate() {
-                *weight = match masked(column) {
-                    Some(score) => {
+                continue;
+            }
+            let sink = (p.sinks_at != NONE).then(|| head_terms[(p.sinks_at + at[1]) as usize]);
+            let largest = (0..columns).filter_map(logit).chain(sink).fold(f32::NEG_INFINITY, f32::max);
+            let (mut sum, mut seen) = (sink.map_or(0.0, |sink| (sink - largest).exp()), false);
+            for (key, weight) in weights.iter_mut().enumerate() {
+                *weight = match logit(key) {
+                    Some(logit) => {
                         seen = true;
-                        (score - largest).exp()
+                        (logit - largest).exp()
                     }
                     None => 0.0,
                 };
@@ -155,12 +111,16 @@ impl Kernel for ScaleMaskSoftmax {
             }
             let factor = if seen { 1.0 / sum } else { 0.0 };
             weights.iter_mut().for_each(|weight| *weight *= factor);
+            if p.has_sums != 0 && is_there {
+                let nothing = !seen && sink.is_none();
+                sums[p.sums_place(at, items)] = if nothing { f32::NEG_INFINITY } else { largest + sum.ln() };
+            }
         }
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
         let p = Parameters::from_bytes(parameters);
-        let elements = u64::from(p.rows) * u64::from(p.key_length);
+        let elements = u64::from(p.batch_heads) * u64::from(p.queries) * u64::from(p.key_length);
         let mask = if p.mask_kind == 0 { 0 } else { elements };
         Cost {
             flops: 6 * elements,
@@ -199,8 +159,12 @@ const MASKS: [(&str, u32, [usize; 4]); 8] = [
     ("float [H, Lq, Lk]", 2, [0, 1, 1, 1]),
     ("float [B, 1, 1, Lk]", 2, [1, 0, 0, 1]),
 ];
-const CAUSAL: [(&str, Causal); 3] =
-    [("", Causal::None), ("top-left", Causal::TopLeft), ("bottom-right", Causal::BottomRight)];
+const CAUSAL: [(&str, Causal); 4] = [
+    ("", Causal::None),
+    ("top-left", Causal::TopLeft),
+    ("bottom-right", Causal::BottomRight),
+    ("from 2", Causal::Offset(2)),
+];
 
 fn case(size: Sizes, index: usize, seed: usize) -> Case {
     let mut inputs = Inputs::new(size.seed() ^ seed as u64);
@@ -247,12 +211,29 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         _ => Mask::None,
     };
     let scale = 0.125_f32;
+    // Softcap, window, slopes and sinks come and go by the seed.
+    let softcap = [0.0, 0.5][usize::from(seed % 4 == 1)];
+    let window =
+        [(seed % 5 == 2).then_some(3), (seed % 5 >= 3 && causal == Causal::None).then_some(seed as u32 % 4)];
+    let position = match causal {
+        Causal::None => [Causal::TopLeft, Causal::BottomRight, Causal::Offset(-1)][seed % 3],
+        causal => causal,
+    };
+    let slopes: Vec<f32> = (0..size.heads).map(|head| (-(head as f32) - 1.0).exp2()).collect();
+    let sinks = inputs.values(size.heads, spread * scale);
+    let (has_slopes, has_sinks) = (seed % 6 == 3, seed % 4 == 2);
     let options = Options {
         scale: scale.into(),
+        softcap: softcap.into(),
         causal,
+        position,
+        window: window.map(|bound| bound.map(|bound| bound as usize)),
+        slopes: has_slopes.then_some(&slopes),
+        sinks: has_sinks.then_some(&sinks),
         key_lengths: (key_padding == 1).then_some(lengths.as_slice()),
         mask,
     };
+    let stage = if seed % 8 == 7 { (seed / 8 % 3) as u32 } else { 3 };
     // What is masked out must not show, whatever it is; in a few cases what is allowed is NaN, and must.
     let allowed = oracle::allowed(dims, options);
     let poison = [f32::NAN, f32::INFINITY, 1e38];
@@ -265,45 +246,72 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         scores[place] = f32::NAN;
     }
     let exact: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
-    let expected = oracle::scale_mask_softmax(&exact, dims, options);
+    let expected = oracle::stage(&exact, stage, dims, options);
+    let log_sums = oracle::log_sum_exp(&exact, dims, options);
     let part: Vec<f64> = size.part_of(&exact).collect();
+    let gap = seed % 3;
+    let [heads, queries] = [size.heads as u32, size.queries as u32];
     let parameters = Parameters {
-        rows: (size.part_batch_heads() * size.part_queries()) as u32,
-        heads: size.heads as u32,
-        query_length: size.part_queries() as u32,
-        key_length: size.keys as u32,
-        first_batch_head: size.first_batch_head as u32,
-        first_query: size.first_query as u32,
+        output_offset: gap as u32,
+        sums_batch: heads * queries,
+        sums_head: queries,
+        has_sums: u32::from(stage == 3),
         scale,
-        causal: u32::from(causal != Causal::None),
-        causal_key: if causal == Causal::BottomRight { size.queries as u32 } else { 0 },
-        causal_query: if causal == Causal::BottomRight { size.keys as u32 } else { 0 },
+        softcap,
+        aligned_to_end: u32::from(position == Causal::BottomRight),
+        shift: if let Causal::Offset(offset) = position { offset as u32 } else { 0 },
+        left: window[0].unwrap_or(NONE),
+        right: if causal == Causal::None { window[1].unwrap_or(NONE) } else { 0 },
         key_padding,
         mask_kind,
         mask_batch: strides[0] as u32,
         mask_head: strides[1] as u32,
         mask_row: strides[2] as u32,
         mask_column: strides[3] as u32,
+        slopes_at: if has_slopes { 0 } else { NONE },
+        sinks_at: if has_sinks { heads } else { NONE },
+        stage,
+        ..size.parameters()
     };
-    let options = [mask_name, causal_name, ["", "lengths", "key padding mask"][key_padding as usize]];
-    let options: Vec<&str> = options.into_iter().filter(|option| !option.is_empty()).collect();
+    let sums =
+        super::sizes::indices([size.batch * size.heads, 1, 1, size.queries]).map(|[head, _, _, query]| {
+            let written = stage == 3 && head >= size.first_batch_head && query >= size.first_query;
+            written.then(|| log_sums[head * size.queries + query])
+        });
+    let padding_name = ["", "lengths", "key padding mask"][key_padding as usize];
+    let mut names = vec![mask_name, causal_name, padding_name];
+    for (there, name) in [(softcap > 0.0, "softcap"), (has_slopes, "slopes"), (has_sinks, "sinks")] {
+        names.push(if there { name } else { "" });
+    }
+    names.retain(|name| !name.is_empty());
     let mask_words = match mask_kind {
-        1 => bool_mask,
+        1 => bool_mask.clone(),
         2 => float_mask.iter().map(|value| value.to_bits()).collect(),
         _ => vec![0],
     };
+    let eps = f64::from(f32::EPSILON);
     // exp is good to 3 + 2·|x| units in the last place in WGSL; a weight w moves by w·(1 − w), at most 1/4, of that.
     let reach = f64::from(spread) * 0.125 * 6.0 + 12.0;
-    let of_exp = (3.0 + 2.0 * reach) * f64::from(f32::EPSILON) * 0.25;
+    let of_exp = (3.0 + 2.0 * reach) * eps * 0.25;
+    // Slopes and masks are added with one rounding each; a softcap divides, takes a tanh, and multiplies.
+    let of_logits = 4.0 * eps * largest(&oracle::stage(&exact, 2, dims, options));
+    let floor = match stage {
+        3 => rounding_floor(size.keys, 1.0 / (size.keys as f64).sqrt()) + of_exp + of_logits,
+        _ => of_logits.max(4.0 * eps * largest(&expected)),
+    };
+    let gaps = std::iter::repeat_n(None, gap);
     Case {
-        label: format!("{size} ×{spread} {}", options.join(", ")),
+        label: format!("{size} ×{spread} stage {stage} window {window:?} {}", names.join(", ")),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
-        floor: rounding_floor(size.keys, 1.0 / (size.keys as f64).sqrt()) + of_exp,
+        floor,
         arguments: vec![
             CaseArgument::F32(part.iter().map(|&score| score as f32).collect()),
             CaseArgument::Words(mask_words),
             CaseArgument::Words(if key_padding == 2 { key_mask } else { lengths }),
-            CaseArgument::Output(size.part_of(&expected).map(Some).collect()),
+            CaseArgument::F32([slopes, sinks].concat()),
+            CaseArgument::Output(gaps.chain(size.part_of(&expected).map(Some)).collect()),
+            // The logarithm takes the sum's relative error.
+            CaseArgument::OutputWithin(sums.collect(), of_logits + 4.0 * of_exp + 8.0 * eps),
         ],
     }
 }

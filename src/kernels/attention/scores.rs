@@ -10,51 +10,13 @@
 //! Ladder: 32 × 32 tiles, 4 × 4 for each of 64 invocations, panels of 16 in workgroup memory (4 KiB).
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
+    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
 };
-use crate::kernels::attention::Sizes;
+use crate::kernels::attention::{Parameters, Sizes};
 use crate::kernels::multiply::multiply;
-use crate::kernels::shared::{INDEXING, MULTIPLY_TILE, tile_iterations};
+use crate::kernels::shared::{ATTENTION, COMPONENT, INDEXING, MULTIPLY_TILE, tile_iterations};
 use crate::reference::rounding_floor;
 use crate::reference::{self, attention::View};
-
-parameters! {
-    /// Sizes, and where q and k lie, in elements.
-    pub struct Parameters {
-        /// Query heads.
-        pub heads: u32,
-        /// Query heads that share a key-value head.
-        pub heads_per_key: u32,
-        /// Queries of this part.
-        pub query_length: u32,
-        /// Keys.
-        pub key_length: u32,
-        /// Elements of a query and of a key.
-        pub head_dim: u32,
-        /// Pairs of batch item and head in this part.
-        pub batch_heads: u32,
-        /// The first of them.
-        pub first_batch_head: u32,
-        /// The first query.
-        pub first_query: u32,
-        /// Where q begins.
-        pub q_offset: u32,
-        /// From one batch item to the next.
-        pub q_batch: u32,
-        /// From one head to the next.
-        pub q_head: u32,
-        /// From one query to the next.
-        pub q_row: u32,
-        /// Where k begins.
-        pub k_offset: u32,
-        /// From one batch item to the next.
-        pub k_batch: u32,
-        /// From one head to the next.
-        pub k_head: u32,
-        /// From one key to the next.
-        pub k_row: u32,
-    }
-}
 
 /// The kernel.
 pub struct Scores;
@@ -67,7 +29,9 @@ pub fn tiled() -> Variant {
         .with("RIGHT_TRANSPOSED", true)
         .with("SKIP_ZEROS", false)
         .sharing(INDEXING)
+        .sharing(ATTENTION)
         .sharing(MULTIPLY_TILE)
+        .sharing(COMPONENT)
 }
 
 impl Kernel for Scores {
@@ -84,7 +48,7 @@ impl Kernel for Scores {
     }
 
     fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("q"), Binding::read("k"), Binding::write("scores")] }
+        const { &[Binding::read("q"), Binding::read("k"), Binding::read("items"), Binding::write("scores")] }
     }
 
     fn parameters(&self) -> &'static [Field] {
@@ -97,35 +61,38 @@ impl Kernel for Scores {
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
         let p = Parameters::from_bytes(parameters);
-        let tiles = u64::from(p.query_length.div_ceil(variant.u32("TILE_ROWS")))
+        let tiles = u64::from(p.queries.div_ceil(variant.u32("TILE_ROWS")))
             * u64::from(p.key_length.div_ceil(variant.u32("TILE_COLUMNS")));
         geometry::fold(tiles * u64::from(p.batch_heads), per_dimension)
     }
 
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let p = Parameters::from_bytes(parameters);
-        let (q, k, scores) = (arguments.f32(0), arguments.f32(1), arguments.f32_mut(2));
-        let size = p.query_length as usize * p.key_length as usize;
+        let (q, k, items, scores) =
+            (arguments.f32(0), arguments.f32(1), arguments.words(2), arguments.f32_mut(3));
+        let size = p.queries as usize * p.key_length as usize;
         if size == 0 {
             return;
         }
+        let mut gathered = Vec::new();
         for (part, scores) in scores.chunks_exact_mut(size).take(p.batch_heads as usize).enumerate() {
             let batch_head = p.first_batch_head + part as u32;
             let (batch, head) = (batch_head / p.heads, batch_head % p.heads);
-            let q_base = p.q_offset + batch * p.q_batch + head * p.q_head + p.first_query * p.q_row;
-            let k_base = p.k_offset + batch * p.k_batch + head / p.heads_per_key * p.k_head;
-            multiply(
-                [p.query_length, p.head_dim, p.key_length],
-                (&q[q_base as usize..], [p.q_row, 1]),
-                (&k[k_base as usize..], [1, p.k_row]),
-                (scores, p.key_length),
-            );
+            let (queries, keys) = (p.part_queries_of(batch, items), p.stored_keys(batch, items));
+            scores.fill(0.0);
+            if queries == 0 || keys == 0 {
+                continue;
+            }
+            let q = &q[p.q_place([batch, head, p.first_query], items)..];
+            let place = |key: u32| p.k_place([batch, head / p.heads_per_key, key], items);
+            let (k, k_row) = p.gather(k, keys, [p.head_dim, p.k_row], place, &mut gathered);
+            multiply([queries, p.head_dim, keys], (q, [p.q_row, 1]), (k, [1, k_row]), (scores, p.key_length));
         }
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
         let p = Parameters::from_bytes(parameters);
-        let [n, i, j, d] = [p.batch_heads, p.query_length, p.key_length, p.head_dim].map(u64::from);
+        let [n, i, j, d] = [p.batch_heads, p.queries, p.key_length, p.head_dim].map(u64::from);
         let keys = n.div_ceil(u64::from(p.heads_per_key.max(1)));
         Cost {
             flops: 2 * n * i * j * d,
@@ -153,14 +120,6 @@ fn case(size: Sizes) -> Case {
     }
     let all = reference::attention::scores(View::new(&q, q_at), View::new(&k, k_at), size.dims());
     let parameters = Parameters {
-        heads: size.heads as u32,
-        heads_per_key: size.heads_per_key as u32,
-        query_length: size.part_queries() as u32,
-        key_length: size.keys as u32,
-        head_dim: size.head_dim as u32,
-        batch_heads: size.part_batch_heads() as u32,
-        first_batch_head: size.first_batch_head as u32,
-        first_query: size.first_query as u32,
         q_offset: q_at.offset as u32,
         q_batch: q_at.batch as u32,
         q_head: q_at.head as u32,
@@ -169,6 +128,7 @@ fn case(size: Sizes) -> Case {
         k_batch: k_at.batch as u32,
         k_head: k_at.head as u32,
         k_row: k_at.row as u32,
+        ..size.parameters()
     };
     Case {
         label: size.to_string(),
@@ -178,6 +138,7 @@ fn case(size: Sizes) -> Case {
         arguments: vec![
             CaseArgument::F32(q),
             CaseArgument::F32(k),
+            CaseArgument::Words(vec![0]),
             CaseArgument::Output(size.part_of(&all).map(Some).collect()),
         ],
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Parameters;
 use crate::kernel::{Depth, Inputs};
 use crate::reference::attention::{Dims, Strided};
 
@@ -88,6 +89,27 @@ impl Sizes {
             keys: self.keys,
             head_dim: self.head_dim,
             value_dim: self.head_dim,
+        }
+    }
+
+    /// The sizes as parameters, without any place.
+    pub fn parameters(&self) -> Parameters {
+        let [batches, heads, heads_per_key, query_length, key_length, head_dim] =
+            [self.batch, self.heads, self.heads_per_key, self.queries, self.keys, self.head_dim]
+                .map(|size| size as u32);
+        Parameters {
+            batches,
+            heads,
+            heads_per_key,
+            query_length,
+            key_length,
+            head_dim,
+            value_dim: head_dim,
+            first_batch_head: self.first_batch_head as u32,
+            batch_heads: self.part_batch_heads() as u32,
+            first_query: self.first_query as u32,
+            queries: self.part_queries() as u32,
+            ..Parameters::new()
         }
     }
 

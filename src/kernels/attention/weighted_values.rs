@@ -10,51 +10,13 @@
 //! Ladder: as `scores`; the `select` for zero weights is in the inner loop.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
+    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
 };
-use crate::kernels::attention::Sizes;
-use crate::kernels::multiply::multiply;
-use crate::kernels::shared::{INDEXING, MULTIPLY_TILE, tile_iterations};
+use crate::kernels::attention::{Parameters, Sizes};
+use crate::kernels::multiply::multiply_carefully;
+use crate::kernels::shared::{ATTENTION, COMPONENT, INDEXING, MULTIPLY_TILE, tile_iterations};
 use crate::reference::rounding_floor;
 use crate::reference::{self, attention::View};
-
-parameters! {
-    /// Sizes, and where v and the output lie, in elements.
-    pub struct Parameters {
-        /// Query heads.
-        pub heads: u32,
-        /// Query heads that share a key-value head.
-        pub heads_per_key: u32,
-        /// Queries of this part.
-        pub query_length: u32,
-        /// Keys.
-        pub key_length: u32,
-        /// Elements of a value.
-        pub value_dim: u32,
-        /// Pairs of batch item and head in this part.
-        pub batch_heads: u32,
-        /// The first of them.
-        pub first_batch_head: u32,
-        /// The first query.
-        pub first_query: u32,
-        /// Where v begins.
-        pub v_offset: u32,
-        /// From one batch item to the next.
-        pub v_batch: u32,
-        /// From one head to the next.
-        pub v_head: u32,
-        /// From one key to the next.
-        pub v_row: u32,
-        /// Where the output begins.
-        pub output_offset: u32,
-        /// From one batch item to the next.
-        pub output_batch: u32,
-        /// From one head to the next.
-        pub output_head: u32,
-        /// From one query to the next.
-        pub output_row: u32,
-    }
-}
 
 /// The kernel.
 pub struct WeightedValues;
@@ -67,7 +29,9 @@ pub fn tiled() -> Variant {
         .with("RIGHT_TRANSPOSED", false)
         .with("SKIP_ZEROS", true)
         .sharing(INDEXING)
+        .sharing(ATTENTION)
         .sharing(MULTIPLY_TILE)
+        .sharing(COMPONENT)
 }
 
 impl Kernel for WeightedValues {
@@ -84,7 +48,7 @@ impl Kernel for WeightedValues {
     }
 
     fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("weights"), Binding::read("v"), Binding::write("output")] }
+        const { &[Binding::read("weights"), Binding::read("v"), Binding::read("items"), Binding::write("output")] }
     }
 
     fn parameters(&self) -> &'static [Field] {
@@ -97,58 +61,39 @@ impl Kernel for WeightedValues {
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
         let p = Parameters::from_bytes(parameters);
-        let tiles = u64::from(p.query_length.div_ceil(variant.u32("TILE_ROWS")))
+        let tiles = u64::from(p.queries.div_ceil(variant.u32("TILE_ROWS")))
             * u64::from(p.value_dim.div_ceil(variant.u32("TILE_COLUMNS")));
         geometry::fold(tiles * u64::from(p.batch_heads), per_dimension)
     }
 
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let p = Parameters::from_bytes(parameters);
-        let (weights, v, output) = (arguments.f32(0), arguments.f32(1), arguments.f32_mut(2));
-        let size = p.query_length as usize * p.key_length as usize;
-        let mut finite = Vec::new();
+        let (weights, v, items, output) =
+            (arguments.f32(0), arguments.f32(1), arguments.words(2), arguments.f32_mut(3));
+        let size = p.queries as usize * p.key_length as usize;
+        let mut gathered = Vec::new();
         for part in 0..p.batch_heads {
             let weights = &weights[part as usize * size..][..size];
             let batch_head = p.first_batch_head + part;
             let (batch, head) = (batch_head / p.heads, batch_head % p.heads);
-            let v = &v[(p.v_offset + batch * p.v_batch + head / p.heads_per_key * p.v_head) as usize..];
-            let start = p.output_offset
-                + batch * p.output_batch
-                + head * p.output_head
-                + p.first_query * p.output_row;
-            let output = &mut output[start as usize..];
-            // The product takes the finite values; the others, which are rare, are added one by one.
-            finite.clear();
-            let mut others = Vec::new();
-            for key in 0..p.key_length as usize {
-                for column in 0..p.value_dim as usize {
-                    let value = v[key * p.v_row as usize + column];
-                    finite.push(if value.is_finite() { value } else { 0.0 });
-                    if !value.is_finite() {
-                        others.push((key, column, value));
-                    }
-                }
+            let (queries, keys) = (p.part_queries_of(batch, items), p.stored_keys(batch, items));
+            if queries == 0 {
+                continue;
             }
-            multiply(
-                [p.query_length, p.key_length, p.value_dim],
-                (weights, [p.key_length, 1]),
-                (&finite, [p.value_dim, 1]),
-                (output, p.output_row),
-            );
-            for query in 0..p.query_length as usize {
-                for &(key, column, value) in &others {
-                    let weight = weights[query * p.key_length as usize + key];
-                    if weight != 0.0 {
-                        output[query * p.output_row as usize + column] += weight * value;
-                    }
-                }
+            let output = &mut output[p.output_place([batch, head, p.first_query], items)..];
+            let place = |key: u32| p.v_place([batch, head / p.heads_per_key, key], items);
+            gathered.clear();
+            for key in 0..keys {
+                gathered.extend_from_slice(&v[place(key)..][..p.value_dim as usize]);
             }
+            let sizes = [queries, keys, p.value_dim];
+            multiply_carefully(sizes, (weights, p.key_length), &mut gathered, (output, p.output_row));
         }
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
         let p = Parameters::from_bytes(parameters);
-        let [n, i, j, d] = [p.batch_heads, p.query_length, p.key_length, p.value_dim].map(u64::from);
+        let [n, i, j, d] = [p.batch_heads, p.queries, p.key_length, p.value_dim].map(u64::from);
         let keys = n.div_ceil(u64::from(p.heads_per_key.max(1)));
         Cost {
             flops: 2 * n * i * j * d,
@@ -198,14 +143,6 @@ fn case(size: Sizes, poison: bool) -> Case {
         }
     }
     let parameters = Parameters {
-        heads: size.heads as u32,
-        heads_per_key: size.heads_per_key as u32,
-        query_length: size.part_queries() as u32,
-        key_length: size.keys as u32,
-        value_dim: size.head_dim as u32,
-        batch_heads: size.part_batch_heads() as u32,
-        first_batch_head: size.first_batch_head as u32,
-        first_query: size.first_query as u32,
         v_offset: v_at.offset as u32,
         v_batch: v_at.batch as u32,
         v_head: v_at.head as u32,
@@ -214,6 +151,7 @@ fn case(size: Sizes, poison: bool) -> Case {
         output_batch: at.batch as u32,
         output_head: at.head as u32,
         output_row: at.row as u32,
+        ..size.parameters()
     };
     Case {
         label: format!("{size}{}", if poison { " NaN under weight 0" } else { "" }),
@@ -223,6 +161,7 @@ fn case(size: Sizes, poison: bool) -> Case {
         arguments: vec![
             CaseArgument::F32(size.part_of(&exact).map(|weight| weight as f32).collect()),
             CaseArgument::F32(v),
+            CaseArgument::Words(vec![0]),
             CaseArgument::Output(output),
         ],
     }

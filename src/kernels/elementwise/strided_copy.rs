@@ -162,7 +162,7 @@ fn case(sizes: &[usize], strides: &[usize]) -> Case {
         floor: 0.0,
         arguments: vec![
             CaseArgument::Words(x.clone()),
-            CaseArgument::Exact(places.into_iter().map(|place| x[place]).collect()),
+            CaseArgument::Exact(places.into_iter().map(|place| Some(x[place])).collect()),
         ],
     }
 }

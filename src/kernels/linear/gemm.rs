@@ -16,7 +16,7 @@ use crate::kernel::{
 use crate::kernels::activation::Activation;
 use crate::kernels::multiply::multiply;
 use crate::kernels::shared::{
-    ACTIVATION, INDEXING, MULTIPLY_TILE, WeightStorage, tile_iterations, weights_f32,
+    ACTIVATION, COMPONENT, INDEXING, MULTIPLY_TILE, TANH, WeightStorage, tile_iterations, weights_f32,
 };
 use crate::reference;
 use crate::reference::rounding_floor;
@@ -76,6 +76,8 @@ pub(crate) fn tiled(side: u32, form: Form) -> Variant {
         .with("ACTIVATION", form.activation.code())
         .sharing(INDEXING)
         .sharing(MULTIPLY_TILE)
+        .sharing(COMPONENT)
+        .sharing(TANH)
         .sharing(ACTIVATION);
     form.storage.share(variant)
 }

@@ -1,0 +1,160 @@
+// What the attention kernels share: their parameters, and where each batch item's queries and keys lie.
+// A place is the index of a row's first element. NONE stands for "not there".
+const NONE: u32 = 0xffffffffu;
+
+struct Parameters {
+    batches: u32,
+    heads: u32,
+    heads_per_key: u32,
+    // The longest of any batch item.
+    query_length: u32,
+    key_length: u32,
+    head_dim: u32,
+    value_dim: u32,
+    // The part that this dispatch computes: batch-heads and queries, or tiles and splits of the keys.
+    first_batch_head: u32,
+    batch_heads: u32,
+    first_query: u32,
+    queries: u32,
+    first_tile: u32,
+    tiles: u32,
+    splits: u32,
+    split_keys: u32,
+    // In elements. For paged keys the batch stride is that of a block.
+    q_offset: u32,
+    q_batch: u32,
+    q_head: u32,
+    q_row: u32,
+    k_offset: u32,
+    k_batch: u32,
+    k_head: u32,
+    k_row: u32,
+    v_offset: u32,
+    v_batch: u32,
+    v_head: u32,
+    v_row: u32,
+    output_offset: u32,
+    output_batch: u32,
+    output_head: u32,
+    output_row: u32,
+    output_split: u32,
+    sums_offset: u32,
+    sums_batch: u32,
+    sums_head: u32,
+    sums_split: u32,
+    // 1 where the logarithm of each row's sum is written.
+    has_sums: u32,
+    scale: f32,
+    // 0 for none.
+    softcap: f32,
+    // Query i stands at key position i + shift (two's complement), or, if aligned to the end, its item's last query at
+    // its last key. It sees the keys from position - left to position + right.
+    aligned_to_end: u32,
+    shift: u32,
+    left: u32,
+    right: u32,
+    // 0 for none, 1 where items[b] is the number of keys, 2 where items[b, j] tells of each key (nonzero takes part).
+    key_padding: u32,
+    // Where in items the running sums of packed queries' and keys' lengths stand, B + 1 of each.
+    sequences_at: u32,
+    // Where in items the block table [B, blocks] stands, the keys of a block, and the blocks that there are.
+    blocks_at: u32,
+    blocks: u32,
+    block_size: u32,
+    block_count: u32,
+    // 0 for no mask, 1 for boolean (nonzero takes part), 2 for float (added; −inf masks out).
+    mask_kind: u32,
+    mask_batch: u32,
+    mask_head: u32,
+    mask_row: u32,
+    mask_column: u32,
+    // Where in head_terms the ALiBi slopes and the sinks stand, one for each head.
+    slopes_at: u32,
+    sinks_at: u32,
+    // What scale_mask_softmax gives: 0 scaled scores, 1 softcapped, 2 biased and masked, 3 weights.
+    stage: u32,
+}
+
+@group(0) @binding(0) var<uniform> parameters: Parameters;
+
+fn is_packed() -> bool {
+    return parameters.sequences_at != NONE;
+}
+
+// The first packed query of an item, and its number of queries.
+fn query_start(batch: u32) -> u32 {
+    return items[parameters.sequences_at + batch];
+}
+
+fn query_count(batch: u32) -> u32 {
+    if (is_packed()) {
+        return query_start(batch + 1u) - query_start(batch);
+    }
+    return parameters.query_length;
+}
+
+fn key_start(batch: u32) -> u32 {
+    return items[parameters.sequences_at + parameters.batches + 1u + batch];
+}
+
+// The keys that an item has, padding included.
+fn stored_keys(batch: u32) -> u32 {
+    if (is_packed()) {
+        return key_start(batch + 1u) - key_start(batch);
+    }
+    return parameters.key_length;
+}
+
+fn key_count(batch: u32) -> u32 {
+    if (parameters.key_padding == 1u) {
+        return min(stored_keys(batch), items[batch]);
+    }
+    return stored_keys(batch);
+}
+
+fn q_place(batch: u32, head: u32, query: u32) -> u32 {
+    let place = parameters.q_offset + head * parameters.q_head;
+    if (is_packed()) {
+        return place + (query_start(batch) + query) * parameters.q_row;
+    }
+    return place + batch * parameters.q_batch + query * parameters.q_row;
+}
+
+fn output_place(batch: u32, head: u32, query: u32) -> u32 {
+    let place = parameters.output_offset + head * parameters.output_head;
+    if (is_packed() && parameters.output_batch == 0u) {
+        return place + (query_start(batch) + query) * parameters.output_row;
+    }
+    return place + batch * parameters.output_batch + query * parameters.output_row;
+}
+
+fn sums_place(batch: u32, head: u32, query: u32) -> u32 {
+    let place = parameters.sums_offset + head * parameters.sums_head + query;
+    if (is_packed() && parameters.sums_batch == 0u) {
+        return place + query_start(batch);
+    }
+    return place + batch * parameters.sums_batch;
+}
+
+// Which strides of the batch and of the row a key has: its block and its place there, or its item and its index.
+fn key_steps(batch: u32, key: u32) -> vec2<u32> {
+    if (parameters.blocks_at != NONE) {
+        let entry = parameters.blocks_at + batch * parameters.blocks + key / parameters.block_size;
+        // A table that the host could not check must not lead out of the pool.
+        return vec2<u32>(min(items[entry], parameters.block_count - 1u), key % parameters.block_size);
+    }
+    if (is_packed()) {
+        return vec2<u32>(0u, key_start(batch) + key);
+    }
+    return vec2<u32>(batch, key);
+}
+
+fn k_place(batch: u32, head: u32, key: u32) -> u32 {
+    let steps = key_steps(batch, key);
+    return parameters.k_offset + steps.x * parameters.k_batch + head * parameters.k_head + steps.y * parameters.k_row;
+}
+
+fn v_place(batch: u32, head: u32, key: u32) -> u32 {
+    let steps = key_steps(batch, key);
+    return parameters.v_offset + steps.x * parameters.v_batch + head * parameters.v_head + steps.y * parameters.v_row;
+}

@@ -1,0 +1,94 @@
+// Which keys a query may attend to, and what is added to their scores. Decided on the masks, never on a score.
+
+// Finite, since WGSL need not keep infinities and NaNs: SwiftShader's exp makes 0 of a NaN. What a row has seen is told
+// by its state, and a NaN by its bits.
+const LOWEST: f32 = -3.4028235e38;
+const NAN_BITS: u32 = 0x7fc00000u;
+const INFINITY_BITS: u32 = 0x7f800000u;
+const NEGATIVE_INFINITY_BITS: u32 = 0xff800000u;
+
+// A NaN, or +∞: either makes every weight of its row NaN.
+fn poisons(value: f32) -> bool {
+    let bits = bitcast<u32>(value);
+    return bits == INFINITY_BITS || (bits & 0x7fffffffu) > INFINITY_BITS;
+}
+
+// Constants of these bits would be folded to what WGSL does not allow.
+fn from_bits(bits: u32) -> f32 {
+    return bitcast<f32>(bits | (parameters.batches & 0u));
+}
+
+struct Row {
+    // The keys that the band and the length allow.
+    begin: u32,
+    end: u32,
+    // Where the query stands among the keys.
+    position: i32,
+    slope: f32,
+    // Where the row of the mask and that of the key padding mask begin.
+    mask: u32,
+    keys: u32,
+}
+
+fn row_of_query(batch: u32, head: u32, query: u32) -> Row {
+    var row: Row;
+    let keys = key_count(batch);
+    var shift = bitcast<i32>(parameters.shift);
+    if (parameters.aligned_to_end != 0u) {
+        shift = i32(keys) - i32(query_count(batch));
+    }
+    row.position = i32(query) + shift;
+    row.end = keys;
+    if (parameters.right != NONE) {
+        row.end = min(keys, u32(max(row.position + i32(parameters.right) + 1, 0)));
+    }
+    row.begin = 0u;
+    if (parameters.left != NONE) {
+        row.begin = min(keys, u32(max(row.position - i32(parameters.left), 0)));
+    }
+    row.slope = 0.0;
+    if (parameters.slopes_at != NONE) {
+        row.slope = head_terms[parameters.slopes_at + head];
+    }
+    row.mask = batch * parameters.mask_batch + head * parameters.mask_head + query * parameters.mask_row;
+    row.keys = batch * parameters.key_length;
+    return row;
+}
+
+fn allowed(row: Row, key: u32) -> bool {
+    if (key < row.begin || key >= row.end) {
+        return false;
+    }
+    if (parameters.key_padding == 2u && items[row.keys + key] == 0u) {
+        return false;
+    }
+    if (parameters.mask_kind == 0u) {
+        return true;
+    }
+    let word = mask[row.mask + key * parameters.mask_column];
+    return select(word != NEGATIVE_INFINITY_BITS, word != 0u, parameters.mask_kind == 1u);
+}
+
+fn softcapped(score: f32) -> f32 {
+    if (parameters.softcap == 0.0) {
+        return score;
+    }
+    return parameters.softcap * tanh_stable(score / parameters.softcap);
+}
+
+// For allowed keys.
+fn biased(row: Row, key: u32, score: f32) -> f32 {
+    var logit = score;
+    if (parameters.slopes_at != NONE) {
+        logit = logit - row.slope * f32(abs(row.position - i32(key)));
+    }
+    if (parameters.mask_kind == 2u) {
+        logit = logit + bitcast<f32>(mask[row.mask + key * parameters.mask_column]);
+    }
+    return logit;
+}
+
+// The logit of an allowed key from its product q · k.
+fn logit_of(row: Row, key: u32, product: f32) -> f32 {
+    return biased(row, key, softcapped(product * parameters.scale));
+}

@@ -1,0 +1,27 @@
+// Keys and values stored as f16, two in a word, in rows of whole vec4s that begin at vec4s; queries as f32.
+alias QueryBlock = vec4<f32>;
+alias KeyBlock = vec2<u32>;
+
+// Elements `first` to `first + 3` of the row at `place`, of which there are `count`; 0 beyond.
+fn q_block(place: u32, first: u32, count: u32) -> vec4<f32> {
+    if (first >= count) {
+        return vec4<f32>();
+    }
+    return q[(place + first) / 4u];
+}
+
+fn k_block(place: u32, first: u32, count: u32) -> vec4<f32> {
+    if (first >= count) {
+        return vec4<f32>();
+    }
+    let words = k[(place + first) / 4u];
+    return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y));
+}
+
+fn v_block(place: u32, first: u32, count: u32) -> vec4<f32> {
+    if (first >= count) {
+        return vec4<f32>();
+    }
+    let words = v[(place + first) / 4u];
+    return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y));
+}

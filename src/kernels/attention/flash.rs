@@ -1,0 +1,477 @@
+//! What the fused attention kernels share: how their inputs are read, their tiles, twin, cost and cases.
+//!
+//! One pass over the keys with a running maximum and sum for each row (Milakov and Gimelshein 2018; Dao et al. 2022,
+//! algorithm 1), divided by the sum at the end (Dao 2023, section 3.1). Keys outside the band of the causal bound, the
+//! window and the lengths are not visited. With splits, each takes a part of the keys and gives its normalized output
+//! and its sum's logarithm, and [`merge`](super::merge) makes one of them.
+
+use super::parameters::{NONE, Parameters, Row};
+use super::problem::{Data, Problem};
+use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Variant, geometry};
+use crate::kernels::multiply::{multiply, multiply_carefully};
+use crate::kernels::shared::{
+    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, HEADS_F16, HEADS_F16_UNALIGNED, HEADS_F32,
+    HEADS_F32_UNALIGNED, INDEXING, TANH,
+};
+
+/// The largest head_dim and value_dim that the fused kernels take.
+pub const LARGEST_DIM: u32 = 256;
+
+/// The sum of a split that saw no key: f32's lowest.
+pub(super) const LOWEST: f32 = f32::MIN;
+/// The sum of a split that saw nothing but −∞.
+pub(super) const ABYSS: f32 = -3.4e38;
+
+/// How keys and values are stored, and whether all rows are whole vec4s that begin at vec4s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// f16, else f32. Queries are f32.
+    pub half: bool,
+    /// Offsets, strides and sizes are multiples of 4.
+    pub aligned: bool,
+}
+
+impl Form {
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        [false, true].into_iter().flat_map(|half| [true, false].map(|aligned| Self { half, aligned }))
+    }
+
+    /// The form of these parameters' inputs.
+    pub fn of(p: &Parameters, half: bool) -> Self {
+        let places = [
+            [p.q_offset, p.q_batch, p.q_head, p.q_row],
+            [p.k_offset, p.k_batch, p.k_head, p.k_row],
+            [p.v_offset, p.v_batch, p.v_head, p.v_row],
+            [p.head_dim, p.value_dim, 0, 0],
+        ];
+        Self { half, aligned: places.as_flattened().iter().all(|place| place.is_multiple_of(4)) }
+    }
+
+    pub(super) fn share(self, variant: Variant) -> Variant {
+        let variant = variant.with("HALF_KEYS", self.half).with("ALIGNED", self.aligned);
+        let shared = [INDEXING, ATTENTION, COMPONENT, TANH, ATTENTION_MASKING, FLASH];
+        let variant = shared.into_iter().fold(variant, Variant::sharing);
+        variant.sharing(match (self.half, self.aligned) {
+            (false, true) => HEADS_F32,
+            (false, false) => HEADS_F32_UNALIGNED,
+            (true, true) => HEADS_F16,
+            (true, false) => HEADS_F16_UNALIGNED,
+        })
+    }
+}
+
+/// The bindings of the fused kernels.
+pub(super) const BINDINGS: &[Binding] = &[
+    Binding::read("q"),
+    Binding::read("k"),
+    Binding::read("v"),
+    Binding::read("mask"),
+    Binding::read("items"),
+    Binding::read("head_terms"),
+    Binding::write("output"),
+    Binding::write("sums"),
+];
+
+/// How a kernel divides its work: a workgroup takes `rows` queries of one head, or of all the heads of a key-value head,
+/// and goes over the keys in tiles of `keys`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tiling {
+    /// Queries of a tile.
+    pub rows: u32,
+    /// Keys of a tile.
+    pub keys: u32,
+    /// Rows are the queries of all the heads that share a key-value head.
+    pub grouped: bool,
+}
+
+/// The part of one workgroup.
+pub(super) struct Tile {
+    pub batch: u32,
+    pub key_head: u32,
+    pub split: u32,
+    /// Head and query.
+    pub rows: Vec<[u32; 2]>,
+}
+
+impl Tiling {
+    fn group(&self, p: &Parameters) -> u32 {
+        if self.grouped { p.heads_per_key } else { 1 }
+    }
+
+    fn row_tiles(&self, p: &Parameters) -> u32 {
+        (p.query_length * self.group(p)).div_ceil(self.rows)
+    }
+
+    /// The tiles of all of it.
+    pub fn count(&self, p: &Parameters) -> u64 {
+        let heads = u64::from(p.heads / self.group(p).max(1));
+        u64::from(self.row_tiles(p)) * heads * u64::from(p.batches) * u64::from(p.splits)
+    }
+
+    pub(super) fn tile(&self, p: &Parameters, tile: u32, items: &[u32]) -> Tile {
+        let (group, row_tiles) = (self.group(p), self.row_tiles(p));
+        let heads = p.heads / group;
+        let first_row = tile % row_tiles * self.rows;
+        let head = tile / row_tiles % heads;
+        let batch = tile / row_tiles / heads % p.batches;
+        let queries = p.queries_of(batch, items).0;
+        let rows = first_row..(first_row + self.rows).min(queries * group);
+        Tile {
+            batch,
+            key_head: head * group / p.heads_per_key,
+            split: tile / row_tiles / heads / p.batches,
+            rows: rows.map(|row| [head * group + row / queries, row % queries]).collect(),
+        }
+    }
+
+    /// The most tiles of keys that a workgroup visits.
+    pub fn key_tiles(&self, p: &Parameters) -> u64 {
+        let mut keys = u64::from(p.key_length);
+        if p.left != NONE && p.right != NONE {
+            let rows = u64::from(self.rows.min(p.query_length));
+            keys = keys.min(u64::from(p.left) + u64::from(p.right) + rows);
+        }
+        if p.splits > 1 {
+            keys = keys.min(p.split_keys.into());
+        }
+        // A band may begin within a tile.
+        keys.div_ceil(self.keys.into()) + 1
+    }
+
+    pub(super) fn workgroups(&self, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
+        geometry::fold(Parameters::from_bytes(parameters).tiles.into(), per_dimension)
+    }
+
+    /// `iterations` of an invocation for each tile of keys, and at the end.
+    pub(super) fn cost(&self, p: &Parameters, half: bool, [iterations, end]: [u64; 2]) -> Cost {
+        let all = self.count(p).max(1);
+        let part = |amount: u64| (u128::from(amount) * u128::from(p.tiles) / u128::from(all)) as u64;
+        let [heads, queries, keys, dim, value_dim] =
+            [p.batches * p.heads, p.query_length, p.key_length, p.head_dim, p.value_dim].map(u64::from);
+        let key_heads = heads / u64::from(p.heads_per_key.max(1));
+        let key_bytes = if half { 2 } else { 4 };
+        Cost {
+            flops: part(2 * heads * pairs(p) * (dim + value_dim)),
+            bytes: part(
+                4 * heads * queries * (dim + value_dim) + key_bytes * key_heads * keys * (dim + value_dim),
+            ),
+            iterations: self.key_tiles(p) * iterations + end,
+        }
+    }
+
+    /// The kernel in f32.
+    pub(super) fn twin(&self, half: bool, parameters: &[u8], mut arguments: Arguments<'_>) {
+        let p = Parameters::from_bytes(parameters);
+        let (output, sums) = (arguments.f32_mut(6), arguments.f32_mut(7));
+        let stored = |index: usize| -> std::borrow::Cow<'_, [f32]> {
+            match half {
+                true => {
+                    let words = arguments.words(index);
+                    crate::tensor::unpack_f16(words, words.len() * 2).into()
+                }
+                false => arguments.f32(index).into(),
+            }
+        };
+        let inputs = TwinInputs {
+            p: &p,
+            q: arguments.f32(0),
+            k: &stored(1),
+            v: &stored(2),
+            mask: arguments.words(3),
+            items: arguments.words(4),
+            head_terms: arguments.f32(5),
+        };
+        for tile in p.first_tile..p.first_tile + p.tiles {
+            let tile = self.tile(&p, tile, inputs.items);
+            if !tile.rows.is_empty() {
+                inputs.tile(&tile, output, sums);
+            }
+        }
+    }
+
+    /// Sampled cases for a variant that takes values of up to `largest_value_dim`.
+    pub(super) fn cases(&self, form: Form, largest_value_dim: u32, depth: Depth) -> Vec<Case> {
+        let (count, work) = match depth {
+            Depth::Quick => (8, 150_000),
+            Depth::Full => (120, 2_000_000),
+        };
+        let cases = (0..count).map(|index| {
+            let seed = index
+                + 1000 * u64::from(largest_value_dim)
+                + 7 * u64::from(form.half)
+                + 3 * u64::from(form.aligned);
+            let mut problem = Problem::sample(seed, work);
+            problem.half = form.half;
+            if index % 2 == 0 {
+                problem.value_dim = largest_value_dim;
+            }
+            problem.value_dim = problem.value_dim.min(largest_value_dim);
+            if form.aligned {
+                problem.head_dim = problem.head_dim.next_multiple_of(4);
+                problem.value_dim = problem.value_dim.next_multiple_of(4);
+            }
+            if self.grouped {
+                problem.queries = problem.queries.min(9);
+            }
+            self.case(&problem, index)
+        });
+        cases.collect()
+    }
+
+    /// Every third case splits the keys, every fifth runs some of the tiles.
+    fn case(&self, problem: &Problem, index: u64) -> Case {
+        let data = problem.data();
+        let mut p = data.parameters;
+        let mut label = problem.to_string();
+        let (mut output, mut sums) = (data.output.clone(), data.sums.clone());
+        if index % 3 == 2 {
+            p.split_keys = self.keys * (1 + index as u32 % 2);
+            p.splits = p.key_length.div_ceil(p.split_keys).max(2);
+            p.output_offset = 0;
+            p.output_row = p.value_dim;
+            p.output_head = p.query_length * p.output_row;
+            p.output_batch = p.heads * p.output_head;
+            p.output_split = p.batches * p.output_batch;
+            p.sums_head = p.query_length;
+            p.sums_batch = p.heads * p.query_length;
+            p.sums_split = p.batches * p.sums_batch;
+            (output, sums) = data.splits(&p);
+            label.push_str(&format!(", {} splits", p.splits));
+        }
+        p.tiles = self.count(&p) as u32;
+        if index % 5 == 4 && p.tiles > 2 {
+            p.first_tile = 1;
+            p.tiles -= 2;
+            label.push_str(&format!(", {} tiles from 1", p.tiles));
+        }
+        let (mut part_output, mut part_sums) = (vec![None; output.len()], vec![None; sums.len()]);
+        for tile in p.first_tile..p.first_tile + p.tiles {
+            let tile = self.tile(&p, tile, &data.items);
+            for [head, query] in tile.rows {
+                let at = [tile.batch, head, query];
+                let place = p.output_place(at, &data.items) + (tile.split * p.output_split) as usize;
+                let row = place..place + p.value_dim as usize;
+                part_output[row.clone()].copy_from_slice(&output[row]);
+                let place = p.sums_place(at, &data.items) + (tile.split * p.sums_split) as usize;
+                part_sums[place] = sums[place];
+            }
+        }
+        Case {
+            label,
+            parameters: bytemuck::bytes_of(&p).to_vec(),
+            floor: data.floor,
+            arguments: vec![
+                CaseArgument::F32(data.q.clone()),
+                CaseArgument::Words(data.k.clone()),
+                CaseArgument::Words(data.v.clone()),
+                CaseArgument::Words(data.mask.clone()),
+                CaseArgument::Words(data.items.clone()),
+                CaseArgument::F32(data.head_terms()),
+                CaseArgument::Output(part_output),
+                CaseArgument::OutputWithin(part_sums, data.sums_floor),
+            ],
+        }
+    }
+}
+
+/// Pairs of a query and a key of one head that the band allows, as if all items had the longest lengths.
+fn pairs(p: &Parameters) -> u64 {
+    let [queries, keys] = [p.query_length, p.key_length].map(i64::from);
+    let shift = if p.aligned_to_end != 0 { keys - queries } else { i64::from(p.shift as i32) };
+    if p.left == NONE && p.right == NONE {
+        return (queries * keys) as u64;
+    }
+    let bounded = |bound: i64| bound.clamp(0, keys);
+    let row = |query: i64| {
+        let position = query + shift;
+        let begin = if p.left == NONE { 0 } else { bounded(position - i64::from(p.left)) };
+        let end = if p.right == NONE { keys } else { bounded(position + i64::from(p.right) + 1) };
+        (end - begin).max(0)
+    };
+    (0..queries).map(row).sum::<i64>() as u64
+}
+
+struct TwinInputs<'a> {
+    p: &'a Parameters,
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    mask: &'a [u32],
+    items: &'a [u32],
+    head_terms: &'a [f32],
+}
+
+/// Keys of a tile of the twin.
+const TWIN_KEYS: u32 = 64;
+
+impl TwinInputs<'_> {
+    fn tile(&self, tile: &Tile, output: &mut [f32], sums: &mut [f32]) {
+        let p = self.p;
+        let [head_dim, value_dim] = [p.head_dim, p.value_dim].map(|dim| dim as usize);
+        let at = |[head, query]: [u32; 2]| [tile.batch, head, query];
+        let rows: Vec<Row<'_>> = tile
+            .rows
+            .iter()
+            .map(|&row| Row::new(p, at(row), self.mask, self.items, self.head_terms))
+            .collect();
+        let count = rows.len() as u32;
+        let mut q = Vec::with_capacity(rows.len() * head_dim);
+        for &row in &tile.rows {
+            q.extend_from_slice(&self.q[p.q_place(at(row), self.items)..][..head_dim]);
+        }
+        let mut states = vec![State { largest: f32::NEG_INFINITY, sum: 0.0, seen: false }; rows.len()];
+        let mut values = vec![0.0; rows.len() * value_dim];
+        let [mut products, mut added] =
+            [TWIN_KEYS, p.value_dim].map(|columns| vec![0.0; rows.len() * columns as usize]);
+        let [mut k, mut v] = [Vec::new(), Vec::new()];
+        let mut begin = rows.iter().map(|row| row.begin).min().unwrap_or(0);
+        let mut end = rows.iter().map(|row| row.end).max().unwrap_or(0);
+        if p.splits > 1 {
+            begin = begin.max(tile.split * p.split_keys);
+            end = end.min((tile.split + 1) * p.split_keys);
+        }
+        for first in (begin..end).step_by(TWIN_KEYS as usize) {
+            let keys = TWIN_KEYS.min(end - first);
+            k.clear();
+            v.clear();
+            for key in first..first + keys {
+                let at = [tile.batch, tile.key_head, key];
+                k.extend_from_slice(&self.k[p.k_place(at, self.items)..][..head_dim]);
+                v.extend_from_slice(&self.v[p.v_place(at, self.items)..][..value_dim]);
+            }
+            let sizes = [count, p.head_dim, keys];
+            multiply(sizes, (&q, [p.head_dim, 1]), (&k, [1, p.head_dim]), (&mut products, TWIN_KEYS));
+            for ((row, state), (products, values)) in rows.iter().zip(&mut states).zip(
+                products.chunks_exact_mut(TWIN_KEYS as usize).zip(values.chunks_exact_mut(value_dim.max(1))),
+            ) {
+                let factor = state.take(row, first, &mut products[..keys as usize]);
+                if factor != 1.0 {
+                    values.iter_mut().for_each(|value| *value *= factor);
+                }
+            }
+            let sizes = [count, keys, p.value_dim];
+            multiply_carefully(sizes, (&products, TWIN_KEYS), &mut v, (&mut added, p.value_dim));
+            values.iter_mut().zip(&added).for_each(|(value, added)| *value += added);
+        }
+        for ((&row, state), values) in
+            tile.rows.iter().zip(states).zip(values.chunks_exact_mut(value_dim.max(1)))
+        {
+            let sink = (p.sinks_at != NONE).then(|| self.head_terms[(p.sinks_at + row[0]) as usize]);
+            let (factor, sum) = state.end(if p.splits > 1 { Ends::Split } else { Ends::Whole(sink) });
+            let place = p.output_place(at(row), self.items) + (tile.split * p.output_split) as usize;
+            let to = &mut output[place..place + value_dim];
+            to.iter_mut().zip(values).for_each(|(to, value)| *to = *value * factor);
+            if p.has_sums != 0 {
+                sums[p.sums_place(at(row), self.items) + (tile.split * p.sums_split) as usize] = sum;
+            }
+        }
+    }
+}
+
+/// A row's running maximum and sum of exp(logit − maximum).
+#[derive(Clone, Copy)]
+struct State {
+    largest: f32,
+    sum: f32,
+    /// Any allowed key.
+    seen: bool,
+}
+
+enum Ends {
+    Split,
+    /// With its sink.
+    Whole(Option<f32>),
+}
+
+impl State {
+    /// Makes weights of products, and gives what was summed before must be multiplied by.
+    fn take(&mut self, row: &Row<'_>, first: u32, products: &mut [f32]) -> f32 {
+        let before = self.largest;
+        let mut any = false;
+        for (key, product) in (first..).zip(products.iter_mut()) {
+            // What is masked is told apart by its own NaN, since a logit may be −∞.
+            match row.logit(key, *product) {
+                Some(logit) => {
+                    any = true;
+                    self.largest = self.largest.max(logit);
+                    *product = if logit.is_nan() { f32::NAN } else { logit };
+                }
+                None => *product = MASKED,
+            }
+        }
+        self.seen |= any;
+        let factor = if before == self.largest { 1.0 } else { (before - self.largest).exp() };
+        let mut sum = 0.0;
+        for product in products {
+            *product = if product.to_bits() == MASKED.to_bits() || *product == f32::NEG_INFINITY {
+                0.0
+            } else {
+                (*product - self.largest).exp()
+            };
+            sum += *product;
+        }
+        self.sum = self.sum * factor + sum;
+        factor
+    }
+
+    /// The factor of the summed values, and the sum's logarithm.
+    fn end(self, ends: Ends) -> (f32, f32) {
+        let nothing = !self.seen;
+        let all_infinite = self.seen && self.sum == 0.0;
+        match ends {
+            Ends::Split if nothing => (0.0, LOWEST),
+            Ends::Split if all_infinite => (0.0, ABYSS),
+            Ends::Whole(None) if nothing => (0.0, f32::NEG_INFINITY),
+            Ends::Whole(None) if all_infinite => (f32::NAN, f32::NAN),
+            Ends::Whole(Some(sink)) => {
+                let largest = self.largest.max(sink);
+                let moved = if self.largest == largest { 1.0 } else { (self.largest - largest).exp() };
+                let sum = self.sum * moved + (sink - largest).exp();
+                (moved / sum, largest + sum.ln())
+            }
+            _ => (1.0 / self.sum, self.largest + self.sum.ln()),
+        }
+    }
+}
+
+/// A NaN that no arithmetic gives.
+const MASKED: f32 = f32::from_bits(0x7fc0_5eed);
+
+impl Data {
+    /// The splits' outputs `[splits, B, H, Lq, Dv]` and sums `[splits, B, H, Lq]`, for parameters that place them so.
+    fn splits(&self, p: &Parameters) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
+        let mut output = vec![None; (p.splits * p.output_split) as usize];
+        let mut sums = vec![None; (p.splits * p.sums_split) as usize];
+        for (batch, item) in self.items_scores.iter().enumerate() {
+            let dims = item.dims;
+            for (row, logits) in
+                item.stages[2].chunks(dims.keys.max(1)).enumerate().take(dims.heads * dims.queries)
+            {
+                let (head, query) = (row / dims.queries, row % dims.queries);
+                let logits = if dims.keys == 0 { &[] } else { logits };
+                for split in 0..p.splits as usize {
+                    let keys = (split * p.split_keys as usize).min(dims.keys)
+                        ..((split + 1) * p.split_keys as usize).min(dims.keys);
+                    // No sampled score is −∞ itself.
+                    let seen = || keys.clone().filter(|&key| logits[key] != f64::NEG_INFINITY);
+                    let largest = seen().map(|key| logits[key]).fold(f64::NEG_INFINITY, f64::max);
+                    let sum: f64 = seen().map(|key| (logits[key] - largest).exp()).sum();
+                    let at = [batch as u32, head as u32, query as u32];
+                    let place = p.sums_place(at, &self.items) + split * p.sums_split as usize;
+                    let empty = seen().next().is_none();
+                    sums[place] = Some(if empty { LOWEST.into() } else { largest + sum.ln() });
+                    let place = p.output_place(at, &self.items) + split * p.output_split as usize;
+                    for column in 0..dims.value_dim {
+                        let key_head = head * dims.heads_kv / dims.heads;
+                        let value = |key: usize| {
+                            f64::from(item.values[(key_head * dims.keys + key) * dims.value_dim + column])
+                        };
+                        let total: f64 = seen().map(|key| (logits[key] - largest).exp() * value(key)).sum();
+                        output[place + column] = Some(if empty { 0.0 } else { total / sum });
+                    }
+                }
+            }
+        }
+        (output, sums)
+    }
+}

@@ -1,0 +1,95 @@
+//! Fused attention by one subgroup a workgroup: keys and values go through registers and broadcasts.
+//!
+//! The same as [`flash_tiled`](super::flash_tiled); it needs subgroups of a fixed size.
+//!
+//! Ladder: as `gemm_lanes`, which this has its products from.
+
+use super::Parameters;
+use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};
+use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
+
+/// The kernel.
+pub struct FlashLanes;
+
+/// Sizes of subgroups that it is written for.
+pub const SUBGROUP_SIZES: [u32; 5] = [4, 8, 16, 32, 64];
+
+/// The variant for that subgroup, form and values of that size.
+pub fn subgroup(size: u32, form: Form, value_dim: u32) -> Variant {
+    let blocks = value_dim.div_ceil(4 * size).next_power_of_two();
+    let variant = Variant::new("subgroup")
+        .enable("subgroups")
+        .with("SUBGROUP_SIZE", size)
+        // The weights of a tile lie in workgroup memory.
+        .with("TILE_ROWS", if size > 32 { 8 } else { 16 })
+        .with("VALUE_BLOCKS", blocks);
+    form.share(variant)
+}
+
+/// How a variant divides its work.
+pub fn tiling(variant: &Variant) -> Tiling {
+    Tiling { rows: variant.u32("TILE_ROWS"), keys: 4 * variant.u32("SUBGROUP_SIZE"), grouped: false }
+}
+
+fn form(variant: &Variant) -> Form {
+    Form { half: variant.flag("HALF_KEYS"), aligned: variant.flag("ALIGNED") }
+}
+
+impl Kernel for FlashLanes {
+    fn name(&self) -> &'static str {
+        "attention/flash_lanes"
+    }
+
+    fn formula(&self) -> &'static str {
+        "output = softmax(scale · q·kᵀ + mask) · v"
+    }
+
+    fn source(&self) -> &'static str {
+        include_str!("../../../shaders/attention/flash_lanes.wgsl")
+    }
+
+    fn bindings(&self) -> &'static [Binding] {
+        BINDINGS
+    }
+
+    fn parameters(&self) -> &'static [Field] {
+        Parameters::FIELDS
+    }
+
+    fn variants(&self) -> Vec<Variant> {
+        let mut variants = Vec::new();
+        for size in SUBGROUP_SIZES {
+            for form in Form::all() {
+                for value_dim in [16, 32, 64, 128, LARGEST_DIM] {
+                    let variant = subgroup(size, form, value_dim);
+                    // Large subgroups take small values in their smallest block.
+                    if value_dim >= 4 * size && !variants.contains(&variant) {
+                        variants.push(variant);
+                    }
+                }
+            }
+        }
+        variants
+    }
+
+    fn workgroups(&self, _: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
+        crate::kernel::geometry::fold(Parameters::from_bytes(parameters).tiles.into(), per_dimension)
+    }
+
+    fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
+        tiling(variant).twin(form(variant).half, parameters, arguments);
+    }
+
+    fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
+        let p = Parameters::from_bytes(parameters);
+        let [size, rows, blocks] =
+            ["SUBGROUP_SIZE", "TILE_ROWS", "VALUE_BLOCKS"].map(|name| u64::from(variant.u32(name)));
+        let each = u64::from(p.head_dim.div_ceil(4)) + rows + blocks * (size + 1) + 1;
+        tiling(variant).cost(&p, form(variant).half, [each, rows * (2 + 5 * blocks)])
+    }
+
+    fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
+        let value_dim = variant.u32("VALUE_BLOCKS") * 4 * variant.u32("SUBGROUP_SIZE");
+        tiling(variant).cases(form(variant), value_dim.min(LARGEST_DIM), depth)
+    }
+}

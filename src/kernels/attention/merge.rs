@@ -1,0 +1,252 @@
+//! What splits of the keys came to, made one.
+//!
+//! output\[b, h, i, :\] = Σ_s w_s · parts\[s, b, h, i, :\], w_s = exp(sums_s − S), S = log(Σ_s exp(sums_s) + exp(sink))
+//! (Dao et al. 2023, *Flash-Decoding*). The parts `[splits, B, H, Lq, Dv]` and their sums `[splits, B, H, Lq]` are
+//! dense; the output lies anywhere. f32. A sum that is f32's lowest tells of a split that saw no key, one of −3.4e38 of
+//! one that saw nothing but −∞; a row of the first alone is 0, one without any better is NaN.
+//!
+//! Ladder: 4 columns for each invocation, the splits one after the other, their sums read twice.
+
+use super::flash::{ABYSS, LOWEST};
+use super::{NONE, Parameters};
+use crate::kernel::{
+    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
+};
+use crate::kernels::shared::{ATTENTION, COMPONENT, INDEXING};
+use crate::reference::{largest, rounding_floor};
+
+/// The kernel.
+pub struct Merge;
+
+/// Its variant.
+pub fn invocation() -> Variant {
+    let variant = Variant::new("invocation").with("WORKGROUP", 64);
+    variant.sharing(INDEXING).sharing(ATTENTION).sharing(COMPONENT)
+}
+
+fn rows(p: &Parameters) -> u64 {
+    u64::from(p.batches) * u64::from(p.heads) * u64::from(p.query_length)
+}
+
+impl Kernel for Merge {
+    fn name(&self) -> &'static str {
+        "attention/merge"
+    }
+
+    fn formula(&self) -> &'static str {
+        "output = Σ_s exp(sums_s − log Σ exp(sums)) · parts_s"
+    }
+
+    fn source(&self) -> &'static str {
+        include_str!("../../../shaders/attention/merge.wgsl")
+    }
+
+    fn bindings(&self) -> &'static [Binding] {
+        const {
+            &[
+                Binding::read("parts"),
+                Binding::read("part_sums"),
+                Binding::read("items"),
+                Binding::read("head_terms"),
+                Binding::write("output"),
+                Binding::write("sums"),
+            ]
+        }
+    }
+
+    fn parameters(&self) -> &'static [Field] {
+        Parameters::FIELDS
+    }
+
+    fn variants(&self) -> Vec<Variant> {
+        vec![invocation()]
+    }
+
+    fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
+        let p = Parameters::from_bytes(parameters);
+        let invocations = rows(&p) * u64::from(p.value_dim.div_ceil(4));
+        geometry::fold(invocations.div_ceil(variant.u32("WORKGROUP").into()), per_dimension)
+    }
+
+    fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
+        let p = Parameters::from_bytes(parameters);
+        let (parts, part_sums, items, head_terms) =
+            (arguments.f32(0), arguments.f32(1), arguments.words(2), arguments.f32(3));
+        let (output, sums) = (arguments.f32_mut(4), arguments.f32_mut(5));
+        let (rows, columns) = (rows(&p) as usize, p.value_dim as usize);
+        for row in 0..rows {
+            let [query, rest] = [row as u32 % p.query_length, row as u32 / p.query_length];
+            let at = [rest / p.heads, rest % p.heads, query];
+            if query >= p.queries_of(at[0], items).0 {
+                continue;
+            }
+            let of = |split: u32| part_sums[split as usize * rows + row];
+            let sink = (p.sinks_at != NONE).then(|| head_terms[(p.sinks_at + at[1]) as usize]);
+            let poisoned = (0..p.splits).any(|split| of(split).is_nan());
+            let largest = (0..p.splits).map(of).chain(sink).fold(LOWEST, f32::max);
+            let place = p.output_place(at, items);
+            let to = &mut output[place..place + columns];
+            to.fill(0.0);
+            let mut whole = sink.map_or(0.0, |sink| (sink - largest).exp());
+            for split in (0..p.splits).filter(|&split| of(split) > ABYSS) {
+                let weight = (of(split) - largest).exp();
+                whole += weight;
+                let part = &parts[(split as usize * rows + row) * columns..][..columns];
+                if weight != 0.0 {
+                    to.iter_mut().zip(part).for_each(|(to, part)| *to += weight * part);
+                }
+            }
+            let empty = largest == LOWEST;
+            let nan = poisoned || (!empty && largest <= ABYSS);
+            let factor = if nan {
+                f32::NAN
+            } else if empty {
+                0.0
+            } else {
+                1.0 / whole
+            };
+            to.iter_mut().for_each(|to| *to *= factor);
+            if p.has_sums != 0 {
+                sums[p.sums_place(at, items)] = match (nan, empty) {
+                    (true, _) => f32::NAN,
+                    (false, true) => f32::NEG_INFINITY,
+                    _ => largest + whole.ln(),
+                };
+            }
+        }
+    }
+
+    fn cost(&self, _: &Variant, parameters: &[u8]) -> Cost {
+        let p = Parameters::from_bytes(parameters);
+        let elements = rows(&p) * u64::from(p.value_dim) * u64::from(p.splits);
+        Cost { flops: 2 * elements, bytes: 4 * elements, iterations: 2 * u64::from(p.splits) + 4 }
+    }
+
+    fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {
+        let sizes: &[[u32; 5]] = match depth {
+            Depth::Quick => &[[1, 1, 1, 1, 2], [2, 3, 5, 21, 3], [1, 4, 1, 64, 9], [3, 2, 2, 7, 4]],
+            Depth::Full => &[
+                [1, 1, 1, 1, 2],
+                [2, 3, 5, 21, 3],
+                [1, 4, 1, 64, 9],
+                [3, 2, 2, 7, 4],
+                [1, 12, 8, 128, 33],
+                [4, 8, 3, 59, 5],
+                [1, 1, 300, 256, 2],
+                [2, 2, 1, 203, 64],
+            ],
+        };
+        let seeds = 0..6;
+        sizes.iter().flat_map(|&size| seeds.clone().map(move |seed| case(size, seed))).collect()
+    }
+}
+
+/// Odd seeds have sinks, every third packs queries of different lengths. In the first rows all splits, some or none saw
+/// a key, one saw nothing but −∞, and one a NaN.
+fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case {
+    let mut inputs = Inputs::new(seed + 100 * u64::from(queries * value_dim + splits));
+    let rows = (batch * heads * queries) as usize;
+    let columns = value_dim as usize;
+    let mut parts = inputs.values(splits as usize * rows * columns, 1.0);
+    let mut sums = inputs.values(splits as usize * rows, [1.0, 4.0, 30.0][seed as usize % 3]);
+    for row in 0..rows {
+        for split in 0..splits as usize {
+            let nothing = match (row + seed as usize) % 5 {
+                1 => Some(LOWEST).filter(|_| split % 2 == 0),
+                2 => Some(LOWEST),
+                3 => Some(if split == 0 { ABYSS } else { LOWEST }),
+                4 if split == 1 => Some(f32::NAN),
+                _ => None,
+            };
+            if let Some(nothing) = nothing {
+                sums[split * rows + row] = nothing;
+                parts[(split * rows + row) * columns..][..columns].fill(0.0);
+            }
+        }
+    }
+    let sinks = inputs.values(heads as usize, 2.0);
+    let has_sinks = seed % 2 == 1;
+    let packed = seed % 3 == 2;
+    let mut lengths =
+        if packed { inputs.below(batch as usize, queries + 1) } else { vec![queries; batch as usize] };
+    lengths[0] = queries;
+    let mut items = vec![0; 2 * batch as usize + 2];
+    for (item, &length) in lengths.iter().enumerate() {
+        items[item + 1] = items[item] + length;
+    }
+    let total = items[batch as usize];
+    let dense = Parameters {
+        output_offset: 3,
+        output_batch: heads * queries * value_dim,
+        output_head: queries * value_dim,
+        output_row: value_dim,
+        sums_batch: heads * queries,
+        sums_head: queries,
+        ..Parameters::new()
+    };
+    let rows_first = Parameters {
+        output_head: value_dim,
+        output_row: heads * value_dim,
+        sums_head: total,
+        sequences_at: 0,
+        ..Parameters::new()
+    };
+    let p = Parameters {
+        batches: batch,
+        heads,
+        heads_per_key: 1,
+        query_length: queries,
+        value_dim,
+        splits,
+        has_sums: 1,
+        sinks_at: if has_sinks { 0 } else { NONE },
+        ..if packed { rows_first } else { dense }
+    };
+    let mut output = vec![None; (p.output_offset + batch.max(1) * heads * queries * value_dim) as usize];
+    let mut expected_sums = vec![None; rows];
+    let (mut values, mut logs) = (Vec::new(), Vec::new());
+    for row in 0..rows as u32 {
+        let at = [row / queries / heads, row / queries % heads, row % queries];
+        if at[2] >= lengths[at[0] as usize] {
+            continue;
+        }
+        let of = |split: u32| sums[split as usize * rows + row as usize];
+        let seen: Vec<u32> = (0..splits).filter(|&split| of(split) != LOWEST).collect();
+        let logits: Vec<(u32, f64)> = seen
+            .iter()
+            .map(|&split| (split, if of(split) == ABYSS { f64::NEG_INFINITY } else { of(split).into() }))
+            .collect();
+        let sink = has_sinks.then(|| f64::from(sinks[at[1] as usize]));
+        let maximum = logits.iter().map(|logit| logit.1).chain(sink).fold(f64::NEG_INFINITY, f64::max);
+        let whole: f64 = logits.iter().map(|logit| logit.1).chain(sink).map(|s| (s - maximum).exp()).sum();
+        let nothing = logits.is_empty() && sink.is_none();
+        let log = if nothing { f64::NEG_INFINITY } else { maximum + whole.ln() };
+        expected_sums[p.sums_place(at, &items)] = Some(log);
+        logs.push(log);
+        for column in 0..columns {
+            let part =
+                |split: u32| f64::from(parts[(split as usize * rows + row as usize) * columns + column]);
+            let sum: f64 = logits.iter().map(|&(split, s)| (s - maximum).exp() * part(split)).sum();
+            // A sum that is no number makes the row so, sink or not.
+            let value = if nothing || logits.is_empty() { 0.0 } else { sum / whole };
+            output[p.output_place(at, &items) + column] = Some(value);
+            values.push(value);
+        }
+    }
+    let eps = f64::from(f32::EPSILON);
+    // As in the fused kernels: exp is good to 3 + 2·|x| units in the last place.
+    let of_exp = (3.0 + 2.0 * 40.0) * eps * 0.25;
+    Case {
+        label: format!("B={batch} H={heads} Lq={queries} Dv={value_dim} splits={splits} seed {seed}"),
+        parameters: bytemuck::bytes_of(&p).to_vec(),
+        floor: (rounding_floor(splits as usize, 1.0) + of_exp) * largest(&values).max(1.0),
+        arguments: vec![
+            CaseArgument::F32(parts),
+            CaseArgument::F32(sums),
+            CaseArgument::Words(items),
+            CaseArgument::F32(sinks),
+            CaseArgument::Output(output),
+            CaseArgument::OutputWithin(expected_sums, 4.0 * of_exp + 4.0 * eps * largest(&logs)),
+        ],
+    }
+}

@@ -1,0 +1,329 @@
+//! The parameters that all attention kernels share, and what they say.
+
+use crate::kernel::parameters;
+
+/// "Not there", for places in a buffer and for the band's bounds.
+pub const NONE: u32 = u32::MAX;
+
+parameters! {
+    /// Sizes, places in elements, and what rules keys out. Each kernel takes what it needs.
+    pub struct Parameters {
+        /// Batch items.
+        pub batches: u32,
+        /// Query heads.
+        pub heads: u32,
+        /// Query heads that share a key-value head.
+        pub heads_per_key: u32,
+        /// Queries, of the longest item.
+        pub query_length: u32,
+        /// Keys, of the longest item.
+        pub key_length: u32,
+        /// Elements of a query and of a key.
+        pub head_dim: u32,
+        /// Elements of a value.
+        pub value_dim: u32,
+        /// The first pair of batch item and head of this part (chain).
+        pub first_batch_head: u32,
+        /// Their number.
+        pub batch_heads: u32,
+        /// The first query of this part (chain).
+        pub first_query: u32,
+        /// Their number.
+        pub queries: u32,
+        /// The first tile of this dispatch (fused).
+        pub first_tile: u32,
+        /// Their number.
+        pub tiles: u32,
+        /// Splits of the keys; above 1, `merge` follows.
+        pub splits: u32,
+        /// Keys of a split: whole tiles.
+        pub split_keys: u32,
+        /// Where q begins.
+        pub q_offset: u32,
+        /// From one batch item to the next.
+        pub q_batch: u32,
+        /// From one head to the next.
+        pub q_head: u32,
+        /// From one query to the next.
+        pub q_row: u32,
+        /// Where k begins.
+        pub k_offset: u32,
+        /// From one batch item, or block, to the next.
+        pub k_batch: u32,
+        /// From one head to the next.
+        pub k_head: u32,
+        /// From one key to the next.
+        pub k_row: u32,
+        /// Where v begins.
+        pub v_offset: u32,
+        /// From one batch item, or block, to the next.
+        pub v_batch: u32,
+        /// From one head to the next.
+        pub v_head: u32,
+        /// From one key to the next.
+        pub v_row: u32,
+        /// Where the output begins.
+        pub output_offset: u32,
+        /// From one batch item to the next; 0 for packed rows.
+        pub output_batch: u32,
+        /// From one head to the next.
+        pub output_head: u32,
+        /// From one query to the next.
+        pub output_row: u32,
+        /// From one split to the next.
+        pub output_split: u32,
+        /// Where the sums begin.
+        pub sums_offset: u32,
+        /// From one batch item to the next; 0 for packed rows.
+        pub sums_batch: u32,
+        /// From one head to the next.
+        pub sums_head: u32,
+        /// From one split to the next.
+        pub sums_split: u32,
+        /// 1 where the logarithm of each row's sum is written.
+        pub has_sums: u32,
+        /// What products are multiplied by.
+        pub scale: f32,
+        /// c in c·tanh(s / c); 0 for none.
+        pub softcap: f32,
+        /// 1 where an item's last query stands at its last key, 0 where query i stands at i + `shift`.
+        pub aligned_to_end: u32,
+        /// See there; two's complement.
+        pub shift: u32,
+        /// Keys before its position that a query sees; [`NONE`] for all.
+        pub left: u32,
+        /// Keys after its position that a query sees; [`NONE`] for all, 0 for causal.
+        pub right: u32,
+        /// 0 for none, 1 where `items` begins with the number of keys of each batch item, 2 with `[B, Lk]`,
+        /// nonzero for keys that take part.
+        pub key_padding: u32,
+        /// Where in `items` the running sums of packed queries and of keys stand, B + 1 of each; or [`NONE`].
+        pub sequences_at: u32,
+        /// Where in `items` the block table `[B, blocks]` stands; or [`NONE`].
+        pub blocks_at: u32,
+        /// Blocks of each item in the table.
+        pub blocks: u32,
+        /// Keys of a block.
+        pub block_size: u32,
+        /// Blocks that there are.
+        pub block_count: u32,
+        /// 0 for no mask, 1 for boolean, 2 for float.
+        pub mask_kind: u32,
+        /// The mask's stride from one batch item to the next.
+        pub mask_batch: u32,
+        /// From one head to the next.
+        pub mask_head: u32,
+        /// From one query to the next.
+        pub mask_row: u32,
+        /// From one key to the next.
+        pub mask_column: u32,
+        /// Where in `head_terms` the ALiBi slopes stand; or [`NONE`].
+        pub slopes_at: u32,
+        /// Where the sinks do; or [`NONE`].
+        pub sinks_at: u32,
+        /// What `scale_mask_softmax` gives: 0 scaled scores, 1 softcapped, 2 biased and masked, 3 weights.
+        pub stage: u32,
+    }
+}
+
+impl Parameters {
+    /// Parameters that leave everything out that may be left out.
+    pub fn new() -> Self {
+        Self {
+            splits: 1,
+            left: NONE,
+            right: NONE,
+            sequences_at: NONE,
+            blocks_at: NONE,
+            slopes_at: NONE,
+            sinks_at: NONE,
+            stage: 3,
+            ..Self::default()
+        }
+    }
+
+    /// The number of queries of an item, and where its first one stands among packed ones.
+    pub(super) fn queries_of(&self, batch: u32, items: &[u32]) -> (u32, u32) {
+        match self.sequences_at {
+            NONE => (self.query_length, 0),
+            at => {
+                let [start, end] = [0, 1].map(|next| items[(at + batch + next) as usize]);
+                (end - start, start)
+            }
+        }
+    }
+
+    /// Those of them that are in this part (chain).
+    pub(super) fn part_queries_of(&self, batch: u32, items: &[u32]) -> u32 {
+        self.queries.min(self.queries_of(batch, items).0.saturating_sub(self.first_query))
+    }
+
+    /// The number of keys of an item, padding included.
+    pub(super) fn stored_keys(&self, batch: u32, items: &[u32]) -> u32 {
+        match self.sequences_at {
+            NONE => self.key_length,
+            _ => self.key_start(batch + 1, items) - self.key_start(batch, items),
+        }
+    }
+
+    /// The number of keys of an item.
+    pub(super) fn keys_of(&self, batch: u32, items: &[u32]) -> u32 {
+        let count = self.stored_keys(batch, items);
+        if self.key_padding == 1 { count.min(items[batch as usize]) } else { count }
+    }
+
+    fn key_start(&self, batch: u32, items: &[u32]) -> u32 {
+        items[(self.sequences_at + self.batches + 1 + batch) as usize]
+    }
+
+    /// Where a query's row begins.
+    pub(super) fn q_place(&self, [batch, head, query]: [u32; 3], items: &[u32]) -> usize {
+        let row = query + self.queries_of(batch, items).1;
+        let batch = if self.sequences_at == NONE { batch } else { 0 };
+        place(self.q_offset, [batch, self.q_batch], [head, self.q_head], [row, self.q_row])
+    }
+
+    /// Where a query's row of the output begins.
+    pub(super) fn output_place(&self, [batch, head, query]: [u32; 3], items: &[u32]) -> usize {
+        let packed = self.output_batch == 0;
+        let row = query + if packed { self.queries_of(batch, items).1 } else { 0 };
+        place(
+            self.output_offset,
+            [batch, self.output_batch],
+            [head, self.output_head],
+            [row, self.output_row],
+        )
+    }
+
+    /// Where a query's sum stands.
+    pub(super) fn sums_place(&self, [batch, head, query]: [u32; 3], items: &[u32]) -> usize {
+        let packed = self.sums_batch == 0;
+        let row = query + if packed { self.queries_of(batch, items).1 } else { 0 };
+        place(self.sums_offset, [batch, self.sums_batch], [head, self.sums_head], [row, 1])
+    }
+
+    /// Rows of keys or values with their stride: as they lie, or from blocks brought together in `gathered`.
+    pub(super) fn gather<'a>(
+        &self,
+        values: &'a [f32],
+        rows: u32,
+        [columns, row]: [u32; 2],
+        place: impl Fn(u32) -> usize,
+        gathered: &'a mut Vec<f32>,
+    ) -> (&'a [f32], u32) {
+        if self.blocks_at == NONE {
+            return (&values[place(0)..], row);
+        }
+        gathered.clear();
+        for index in 0..rows {
+            gathered.extend_from_slice(&values[place(index)..][..columns as usize]);
+        }
+        (gathered, columns)
+    }
+
+    fn key_steps(&self, batch: u32, key: u32, items: &[u32]) -> [u32; 2] {
+        if self.blocks_at != NONE {
+            let entry = self.blocks_at + batch * self.blocks + key / self.block_size;
+            return [items[entry as usize].min(self.block_count - 1), key % self.block_size];
+        }
+        match self.sequences_at {
+            NONE => [batch, key],
+            _ => [0, self.key_start(batch, items) + key],
+        }
+    }
+
+    /// Where a key's row begins.
+    pub(super) fn k_place(&self, [batch, head, key]: [u32; 3], items: &[u32]) -> usize {
+        let [batch, row] = self.key_steps(batch, key, items);
+        place(self.k_offset, [batch, self.k_batch], [head, self.k_head], [row, self.k_row])
+    }
+
+    /// Where a value's row begins.
+    pub(super) fn v_place(&self, [batch, head, key]: [u32; 3], items: &[u32]) -> usize {
+        let [batch, row] = self.key_steps(batch, key, items);
+        place(self.v_offset, [batch, self.v_batch], [head, self.v_head], [row, self.v_row])
+    }
+}
+
+fn place(offset: u32, batch: [u32; 2], head: [u32; 2], row: [u32; 2]) -> usize {
+    [batch, head, row]
+        .iter()
+        .fold(offset as usize, |sum, [index, stride]| sum + *index as usize * *stride as usize)
+}
+
+/// Which keys a query may attend to, and what is added to their scores: the twins' form of `attention_masking.wgsl`.
+pub(super) struct Row<'a> {
+    p: &'a Parameters,
+    mask: &'a [u32],
+    items: &'a [u32],
+    /// The keys that the band and the length allow.
+    pub begin: u32,
+    pub end: u32,
+    position: i64,
+    slope: f32,
+    mask_at: usize,
+    keys_at: usize,
+}
+
+impl<'a> Row<'a> {
+    pub fn new(
+        p: &'a Parameters,
+        [batch, head, query]: [u32; 3],
+        mask: &'a [u32],
+        items: &'a [u32],
+        head_terms: &[f32],
+    ) -> Self {
+        let keys = p.keys_of(batch, items);
+        let shift = match p.aligned_to_end {
+            0 => i64::from(p.shift as i32),
+            _ => i64::from(keys) - i64::from(p.queries_of(batch, items).0),
+        };
+        let position = i64::from(query) + shift;
+        let bounded = |bound: i64| bound.clamp(0, i64::from(keys)) as u32;
+        Self {
+            p,
+            mask,
+            items,
+            begin: if p.left == NONE { 0 } else { bounded(position - i64::from(p.left)) },
+            end: if p.right == NONE { keys } else { bounded(position + i64::from(p.right) + 1) },
+            position,
+            slope: if p.slopes_at == NONE { 0.0 } else { head_terms[(p.slopes_at + head) as usize] },
+            mask_at: place(0, [batch, p.mask_batch], [head, p.mask_head], [query, p.mask_row]),
+            keys_at: batch as usize * p.key_length as usize,
+        }
+    }
+
+    fn word(&self, key: u32) -> u32 {
+        self.mask[self.mask_at + key as usize * self.p.mask_column as usize]
+    }
+
+    pub fn allowed(&self, key: u32) -> bool {
+        let in_band = (self.begin..self.end).contains(&key);
+        let padded = || self.p.key_padding == 2 && self.items[self.keys_at + key as usize] == 0;
+        let masked = || match self.p.mask_kind {
+            0 => false,
+            1 => self.word(key) == 0,
+            _ => self.word(key) == f32::NEG_INFINITY.to_bits(),
+        };
+        in_band && !padded() && !masked()
+    }
+
+    /// The score after the softcap.
+    pub fn softcapped(&self, score: f32) -> f32 {
+        if self.p.softcap == 0.0 { score } else { self.p.softcap * (score / self.p.softcap).tanh() }
+    }
+
+    /// The logit of an allowed key from its softcapped score.
+    pub fn biased(&self, key: u32, score: f32) -> f32 {
+        let mut logit = score;
+        if self.p.slopes_at != NONE {
+            logit -= self.slope * (self.position - i64::from(key)).abs() as f32;
+        }
+        if self.p.mask_kind == 2 { logit + f32::from_bits(self.word(key)) } else { logit }
+    }
+
+    /// The logit of a key that takes part.
+    pub fn logit(&self, key: u32, product: f32) -> Option<f32> {
+        self.allowed(key).then(|| self.biased(key, self.softcapped(product * self.p.scale)))
+    }
+}

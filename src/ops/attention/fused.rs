@@ -1,0 +1,202 @@
+//! Which implementation takes an attention, and the fused ones.
+
+use super::OP;
+use super::checked::Checked;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::kernel::{Kernel, Variant};
+use crate::kernels::attention::Parameters;
+use crate::kernels::attention::flash::{Form, LARGEST_DIM, Tiling};
+use crate::kernels::attention::flash_decode::{self, FlashDecode};
+use crate::kernels::attention::flash_lanes::{self, FlashLanes, SUBGROUP_SIZES};
+use crate::kernels::attention::flash_tiled::{self, FlashTiled};
+use crate::kernels::attention::merge::{self, Merge};
+use crate::recording::{Recording, Value};
+use crate::tensor::DType;
+
+/// The most that one dispatch takes on: a submission ends between two of them.
+const FLOPS_PER_DISPATCH: u64 = 50_000_000_000;
+
+/// Queries up to which splitting the keys pays.
+const MOST_DECODED: u32 = 8;
+
+/// A fused kernel, specialized.
+struct Fused {
+    kernel: &'static dyn Kernel,
+    variant: Variant,
+    tiling: Tiling,
+}
+
+impl Checked {
+    /// Records it by the implementation that is forced or best, and gives all weights if they are wanted.
+    pub fn record(
+        &self,
+        recording: &mut Recording,
+        sums: Option<&Value>,
+        weights: bool,
+    ) -> Result<Option<Value>> {
+        if sums.is_some() && self.p.value_dim == 0 {
+            let expected = "at least 1 column for the sums' logarithms";
+            return Err(Error::argument(OP, "v", expected, "none"));
+        }
+        match self.choose(recording.device(), weights)? {
+            None => self.record_chained(recording, sums, weights),
+            Some(fused) => {
+                self.record_fused(recording, &fused, sums)?;
+                weights.then(|| self.all_weights(recording)).transpose()
+            }
+        }
+    }
+
+    /// The fused kernel to use; `None` for the chain.
+    fn choose(&self, device: &Device, weights: bool) -> Result<Option<Fused>> {
+        let p = &self.p;
+        let form = Form::of(p, self.k.dtype() == DType::F16);
+        let tiled = || Fused {
+            kernel: &FlashTiled,
+            variant: flash_tiled::tiled(form, p.value_dim.max(1)),
+            tiling: flash_tiled::TILING,
+        };
+        let decode = || Fused {
+            kernel: &FlashDecode,
+            variant: flash_decode::decode(form, p.value_dim.max(1)),
+            tiling: flash_decode::TILING,
+        };
+        let capabilities = device.capabilities();
+        let subgroup = || match capabilities.subgroups {
+            _ if device.is_cpu() => Err("the CPU device has no subgroups".to_owned()),
+            Some((size, largest)) if size == largest && SUBGROUP_SIZES.contains(&size) => {
+                let variant = flash_lanes::subgroup(size, form, p.value_dim.max(1));
+                variant.runs_on(capabilities)?;
+                let tiling = flash_lanes::tiling(&variant);
+                Ok(Fused { kernel: &FlashLanes, variant, tiling })
+            }
+            Some((min, max)) if min == max => Err(format!("it is not written for subgroups of {min}")),
+            Some((min, max)) => Err(format!("the device's subgroups vary from {min} to {max}")),
+            None => Err("the device has no subgroup operations".to_owned()),
+        };
+        let too_wide = p.head_dim.max(p.value_dim) > LARGEST_DIM;
+        let refused = |name: &str, reason: String| Error::Implementation {
+            op: OP.to_owned(),
+            name: name.to_owned(),
+            reason,
+        };
+        if let Some(name) = device.forced(OP) {
+            if name == "chained" {
+                return Ok(None);
+            }
+            if too_wide && ["tiled", "subgroup", "decode"].contains(&name) {
+                let found = format!("head_dim {} and value_dim {}", p.head_dim, p.value_dim);
+                return Err(refused(name, format!("it takes up to {LARGEST_DIM}, not {found}")));
+            }
+            return match name {
+                "tiled" => Ok(Some(tiled())),
+                "decode" => Ok(Some(decode())),
+                "subgroup" => subgroup().map(Some).map_err(|reason| refused(name, reason)),
+                _ => Err(refused(name, "here there are tiled, subgroup, decode, chained".to_owned())),
+            };
+        }
+        // The chain makes all weights anyway.
+        if too_wide || weights {
+            return Ok(None);
+        }
+        if p.query_length <= MOST_DECODED {
+            return Ok(Some(decode()));
+        }
+        // Where a software adapter's lanes are a CPU's: see flash_lanes.rs.
+        if device.is_software() {
+            if let Ok(subgroup) = subgroup() {
+                return Ok(Some(subgroup));
+            }
+        }
+        Ok(Some(tiled()))
+    }
+
+    fn record_fused(&self, recording: &mut Recording, fused: &Fused, sums: Option<&Value>) -> Result<()> {
+        let mut p = Parameters { has_sums: u32::from(sums.is_some()), ..self.p };
+        if p.value_dim == 0 || p.batches * p.heads * p.query_length == 0 {
+            return Ok(());
+        }
+        let nowhere = match sums {
+            Some(sums) => sums.clone(),
+            None => recording.temporary([1], DType::F32)?,
+        };
+        (p.splits, p.split_keys) = splits(recording.device(), fused, &p);
+        if p.splits == 1 {
+            return self.dispatch_tiles(recording, fused, p, [&self.output, &nowhere]);
+        }
+        let [splits, batches, heads, queries, value_dim] =
+            [p.splits, p.batches, p.heads, p.query_length, p.value_dim].map(|size| size as usize);
+        let parts = recording.temporary([splits, batches, heads, queries, value_dim], DType::F32)?;
+        let part_sums = recording.temporary([splits, batches, heads, queries], DType::F32)?;
+        let dense = Parameters {
+            has_sums: 1,
+            output_offset: 0,
+            output_row: p.value_dim,
+            output_head: p.query_length * p.value_dim,
+            output_batch: p.heads * p.query_length * p.value_dim,
+            output_split: p.batches * p.heads * p.query_length * p.value_dim,
+            sums_offset: 0,
+            sums_head: p.query_length,
+            sums_batch: p.heads * p.query_length,
+            sums_split: p.batches * p.heads * p.query_length,
+            ..p
+        };
+        self.dispatch_tiles(recording, fused, dense, [&parts, &part_sums])?;
+        let bindings = [&parts, &part_sums, &self.items, &self.head_terms, &self.output, &nowhere];
+        recording.dispatch(&Merge, merge::invocation(), &p, &bindings)
+    }
+
+    /// All tiles, in as many dispatches as keep each of them short.
+    fn dispatch_tiles(
+        &self,
+        recording: &mut Recording,
+        fused: &Fused,
+        mut p: Parameters,
+        [output, sums]: [&Value; 2],
+    ) -> Result<()> {
+        let all = u32::try_from(fused.tiling.count(&p)).map_err(|_| Error::Limit {
+            what: "the tiles of an attention".to_owned(),
+            limit: "their number",
+            needed: fused.tiling.count(&p),
+            available: u32::MAX.into(),
+        })?;
+        p.tiles = all;
+        let flops = fused.kernel.cost(&fused.variant, bytemuck::bytes_of(&p)).flops;
+        let step =
+            all.div_ceil(u32::try_from(flops.div_ceil(FLOPS_PER_DISPATCH)).unwrap_or(u32::MAX).max(1)).max(1);
+        for first in (0..all).step_by(step as usize) {
+            (p.first_tile, p.tiles) = (first, step.min(all - first));
+            let bindings =
+                [&self.q, &self.k, &self.v, &self.mask, &self.items, &self.head_terms, output, sums];
+            recording.dispatch(fused.kernel, fused.variant.clone(), &p, &bindings)?;
+        }
+        Ok(())
+    }
+}
+
+/// How many splits the keys take, and the keys of each. Few queries leave a GPU idle unless the keys are shared out;
+/// and some drivers bound the iterations of a loop.
+fn splits(device: &Device, fused: &Fused, p: &Parameters) -> (u32, u32) {
+    let tiling = fused.tiling;
+    let tiles = p.key_length.div_ceil(tiling.keys).max(1);
+    let mut splits = 1;
+    if tiling.grouped && !device.is_cpu() {
+        // Workgroups that keep a device busy, and keys for which a workgroup pays.
+        let (busy, least_tiles) = if device.is_software() { (8, 8) } else { (512, 4) };
+        let workgroups = tiling.count(p).max(1);
+        splits = (busy / workgroups).clamp(1, u64::from(tiles / least_tiles).max(1)) as u32;
+    }
+    let keys_of = |splits: u32| tiles.div_ceil(splits) * tiling.keys;
+    if let Some(limit) = device.capabilities().loop_iterations {
+        let iterations = |splits: u32| {
+            let p = Parameters { splits, split_keys: keys_of(splits), tiles: 1, ..*p };
+            fused.kernel.cost(&fused.variant, bytemuck::bytes_of(&p)).iterations
+        };
+        while iterations(splits) > limit && splits < tiles {
+            splits += 1;
+        }
+    }
+    let split_keys = keys_of(splits);
+    (p.key_length.div_ceil(split_keys).max(1), split_keys)
+}

@@ -1,0 +1,292 @@
+//! Keys and values that are kept from one step of decoding to the next.
+
+use super::{Attention, AttentionValues, Heads};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::kernels::attention::append::{self, Append};
+use crate::kernels::attention::{NONE, Parameters};
+use crate::ops::{expect_dtype, size};
+use crate::recording::{Recording, Value};
+use crate::tensor::{DType, Tensor};
+
+const OP: &str = "kv_cache";
+
+/// The sizes of a [`KvCache`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvCacheShape {
+    /// Batch items.
+    pub batch: usize,
+    /// Key-value heads.
+    pub key_heads: usize,
+    /// The most keys of an item.
+    pub capacity: usize,
+    /// Elements of a key in one head.
+    pub head_dim: usize,
+    /// Elements of a value in one head.
+    pub value_dim: usize,
+    /// How keys and values are stored: f32 or f16.
+    pub dtype: DType,
+    /// The keys of a block and the blocks of the pool that items take them from, as they grow; `None` for one piece of
+    /// `capacity` keys for each item.
+    pub paged: Option<(usize, usize)>,
+}
+
+/// Keys and values of a batch on the device, to be appended to and attended to in one recording.
+///
+/// The cache counts what is recorded, so recordings that append must be run, each once, in their order.
+/// [`KvCache::truncate`] takes back what was not.
+///
+/// ```
+/// # fn main() -> attentive::Result<()> {
+/// use attentive::ops::{Attention, Heads, KvCache, KvCacheShape};
+/// use attentive::{DType, Device, Recording, Tensor};
+///
+/// let device = Device::cpu();
+/// let mut cache = KvCache::new(&device, KvCacheShape {
+///     batch: 1, key_heads: 2, capacity: 16, head_dim: 4, value_dim: 4, dtype: DType::F32, paged: None,
+/// })?;
+/// for step in 0..3 {
+///     let x = Tensor::from_f32(&device, [1, 2, 1, 4], &[step as f32; 8])?;
+///     let mut recording = Recording::new(&device);
+///     let x = recording.tensor(&x)?;
+///     let x = Heads::first(&x)?;
+///     cache.record_append(&mut recording, &x, &x, None)?;
+///     let values = cache.record_attention(&mut recording, Attention::new(), &x)?;
+///     recording.output(&values.output)?;
+///     let y = recording.run()?.tensor(&values.output)?;
+///     assert_eq!(y.shape().dims(), [1, 1, 8]);
+/// }
+/// assert_eq!(cache.lengths(), [3]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct KvCache {
+    shape: KvCacheShape,
+    k: Tensor,
+    v: Tensor,
+    lengths: Vec<u32>,
+    /// `[B, blocks]` of a paged cache.
+    table: Vec<u32>,
+    free: Vec<u32>,
+}
+
+impl KvCacheShape {
+    /// Blocks of an item at most.
+    fn blocks(&self) -> usize {
+        self.paged.map_or(0, |(block, _)| self.capacity.div_ceil(block.max(1)))
+    }
+
+    /// Elements from one row to the next: f16 rows begin at words.
+    fn row(&self, columns: usize) -> usize {
+        if self.dtype == DType::F16 { columns.next_multiple_of(2) } else { columns }
+    }
+
+    /// `[pieces, Hkv, rows, columns]` of a tensor.
+    fn dims(&self, columns: usize) -> [usize; 4] {
+        let (rows, pieces) = self.paged.unwrap_or((self.capacity, self.batch));
+        [pieces, self.key_heads, rows, self.row(columns)]
+    }
+}
+
+impl KvCache {
+    /// An empty cache, its memory taken.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for sizes of 0 or another dtype, [`Error::Limit`] if the keys or the values of all items
+    /// pass one binding of the device, [`Error::OutOfMemory`].
+    pub fn new(device: &Device, shape: KvCacheShape) -> Result<Self> {
+        let KvCacheShape { batch, key_heads, capacity, head_dim, value_dim, dtype, paged } = shape;
+        let (block, pool) = paged.unwrap_or((1, 1));
+        if [batch, key_heads, capacity, head_dim, value_dim, block, pool].contains(&0) {
+            return Err(Error::argument(OP, "the shape", "sizes of at least 1", format!("{shape:?}")));
+        }
+        if !matches!(dtype, DType::F32 | DType::F16) {
+            return Err(Error::argument(OP, "dtype", "f32 or f16", dtype.to_string()));
+        }
+        let tensor = |columns: usize| Tensor::zeros(device, shape.dims(columns), dtype);
+        Ok(Self {
+            shape,
+            k: tensor(head_dim)?,
+            v: tensor(value_dim)?,
+            lengths: vec![0; batch],
+            table: vec![0; batch * shape.blocks()],
+            free: if paged.is_some() { (0..pool as u32).rev().collect() } else { Vec::new() },
+        })
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> &KvCacheShape {
+        &self.shape
+    }
+
+    /// The keys that each item has.
+    pub fn lengths(&self) -> &[u32] {
+        &self.lengths
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        self.k.bytes() + self.v.bytes()
+    }
+
+    /// The keys' tensor: `[B, Hkv, capacity, D]`, or a pool's `[blocks, Hkv, block_size, D]`; f16 rows of odd length have
+    /// one element more.
+    pub fn keys(&self) -> &Tensor {
+        &self.k
+    }
+
+    /// The values' tensor, likewise.
+    pub fn values(&self) -> &Tensor {
+        &self.v
+    }
+
+    /// Forgets what an item has from `length` on, and gives its blocks back.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an item that is not there.
+    pub fn truncate(&mut self, item: usize, length: usize) -> Result<()> {
+        let Some(&before) = self.lengths.get(item) else {
+            let expected = format!("below {}", self.shape.batch);
+            return Err(Error::argument(OP, "the item", expected, item.to_string()));
+        };
+        if length < before as usize {
+            if let Some((block, _)) = self.shape.paged {
+                let blocks = self.shape.blocks();
+                let used = length.div_ceil(block)..(before as usize).div_ceil(block);
+                self.free.extend(used.rev().map(|place| self.table[item * blocks + place]));
+            }
+            self.lengths[item] = length as u32;
+        }
+        Ok(())
+    }
+
+    /// Records new keys `[B, Hkv, L, D]` and values `[B, Hkv, L, Dv]`, f32, behind those that are there: all L of each
+    /// item, or as many as `counts` says.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for shapes that do not fit the cache, or more keys than an item's capacity or the pool's free
+    /// blocks hold. Then nothing is recorded, and the cache is as it was.
+    pub fn record_append(
+        &mut self,
+        recording: &mut Recording,
+        k: &Heads<'_>,
+        v: &Heads<'_>,
+        counts: Option<&[u32]>,
+    ) -> Result<()> {
+        let KvCacheShape { batch, key_heads, capacity, head_dim, value_dim, .. } = self.shape;
+        let new = k.dims()[2];
+        for (name, heads, columns) in [("k", k, head_dim), ("v", v, value_dim)] {
+            expect_dtype(OP, name, heads.value, &[DType::F32])?;
+            let expected = [batch, key_heads, new, columns];
+            if heads.dims() != expected {
+                let expected = format!("{expected:?} for a cache of {:?}", self.shape);
+                return Err(Error::argument(OP, name, expected, heads.describe()));
+            }
+        }
+        let all = vec![size(OP, "the new rows", new)?; batch];
+        let counts = counts.unwrap_or(&all);
+        if counts.len() != batch || counts.iter().any(|&count| count as usize > new) {
+            let expected = format!("one for each of {batch} items, at most {new}");
+            return Err(Error::argument(OP, "counts", expected, format!("{counts:?}")));
+        }
+        let ends: Vec<u32> =
+            self.lengths.iter().zip(counts).map(|(length, count)| length.saturating_add(*count)).collect();
+        if let Some(item) = ends.iter().position(|&end| end as usize > capacity) {
+            let found = format!("{} and {} more", self.lengths[item], counts[item]);
+            let expected = format!("at most {capacity} in all");
+            return Err(Error::argument(OP, &format!("the keys of item {item}"), expected, found));
+        }
+        self.take_blocks(&ends)?;
+        let mut items = [&ends[..], &self.lengths[..]].concat();
+        let blocks_at = if self.shape.paged.is_some() { items.len() as u32 } else { NONE };
+        items.extend(&self.table);
+        let items = Tensor::from_u32(recording.device(), [items.len()], &items)?;
+        let items = recording.tensor(&items)?;
+        for (heads, cache, columns) in [(k, &self.k, head_dim), (v, &self.v, value_dim)] {
+            let to = recording.tensor(cache)?;
+            let [_, _, rows, row] = self.shape.dims(columns);
+            let of = |value: usize| size(OP, "a size or stride", value);
+            let p = Parameters {
+                batches: of(batch)?,
+                heads: of(key_heads)?,
+                heads_per_key: 1,
+                query_length: of(new)?,
+                key_length: of(capacity)?,
+                head_dim: of(columns)?,
+                q_offset: of(heads.offset)?,
+                q_batch: of(heads.strides[0])?,
+                q_head: of(heads.strides[1])?,
+                q_row: of(heads.strides[2])?,
+                k_batch: of(key_heads * rows * row)?,
+                k_head: of(rows * row)?,
+                k_row: of(row)?,
+                key_padding: 1,
+                blocks_at,
+                blocks: of(self.shape.blocks())?,
+                block_size: of(rows)?,
+                block_count: of(self.shape.paged.map_or(1, |(_, pool)| pool))?,
+                ..Parameters::new()
+            };
+            let half = self.shape.dtype == DType::F16;
+            let variant = if half { append::half() } else { append::words() };
+            recording.dispatch(&Append, variant, &p, &[heads.value, &items, &to])?;
+        }
+        self.lengths = ends;
+        Ok(())
+    }
+
+    /// Takes the blocks that items of those lengths need, or none.
+    fn take_blocks(&mut self, ends: &[u32]) -> Result<()> {
+        let Some((block, pool)) = self.shape.paged else { return Ok(()) };
+        let blocks = self.shape.blocks();
+        let missing = |item: usize| {
+            (self.lengths[item] as usize).div_ceil(block)..(ends[item] as usize).div_ceil(block)
+        };
+        let places: Vec<usize> =
+            (0..ends.len()).flat_map(|item| missing(item).map(move |place| item * blocks + place)).collect();
+        if places.len() > self.free.len() {
+            let expected = format!("{} free of a pool of {pool}", places.len());
+            return Err(Error::argument(OP, "the blocks", expected, format!("{} free", self.free.len())));
+        }
+        for place in places {
+            if let Some(block) = self.free.pop() {
+                self.table[place] = block;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records attention of queries `[B, H, Lq, D]` to what the cache holds. `attention` may say all but the key lengths
+    /// and the block table; a causal bound is [`Causal::BottomRight`](super::Causal::BottomRight) where the queries are
+    /// those of the keys appended last.
+    ///
+    /// # Errors
+    /// As [`Attention::record`].
+    pub fn record_attention(
+        &self,
+        recording: &mut Recording,
+        attention: Attention<'_>,
+        q: &Heads<'_>,
+    ) -> Result<AttentionValues> {
+        let (k, v) = (recording.tensor(&self.k)?, recording.tensor(&self.v)?);
+        let longest = self.lengths.iter().copied().max().unwrap_or(0) as usize;
+        let attention = attention.key_lengths(&self.lengths);
+        // Only the rows that any item has, so that nothing is planned for the rest.
+        let heads = |value: &'_ Value, columns: usize| -> Result<([usize; 4], [usize; 3])> {
+            let &[pieces, heads, rows, row] = value.shape().dims() else {
+                return Err(Error::argument(OP, "the cache", "of rank 4", value.shape().to_string()));
+            };
+            let seen = if self.shape.paged.is_some() { rows } else { longest };
+            Ok(([pieces, heads, seen, columns], [heads * rows * row, rows * row, row]))
+        };
+        let (k_heads, v_heads) = (heads(&k, self.shape.head_dim)?, heads(&v, self.shape.value_dim)?);
+        let k = Heads::strided(&k, k_heads.0, 0, k_heads.1)?;
+        let v = Heads::strided(&v, v_heads.0, 0, v_heads.1)?;
+        let Some((block, _)) = self.shape.paged else { return attention.record(recording, q, &k, &v) };
+        let (blocks, needed) = (self.shape.blocks(), longest.div_ceil(block));
+        let table: Vec<u32> =
+            self.table.chunks(blocks).flat_map(|entries| entries[..needed].iter().copied()).collect();
+        attention.block_table(&table).record(recording, q, &k, &v)
+    }
+}

@@ -1,0 +1,326 @@
+//! Attention in a host's own command encoder, over the host's own buffers.
+
+use std::sync::Arc;
+
+use super::{Alignment, Attention, Causal, Heads, Layout, Mask};
+use crate::device::{Device, Pipeline};
+use crate::error::{Error, Result};
+use crate::recording::{Plan, Prepared, Recording, pipelines};
+use crate::tensor::{DType, GpuBuffer, Tensor, settle};
+
+/// What an [`AttentionPlan`] is made for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionShape {
+    /// Batch items.
+    pub batch: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key-value heads, of which `heads` is a multiple.
+    pub key_heads: usize,
+    /// Queries, of packed items the longest.
+    pub queries: usize,
+    /// Keys, of packed items the longest.
+    pub keys: usize,
+    /// Elements of a query and a key.
+    pub head_dim: usize,
+    /// Elements of a value.
+    pub value_dim: usize,
+    /// How keys and values are stored: f32 or f16.
+    pub key_dtype: DType,
+    /// How the heads of q, k, v and the output lie.
+    pub layout: Layout,
+    /// Which keys the order allows.
+    pub causal: Causal,
+    /// Where queries stand among the keys where no causal bound says it.
+    pub alignment: Option<Alignment>,
+    /// The keys before and after its own that a query sees: see [`Attention::window`].
+    pub window: [Option<u32>; 2],
+    /// In place of 1/√head_dim.
+    pub scale: Option<f32>,
+    /// See [`Attention::softcap`]; 0 for none.
+    pub softcap: f32,
+    /// Whether [`AttentionBuffers::key_lengths`] will be there.
+    pub has_key_lengths: bool,
+    /// Whether [`AttentionBuffers::key_padding_mask`] will be.
+    pub has_key_padding_mask: bool,
+    /// Whether [`AttentionBuffers::alibi_slopes`] will be.
+    pub has_alibi_slopes: bool,
+    /// Whether [`AttentionBuffers::sinks`] will be.
+    pub has_sinks: bool,
+    /// Whether [`AttentionBuffers::log_sum_exp`] will be, to be written.
+    pub has_log_sum_exp: bool,
+    /// The mask that [`AttentionBuffers::mask`] will hold, broadcast to `[batch, heads, queries, keys]`.
+    pub mask: Option<[usize; 4]>,
+    /// Whether that is a boolean one (u32) and not a float one.
+    pub mask_is_bool: bool,
+    /// Items packed one after the other, of lengths that [`AttentionBuffers::packed`] tells.
+    pub packed: Option<AttentionVariableLengths>,
+    /// Keys and values in blocks of a pool, of which [`AttentionBuffers::block_table`] tells; `keys` is then that of
+    /// all blocks of an item.
+    pub paged: Option<PagedKeys>,
+}
+
+/// The rows of all packed items together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionVariableLengths {
+    /// Queries of all items.
+    pub queries: usize,
+    /// Keys of all items.
+    pub keys: usize,
+}
+
+/// A pool of blocks of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PagedKeys {
+    /// Blocks in the pool.
+    pub blocks: usize,
+    /// Keys of a block.
+    pub block_size: usize,
+}
+
+impl AttentionShape {
+    /// Self-attention of `[batch, heads, length, head_dim]`, without a mask.
+    pub fn new([batch, heads, length, head_dim]: [usize; 4]) -> Self {
+        Self {
+            batch,
+            heads,
+            key_heads: heads,
+            queries: length,
+            keys: length,
+            head_dim,
+            value_dim: head_dim,
+            key_dtype: DType::F32,
+            layout: Layout::HeadsFirst,
+            causal: Causal::None,
+            alignment: None,
+            window: [None; 2],
+            scale: None,
+            softcap: 0.0,
+            has_key_lengths: false,
+            has_key_padding_mask: false,
+            has_alibi_slopes: false,
+            has_sinks: false,
+            has_log_sum_exp: false,
+            mask: None,
+            mask_is_bool: false,
+            packed: None,
+            paged: None,
+        }
+    }
+
+    fn dims(&self, batch: usize, heads: usize, length: usize, columns: usize) -> [usize; 4] {
+        match self.layout {
+            Layout::HeadsFirst => [batch, heads, length, columns],
+            Layout::RowsFirst => [batch, length, heads, columns],
+        }
+    }
+
+    /// Batch and rows of queries and of keys, as they are stored.
+    fn stored(&self) -> [(usize, usize); 2] {
+        match (self.packed, self.paged) {
+            (Some(all), _) => [(1, all.queries), (1, all.keys)],
+            (None, Some(paged)) => [(self.batch, self.queries), (paged.blocks, paged.block_size)],
+            (None, None) => [(self.batch, self.queries), (self.batch, self.keys)],
+        }
+    }
+}
+
+/// A host's buffers, dense, in the plan's layout; usage `STORAGE`. Those that the plan was not made with are ignored.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionBuffers<'a> {
+    /// f32 queries.
+    pub q: &'a wgpu::Buffer,
+    /// Keys.
+    pub k: &'a wgpu::Buffer,
+    /// Values.
+    pub v: &'a wgpu::Buffer,
+    /// f32 output, written.
+    pub output: &'a wgpu::Buffer,
+    /// u32 `[batch]`: keys of each item.
+    pub key_lengths: Option<&'a wgpu::Buffer>,
+    /// u32 `[batch, keys]`: nonzero for keys that take part.
+    pub key_padding_mask: Option<&'a wgpu::Buffer>,
+    /// Added to the scaled scores (f32), or nonzero for what takes part (u32).
+    pub mask: Option<&'a wgpu::Buffer>,
+    /// f32 `[heads]`.
+    pub alibi_slopes: Option<&'a wgpu::Buffer>,
+    /// f32 `[heads]`.
+    pub sinks: Option<&'a wgpu::Buffer>,
+    /// u32 `[2, batch + 1]`: running sums of the packed items' queries, then of their keys.
+    pub packed: Option<&'a wgpu::Buffer>,
+    /// u32 `[batch, blocks]`.
+    pub block_table: Option<&'a wgpu::Buffer>,
+    /// f32 `[batch, heads, queries]`, of packed items `[heads, all queries]`; written.
+    pub log_sum_exp: Option<&'a wgpu::Buffer>,
+}
+
+impl<'a> AttentionBuffers<'a> {
+    /// The buffers that every plan needs.
+    pub fn new(
+        q: &'a wgpu::Buffer,
+        k: &'a wgpu::Buffer,
+        v: &'a wgpu::Buffer,
+        output: &'a wgpu::Buffer,
+    ) -> Self {
+        Self {
+            q,
+            k,
+            v,
+            output,
+            key_lengths: None,
+            key_padding_mask: None,
+            mask: None,
+            alibi_slopes: None,
+            sinks: None,
+            packed: None,
+            block_table: None,
+            log_sum_exp: None,
+        }
+    }
+}
+
+/// Attention with its pipelines and temporaries made, to be recorded into any encoder of the device. Nothing is
+/// submitted by it.
+#[derive(Debug)]
+pub struct AttentionPlan {
+    device: Device,
+    shape: AttentionShape,
+    pipelines: Vec<Arc<Pipeline>>,
+    temporaries: Vec<Arc<GpuBuffer>>,
+    bytes: u64,
+}
+
+impl AttentionPlan {
+    /// Checks the shape, makes the pipelines and allocates the temporaries.
+    ///
+    /// # Errors
+    /// Those of [`Attention::record`]; [`Error::OutOfMemory`]; [`Error::Argument`] on the CPU device.
+    pub async fn new_async(device: &Device, shape: &AttentionShape) -> Result<Self> {
+        let Some(gpu) = device.gpu() else {
+            return Err(Error::argument("attention plan", "the device", "a GPU", device.name()));
+        };
+        // Stands in for the host's buffers: only its place in the recording counts here.
+        let stand_in = Arc::new(GpuBuffer::new(device, gpu.acquire(4)));
+        let recording = record(device, shape, |dims, dtype, _| {
+            let storage = crate::tensor::Storage::Gpu(stand_in.clone());
+            Ok(Some(Tensor::from_storage(device, dims.into(), dtype, storage)))
+        })?;
+        let plan = Plan::of(&recording);
+        let pipelines = pipelines(&recording).await?;
+        let (temporaries, outcome) = gpu.scoped("the temporaries", plan.bytes(), || {
+            // Not given back for reuse: the host may submit its encoder after the plan is gone.
+            let make = |&words: &u64| Arc::new(GpuBuffer::not_reusable(device, gpu.acquire(words * 4)));
+            plan.buffers.iter().map(make).collect()
+        });
+        outcome.await?;
+        Ok(Self { device: device.clone(), shape: *shape, pipelines, temporaries, bytes: plan.bytes() })
+    }
+
+    /// The blocking form of [`AttentionPlan::new_async`].
+    ///
+    /// # Errors
+    /// As [`AttentionPlan::new_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new(device: &Device, shape: &AttentionShape) -> Result<Self> {
+        pollster::block_on(Self::new_async(device, shape))
+    }
+
+    /// Bytes of its temporaries.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Records it into `encoder`. May be recorded any number of times; the recordings share the temporaries, so they
+    /// must be executed one after the other, as one queue does.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a buffer that is missing, too small, or of another usage.
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder, buffers: AttentionBuffers<'_>) -> Result<()> {
+        let recording = record(&self.device, &self.shape, |dims, dtype, name| {
+            let buffer = match name {
+                "q" => Some(buffers.q),
+                "k" => Some(buffers.k),
+                "v" => Some(buffers.v),
+                "output" => Some(buffers.output),
+                "key_lengths" => buffers.key_lengths,
+                "key_padding_mask" => buffers.key_padding_mask,
+                "alibi_slopes" => buffers.alibi_slopes,
+                "sinks" => buffers.sinks,
+                "packed" => buffers.packed,
+                "block_table" => buffers.block_table,
+                "log_sum_exp" => buffers.log_sum_exp,
+                _ => buffers.mask,
+            };
+            buffer.map(|buffer| Tensor::from_wgpu_buffer(&self.device, buffer, dims, dtype)).transpose()
+        })?;
+        let plan = Plan::of(&recording);
+        let prepared = Prepared::assemble(&recording, &plan, &self.temporaries, &self.pipelines)?;
+        settle(prepared)?.encode(encoder);
+        Ok(())
+    }
+}
+
+/// Records attention over the tensors that `tensor` gives for their shapes, dtypes and names.
+fn record(
+    device: &Device,
+    shape: &AttentionShape,
+    tensor: impl Fn(Vec<usize>, DType, &str) -> Result<Option<Tensor>>,
+) -> Result<Recording> {
+    let mut recording = Recording::new(device);
+    let mut take = |dims: &[usize], dtype: DType, name: &str| match tensor(dims.to_vec(), dtype, name)? {
+        Some(tensor) => recording.tensor(&tensor),
+        None => Err(Error::argument("attention plan", name, "there, as the plan was made with it", "absent")),
+    };
+    let [(q_batch, queries), (k_batch, keys)] = shape.stored();
+    let q = take(&shape.dims(q_batch, shape.heads, queries, shape.head_dim), DType::F32, "q")?;
+    let k = take(&shape.dims(k_batch, shape.key_heads, keys, shape.head_dim), shape.key_dtype, "k")?;
+    let v = take(&shape.dims(k_batch, shape.key_heads, keys, shape.value_dim), shape.key_dtype, "v")?;
+    let output = take(&shape.dims(q_batch, shape.heads, queries, shape.value_dim), DType::F32, "output")?;
+    let mut optional = |there: bool, dims: &[usize], dtype: DType, name: &str| {
+        there.then(|| take(dims, dtype, name)).transpose()
+    };
+    let lengths = optional(shape.has_key_lengths, &[shape.batch], DType::U32, "key_lengths")?;
+    let padding =
+        optional(shape.has_key_padding_mask, &[shape.batch, shape.keys], DType::U32, "key_padding_mask")?;
+    let mask_dtype = if shape.mask_is_bool { DType::U32 } else { DType::F32 };
+    let mask = optional(shape.mask.is_some(), &shape.mask.unwrap_or_default(), mask_dtype, "mask")?;
+    let slopes = optional(shape.has_alibi_slopes, &[shape.heads], DType::F32, "alibi_slopes")?;
+    let sinks = optional(shape.has_sinks, &[shape.heads], DType::F32, "sinks")?;
+    let packed = optional(shape.packed.is_some(), &[2, shape.batch + 1], DType::U32, "packed")?;
+    let blocks = shape.paged.map_or(0, |paged| shape.keys.div_ceil(paged.block_size.max(1)));
+    let table = optional(shape.paged.is_some(), &[shape.batch, blocks], DType::U32, "block_table")?;
+    let sums = optional(shape.has_log_sum_exp, &[q_batch, shape.heads, queries], DType::F32, "log_sum_exp")?;
+
+    let mut attention =
+        Attention::new().causal(shape.causal).softcap(shape.softcap).window(shape.window[0], shape.window[1]);
+    if let Some(alignment) = shape.alignment {
+        attention = attention.alignment(alignment);
+    }
+    if let Some(scale) = shape.scale {
+        attention = attention.scale(scale);
+    }
+    if let Some(lengths) = &lengths {
+        attention = attention.key_lengths_value(lengths);
+    }
+    if let Some(padding) = &padding {
+        attention = attention.key_padding_mask(padding);
+    }
+    if let Some(mask) = &mask {
+        attention = attention.mask(if shape.mask_is_bool { Mask::Bool(mask) } else { Mask::Float(mask) });
+    }
+    if let Some(slopes) = &slopes {
+        attention = attention.alibi_slopes_value(slopes);
+    }
+    if let Some(sinks) = &sinks {
+        attention = attention.sinks_value(sinks);
+    }
+    if let Some(packed) = &packed {
+        attention = attention.packed_value(packed, [shape.queries, shape.keys]);
+    }
+    if let Some(table) = &table {
+        attention = attention.block_table_value(table);
+    }
+    let [q, k, v, output] = [&q, &k, &v, &output].map(|value| Heads::in_layout(value, shape.layout));
+    attention.record_with(&mut recording, [&q?, &k?, &v?], &output?, sums)?;
+    Ok(recording)
+}
