@@ -95,7 +95,9 @@ impl Kernel for Append {
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let sizes: &[[u32; 5]] = match depth {
-            Depth::Quick => &[[1, 1, 1, 1, 0], [2, 3, 1, 21, 0], [3, 2, 5, 64, 0], [2, 2, 7, 8, 3], [3, 1, 1, 59, 16]],
+            Depth::Quick => {
+                &[[1, 1, 1, 1, 0], [2, 3, 1, 21, 0], [3, 2, 5, 64, 0], [2, 2, 7, 8, 3], [3, 1, 1, 59, 16]]
+            }
             Depth::Full => &[
                 [1, 1, 1, 1, 0],
                 [2, 3, 1, 21, 0],
@@ -185,10 +187,6 @@ fn case(half: bool, [batch, heads, new, columns, block]: [u32; 5]) -> Case {
         label: format!("B={batch} H={heads} L={new} D={columns} block {block}"),
         parameters: bytemuck::bytes_of(&p).to_vec(),
         floor: 0.0,
-        arguments: vec![
-            CaseArgument::F32(source),
-            CaseArgument::Words(items),
-            CaseArgument::Exact(expected),
-        ],
+        arguments: vec![CaseArgument::F32(source), CaseArgument::Words(items), CaseArgument::Exact(expected)],
     }
 }

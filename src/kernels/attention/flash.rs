@@ -152,7 +152,9 @@ impl Tiling {
         let key_bytes = if half { 2 } else { 4 };
         Cost {
             flops: part(2 * heads * pairs(p) * (dim + value_dim)),
-            bytes: part(4 * heads * queries * (dim + value_dim) + key_bytes * key_heads * keys * (dim + value_dim)),
+            bytes: part(
+                4 * heads * queries * (dim + value_dim) + key_bytes * key_heads * keys * (dim + value_dim),
+            ),
             iterations: self.key_tiles(p) * iterations + end,
         }
     }
@@ -194,7 +196,10 @@ impl Tiling {
             Depth::Full => (120, 2_000_000),
         };
         let cases = (0..count).map(|index| {
-            let seed = index + 1000 * u64::from(largest_value_dim) + 7 * u64::from(form.half) + 3 * u64::from(form.aligned);
+            let seed = index
+                + 1000 * u64::from(largest_value_dim)
+                + 7 * u64::from(form.half)
+                + 3 * u64::from(form.aligned);
             let mut problem = Problem::sample(seed, work);
             problem.half = form.half;
             if index % 2 == 0 {
@@ -439,9 +444,9 @@ impl Data {
         let mut sums = vec![None; (p.splits * p.sums_split) as usize];
         for (batch, item) in self.items_scores.iter().enumerate() {
             let dims = item.dims;
-            for (row, logits) in item.stages[2].chunks(dims.keys.max(1)).enumerate().take(dims.heads * dims.queries) {
+            for row in 0..dims.heads * dims.queries {
                 let (head, query) = (row / dims.queries, row % dims.queries);
-                let logits = if dims.keys == 0 { &[] } else { logits };
+                let logits = &item.stages[2][row * dims.keys..][..dims.keys];
                 for split in 0..p.splits as usize {
                     let keys = (split * p.split_keys as usize).min(dims.keys)
                         ..((split + 1) * p.split_keys as usize).min(dims.keys);

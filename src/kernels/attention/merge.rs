@@ -98,7 +98,13 @@ impl Kernel for Merge {
             }
             let empty = largest == LOWEST;
             let nan = poisoned || (!empty && largest <= ABYSS);
-            let factor = if nan { f32::NAN } else if empty { 0.0 } else { 1.0 / whole };
+            let factor = if nan {
+                f32::NAN
+            } else if empty {
+                0.0
+            } else {
+                1.0 / whole
+            };
             to.iter_mut().for_each(|to| *to *= factor);
             if p.has_sums != 0 {
                 sums[p.sums_place(at, items)] = match (nan, empty) {
@@ -161,7 +167,8 @@ fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case
     let sinks = inputs.values(heads as usize, 2.0);
     let has_sinks = seed % 2 == 1;
     let packed = seed % 3 == 2;
-    let mut lengths = if packed { inputs.below(batch as usize, queries + 1) } else { vec![queries; batch as usize] };
+    let mut lengths =
+        if packed { inputs.below(batch as usize, queries + 1) } else { vec![queries; batch as usize] };
     lengths[0] = queries;
     let mut items = vec![0; 2 * batch as usize + 2];
     for (item, &length) in lengths.iter().enumerate() {
@@ -217,7 +224,8 @@ fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case
         expected_sums[p.sums_place(at, &items)] = Some(log);
         logs.push(log);
         for column in 0..columns {
-            let part = |split: u32| f64::from(parts[(split as usize * rows + row as usize) * columns + column]);
+            let part =
+                |split: u32| f64::from(parts[(split as usize * rows + row as usize) * columns + column]);
             let sum: f64 = logits.iter().map(|&(split, s)| (s - maximum).exp() * part(split)).sum();
             // A sum that is no number makes the row so, sink or not.
             let value = if nothing || logits.is_empty() { 0.0 } else { sum / whole };

@@ -18,6 +18,6 @@ pub mod scores;
 mod sizes;
 pub mod weighted_values;
 
-pub use parameters::{NONE, Parameters};
 use parameters::Row;
+pub use parameters::{NONE, Parameters};
 pub(crate) use sizes::Sizes;

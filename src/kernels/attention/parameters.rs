@@ -187,7 +187,12 @@ impl Parameters {
     pub(super) fn output_place(&self, [batch, head, query]: [u32; 3], items: &[u32]) -> usize {
         let packed = self.output_batch == 0;
         let row = query + if packed { self.queries_of(batch, items).1 } else { 0 };
-        place(self.output_offset, [batch, self.output_batch], [head, self.output_head], [row, self.output_row])
+        place(
+            self.output_offset,
+            [batch, self.output_batch],
+            [head, self.output_head],
+            [row, self.output_row],
+        )
     }
 
     /// Where a query's sum stands.
@@ -241,7 +246,9 @@ impl Parameters {
 }
 
 fn place(offset: u32, batch: [u32; 2], head: [u32; 2], row: [u32; 2]) -> usize {
-    [batch, head, row].iter().fold(offset as usize, |sum, [index, stride]| sum + *index as usize * *stride as usize)
+    [batch, head, row]
+        .iter()
+        .fold(offset as usize, |sum, [index, stride]| sum + *index as usize * *stride as usize)
 }
 
 /// Which keys a query may attend to, and what is added to their scores: the twins' form of `attention_masking.wgsl`.

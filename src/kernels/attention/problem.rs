@@ -106,7 +106,8 @@ impl fmt::Display for Problem {
             write!(f, " padding {:?}", self.padding)?;
         }
         if let Some((float, axes)) = self.mask {
-            let axes: String = "BHQK".chars().zip(axes).map(|(name, there)| if there { name } else { '1' }).collect();
+            let axes: String =
+                "BHQK".chars().zip(axes).map(|(name, there)| if there { name } else { '1' }).collect();
             write!(f, " {} mask {axes}", if float { "float" } else { "bool" })?;
         }
         for (there, name) in [(self.slopes, " ALiBi"), (self.sinks, " sinks"), (self.half, " f16")] {
@@ -160,6 +161,9 @@ impl Problem {
         let per_pair = u64::from(batch * key_heads * heads_per_key * (head_dim + value_dim));
         while per_pair * u64::from(queries) * u64::from(keys) > work {
             if queries > keys { queries /= 2 } else { keys /= 2 }
+        }
+        if let Placement::Paged(block) = placement {
+            keys = keys.next_multiple_of(block);
         }
         let position = match pick(4) {
             0 => Position::Start,
@@ -216,6 +220,8 @@ pub struct Data {
     /// Keys and values as they are stored.
     pub k: Vec<u32>,
     pub v: Vec<u32>,
+    /// How many of each.
+    pub elements: [usize; 2],
     /// The mask's words, and its shape with axes of 1.
     pub mask: Vec<u32>,
     pub mask_shape: [usize; 4],
@@ -238,6 +244,8 @@ pub struct Data {
     /// What rounding may do to the output, and to the logits.
     pub floor: f64,
     pub logit_floor: f64,
+    /// To the weights.
+    pub weights_floor: f64,
     /// And to the sums.
     pub sums_floor: f64,
 }
@@ -257,7 +265,14 @@ struct Lie {
     elements: usize,
 }
 
-fn lie(placement: Placement, batch: usize, heads: usize, rows: usize, columns: usize, packed_rows: usize) -> Lie {
+fn lie(
+    placement: Placement,
+    batch: usize,
+    heads: usize,
+    rows: usize,
+    columns: usize,
+    packed_rows: usize,
+) -> Lie {
     // A multiple of 4 keeps rows aligned that are.
     let gap = if columns.is_multiple_of(4) { 4 } else { 3 };
     let heads_first = Strided::heads_first(heads, rows, columns);
@@ -369,9 +384,7 @@ impl Data {
         };
         // (batch, row) of a key as its strides count them.
         let key_steps = |item_index: usize, key: usize| match problem.placement {
-            Placement::Paged(_) => {
-                (table[item_index * blocks + key / block_size] as usize, key % block_size)
-            }
+            Placement::Paged(_) => (table[item_index * blocks + key / block_size] as usize, key % block_size),
             _ if packed => (0, item(&sequences[1], item_index) + key),
             _ => (item_index, key),
         };
@@ -414,7 +427,10 @@ impl Data {
             mask_elements *= axes[axis];
         }
         let keep = inputs.mask(mask_elements);
-        let added = inputs.values(mask_elements, 2.0);
+        let mut added = inputs.values(mask_elements, 2.0);
+        if whole {
+            added.iter_mut().for_each(|value| *value = value.round());
+        }
         let mask: Vec<u32> = match mask_kind {
             0 => vec![0],
             1 => keep,
@@ -456,7 +472,10 @@ impl Data {
         let allowed: Vec<Vec<bool>> = (0..batch)
             .map(|b| {
                 let mask = combined(b);
-                oracle::allowed(one(b), options_of(problem, scale, position, one(b), [&mask, &slopes, &sinks], &lengths[b..=b]))
+                oracle::allowed(
+                    one(b),
+                    options_of(problem, scale, position, one(b), [&mask, &slopes, &sinks], &lengths[b..=b]),
+                )
             })
             .collect();
         // Shared keys are hidden only where every item hides them.
@@ -514,8 +533,13 @@ impl Data {
         for b in 0..batch {
             let dims = one(b);
             let mask = combined(b);
-            let options = options_of(problem, scale, position, dims, [&mask, &slopes, &sinks], &lengths[b..=b]);
-            let gather = |data: &[f32], heads: usize, rows: usize, columns: usize, at: &dyn Fn(usize, usize) -> usize| {
+            let options =
+                options_of(problem, scale, position, dims, [&mask, &slopes, &sinks], &lengths[b..=b]);
+            let gather = |data: &[f32],
+                          heads: usize,
+                          rows: usize,
+                          columns: usize,
+                          at: &dyn Fn(usize, usize) -> usize| {
                 let mut dense = Vec::with_capacity(heads * rows * columns);
                 for h in 0..heads {
                     for i in 0..rows {
@@ -535,14 +559,17 @@ impl Data {
             let stages = [0, 1, 2, 3].map(|stage| oracle::stage(&products, stage, dims, options));
             largest_logit = largest_logit.max(largest(&stages[0])).max(largest(&stages[2]));
             let view = View::new(&dense_v, Strided::heads_first(key_heads, dims.keys, value_dim));
-            let values = oracle::weighted_values(&stages[3], view, Some(&oracle::allowed(dims, options)), dims);
+            let values =
+                oracle::weighted_values(&stages[3], view, Some(&oracle::allowed(dims, options)), dims);
             let log_sums = oracle::log_sum_exp(&products, dims, options);
             for h in 0..heads {
                 for i in 0..dims.queries {
                     let row_index = h * dims.queries + i;
                     let (out_batch, out_row) = if packed { (0, item(&sequences[0], b) + i) } else { (b, i) };
                     let place = row(output_lie, h, out_batch, out_row);
-                    for (to, from) in output[place..].iter_mut().zip(&values[row_index * value_dim..][..value_dim]) {
+                    for (to, from) in
+                        output[place..].iter_mut().zip(&values[row_index * value_dim..][..value_dim])
+                    {
                         *to = Some(*from);
                     }
                     let start = if packed { item(&sequences[0], b) } else { b * sums_batch };
@@ -647,6 +674,7 @@ impl Data {
             q,
             k: stored(&k),
             v: stored(&v),
+            elements: [k.len(), v.len()],
             mask,
             mask_shape,
             items: if items.is_empty() { vec![0] } else { items },
@@ -661,6 +689,7 @@ impl Data {
             items_scores,
             floor: rounding_floor(keys, of_values) + of_weights * of_values,
             logit_floor,
+            weights_floor: of_weights + rounding_floor(keys, 1.0),
             // The logarithm takes the sum's relative error, and rounds the logits' magnitude.
             sums_floor: logit_floor + of_weights + rounding_floor(keys, 1.0),
         }
@@ -669,7 +698,9 @@ impl Data {
     /// Slopes, then sinks, as far as they are there.
     pub fn head_terms(&self) -> Vec<f32> {
         let mut terms = Vec::new();
-        for (at, values) in [(self.parameters.slopes_at, &self.slopes), (self.parameters.sinks_at, &self.sinks)] {
+        for (at, values) in
+            [(self.parameters.slopes_at, &self.slopes), (self.parameters.sinks_at, &self.sinks)]
+        {
             if at != NONE {
                 terms.extend(values);
             }

@@ -14,9 +14,7 @@
 //! Ladder: three passes over the row (maximum; exponentials and sum; division), one read of the scores from memory in
 //! the first and one from cache in the second. The rows' reduction is chosen by adapter (see `kernels::rows`).
 
-use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant,
-};
+use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant};
 use crate::kernels::attention::{NONE, Parameters, Row, Sizes};
 use crate::kernels::rows;
 use crate::kernels::shared::{ATTENTION, ATTENTION_MASKING, TANH};
@@ -67,7 +65,8 @@ impl Kernel for ScaleMaskSoftmax {
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
         let p = Parameters::from_bytes(parameters);
-        if p.key_length == 0 {
+        // Without keys there is still the logarithm of each row's sum.
+        if p.key_length == 0 && p.has_sums == 0 {
             return [0; 3];
         }
         rows::workgroups(variant, p.batch_heads * p.queries, per_dimension)
@@ -79,16 +78,17 @@ impl Kernel for ScaleMaskSoftmax {
             (arguments.f32(0), arguments.words(1), arguments.words(2), arguments.f32(3));
         let (weights, sums) = (arguments.f32_mut(4), arguments.f32_mut(5));
         let columns = p.key_length as usize;
-        let weights = &mut weights[p.output_offset as usize..];
-        let rows = scores.chunks_exact(columns).zip(weights.chunks_exact_mut(columns));
-        for (index, (scores, weights)) in (0..p.batch_heads * p.queries).zip(rows) {
+        let offset = (p.output_offset as usize).min(weights.len());
+        let weights = &mut weights[offset..];
+        for index in 0..p.batch_heads * p.queries {
+            let place = index as usize * columns..(index as usize + 1) * columns;
+            let (scores, weights) = (&scores[place.clone()], &mut weights[place]);
             let batch_head = p.first_batch_head + index / p.queries;
             let at = [batch_head / p.heads, batch_head % p.heads, p.first_query + index % p.queries];
             let is_there = at[2] < p.queries_of(at[0], items).0;
             let row = Row::new(&p, at, mask, items, head_terms);
             // The logit of a key that takes part.
-            let logit =
-                |key: usize| if is_there { row.logit(key as u32, scores[key]) } else { None };
+            let logit = |key: usize| if is_there { row.logit(key as u32, scores[key]) } else { None };
             if p.stage < 3 {
                 for (key, weight) in weights.iter_mut().enumerate() {
                     *weight = match p.stage {
@@ -137,7 +137,6 @@ impl Kernel for ScaleMaskSoftmax {
             .into_iter()
             // The head size has no part in this kernel.
             .filter(|size| depth == Depth::Quick || [21, 40, 64].contains(&size.head_dim))
-            .filter(|size| size.keys > 0)
             .collect();
         let masks = 0..MASKS.len() * CAUSAL.len() * 3;
         let pick = |index: usize| depth == Depth::Full || index.is_multiple_of(5);
@@ -276,10 +275,11 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         stage,
         ..size.parameters()
     };
-    let sums = super::sizes::indices([size.batch * size.heads, 1, 1, size.queries]).map(|[head, _, _, query]| {
-        let written = stage == 3 && head >= size.first_batch_head && query >= size.first_query;
-        written.then(|| log_sums[head * size.queries + query])
-    });
+    let sums =
+        super::sizes::indices([size.batch * size.heads, 1, 1, size.queries]).map(|[head, _, _, query]| {
+            let written = stage == 3 && head >= size.first_batch_head && query >= size.first_query;
+            written.then(|| log_sums[head * size.queries + query])
+        });
     let padding_name = ["", "lengths", "key padding mask"][key_padding as usize];
     let mut names = vec![mask_name, causal_name, padding_name];
     for (there, name) in [(softcap > 0.0, "softcap"), (has_slopes, "slopes"), (has_sinks, "sinks")] {
@@ -298,7 +298,7 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     // Slopes and masks are added with one rounding each; a softcap divides, takes a tanh, and multiplies.
     let of_logits = 4.0 * eps * largest(&oracle::stage(&exact, 2, dims, options));
     let floor = match stage {
-        3 => rounding_floor(size.keys, 1.0 / (size.keys as f64).sqrt()) + of_exp + of_logits,
+        3 => rounding_floor(size.keys, 1.0 / (size.keys.max(1) as f64).sqrt()) + of_exp + of_logits,
         _ => of_logits.max(4.0 * eps * largest(&expected)),
     };
     let gaps = std::iter::repeat_n(None, gap);

@@ -48,12 +48,7 @@ impl Kernel for Scores {
     }
 
     fn bindings(&self) -> &'static [Binding] {
-        const { &[
-                Binding::read("q"),
-                Binding::read("k"),
-                Binding::read("items"),
-                Binding::write("scores"),
-            ] }
+        const { &[Binding::read("q"), Binding::read("k"), Binding::read("items"), Binding::write("scores")] }
     }
 
     fn parameters(&self) -> &'static [Field] {

@@ -48,12 +48,7 @@ impl Kernel for WeightedValues {
     }
 
     fn bindings(&self) -> &'static [Binding] {
-        const { &[
-                Binding::read("weights"),
-                Binding::read("v"),
-                Binding::read("items"),
-                Binding::write("output"),
-            ] }
+        const { &[Binding::read("weights"), Binding::read("v"), Binding::read("items"), Binding::write("output")] }
     }
 
     fn parameters(&self) -> &'static [Field] {

@@ -133,7 +133,12 @@ fn to_f16_case(label: String, values: Vec<f32>) -> Case {
     let bits: Vec<u16> = values.iter().map(|&value| oracle::to_f16(value)).collect();
     let words: Vec<u32> =
         bits.chunks(2).map(|pair| u32::from(pair[0]) | u32::from(*pair.get(1).unwrap_or(&0)) << 16).collect();
-    case(label, values.len(), CaseArgument::F32(values), CaseArgument::Exact(words.into_iter().map(Some).collect()))
+    case(
+        label,
+        values.len(),
+        CaseArgument::F32(values),
+        CaseArgument::Exact(words.into_iter().map(Some).collect()),
+    )
 }
 
 /// Each of the 65,536.
@@ -148,7 +153,12 @@ fn every_f16() -> Case {
 fn from_f16(label: String, elements: usize, words: Vec<u32>) -> Case {
     let halves = words.iter().flat_map(|&word| [word as u16, (word >> 16) as u16]).take(elements);
     let expected: Vec<u32> = halves.map(oracle::to_f32_bits).collect();
-    case(label, elements, CaseArgument::Words(words), CaseArgument::Exact(expected.into_iter().map(Some).collect()))
+    case(
+        label,
+        elements,
+        CaseArgument::Words(words),
+        CaseArgument::Exact(expected.into_iter().map(Some).collect()),
+    )
 }
 
 fn case(label: String, elements: usize, x: CaseArgument, y: CaseArgument) -> Case {

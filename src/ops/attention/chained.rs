@@ -1,13 +1,13 @@
 //! Attention through the matrix of scores, a part of it at a time.
 
-use super::checked::Checked;
 use super::OP;
+use super::checked::Checked;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::kernels::attention::Parameters;
 use crate::kernels::attention::scale_mask_softmax::{self, ScaleMaskSoftmax};
 use crate::kernels::attention::scores::{self, Scores};
 use crate::kernels::attention::weighted_values::{self, WeightedValues};
-use crate::kernels::attention::Parameters;
 use crate::ops::{cast, choose_rows};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
@@ -59,8 +59,8 @@ impl Checked {
             }
             false => Part::split((0, batch * heads), (0, queries), keys, recording.device()),
         };
-        let k = cast(recording, &self.k, DType::F32)?;
-        let v = cast(recording, &self.v, DType::F32)?;
+        let k = self.as_f32(recording, &self.k)?;
+        let v = self.as_f32(recording, &self.v)?;
         let mut last = None;
         for part in parts {
             let raw = self.record_scores(recording, &k, part)?;
@@ -95,15 +95,20 @@ impl Checked {
         stage: u32,
         to: (&Value, usize),
     ) -> Result<()> {
-        let k = cast(recording, &self.k, DType::F32)?;
+        let k = self.as_f32(recording, &self.k)?;
         let keys = self.dims[3];
         let head_size = part.queries.1 * keys;
         for piece in Part::split(part.heads, part.queries, keys, recording.device()) {
-            let place = (piece.heads.0 - part.heads.0) * head_size + (piece.queries.0 - part.queries.0) * keys;
+            let place =
+                (piece.heads.0 - part.heads.0) * head_size + (piece.queries.0 - part.queries.0) * keys;
             let raw = self.record_scores(recording, &k, piece)?;
             self.record_softmax(recording, piece, &raw, stage, (to.0, to.1 + place), None)?;
         }
         Ok(())
+    }
+
+    fn as_f32(&self, recording: &mut Recording, value: &Value) -> Result<Value> {
+        if value.dtype() == DType::F16 { cast(recording, value, DType::F32) } else { Ok(value.clone()) }
     }
 
     fn part(&self, part: Part) -> Result<Parameters> {
@@ -143,22 +148,25 @@ impl Checked {
             stage,
             ..self.part(part)?
         };
-        let variant =
-            scale_mask_softmax::variant(choose_rows(recording.device(), "softmax", self.dims[3])?);
+        let variant = scale_mask_softmax::variant(choose_rows(recording.device(), "softmax", self.dims[3])?);
         let bindings = [raw, &self.mask, &self.items, &self.head_terms, to, &nowhere];
         recording.dispatch(&ScaleMaskSoftmax, variant, &p, &bindings)
     }
 
     /// [`Error::Limit`] unless that many scores fit one tensor.
     pub(super) fn check_bytes(&self, device: &Device, what: &str, dims: [usize; 4]) -> Result<()> {
-        let bytes = |dims: [usize; 4]| dims.iter().fold(4_u64, |bytes, &size| bytes.saturating_mul(size as u64));
+        let bytes =
+            |dims: [usize; 4]| dims.iter().fold(4_u64, |bytes, &size| bytes.saturating_mul(size as u64));
         let (needed, available) = (bytes(dims), device.capabilities().tensor_bytes());
         if needed <= available {
             return Ok(());
         }
         let all = bytes(self.dims);
         Err(Error::Limit {
-            what: format!("{what} {dims:?} of an attention (all of {:?} would take {all} bytes; capture fewer heads or queries)", self.dims),
+            what: format!(
+                "{what} {dims:?} of an attention (all of {:?} would take {all} bytes; capture fewer heads or queries)",
+                self.dims
+            ),
             limit: "bytes of a tensor",
             needed,
             available,

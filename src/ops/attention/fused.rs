@@ -5,12 +5,12 @@ use super::checked::Checked;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Variant};
+use crate::kernels::attention::Parameters;
 use crate::kernels::attention::flash::{Form, LARGEST_DIM, Tiling};
 use crate::kernels::attention::flash_decode::{self, FlashDecode};
 use crate::kernels::attention::flash_lanes::{self, FlashLanes, SUBGROUP_SIZES};
 use crate::kernels::attention::flash_tiled::{self, FlashTiled};
 use crate::kernels::attention::merge::{self, Merge};
-use crate::kernels::attention::Parameters;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -32,6 +32,7 @@ impl Checked {
     pub fn record(
         &self,
         recording: &mut Recording,
+        implementation: Option<&str>,
         sums: Option<&Value>,
         weights: bool,
     ) -> Result<Option<Value>> {
@@ -39,7 +40,7 @@ impl Checked {
             let expected = "at least 1 column for the sums' logarithms";
             return Err(Error::argument(OP, "v", expected, "none"));
         }
-        match self.choose(recording.device(), weights)? {
+        match self.choose(recording.device(), implementation, weights)? {
             None => self.record_chained(recording, sums, weights),
             Some(fused) => {
                 self.record_fused(recording, &fused, sums)?;
@@ -49,9 +50,9 @@ impl Checked {
     }
 
     /// The fused kernel to use; `None` for the chain.
-    fn choose(&self, device: &Device, weights: bool) -> Result<Option<Fused>> {
+    fn choose(&self, device: &Device, implementation: Option<&str>, weights: bool) -> Result<Option<Fused>> {
         let p = &self.p;
-        let form = Form::of(p, self.k.dtype() == DType::F16);
+        let form = Form::of(p, self.half);
         let tiled = || Fused {
             kernel: &FlashTiled,
             variant: flash_tiled::tiled(form, p.value_dim.max(1)),
@@ -76,9 +77,12 @@ impl Checked {
             None => Err("the device has no subgroup operations".to_owned()),
         };
         let too_wide = p.head_dim.max(p.value_dim) > LARGEST_DIM;
-        let refused =
-            |name: &str, reason: String| Error::Implementation { op: OP.to_owned(), name: name.to_owned(), reason };
-        if let Some(name) = device.forced(OP) {
+        let refused = |name: &str, reason: String| Error::Implementation {
+            op: OP.to_owned(),
+            name: name.to_owned(),
+            reason,
+        };
+        if let Some(name) = implementation.or_else(|| device.forced(OP)) {
             if name == "chained" {
                 return Ok(None);
             }
@@ -160,7 +164,8 @@ impl Checked {
         })?;
         p.tiles = all;
         let flops = fused.kernel.cost(&fused.variant, bytemuck::bytes_of(&p)).flops;
-        let step = all.div_ceil(u32::try_from(flops.div_ceil(FLOPS_PER_DISPATCH)).unwrap_or(u32::MAX).max(1)).max(1);
+        let step =
+            all.div_ceil(u32::try_from(flops.div_ceil(FLOPS_PER_DISPATCH)).unwrap_or(u32::MAX).max(1)).max(1);
         for first in (0..all).step_by(step as usize) {
             (p.first_tile, p.tiles) = (first, step.min(all - first));
             let bindings =

@@ -96,9 +96,16 @@ impl<'a> Heads<'a> {
         let heads = Self { value, dims, offset, strides };
         let available = value.shape().elements();
         if heads.reach() > u128::from(available) {
-            let expected =
-                format!("at least {} elements for {dims:?} from {offset} with strides {strides:?}", heads.reach());
-            return Err(Error::argument(OP, "a tensor", expected, format!("{available} in {}", value.shape())));
+            let expected = format!(
+                "at least {} elements for {dims:?} from {offset} with strides {strides:?}",
+                heads.reach()
+            );
+            return Err(Error::argument(
+                OP,
+                "a tensor",
+                expected,
+                format!("{available} in {}", value.shape()),
+            ));
         }
         Ok(heads)
     }
@@ -113,7 +120,10 @@ impl<'a> Heads<'a> {
         if self.dims.contains(&0) {
             return 0;
         }
-        let steps = self.dims[..3].iter().zip(self.strides).map(|(&size, stride)| (size - 1) as u128 * stride as u128);
+        let steps = self.dims[..3]
+            .iter()
+            .zip(self.strides)
+            .map(|(&size, stride)| (size - 1) as u128 * stride as u128);
         self.offset as u128 + steps.sum::<u128>() + self.dims[3] as u128
     }
 

@@ -289,8 +289,7 @@ fn record(
     let packed = optional(shape.packed.is_some(), &[2, shape.batch + 1], DType::U32, "packed")?;
     let blocks = shape.paged.map_or(0, |paged| shape.keys.div_ceil(paged.block_size.max(1)));
     let table = optional(shape.paged.is_some(), &[shape.batch, blocks], DType::U32, "block_table")?;
-    let sums =
-        optional(shape.has_log_sum_exp, &[q_batch, shape.heads, queries], DType::F32, "log_sum_exp")?;
+    let sums = optional(shape.has_log_sum_exp, &[q_batch, shape.heads, queries], DType::F32, "log_sum_exp")?;
 
     let mut attention =
         Attention::new().causal(shape.causal).softcap(shape.softcap).window(shape.window[0], shape.window[1]);
@@ -307,8 +306,7 @@ fn record(
         attention = attention.key_padding_mask(padding);
     }
     if let Some(mask) = &mask {
-        attention =
-            attention.mask(if shape.mask_is_bool { Mask::Bool(mask) } else { Mask::Float(mask) });
+        attention = attention.mask(if shape.mask_is_bool { Mask::Bool(mask) } else { Mask::Float(mask) });
     }
     if let Some(slopes) = &slopes {
         attention = attention.alibi_slopes_value(slopes);
