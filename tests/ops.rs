@@ -197,6 +197,7 @@ impl Case {
                 Some((MaskKind::Bool, _)) => oracle::Mask::Bool { data: &data.mask, strides },
                 Some((MaskKind::Float, _)) => oracle::Mask::Float { data: &floats, strides },
             },
+            ..Options::for_head_dim(dims.head_dim)
         };
         let view = |part: usize| View::new(&data.buffers[if self.packed { 0 } else { part }], data.at[part]);
         let scores = oracle::scores(view(0), view(1), dims);

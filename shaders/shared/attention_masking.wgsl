@@ -70,7 +70,8 @@ fn allowed(row: Row, key: u32) -> bool {
 }
 
 fn softcapped(score: f32) -> f32 {
-    if (parameters.softcap == 0.0) {
+    // A driver's exp may make a number of a NaN.
+    if (parameters.softcap == 0.0 || (bitcast<u32>(score) & 0x7fffffffu) > INFINITY_BITS) {
         return score;
     }
     return parameters.softcap * tanh_stable(score / parameters.softcap);

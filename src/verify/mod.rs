@@ -1,6 +1,9 @@
 //! Agreement, shown on the user's own device: each kernel's cases against their f64 oracle.
 
+mod attention;
 pub mod compare;
+
+pub use attention::{AttentionReport, verify_attention};
 
 use crate::device::Device;
 use crate::error::Result;

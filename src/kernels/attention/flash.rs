@@ -444,11 +444,9 @@ impl Data {
         let mut sums = vec![None; (p.splits * p.sums_split) as usize];
         for (batch, item) in self.items_scores.iter().enumerate() {
             let dims = item.dims;
-            for (row, logits) in
-                item.stages[2].chunks(dims.keys.max(1)).enumerate().take(dims.heads * dims.queries)
-            {
+            for row in 0..dims.heads * dims.queries {
                 let (head, query) = (row / dims.queries, row % dims.queries);
-                let logits = if dims.keys == 0 { &[] } else { logits };
+                let logits = &item.stages[2][row * dims.keys..][..dims.keys];
                 for split in 0..p.splits as usize {
                     let keys = (split * p.split_keys as usize).min(dims.keys)
                         ..((split + 1) * p.split_keys as usize).min(dims.keys);

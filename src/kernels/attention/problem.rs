@@ -162,6 +162,9 @@ impl Problem {
         while per_pair * u64::from(queries) * u64::from(keys) > work {
             if queries > keys { queries /= 2 } else { keys /= 2 }
         }
+        if let Placement::Paged(block) = placement {
+            keys = keys.next_multiple_of(block);
+        }
         let position = match pick(4) {
             0 => Position::Start,
             1 | 2 => Position::End,
@@ -217,6 +220,8 @@ pub struct Data {
     /// Keys and values as they are stored.
     pub k: Vec<u32>,
     pub v: Vec<u32>,
+    /// How many of each.
+    pub elements: [usize; 2],
     /// The mask's words, and its shape with axes of 1.
     pub mask: Vec<u32>,
     pub mask_shape: [usize; 4],
@@ -239,6 +244,8 @@ pub struct Data {
     /// What rounding may do to the output, and to the logits.
     pub floor: f64,
     pub logit_floor: f64,
+    /// To the weights.
+    pub weights_floor: f64,
     /// And to the sums.
     pub sums_floor: f64,
 }
@@ -420,7 +427,10 @@ impl Data {
             mask_elements *= axes[axis];
         }
         let keep = inputs.mask(mask_elements);
-        let added = inputs.values(mask_elements, 2.0);
+        let mut added = inputs.values(mask_elements, 2.0);
+        if whole {
+            added.iter_mut().for_each(|value| *value = value.round());
+        }
         let mask: Vec<u32> = match mask_kind {
             0 => vec![0],
             1 => keep,
@@ -664,6 +674,7 @@ impl Data {
             q,
             k: stored(&k),
             v: stored(&v),
+            elements: [k.len(), v.len()],
             mask,
             mask_shape,
             items: if items.is_empty() { vec![0] } else { items },
@@ -678,6 +689,7 @@ impl Data {
             items_scores,
             floor: rounding_floor(keys, of_values) + of_weights * of_values,
             logit_floor,
+            weights_floor: of_weights + rounding_floor(keys, 1.0),
             // The logarithm takes the sum's relative error, and rounds the logits' magnitude.
             sums_floor: logit_floor + of_weights + rounding_floor(keys, 1.0),
         }

@@ -65,7 +65,8 @@ impl Kernel for ScaleMaskSoftmax {
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
         let p = Parameters::from_bytes(parameters);
-        if p.key_length == 0 {
+        // Without keys there is still the logarithm of each row's sum.
+        if p.key_length == 0 && p.has_sums == 0 {
             return [0; 3];
         }
         rows::workgroups(variant, p.batch_heads * p.queries, per_dimension)
@@ -77,9 +78,11 @@ impl Kernel for ScaleMaskSoftmax {
             (arguments.f32(0), arguments.words(1), arguments.words(2), arguments.f32(3));
         let (weights, sums) = (arguments.f32_mut(4), arguments.f32_mut(5));
         let columns = p.key_length as usize;
-        let weights = &mut weights[p.output_offset as usize..];
-        let rows = scores.chunks_exact(columns).zip(weights.chunks_exact_mut(columns));
-        for (index, (scores, weights)) in (0..p.batch_heads * p.queries).zip(rows) {
+        let offset = (p.output_offset as usize).min(weights.len());
+        let weights = &mut weights[offset..];
+        for index in 0..p.batch_heads * p.queries {
+            let place = index as usize * columns..(index as usize + 1) * columns;
+            let (scores, weights) = (&scores[place.clone()], &mut weights[place]);
             let batch_head = p.first_batch_head + index / p.queries;
             let at = [batch_head / p.heads, batch_head % p.heads, p.first_query + index % p.queries];
             let is_there = at[2] < p.queries_of(at[0], items).0;
@@ -134,7 +137,6 @@ impl Kernel for ScaleMaskSoftmax {
             .into_iter()
             // The head size has no part in this kernel.
             .filter(|size| depth == Depth::Quick || [21, 40, 64].contains(&size.head_dim))
-            .filter(|size| size.keys > 0)
             .collect();
         let masks = 0..MASKS.len() * CAUSAL.len() * 3;
         let pick = |index: usize| depth == Depth::Full || index.is_multiple_of(5);
@@ -296,7 +298,7 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     // Slopes and masks are added with one rounding each; a softcap divides, takes a tanh, and multiplies.
     let of_logits = 4.0 * eps * largest(&oracle::stage(&exact, 2, dims, options));
     let floor = match stage {
-        3 => rounding_floor(size.keys, 1.0 / (size.keys as f64).sqrt()) + of_exp + of_logits,
+        3 => rounding_floor(size.keys, 1.0 / (size.keys.max(1) as f64).sqrt()) + of_exp + of_logits,
         _ => of_logits.max(4.0 * eps * largest(&expected)),
     };
     let gaps = std::iter::repeat_n(None, gap);

@@ -89,6 +89,8 @@ impl<'a> AttentionCall<'a> {
         alibi_slopes(slopes: &'a [f32]);
         /// One further logit for each head: see [`Attention::sinks`].
         sinks(sinks: &'a [f32]);
+        /// The implementation to use: `tiled`, `subgroup`, `decode` or `chained`.
+        implementation(name: &'a str);
         /// Gives the weights too.
         with_weights();
         /// Gives the logarithm of each row's sum too.

@@ -59,8 +59,8 @@ impl Checked {
             }
             false => Part::split((0, batch * heads), (0, queries), keys, recording.device()),
         };
-        let k = cast(recording, &self.k, DType::F32)?;
-        let v = cast(recording, &self.v, DType::F32)?;
+        let k = self.as_f32(recording, &self.k)?;
+        let v = self.as_f32(recording, &self.v)?;
         let mut last = None;
         for part in parts {
             let raw = self.record_scores(recording, &k, part)?;
@@ -95,7 +95,7 @@ impl Checked {
         stage: u32,
         to: (&Value, usize),
     ) -> Result<()> {
-        let k = cast(recording, &self.k, DType::F32)?;
+        let k = self.as_f32(recording, &self.k)?;
         let keys = self.dims[3];
         let head_size = part.queries.1 * keys;
         for piece in Part::split(part.heads, part.queries, keys, recording.device()) {
@@ -105,6 +105,10 @@ impl Checked {
             self.record_softmax(recording, piece, &raw, stage, (to.0, to.1 + place), None)?;
         }
         Ok(())
+    }
+
+    fn as_f32(&self, recording: &mut Recording, value: &Value) -> Result<Value> {
+        if value.dtype() == DType::F16 { cast(recording, value, DType::F32) } else { Ok(value.clone()) }
     }
 
     fn part(&self, part: Part) -> Result<Parameters> {

@@ -20,6 +20,8 @@ pub(super) struct Checked {
     /// f32 or f16, both alike.
     pub k: Value,
     pub v: Value,
+    /// Whether keys and values are f16.
+    pub half: bool,
     pub mask: Value,
     pub items: Value,
     pub head_terms: Value,
@@ -127,8 +129,10 @@ impl Checked {
         Ok(Self {
             p,
             q: cast(recording, q.value, DType::F32)?,
-            k: k.value.clone(),
-            v: v.value.clone(),
+            // Nothing is bound as a stand-in, since a binding holds at least one vec4.
+            k: if k.dims.contains(&0) { recording.absent()? } else { k.value.clone() },
+            v: if v.dims.contains(&0) { recording.absent()? } else { v.value.clone() },
+            half: k.value.dtype() == DType::F16,
             mask,
             items: items.bring_together(recording, DType::U32)?,
             head_terms: terms.bring_together(recording, DType::F32)?,

@@ -32,6 +32,7 @@ impl Checked {
     pub fn record(
         &self,
         recording: &mut Recording,
+        implementation: Option<&str>,
         sums: Option<&Value>,
         weights: bool,
     ) -> Result<Option<Value>> {
@@ -39,7 +40,7 @@ impl Checked {
             let expected = "at least 1 column for the sums' logarithms";
             return Err(Error::argument(OP, "v", expected, "none"));
         }
-        match self.choose(recording.device(), weights)? {
+        match self.choose(recording.device(), implementation, weights)? {
             None => self.record_chained(recording, sums, weights),
             Some(fused) => {
                 self.record_fused(recording, &fused, sums)?;
@@ -49,9 +50,9 @@ impl Checked {
     }
 
     /// The fused kernel to use; `None` for the chain.
-    fn choose(&self, device: &Device, weights: bool) -> Result<Option<Fused>> {
+    fn choose(&self, device: &Device, implementation: Option<&str>, weights: bool) -> Result<Option<Fused>> {
         let p = &self.p;
-        let form = Form::of(p, self.k.dtype() == DType::F16);
+        let form = Form::of(p, self.half);
         let tiled = || Fused {
             kernel: &FlashTiled,
             variant: flash_tiled::tiled(form, p.value_dim.max(1)),
@@ -81,7 +82,7 @@ impl Checked {
             name: name.to_owned(),
             reason,
         };
-        if let Some(name) = device.forced(OP) {
+        if let Some(name) = implementation.or_else(|| device.forced(OP)) {
             if name == "chained" {
                 return Ok(None);
             }

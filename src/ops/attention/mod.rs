@@ -99,8 +99,8 @@ pub enum Mask<'a> {
 ///
 /// Every option goes with every other and with each implementation: `tiled`, `subgroup` and `decode` are fused (one
 /// pass over the keys, memory that grows with B·H·L·D and not with L²; head_dim and value_dim up to 256), `chained` goes
-/// through the matrix of scores, a part at a time. One may be forced by
-/// [`DeviceOptions::implementations`](crate::device::DeviceOptions) (`attention=tiled`).
+/// through the matrix of scores, a part at a time. One may be forced,
+/// here or by [`DeviceOptions::implementations`](crate::device::DeviceOptions) (`attention=tiled`).
 ///
 /// A query that may attend to no key gives 0, decided on the masks. A NaN or infinity in what a query may attend to
 /// reaches its output (unless its weight is 0 in f32); in what it may not, it does not. Sums are in f32, whatever the
@@ -121,6 +121,7 @@ pub struct Attention<'a> {
     weights: bool,
     log_sum_exp: bool,
     capture: Option<Capture<'a>>,
+    implementation: Option<&'a str>,
     layout: Layout,
 }
 
@@ -338,6 +339,13 @@ impl<'a> Attention<'a> {
         self
     }
 
+    /// The implementation to use: `tiled`, `subgroup`, `decode` or `chained`; before what the device was told.
+    #[must_use]
+    pub fn implementation(mut self, name: &'a str) -> Self {
+        self.implementation = Some(name);
+        self
+    }
+
     /// Records it. Queries `[B, H, Lq, D]`, keys `[B, Hkv, Lk, D]`, values `[B, Hkv, Lk, Dv]`, each f32 or f16 (keys and
     /// values alike); H is a multiple of Hkv, and head h reads key-value head h / (H / Hkv).
     ///
@@ -397,7 +405,7 @@ impl<'a> Attention<'a> {
         sums: Option<Value>,
     ) -> Result<AttentionValues> {
         let checked = Checked::new(&self, recording, inputs, output)?;
-        let weights = checked.record(recording, sums.as_ref(), self.weights)?;
+        let weights = checked.record(recording, self.implementation, sums.as_ref(), self.weights)?;
         let captured = match &self.capture {
             Some(capture) => Some(checked.capture(recording, capture)?),
             None => None,
