@@ -41,8 +41,13 @@ fn pytorch_agrees() {
 }
 
 #[test]
+fn onnx_agrees() {
+    check("onnx", 168);
+}
+
+#[test]
 fn every_op_has_a_committed_case() {
-    let folders = ["pytorch"];
+    let folders = ["onnx", "pytorch"];
     let cases = folders.into_iter().flat_map(committed).map(|path| CaseFile::open(path).unwrap().op_name());
     let seen: std::collections::BTreeSet<&str> = cases.collect();
     assert_eq!(seen, ops().collect());

@@ -27,7 +27,7 @@ cargo xtask COMMAND
 Options
   --no-install             never install a package: say what is missing and fail (not for drivers)
   --only STEP              test: this step alone (may be repeated): setup, fetch, fmt, clippy, doc,
-                           build, test, verify
+                           build, test, verify, check
   --runner NAME=COMMAND    drivers: COMMAND runs the program that follows it on another driver
   --program NAME=COMMAND   drivers: COMMAND stands in the place of `attentive` itself, such as a build
                            for another system with what runs it

@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::steps::Steps;
 use crate::{Options, Result, fetch, place, setup};
 
-pub const STEPS: [&str; 8] = ["setup", "fetch", "fmt", "clippy", "doc", "build", "test", "verify"];
+pub const STEPS: [&str; 9] = ["setup", "fetch", "fmt", "clippy", "doc", "build", "test", "verify", "check"];
 
 pub fn run(options: &Options) -> ExitCode {
     let wanted = |step: &str| options.only.is_empty() || options.only.iter().any(|only| only == step);
@@ -57,22 +57,25 @@ pub fn run(options: &Options) -> ExitCode {
             tests.run()
         });
     }
-    if wanted("verify") {
-        steps.run("verify", || {
-            if !built {
-                return not_built();
-            }
-            // The integration tests come with the binary. Building it apart, with other features than
-            // theirs, would build most of it again.
-            if !wanted("build") {
-                build()?;
-            }
-            let attentive = place::attentive("debug");
-            if !attentive.is_file() {
-                Call::cargo().words("build --workspace --all-features").run()?;
-            }
-            Call::new(attentive).words("verify --device all").run()
-        });
+    // The program itself, on every device: the kernels by their oracles, and the answers of others.
+    for (step, line) in [("verify", "verify --device all"), ("check", "check tests/cases --device all")] {
+        if wanted(step) {
+            steps.run(step, || {
+                if !built {
+                    return not_built();
+                }
+                // The integration tests come with the binary. Building it apart, with other features than
+                // theirs, would build most of it again.
+                if !wanted("build") {
+                    build()?;
+                }
+                let attentive = place::attentive("debug");
+                if !attentive.is_file() {
+                    Call::cargo().words("build --workspace --all-features").run()?;
+                }
+                Call::new(attentive).words(line).run()
+            });
+        }
     }
     steps.finish()
 }

@@ -10,8 +10,8 @@ use crate::output::note;
 
 #[derive(Args)]
 pub struct OpenArguments {
-    /// Force an implementation, such as linear=tiled (may be repeated)
-    #[arg(long, env = "ATTENTIVE_IMPLEMENTATION", hide_env_values = true, value_name = "OP=NAME")]
+    /// Force an implementation, such as linear=tiled (may be repeated); NAME alone is one of attention's
+    #[arg(long, env = "ATTENTIVE_IMPLEMENTATION", hide_env_values = true, value_name = "[OP=]NAME")]
     #[arg(value_delimiter = ',', value_parser = implementation)]
     pub implementation: Vec<String>,
 
@@ -32,6 +32,7 @@ impl OpenArguments {
 
 fn implementation(text: &str) -> Result<String, String> {
     match text.split_once('=') {
+        None if !text.is_empty() => Ok(format!("attention={text}")),
         Some((op, name)) if OPS.contains(&op) && !name.is_empty() => Ok(text.to_owned()),
         Some((op, _)) if !OPS.contains(&op) => {
             Err(format!("there is no op `{op}`; there are {}", OPS.join(", ")))
