@@ -107,6 +107,9 @@ pub(super) fn transposed(recording: &mut Recording, op: &str, argument: &str, x:
     let &[rows, columns] = x.shape().dims() else {
         return Err(Error::argument(op, argument, "of rank 2", x.shape().to_string()));
     };
+    if rows == 1 || columns == 1 {
+        return x.reshape([columns, rows]);
+    }
     strided(recording, op, argument, x, (&[columns, rows], &[1, columns]))
 }
 
