@@ -5,9 +5,9 @@ mod common;
 use std::fmt::Debug;
 
 use attentive::ops::{
-    Attention, EmbeddingTables, Heads, LayerNorm, LayerNormWeights, Linear, LinearWeights, Mask,
-    RotaryEmbedding, Tokens, activate, cast, embedding_norm, layer_norm, pool, rms_norm, rotary_tables,
-    softmax,
+    Attention, EmbeddingTables, Gemm, Heads, LayerNorm, LayerNormWeights, Linear, LinearWeights, Mask,
+    RotaryEmbedding, Tokens, activate, cast, embedding_norm, layer_norm, matmul, pool, rms_norm,
+    rotary_tables, softmax,
 };
 use attentive::recording::Value;
 use attentive::{Activation, DType, Device, Error, Pooling, Recording, Result, Tensor, attention, half};
@@ -344,4 +344,47 @@ fn rotary_embeddings() {
             refused(new().positions(&[8; 6]).rotary_dim(columns), &x, &words);
         }
     }
+}
+
+#[test]
+fn matrix_products() {
+    for device in common::devices() {
+        let mut recording = Recording::new(&device);
+        let mut of = |shape: &[usize]| value(&mut recording, shape);
+        let (a, scalar, stack, three) = (of(&[2, 3, 4]), of(&[]), of(&[3, 4, 5]), of(&[3]));
+        let (matrix, wrong, row) = (of(&[4, 5]), of(&[5, 4]), of(&[4]));
+        let half = recording.tensor(&Tensor::from_f32_as_f16(&device, [4], &[0.0; 4]).unwrap()).unwrap();
+        let mut refused = |a: &Value, b: &Value, words: &[&str]| {
+            assert_refused(matmul(&mut recording, a, b), words);
+        };
+        refused(&a, &scalar, &["matmul", "b", "rank 1 or more", "[]"]);
+        refused(&scalar, &a, &["matmul", "a", "rank 1 or more", "[]"]);
+        refused(&a, &wrong, &["b", "[…, 4, N]", "a [2, 3, 4]", "[5, 4]"]);
+        refused(&a, &three, &["b", "[…, 4, N]", "a [2, 3, 4]", "[3]"]);
+        refused(&a, &stack, &["b", "broadcastable", "a [2, 3, 4]", "[3, 4, 5]"]);
+        refused(&half, &matrix, &["a", "f32", "f16"]);
+        let mut refused = |gemm: Gemm, a: &Value, b: &Value, words: &[&str]| {
+            assert_refused(gemm.record(&mut recording, a, b), words);
+        };
+        refused(Gemm::new(), &a, &matrix, &["gemm", "a", "rank 2", "[2, 3, 4]"]);
+        refused(Gemm::new(), &matrix, &row, &["gemm", "b", "rank 2", "[4]"]);
+        refused(Gemm::new(), &matrix, &matrix, &["b", "[5, N]", "a [4, 5]", "[4, 5]"]);
+        refused(Gemm::new().transpose_b(), &matrix, &wrong, &["b", "[N, 5]", "a [4, 5]", "[5, 4]"]);
+        refused(
+            Gemm::new().transpose_a(),
+            &matrix,
+            &wrong,
+            &["b", "[4, N]", "a [4, 5] transposed", "[5, 4]"],
+        );
+        refused(Gemm::new().c(&three), &matrix, &wrong, &["c", "broadcastable to [4, 4]", "[3]"]);
+        refused(Gemm::new().c(&a), &matrix, &wrong, &["c", "broadcastable to [4, 4]", "[2, 3, 4]"]);
+        refused(Gemm::new().c(&half), &matrix, &wrong, &["c", "f32", "f16"]);
+        assert_eq!(recording.run().unwrap().statistics.dispatches, 0);
+    }
+    let (device, huge) = (Device::cpu(), usize::MAX / 2);
+    let mut recording = Recording::new(&device);
+    let (a, b) = (value(&mut recording, &[huge, 0]), value(&mut recording, &[0, huge]));
+    assert!(matmul(&mut recording, &a, &b).is_err() && Gemm::new().record(&mut recording, &a, &b).is_err());
+    let (stack, b) = (value(&mut recording, &[0, huge, huge, 4]), value(&mut recording, &[4, 3]));
+    assert!(matmul(&mut recording, &stack, &b).is_err());
 }

@@ -3,8 +3,8 @@
 mod common;
 
 use attentive::ops::{
-    Attention, EmbeddingTables, Heads, LayerNorm, LayerNormWeights, Linear, LinearWeights, RotaryEmbedding,
-    Tokens, activate, cast, embedding_norm, layer_norm, pool, rms_norm, softmax,
+    Attention, EmbeddingTables, Gemm, Heads, LayerNorm, LayerNormWeights, Linear, LinearWeights,
+    RotaryEmbedding, Tokens, activate, cast, embedding_norm, layer_norm, matmul, pool, rms_norm, softmax,
 };
 use attentive::recording::Value;
 use attentive::{Activation, Causal, DType, Device, Error, Pooling, Recording, Result, Tensor};
@@ -243,5 +243,33 @@ fn softmax_activations_and_rotary_embeddings_of_nothing() {
             let y = y.unwrap();
             assert_eq!((y.shape().dims(), y.to_f32().unwrap().len()), (&sizes[..], 0));
         }
+    }
+}
+
+#[test]
+fn products_of_nothing() {
+    for device in common::devices() {
+        // Sums of no products are 0, and of no rows or columns there are none.
+        for (a, b, c) in [
+            (&[2, 0][..], &[0, 3][..], &[2, 3][..]),
+            (&[5, 2, 0], &[5, 0, 3], &[5, 2, 3]),
+            (&[0], &[0], &[]),
+            (&[0, 4], &[4, 3], &[0, 3]),
+            (&[2, 4], &[4, 0], &[2, 0]),
+            (&[0, 2, 4], &[1, 4, 3], &[0, 2, 3]),
+        ] {
+            let y = run(&device, |recording| {
+                let (a, b) = (ones(recording, a), ones(recording, b));
+                matmul(recording, &a, &b)
+            });
+            let y = y.unwrap();
+            assert_eq!(y.shape().dims(), c, "{}", device.name());
+            assert_eq!(y.to_f32().unwrap(), vec![0.0; c.iter().product()], "{}: {a:?} {b:?}", device.name());
+        }
+        let y = run(&device, |recording| {
+            let (a, b, c) = (ones(recording, &[0, 2]), ones(recording, &[0, 3]), ones(recording, &[2, 1]));
+            Gemm::new().transpose_a().alpha(3.0).beta(0.5).c(&c).record(recording, &a, &b)
+        });
+        assert_eq!(y.unwrap().to_f32().unwrap(), [0.5; 6], "{}", device.name());
     }
 }

@@ -1,11 +1,14 @@
 //! Ops on whole tensors, on every adapter and on the CPU, against the f64 oracles: casts,
-//! norms over any axes, softmax, activations, rotary embedding.
+//! norms over any axes, softmax, activations, rotary embedding, matrix products.
 
 mod common;
 
 use attentive::kernel::Inputs;
-use attentive::ops::{LayerNorm, RotaryEmbedding, activate, cast, rms_norm, rotary_tables, softmax};
+use attentive::ops::{
+    Gemm, LayerNorm, RotaryEmbedding, activate, cast, matmul, rms_norm, rotary_tables, softmax,
+};
 use attentive::recording::Value;
+use attentive::reference::linear::{Dims, WeightLayout, linear};
 use attentive::reference::{self, rounding_floor};
 use attentive::{Activation, DType, Device, Recording, Result, Tensor, half};
 
@@ -322,4 +325,99 @@ fn rotary_tables_turn_by_their_frequencies() {
         rotary_tables(0, 4, 10_000.0).unwrap().0.len() + rotary_tables(4, 0, 10_000.0).unwrap().1.len(),
         0
     );
+}
+
+/// The sums of a product of dense matrices.
+fn products(a: &[f32], b: &[f32], [rows, inputs, outputs]: [usize; 3], layout: WeightLayout) -> Vec<f64> {
+    let dims = Dims { rows, inputs, outputs };
+    linear(a, b, layout, None, reference::activation::identity, None, dims)
+}
+
+#[test]
+fn products_of_stacked_matrices() {
+    let devices = common::devices();
+    let mut inputs = Inputs::new(15);
+    // Both operands, and what the axes before the last two come to. With rows of a and b that are whole vec4s or not.
+    let cases: [(&[usize], &[usize], &[usize]); 19] = [
+        (&[3, 4], &[4, 3], &[]),
+        (&[2, 3, 4], &[2, 4, 3], &[2]),
+        (&[1, 2, 3, 4], &[1, 2, 4, 3], &[1, 2]),
+        (&[3, 1, 3, 4], &[1, 2, 4, 2], &[3, 2]),
+        (&[3, 1, 33, 16], &[1, 2, 16, 36], &[3, 2]),
+        (&[2, 1, 3, 1, 5, 8], &[4, 1, 2, 8, 4], &[2, 4, 3, 2]),
+        (&[5, 70, 20], &[20, 72], &[5]),
+        (&[2, 5, 9, 20], &[1, 1, 20, 7], &[2, 5]),
+        (&[7, 20], &[3, 20, 40], &[3]),
+        (&[4], &[2, 4, 1], &[2]),
+        (&[1, 2, 4, 3], &[3], &[1, 2]),
+        (&[2, 3, 8], &[8], &[2]),
+        (&[8], &[8, 4], &[]),
+        (&[3], &[3], &[]),
+        (&[130, 64], &[64, 132], &[]),
+        (&[2, 0], &[0, 3], &[]),
+        (&[2, 5, 0], &[2, 0, 3], &[2]),
+        (&[2, 0, 4], &[2, 4, 3], &[2]),
+        (&[0, 2, 4], &[4, 3], &[0]),
+    ];
+    for (a_dims, b_dims, outer) in cases {
+        let (a, b) = (Array::random(&mut inputs, a_dims), Array::random(&mut inputs, b_dims));
+        let rows = if a_dims.len() > 1 { Some(a_dims[a_dims.len() - 2]) } else { None };
+        let columns = if b_dims.len() > 1 { b_dims.last().copied() } else { None };
+        let (m, k, n) = (rows.unwrap_or(1), a_dims[a_dims.len() - 1], columns.unwrap_or(1));
+        let mut oracle = Vec::new();
+        for index in 0..outer.iter().product() {
+            let [left, right] = [(a_dims, m * k), (b_dims, k * n)].map(|(dims, size)| {
+                let own = &dims[..dims.len().saturating_sub(2)];
+                broadcast_place(own, outer, index) * size
+            });
+            let (a, b) = (&a.values[left..left + m * k], &b.values[right..right + k * n]);
+            oracle.extend(products(a, b, [m, k, n], WeightLayout::InOut));
+        }
+        let dims = outer.iter().copied().chain(rows).chain(columns).collect();
+        let what = format!("{a_dims:?} · {b_dims:?}");
+        // Sums of k products of values near 1.
+        let floor = rounding_floor(k, 8.0 * (k as f64).sqrt());
+        check(&devices, &what, &[&a, &b], &[(dims, oracle)], floor, |recording, values| {
+            Ok(vec![matmul(recording, &values[0], &values[1])?])
+        });
+    }
+}
+
+#[test]
+fn products_with_alpha_beta_and_transposed_operands() {
+    let devices = common::devices();
+    let mut inputs = Inputs::new(16);
+    for (seed, [m, k, n]) in
+        [[3, 5, 4], [33, 16, 36], [70, 20, 65], [1, 4, 4], [2, 0, 3]].into_iter().enumerate()
+    {
+        let shapes = [vec![], vec![1], vec![n], vec![1, n], vec![m, n], vec![m, 1], vec![1, 1]];
+        for (index, shape) in shapes.iter().enumerate() {
+            let options = seed + index;
+            let (transpose_a, transpose_b) = (options % 2 == 1, options / 2 % 2 == 1);
+            let (alpha, beta) = [(1.0, 1.0), (0.25, 0.35), (-2.0, 1.0), (1.0, 0.0), (0.0, 2.0)][options % 5];
+            let a = Array::random(&mut inputs, &if transpose_a { [k, m] } else { [m, k] });
+            let b = Array::random(&mut inputs, &if transpose_b { [n, k] } else { [k, n] });
+            let mut c = Array::random(&mut inputs, shape);
+            if beta == 0.0 {
+                c.values.fill(f32::NAN);
+            }
+            let left: Vec<f32> = match transpose_a {
+                true => (0..m * k).map(|i| a.values[i % k * m + i / k]).collect(),
+                false => a.values.clone(),
+            };
+            let layout = if transpose_b { WeightLayout::OutIn } else { WeightLayout::InOut };
+            let sums = products(&left, &b.values, [m, k, n], layout);
+            let addend = |c: f32| if beta == 0.0 { 0.0 } else { f64::from(beta) * f64::from(c) };
+            let both = sums.iter().zip(c.broadcast(&[m, n]));
+            let oracle = both.map(|(sum, c)| f64::from(alpha) * sum + addend(c)).collect();
+            let what = format!("[{m}, {k}, {n}], c {shape:?}, {alpha}, {beta}, {transpose_a}, {transpose_b}");
+            let floor = rounding_floor(k + 2, 8.0 * (k as f64 + 2.0).sqrt());
+            check(&devices, &what, &[&a, &b, &c], &[(vec![m, n], oracle)], floor, |recording, values| {
+                let mut gemm = Gemm::new().alpha(alpha).beta(beta).c(&values[2]);
+                gemm = if transpose_a { gemm.transpose_a() } else { gemm };
+                gemm = if transpose_b { gemm.transpose_b() } else { gemm };
+                Ok(vec![gemm.record(recording, &values[0], &values[1])?])
+            });
+        }
+    }
 }

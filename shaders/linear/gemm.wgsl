@@ -1,5 +1,5 @@
 // y = activation(x · W + bias) + residual, W as [columns, depth] (TRANSPOSED: x · Wᵀ, as checkpoints store it) or as
-// [depth, columns].
+// [depth, columns]. With GENERAL it is y = alpha · x · W + beta · (bias + residual), for many x and W at once.
 struct Parameters {
     rows: u32,
     columns: u32,
@@ -10,6 +10,10 @@ struct Parameters {
     first_column: u32,
     has_bias: u32,
     has_residual: u32,
+    // With GENERAL: products side by side, what the product is multiplied by, and what bias and residual are.
+    batches: u32,
+    alpha: f32,
+    beta: f32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
@@ -17,11 +21,36 @@ struct Parameters {
 @group(0) @binding(2) var<storage, read> weight: array<WeightWord>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read> residual: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read> offsets: array<u32>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+
+// Where this product's x, W and y begin: 0, and no more than that, unless GENERAL.
+var<private> starts: vec3<u32>;
+
+fn x_start() -> u32 {
+    if (GENERAL) {
+        return starts.x;
+    }
+    return 0u;
+}
+
+fn weight_start() -> u32 {
+    if (GENERAL) {
+        return starts.y;
+    }
+    return 0u;
+}
+
+fn y_start() -> u32 {
+    if (GENERAL) {
+        return starts.z;
+    }
+    return 0u;
+}
 
 fn load_left(row: u32, k: u32) -> f32 {
     if (row < parameters.rows && k < parameters.depth) {
-        return x[row * parameters.x_row + k];
+        return x[x_start() + row * parameters.x_row + k];
     }
     return 0.0;
 }
@@ -29,11 +58,18 @@ fn load_left(row: u32, k: u32) -> f32 {
 fn load_right(k: u32, column: u32) -> f32 {
     if (k < parameters.depth && column < parameters.columns) {
         if (RIGHT_TRANSPOSED) {
-            return weight_at(column * parameters.depth + k);
+            return weight_at(weight_start() + column * parameters.depth + k);
         }
-        return weight_at(k * parameters.columns + column);
+        return weight_at(weight_start() + k * parameters.columns + column);
     }
     return 0.0;
+}
+
+fn scaled(addend: f32) -> f32 {
+    if (GENERAL) {
+        return addend * parameters.beta;
+    }
+    return addend;
 }
 
 fn store(row: u32, first_column: u32, values: vec4<f32>) {
@@ -41,15 +77,19 @@ fn store(row: u32, first_column: u32, values: vec4<f32>) {
         for (var lane = 0u; lane < 4u; lane = lane + 1u) {
             if (first_column + lane < parameters.columns) {
                 let column = parameters.first_column + first_column + lane;
+                let place = y_start() + row * parameters.y_row + column;
                 var value = component(values, lane);
+                if (GENERAL) {
+                    value = value * parameters.alpha;
+                }
                 if (parameters.has_bias != 0u) {
-                    value = value + bias[column];
+                    value = value + scaled(bias[column]);
                 }
                 value = activate(value);
                 if (parameters.has_residual != 0u) {
-                    value = value + residual[row * parameters.y_row + column];
+                    value = value + scaled(residual[place]);
                 }
-                y[row * parameters.y_row + column] = value;
+                y[place] = value;
             }
         }
     }
@@ -62,7 +102,20 @@ fn main(
     @builtin(local_invocation_index) invocation: u32,
 ) {
     let tile_columns = (parameters.columns + TILE_COLUMNS - 1u) / TILE_COLUMNS;
-    let tile = workgroup_index(id, count);
+    var tile = workgroup_index(id, count);
+    if (GENERAL) {
+        let tiles = (parameters.rows + TILE_ROWS - 1u) / TILE_ROWS * tile_columns;
+        let batch = tile / tiles;
+        if (batch >= parameters.batches) {
+            return;
+        }
+        tile = tile % tiles;
+        starts = vec3<u32>(
+            offsets[2u * batch],
+            offsets[2u * batch + 1u],
+            batch * parameters.rows * parameters.y_row,
+        );
+    }
     let first_row = tile / tile_columns * TILE_ROWS;
     if (first_row >= parameters.rows) {
         return;

@@ -4,6 +4,7 @@
 // A workgroup is one subgroup and computes TILE_ROWS × TILE_COLUMNS (8, 16 or 32 × 32): each lane has 4 columns of every row in registers. In each
 // trip over 4 k a lane loads x for one row of every 8 and W for its own columns; x then goes round by broadcasts from
 // constant lanes. Rows and columns beyond the end load the last one again, and are not stored.
+// With GENERAL it is y = alpha · x · W + beta · (bias + residual), for many x and W at once.
 struct Parameters {
     rows: u32,
     columns: u32,
@@ -14,6 +15,10 @@ struct Parameters {
     first_column: u32,
     has_bias: u32,
     has_residual: u32,
+    // With GENERAL: products side by side, what the product is multiplied by, and what bias and residual are.
+    batches: u32,
+    alpha: f32,
+    beta: f32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
@@ -21,7 +26,8 @@ struct Parameters {
 @group(0) @binding(2) var<storage, read> weight: array<Weight4>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read> residual: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read> offsets: array<u32>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
 // 4 k of a lane's 4 columns: a vec4 of columns for each k.
 struct Panel {
@@ -72,13 +78,20 @@ fn load_bias(first_column: u32) -> vec4<f32> {
     return vec4<f32>(bias[at.x], bias[at.y], bias[at.z], bias[at.w]);
 }
 
-fn store(row: u32, first_column: u32, values: vec4<f32>) {
-    let start = row * parameters.y_row + parameters.first_column + first_column;
+fn scaled(addend: f32) -> f32 {
+    if (GENERAL) {
+        return addend * parameters.beta;
+    }
+    return addend;
+}
+
+// `start`: where y begins.
+fn store(start: u32, first_column: u32, values: vec4<f32>) {
     for (var column = 0u; column < 4u; column = column + 1u) {
         if (first_column + column < parameters.columns) {
             var value = activate(values[column]);
             if (parameters.has_residual != 0u) {
-                value = value + residual[start + column];
+                value = value + scaled(residual[start + column]);
             }
             y[start + column] = value;
         }
@@ -92,16 +105,31 @@ fn main(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let tile_columns = (parameters.columns + TILE_COLUMNS - 1u) / TILE_COLUMNS;
-    let tile = workgroup_index(id, count);
+    var tile = workgroup_index(id, count);
+    // Where this product's x, W (in vec4s) and y begin.
+    var starts = vec3<u32>();
+    if (GENERAL) {
+        let tiles = (parameters.rows + TILE_ROWS - 1u) / TILE_ROWS * tile_columns;
+        let batch = tile / tiles;
+        if (batch >= parameters.batches) {
+            return;
+        }
+        tile = tile % tiles;
+        starts = vec3<u32>(
+            offsets[2u * batch] / 4u,
+            offsets[2u * batch + 1u] / 4u,
+            batch * parameters.rows * parameters.y_row,
+        );
+    }
     let first_row = tile / tile_columns * TILE_ROWS;
     if (first_row >= parameters.rows) {
         return;
     }
     let first_column = tile % tile_columns * TILE_COLUMNS + 4u * lane;
-    let places = places_of(first_column);
+    let places = starts.y + places_of(first_column);
     // Where the rows that this lane loads begin in x, in vec4s.
     let left_rows = min(first_row + lane + vec4<u32>(0u, 8u, 16u, 24u), vec4<u32>(parameters.rows - 1u));
-    let left_places = left_rows * (parameters.x_row / 4u);
+    let left_places = starts.x + left_rows * (parameters.x_row / 4u);
     let depth4 = parameters.depth / 4u;
     var row0 = vec4<f32>();
     var row1 = vec4<f32>();
@@ -185,9 +213,15 @@ fn main(
         row16, row17, row18, row19, row20, row21, row22, row23,
         row24, row25, row26, row27, row28, row29, row30, row31,
     );
-    let addend = load_bias(first_column);
+    var addend = load_bias(first_column);
+    var factor = 1.0;
+    if (GENERAL) {
+        addend = addend * parameters.beta;
+        factor = parameters.alpha;
+    }
+    let start = starts.z + parameters.first_column + first_column;
     let end = min(TILE_ROWS, parameters.rows - first_row);
     for (var row = 0u; row < end; row = row + 1u) {
-        store(first_row + row, first_column, rows[row] + addend);
+        store(start + (first_row + row) * parameters.y_row, first_column, rows[row] * factor + addend);
     }
 }

@@ -3,7 +3,7 @@
 use super::{Activation, choose, expect_dtype, expect_shape, part_rows, refuse_if_forced, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Variant};
 use crate::kernels::linear::gemm::{self, Form, Parameters};
 use crate::kernels::linear::gemm_lanes;
 use crate::kernels::shared::WeightStorage;
@@ -161,6 +161,7 @@ impl<'a> Linear<'a> {
                 activation: self.activation,
                 transposed: weights.transposed,
                 storage: WeightStorage::of(part.dtype(), capabilities.shader_f16),
+                general: false,
             };
             let parameters = Parameters {
                 rows,
@@ -171,24 +172,36 @@ impl<'a> Linear<'a> {
                 first_column,
                 has_bias: weights.bias.is_some().into(),
                 has_residual: self.residual.is_some().into(),
+                batches: 1,
+                alpha: 1.0,
+                beta: 1.0,
             };
-            // The large tile needs 256 invocations in a workgroup, the small one 64.
-            let mut candidates =
-                vec![gemm::tiled(gemm::tile_side(rows, columns), form), gemm::tiled(32, form)];
-            match gemm_lanes::misfit(&parameters, weights.transposed) {
-                None => candidates.insert(0, gemm_lanes::lanes(gemm_lanes::tile_rows(rows), form)),
-                Some(reason) => refuse_if_forced(&device, "linear", "lanes", reason)?,
-            }
-            let variant = choose(&device, "linear", candidates)?;
-            let kernel: &'static dyn Kernel = match variant.name() {
-                "lanes" => &gemm_lanes::GemmLanes,
-                _ => &gemm::Gemm,
-            };
+            let (kernel, variant) = choose_gemm(&device, &parameters, form)?;
             let part = recording.tensor(part)?;
             let residual = self.residual.unwrap_or(&absent);
-            recording.dispatch(kernel, variant, &parameters, &[x, &part, &bias, residual, &y])?;
+            recording.dispatch(kernel, variant, &parameters, &[x, &part, &bias, residual, &absent, &y])?;
             first_column += columns;
         }
         Ok(y)
     }
+}
+
+/// The kernel and the variant for a product.
+pub(super) fn choose_gemm(
+    device: &Device,
+    parameters: &Parameters,
+    form: Form,
+) -> Result<(&'static dyn Kernel, Variant)> {
+    let &Parameters { rows, columns, .. } = parameters;
+    // The large tile needs 256 invocations in a workgroup, the small one 64.
+    let mut candidates = vec![gemm::tiled(gemm::tile_side(rows, columns), form), gemm::tiled(32, form)];
+    match gemm_lanes::misfit(parameters, form.transposed) {
+        None => candidates.insert(0, gemm_lanes::lanes(gemm_lanes::tile_rows(rows), form)),
+        Some(reason) => refuse_if_forced(device, "linear", "lanes", reason)?,
+    }
+    let variant = choose(device, "linear", candidates)?;
+    Ok(match variant.name() {
+        "lanes" => (&gemm_lanes::GemmLanes, variant),
+        _ => (&gemm::Gemm, variant),
+    })
 }

@@ -3,6 +3,8 @@
 //! y = activation(x · W + bias) + residual. W is `[columns, depth]` (x · Wᵀ, as PyTorch's `Linear` stores it) or
 //! `[depth, columns]`. f32, or weights stored as f16 and widened on load; sums are f32. x has a row stride; y, the
 //! residual and the bias begin at `first_column`, so that a weight above the binding limit can come in parts.
+//! Variants without an activation have a general form, y = alpha · x · W + beta · (bias + residual) for many products at
+//! once: `offsets` tells where the x and the W of each begin, and the y follow each other.
 //! Activations: GELU (Hendrycks and Gimpel 2016) in its erf and its tanh form, ReLU, SiLU, tanh. NaN passes through.
 //!
 //! Ladder:
@@ -41,6 +43,12 @@ parameters! {
         pub has_bias: u32,
         /// 1 if there is a residual.
         pub has_residual: u32,
+        /// Products; 1 unless the variant is general, as the next two.
+        pub batches: u32,
+        /// What the product is multiplied by.
+        pub alpha: f32,
+        /// What the bias and the residual are multiplied by.
+        pub beta: f32,
     }
 }
 
@@ -53,16 +61,30 @@ pub(crate) struct Form {
     pub activation: Activation,
     pub transposed: bool,
     pub storage: WeightStorage,
+    /// With alpha, beta and many products at once.
+    pub general: bool,
 }
 
 impl Form {
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let storages = WeightStorage::ALL.into_iter();
-        storages.flat_map(|storage| {
+        let linear = storages.flat_map(|storage| {
             [true, false].into_iter().flat_map(move |transposed| {
-                Activation::ALL.into_iter().map(move |activation| Self { activation, transposed, storage })
+                let general = false;
+                Activation::ALL.into_iter().map(move |activation| Self {
+                    activation,
+                    transposed,
+                    storage,
+                    general,
+                })
             })
-        })
+        });
+        linear.chain([true, false].map(Self::general))
+    }
+
+    /// The general form of f32 matrices.
+    pub(crate) fn general(transposed: bool) -> Self {
+        Self { activation: Activation::None, transposed, storage: WeightStorage::F32, general: true }
     }
 }
 
@@ -73,6 +95,7 @@ pub(crate) fn tiled(side: u32, form: Form) -> Variant {
         .with("TILE_COLUMNS", side)
         .with("RIGHT_TRANSPOSED", form.transposed)
         .with("SKIP_ZEROS", false)
+        .with("GENERAL", form.general)
         .with("ACTIVATION", form.activation.code())
         .sharing(INDEXING)
         .sharing(MULTIPLY_TILE)
@@ -108,6 +131,7 @@ impl Kernel for Gemm {
                 Binding::read("weight"),
                 Binding::read("bias"),
                 Binding::read("residual"),
+                Binding::read("offsets"),
                 Binding::write("y"),
             ]
         }
@@ -125,7 +149,7 @@ impl Kernel for Gemm {
         let p = Parameters::from_bytes(parameters);
         let tiles = u64::from(p.rows.div_ceil(variant.u32("TILE_ROWS")))
             * u64::from(p.columns.div_ceil(variant.u32("TILE_COLUMNS")));
-        geometry::fold(tiles, per_dimension)
+        geometry::fold(tiles.saturating_mul(p.batches.into()), per_dimension)
     }
 
     fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
@@ -154,20 +178,28 @@ pub(crate) fn twin(variant: &Variant, parameters: &[u8], mut arguments: Argument
     let p = Parameters::from_bytes(parameters);
     let weight = weights_f32(variant, arguments.words(1));
     let (x, bias, residual) = (arguments.f32(0), arguments.f32(2), arguments.f32(3));
-    let y = arguments.f32_mut(4);
+    let (offsets, y) = (arguments.words(4), arguments.f32_mut(5));
     let strides = if variant.flag("RIGHT_TRANSPOSED") { [1, p.depth] } else { [p.columns, 1] };
-    let first = p.first_column as usize;
-    multiply([p.rows, p.depth, p.columns], (x, [p.x_row, 1]), (&weight, strides), (&mut y[first..], p.y_row));
     let activation = Activation::from_code(variant.u32("ACTIVATION"));
-    for row in 0..p.rows as usize {
-        let start = row * p.y_row as usize + first;
-        for (column, value) in y[start..start + p.columns as usize].iter_mut().enumerate() {
-            if p.has_bias != 0 {
-                *value += bias[first + column];
-            }
-            *value = activation.apply(*value);
-            if p.has_residual != 0 {
-                *value += residual[start + column];
+    for batch in 0..p.batches as usize {
+        let [x_start, weight_start] = match variant.flag("GENERAL") {
+            true => [offsets[2 * batch], offsets[2 * batch + 1]].map(|offset| offset as usize),
+            false => [0; 2],
+        };
+        let first = batch * p.rows as usize * p.y_row as usize + p.first_column as usize;
+        let (left, right) = ((&x[x_start..], [p.x_row, 1]), (&weight[weight_start..], strides));
+        multiply([p.rows, p.depth, p.columns], left, right, (&mut y[first..], p.y_row));
+        for row in 0..p.rows as usize {
+            let start = row * p.y_row as usize + first;
+            for (column, value) in y[start..start + p.columns as usize].iter_mut().enumerate() {
+                *value *= p.alpha;
+                if p.has_bias != 0 {
+                    *value += p.beta * bias[p.first_column as usize + column];
+                }
+                *value = activation.apply(*value);
+                if p.has_residual != 0 {
+                    *value += p.beta * residual[start + column];
+                }
             }
         }
     }
@@ -179,9 +211,10 @@ pub(crate) fn cost(variant: &Variant, parameters: &[u8]) -> Cost {
     let [m, n, k] = [p.rows, p.columns, p.depth].map(u64::from);
     let weights = if variant.flag("HALF_WEIGHTS") { 2 * n * k } else { 4 * n * k };
     let reads = m * k + u64::from(p.has_bias) * n + u64::from(p.has_residual) * m * n;
+    let batches = u64::from(p.batches);
     Cost {
-        flops: 2 * m * n * k,
-        bytes: weights + 4 * (reads + m * n),
+        flops: 2 * batches * m * n * k,
+        bytes: batches * (weights + 4 * (reads + m * n)),
         iterations: tile_iterations(variant, k),
     }
 }
@@ -193,18 +226,22 @@ pub(crate) fn cases(variant: &Variant, sizes: &[[usize; 3]]) -> Vec<Case> {
 
 fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize) -> Case {
     let mut inputs = Inputs::new((rows * 1_000_003 + columns * 1009 + depth) as u64);
-    let transposed = variant.flag("RIGHT_TRANSPOSED");
+    let (transposed, general) = (variant.flag("RIGHT_TRANSPOSED"), variant.flag("GENERAL"));
     let (has_bias, has_residual) = (index.is_multiple_of(2), index.is_multiple_of(3));
+    // The x and the W of each product: in the general form two of each, shared.
+    let pairs: &[[usize; 2]] = if general { &[[0, 1], [1, 1], [1, 0]] } else { &[[0, 0]] };
+    let (alpha, beta) = if general { (-0.5, 1.5) } else { (1.0, 1.0) };
+    let matrices = if general { 2 } else { 1 };
     // Rows of x and y go on past what the kernel has: NaN in x, and what must stay as it is in y.
     let multiple = variant.u32("DEPTH_MULTIPLE").max(1) as usize;
     let (x_row, first_column, y_row) = (depth + 2 * multiple, 3, columns + 5);
-    let x = inputs.values(rows * depth, 1.0);
+    let x = inputs.values(matrices * rows * depth, 1.0);
     let padded = x
         .chunks_exact(depth)
         .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(f32::NAN, x_row - depth)));
     let padded: Vec<f32> = padded.collect();
     let half = variant.flag("HALF_WEIGHTS");
-    let mut weight = inputs.values(columns * depth, (1.0 / depth as f32).sqrt());
+    let mut weight = inputs.values(matrices * columns * depth, (1.0 / depth as f32).sqrt());
     // A NaN in column 1, which no other may see; what an activation makes of one is the driver's affair.
     if columns > 1 && !half && variant.u32("ACTIVATION") == 0 {
         weight[if transposed { depth } else { 1 }] = f32::NAN;
@@ -214,27 +251,37 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize) -> 
         weight = unpack_f16(&packed, weight.len());
     }
     let bias = inputs.values(first_column + columns, 1.0);
-    let residual = inputs.values(rows * y_row, 1.0);
+    let residual = inputs.values(pairs.len() * rows * y_row, 1.0);
     let columns_of = |row: usize| row * y_row + first_column..row * y_row + first_column + columns;
-    let dense_residual: Vec<f32> = (0..rows).flat_map(|row| residual[columns_of(row)].to_vec()).collect();
-    let expected = reference::linear::linear(
-        &x,
-        &weight,
-        if transposed {
-            reference::linear::WeightLayout::OutIn
-        } else {
-            reference::linear::WeightLayout::InOut
-        },
-        has_bias.then_some(&bias[first_column..]),
-        Activation::from_code(variant.u32("ACTIVATION")).oracle(),
-        has_residual.then_some(&dense_residual),
-        reference::linear::Dims { rows, inputs: depth, outputs: columns },
-    );
-    let magnitude = reference::largest(&expected).max(1.0);
-    let mut output = vec![None; rows * y_row];
-    for (row, values) in expected.chunks_exact(columns).enumerate() {
-        output[columns_of(row)].iter_mut().zip(values).for_each(|(to, &from)| *to = Some(from));
+    let activation = Activation::from_code(variant.u32("ACTIVATION")).oracle();
+    let mut output = vec![None; residual.len()];
+    for (batch, &[x_index, weight_index]) in pairs.iter().enumerate() {
+        // The sums alone: the epilogue is in f64 below.
+        let sums = reference::linear::linear(
+            &x[x_index * rows * depth..][..rows * depth],
+            &weight[weight_index * columns * depth..][..columns * depth],
+            if transposed {
+                reference::linear::WeightLayout::OutIn
+            } else {
+                reference::linear::WeightLayout::InOut
+            },
+            None,
+            reference::activation::identity,
+            None,
+            reference::linear::Dims { rows, inputs: depth, outputs: columns },
+        );
+        for (row, sums) in sums.chunks_exact(columns).enumerate() {
+            let places = columns_of(batch * rows + row);
+            for ((sum, place), bias) in sums.iter().zip(places).zip(&bias[first_column..]) {
+                let addend = |value: f32, has: bool| if has { beta * f64::from(value) } else { 0.0 };
+                let biased = alpha * sum + addend(*bias, has_bias);
+                output[place] = Some(activation(biased) + addend(residual[place], has_residual));
+            }
+        }
     }
+    let expected: Vec<f64> = output.iter().copied().flatten().collect();
+    let magnitude = reference::largest(&expected).max(1.0);
+    let offsets = pairs.iter().flat_map(|[x, weight]| [x * rows * x_row, weight * columns * depth]);
     let parameters = Parameters {
         rows: rows as u32,
         columns: columns as u32,
@@ -244,6 +291,9 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize) -> 
         first_column: first_column as u32,
         has_bias: has_bias.into(),
         has_residual: has_residual.into(),
+        batches: pairs.len() as u32,
+        alpha: alpha as f32,
+        beta: beta as f32,
     };
     let options = [(has_bias, " bias"), (has_residual, " residual")];
     let options: String = options.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
@@ -257,6 +307,7 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize) -> 
             if half { CaseArgument::Words(packed) } else { CaseArgument::F32(weight) },
             CaseArgument::F32(bias),
             CaseArgument::F32(residual),
+            CaseArgument::Words(offsets.map(|offset| offset as u32).collect()),
             CaseArgument::Output(output),
         ],
     }

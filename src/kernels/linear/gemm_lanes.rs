@@ -43,6 +43,7 @@ pub(crate) fn lanes(rows: u32, form: Form) -> Variant {
         .with("TILE_COLUMNS", 32)
         .with("DEPTH_MULTIPLE", DEPTH_MULTIPLE)
         .with("RIGHT_TRANSPOSED", form.transposed)
+        .with("GENERAL", form.general)
         .with("ACTIVATION", form.activation.code())
         .sharing(INDEXING)
         .sharing(TANH)
