@@ -31,10 +31,12 @@ struct Op {
 }
 
 /// All of them.
-const OPS: [&Op; 11] = [
+const OPS: [&Op; 13] = [
     &onnx_attention::ATTENTION,
     &onnx::GELU,
+    &onnx::GEMM,
     &onnx::LAYER_NORMALIZATION,
+    &onnx::MATMUL,
     &onnx::RMS_NORMALIZATION,
     &onnx::ROTARY_EMBEDDING,
     &onnx::SOFTMAX,

@@ -4,7 +4,7 @@ use super::Op;
 use super::call::Call;
 use super::file::LARGEST_SIZE;
 use crate::error::{Error, Result};
-use crate::ops::{Activation, LayerNorm, RotaryEmbedding, activate, rms_norm, softmax};
+use crate::ops::{Activation, Gemm, LayerNorm, RotaryEmbedding, activate, matmul, rms_norm, softmax};
 
 pub(super) const GELU: Op = Op {
     name: "Gelu",
@@ -78,6 +78,49 @@ pub(super) const ROTARY_EMBEDDING: Op = Op {
 
 /// ONNX's number for f32.
 const FLOAT: i64 = 1;
+
+pub(super) const GEMM: Op = Op {
+    name: "Gemm",
+    attributes: &[&["alpha", "beta", "transA", "transB"]],
+    inputs: &["A", "B", "C"],
+    weights: &[],
+    outputs: &["Y"],
+    record: |call| {
+        let attributes = call.attributes();
+        let (a, b, c) = (call.value("A")?, call.value("B")?, call.optional_value("C")?);
+        let mut gemm = Gemm::new();
+        if let Some(alpha) = attributes.number("alpha")? {
+            gemm = gemm.alpha(alpha);
+        }
+        if let Some(beta) = attributes.number("beta")? {
+            gemm = gemm.beta(beta);
+        }
+        if attributes.flag("transA", false)? {
+            gemm = gemm.transpose_a();
+        }
+        if attributes.flag("transB", false)? {
+            gemm = gemm.transpose_b();
+        }
+        if let Some(c) = &c {
+            gemm = gemm.c(c);
+        }
+        let y = gemm.record(&mut call.recording, &a, &b)?;
+        call.answer("Y", &y)
+    },
+};
+
+pub(super) const MATMUL: Op = Op {
+    name: "MatMul",
+    attributes: &[],
+    inputs: &["A", "B"],
+    weights: &[],
+    outputs: &["Y"],
+    record: |call| {
+        let (a, b) = (call.value("A")?, call.value("B")?);
+        let y = matmul(&mut call.recording, &a, &b)?;
+        call.answer("Y", &y)
+    },
+};
 
 pub(super) const LAYER_NORMALIZATION: Op = Op {
     name: "LayerNormalization",
