@@ -109,9 +109,13 @@ def main(folder):
     layer = nn.TransformerEncoderLayer(32, 4, 48, activation="gelu", batch_first=True)
     padding = torch.arange(6)[None] >= torch.tensor([[6], [4]])
     write_module_case(folder / "encoder_layer.safetensors", layer, src=x, src_key_padding_mask=padding)
-    layer = nn.TransformerDecoderLayer(32, 4, 48, norm_first=True, batch_first=True)
+    # The batch second, which is PyTorch's default, and no batch at all.
+    layer = nn.TransformerDecoderLayer(32, 4, 48, norm_first=True)
+    target, memory = torch.randn(6, 2, 32), torch.randn(9, 2, 32)
     mask = nn.Transformer.generate_square_subsequent_mask(6)
-    write_module_case(folder / "decoder_layer.safetensors", layer, tgt=x, memory=torch.randn(2, 9, 32), tgt_mask=mask)
+    write_module_case(folder / "decoder_layer.safetensors", layer, tgt=target, memory=memory, tgt_mask=mask)
+    write_module_case(folder / "mha_unbatched.safetensors", nn.MultiheadAttention(32, 4, vdim=20, bias=False),
+                      query=x[0], key=x[1], value=torch.randn(6, 20))
 
 
 if __name__ == "__main__":

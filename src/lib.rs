@@ -86,13 +86,14 @@
 //! - [`kernels`]: the kernels, one module for each shader, and the list of all of them.
 //! - [`verify`]: each kernel's cases on a device, and the comparison.
 //! - [`ops`]: attention, linear, layer norm, …: check the arguments, choose an implementation, record it.
-//! - [`layers`]: multi-head attention, feed-forward, encoder layers and stacks.
+//! - [`layers`]: multi-head attention, feed-forward, decoder layers, encoder layers and stacks.
 //! - [`weights`]: safetensors, `config.json`, `tokenizer.json` and whole model folders.
 //! - [`models`]: the BERT-family encoder and the sentence embedder.
+//! - [`case_files`]: the answers of others, and what a device makes of the same inputs.
 //!
 //! # Features
 //!
-//! - `models` (default): [`models`] and [`weights`]. Without it the crate reads no files.
+//! - `models` (default): [`models`], [`weights`] and [`case_files`]. Without it the crate reads no files.
 //! - `cli`: what the command line `attentive` needs; the library is the same with it.
 //!
 //! # Async

@@ -94,13 +94,13 @@ fn record(call: &mut Call<'_>) -> Result<()> {
     if let Some(softcap) = attributes.number("softcap")? {
         attention = attention.softcap(softcap);
     }
+    let stage = match attributes.count("qk_matmul_output_mode", 0..=3)?.unwrap_or(0) {
+        0 => Stage::Scores,
+        1 => Stage::Softcapped,
+        2 => Stage::Biased,
+        _ => Stage::Weights,
+    };
     if call.expects("qk_matmul_output") {
-        let stage = match attributes.count("qk_matmul_output_mode", 0..=3)?.unwrap_or(0) {
-            0 => Stage::Scores,
-            1 => Stage::Softcapped,
-            2 => Stage::Biased,
-            _ => Stage::Weights,
-        };
         attention = attention.capture(Capture::new(stage));
     }
     let mask = mask(call, keys)?;

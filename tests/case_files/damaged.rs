@@ -277,3 +277,93 @@ fn a_file_that_is_not_there() {
     assert!(matches!(CaseFile::open("no/such.safetensors"), Err(Error::Io { .. })));
     assert!(matches!(CaseFile::open("tests"), Err(Error::File { .. })));
 }
+
+/// ONNX's Attention of one query to one key, in one head.
+fn onnx_attention() -> Draft {
+    let draft = Draft::op("Attention", json!({})).floats("Q", &[1, 1, 1, 2], &[1.0, 2.0]);
+    let draft = draft.floats("K", &[1, 1, 1, 2], &[3.0, 4.0]).floats("V", &[1, 1, 1, 2], &[5.0, 6.0]);
+    draft.floats("expected.Y", &[1, 1, 1, 2], &[5.0, 6.0])
+}
+
+#[test]
+fn attentions_that_are_wrong() {
+    assert_eq!(said(onnx_attention().file()), Ok("0e0".to_owned()));
+    let with = |key: &str, value: Value| onnx_attention().attribute(key, value);
+    fails(&with("softmax_precision", json!(7)), &["`softmax_precision` must be 1, 10, 11 or 16", "7"]);
+    fails(
+        &with("qk_matmul_output_mode", json!(4)),
+        &["`qk_matmul_output_mode` must be a whole number from 0 to 3"],
+    );
+    fails(&with("left_window_size", json!(-2)), &["`left_window_size` must be -1 or more", "-2"]);
+    fails(&with("left_window_size", json!(1.5)), &["`left_window_size` must be a whole number", "1.5"]);
+    fails(&with("q_num_heads", json!(2)), &["`Q` [1, 1, 1, 2]", "`q_num_heads`, which is 2"]);
+    fails(&with("softcap", json!(-1)), &["softcap", "-1"]);
+    let rows = onnx_attention().floats("Q", &[1, 1, 2], &[1.0, 2.0]);
+    fails(&rows, &["`Q` [1, 1, 2]", "`q_num_heads`, which is not given"]);
+    let past = onnx_attention().floats("past_key", &[1, 1, 1, 2], &[0.0; 2]);
+    fails(&past, &["there is no tensor `past_value`"]);
+    let past = past.floats("past_value", &[1, 1, 1, 3], &[0.0; 3]);
+    fails(&past, &["v must be [1, 1, 1, 2]", "[1, 1, 1, 3]"]);
+    let lengths = |values: &[i64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let nonpad = |shape: &[usize], values: &[i64]| {
+        onnx_attention().tensor("nonpad_kv_seqlen", "I64", shape, lengths(values))
+    };
+    assert!(said(nonpad(&[1], &[1]).file()).is_ok());
+    fails(&nonpad(&[1], &[-1]), &["`nonpad_kv_seqlen` must count from 0", "-1"]);
+    fails(&nonpad(&[1], &[2]), &["key_lengths", "at most 1"]);
+    fails(&nonpad(&[2], &[1, 1]), &["key_lengths", "1 batch items"]);
+    fails(&nonpad(&[1, 1], &[1]), &["`nonpad_kv_seqlen` [1, 1] must be [batch]"]);
+    let both = past.floats("past_value", &[1, 1, 1, 2], &[0.0; 2]).tensor(
+        "nonpad_kv_seqlen",
+        "I64",
+        &[1],
+        lengths(&[1]),
+    );
+    fails(&both, &["`nonpad_kv_seqlen` cannot stand beside"]);
+    fails(&onnx_attention().floats("attn_mask", &[], &[0.0]), &["`attn_mask` must have an axis of keys"]);
+    fails(&onnx_attention().floats("attn_mask", &[1, 2], &[0.0; 2]), &["the mask", "[1, 2]"]);
+    // A small file may not ask for a large mask.
+    let huge = onnx_attention().floats("K", &[1, 0, 1 << 40, 2], &[]).floats("V", &[1, 0, 1 << 40, 2], &[]);
+    fails(&huge.floats("attn_mask", &[1 << 20, 0], &[]), &[]);
+}
+
+#[test]
+fn other_ops_that_are_wrong() {
+    let softmax = |axis: i64| {
+        let draft = Draft::op("Softmax", json!({ "axis": axis })).floats("input", &[1, 2], &[0.0, 0.0]);
+        draft.floats("expected.output", &[1, 2], &[0.5, 0.5])
+    };
+    assert_eq!(said(softmax(-1).file()), Ok("0e0".to_owned()));
+    fails(&softmax(2), &["softmax", "axis", "2"]);
+    fails(&softmax(i64::MIN), &["softmax", "axis"]);
+    let gelu = Draft::op("Gelu", json!({ "approximate": "erf" })).floats("X", &[1], &[0.0]);
+    fails(&gelu.floats("expected.Y", &[1], &[0.0]), &["`approximate` must be none or tanh", "erf"]);
+    let product =
+        Draft::op("MatMul", json!({})).floats("A", &[1, 2], &[1.0; 2]).floats("B", &[3, 1], &[1.0; 3]);
+    fails(&product.floats("expected.Y", &[1, 1], &[2.0]), &["matmul", "[1, 2]", "[3, 1]"]);
+    let gemm = Draft::op("Gemm", json!({ "transA": 1 })).floats("A", &[1, 2], &[1.0; 2]).floats(
+        "B",
+        &[2, 1],
+        &[1.0; 2],
+    );
+    fails(&gemm.floats("expected.Y", &[1, 1], &[2.0]), &["gemm", "[1, 2]", "[2, 1]"]);
+    let norm = |op: &str, scale: &str| {
+        let draft = Draft::op(op, json!({ "stash_type": 11 })).floats("X", &[1, 2], &[1.0; 2]);
+        draft.floats(scale, &[2], &[1.0; 2]).floats("expected.Y", &[1, 2], &[1.0; 2])
+    };
+    for (op, scale) in [("LayerNormalization", "Scale"), ("RMSNormalization", "scale")] {
+        fails(&norm(op, scale), &["`stash_type` must be 1"]);
+        fails(&norm(op, scale).attribute("stash_type", json!(1)).floats(scale, &[3], &[1.0; 3]), &["[3]"]);
+    }
+    let position = |position: i64| {
+        let draft = Draft::op("RotaryEmbedding", json!({})).floats("X", &[1, 1, 1, 2], &[1.0; 2]);
+        let draft = draft.floats("cos_cache", &[1, 1], &[1.0]).floats("sin_cache", &[1, 1], &[0.0]);
+        let draft = draft.tensor("position_ids", "I64", &[1, 1], position.to_le_bytes().to_vec());
+        draft.floats("expected.Y", &[1, 1, 1, 2], &[1.0; 2])
+    };
+    assert_eq!(said(position(0).file()), Ok("0e0".to_owned()));
+    fails(&position(1), &["positions[0]", "below 1"]);
+    fails(&position(-1), &["`position_ids` must count from 0", "-1"]);
+    let flat = position(0).tensor("position_ids", "I64", &[1], 0_i64.to_le_bytes().to_vec());
+    fails(&flat, &["`position_ids` [1] must be [batch, length]"]);
+}

@@ -46,6 +46,11 @@ fn onnx_agrees() {
 }
 
 #[test]
+fn the_example_agrees() {
+    check("example", 6);
+}
+
+#[test]
 fn every_op_has_a_committed_case() {
     let folders = ["onnx", "pytorch"];
     let cases = folders.into_iter().flat_map(committed).map(|path| CaseFile::open(path).unwrap().op_name());
