@@ -66,7 +66,7 @@
 //! let plan = AttentionPlan::new(&attentive, &AttentionShape::new([1, 8, 128, 64]))?;
 //!
 //! let mut encoder = device.create_command_encoder(&Default::default());
-//! let buffers = AttentionBuffers { q: &q, k: &k, v: &v, output: &output, key_lengths: None, mask: None };
+//! let buffers = AttentionBuffers::new(&q, &k, &v, &output);
 //! plan.record(&mut encoder, buffers)?;
 //! queue.submit([encoder.finish()]);
 //! # Ok(())

@@ -8,20 +8,18 @@ use attentive::wgpu::{self, util::DeviceExt};
 use attentive::{AttentionBuffers, AttentionPlan, AttentionShape, Causal, Device, Error, Tensor, attention};
 
 /// Batch, heads, key heads, queries, keys, head_dim, value_dim: all different.
-const SHAPE: AttentionShape = AttentionShape {
-    batch: 2,
-    heads: 4,
-    key_heads: 2,
-    queries: 37,
-    keys: 70,
-    head_dim: 24,
-    value_dim: 40,
-    layout: Layout::HeadsFirst,
-    causal: Causal::BottomRight,
-    scale: Some(0.3),
-    has_key_lengths: true,
-    mask: Some([1, 4, 1, 70]),
-};
+fn shape() -> AttentionShape {
+    AttentionShape {
+        key_heads: 2,
+        keys: 70,
+        value_dim: 40,
+        causal: Causal::BottomRight,
+        scale: Some(0.3),
+        has_key_lengths: true,
+        mask: Some([1, 4, 1, 70]),
+        ..AttentionShape::new([2, 4, 37, 24])
+    }
+}
 const LENGTHS: [u32; 2] = [70, 41];
 
 fn values(count: usize, seed: u64) -> Vec<f32> {
@@ -49,11 +47,12 @@ fn rows_first(values: &[f32], [batch, heads, rows, columns]: [usize; 4]) -> Vec<
 
 #[test]
 fn a_plan_gives_the_ops_bits_in_both_layouts() {
+    let shape = shape();
     for device in common::adapters() {
-        let q_dims = [SHAPE.batch, SHAPE.heads, SHAPE.queries, SHAPE.head_dim];
-        let k_dims = [SHAPE.batch, SHAPE.key_heads, SHAPE.keys, SHAPE.head_dim];
-        let v_dims = [SHAPE.batch, SHAPE.key_heads, SHAPE.keys, SHAPE.value_dim];
-        let y_dims = [SHAPE.batch, SHAPE.heads, SHAPE.queries, SHAPE.value_dim];
+        let q_dims = [shape.batch, shape.heads, shape.queries, shape.head_dim];
+        let k_dims = [shape.batch, shape.key_heads, shape.keys, shape.head_dim];
+        let v_dims = [shape.batch, shape.key_heads, shape.keys, shape.value_dim];
+        let y_dims = [shape.batch, shape.heads, shape.queries, shape.value_dim];
         let count = |dims: [usize; 4]| dims.iter().product::<usize>();
         let [q, k, v] = [(q_dims, 1), (k_dims, 2), (v_dims, 3)].map(|(dims, seed)| values(count(dims), seed));
         let mask = values(4 * 70, 4);
@@ -72,7 +71,7 @@ fn a_plan_gives_the_ops_bits_in_both_layouts() {
                 Layout::HeadsFirst => values.to_vec(),
                 Layout::RowsFirst => rows_first(values, dims),
             };
-            let plan = AttentionPlan::new(&device, &AttentionShape { layout, ..SHAPE }).unwrap();
+            let plan = AttentionPlan::new(&device, &AttentionShape { layout, ..shape }).unwrap();
             let [q, k, v] = [lay(&q, q_dims), lay(&k, k_dims), lay(&v, v_dims)];
             let got = run(&device, &plan, [&q, &k, &v], &mask, count(y_dims));
             let comparison = compare_bits(&got, &lay(&expected, y_dims));
@@ -91,8 +90,11 @@ fn run(device: &Device, plan: &AttentionPlan, inputs: [&[f32]; 3], mask: &[f32],
     let first = storage(wgpu_device, bytemuck::cast_slice(&vec![f32::NAN; outputs]));
     let mut encoder = wgpu_device.create_command_encoder(&Default::default());
     for output in [&first, &output] {
-        let buffers =
-            AttentionBuffers { q: &q, k: &k, v: &v, output, key_lengths: Some(&lengths), mask: Some(&mask) };
+        let buffers = AttentionBuffers {
+            key_lengths: Some(&lengths),
+            mask: Some(&mask),
+            ..AttentionBuffers::new(&q, &k, &v, output)
+        };
         plan.record(&mut encoder, buffers).unwrap();
     }
     // Other work between recording and submission must not disturb the plan's temporaries.
@@ -105,18 +107,16 @@ fn run(device: &Device, plan: &AttentionPlan, inputs: [&[f32]; 3], mask: &[f32],
 
 #[test]
 fn what_does_not_fit_is_refused_by_name() {
+    let shape = shape();
     for device in common::adapters() {
         let (wgpu_device, _) = device.wgpu().unwrap();
-        let plan = AttentionPlan::new(&device, &SHAPE).unwrap();
+        let plan = AttentionPlan::new(&device, &shape).unwrap();
         let large = storage(wgpu_device, &[0; 1 << 20]);
         let small = storage(wgpu_device, &[0; 64]);
         let whole = AttentionBuffers {
-            q: &large,
-            k: &large,
-            v: &large,
-            output: &large,
             key_lengths: Some(&large),
             mask: Some(&large),
+            ..AttentionBuffers::new(&large, &large, &large, &large)
         };
         let refused = |buffers: AttentionBuffers<'_>, words: &[&str]| {
             let mut encoder = wgpu_device.create_command_encoder(&Default::default());
@@ -126,8 +126,8 @@ fn what_does_not_fit_is_refused_by_name() {
         refused(AttentionBuffers { q: &small, ..whole }, &["[2, 4, 37, 24]", "28416 bytes", "64 bytes"]);
         refused(AttentionBuffers { key_lengths: None, ..whole }, &["key_lengths", "absent"]);
         refused(AttentionBuffers { mask: None, ..whole }, &["mask", "absent"]);
-        let odd = AttentionShape { key_heads: 3, ..SHAPE };
+        let odd = AttentionShape { key_heads: 3, ..shape };
         assert!(matches!(AttentionPlan::new(&device, &odd), Err(Error::Argument { .. })));
     }
-    assert!(matches!(AttentionPlan::new(&Device::cpu(), &SHAPE), Err(Error::Argument { .. })));
+    assert!(matches!(AttentionPlan::new(&Device::cpu(), &shape), Err(Error::Argument { .. })));
 }

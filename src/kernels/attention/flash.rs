@@ -98,18 +98,19 @@ impl Tiling {
         if self.grouped { p.heads_per_key } else { 1 }
     }
 
-    fn row_tiles(&self, p: &Parameters) -> u32 {
-        (p.query_length * self.group(p)).div_ceil(self.rows)
+    fn row_tiles(&self, p: &Parameters) -> u64 {
+        (u64::from(p.query_length) * u64::from(self.group(p))).div_ceil(self.rows.into())
     }
 
     /// The tiles of all of it.
     pub fn count(&self, p: &Parameters) -> u64 {
         let heads = u64::from(p.heads / self.group(p).max(1));
-        u64::from(self.row_tiles(p)) * heads * u64::from(p.batches) * u64::from(p.splits)
+        let items = u64::from(p.batches).saturating_mul(u64::from(p.splits));
+        self.row_tiles(p).saturating_mul(heads).saturating_mul(items)
     }
 
     pub(super) fn tile(&self, p: &Parameters, tile: u32, items: &[u32]) -> Tile {
-        let (group, row_tiles) = (self.group(p), self.row_tiles(p));
+        let (group, row_tiles) = (self.group(p), self.row_tiles(p) as u32);
         let heads = p.heads / group;
         let first_row = tile % row_tiles * self.rows;
         let head = tile / row_tiles % heads;

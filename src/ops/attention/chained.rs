@@ -167,7 +167,7 @@ impl Checked {
                 "{what} {dims:?} of an attention (all of {:?} would take {all} bytes; capture fewer heads or queries)",
                 self.dims
             ),
-            limit: "bytes of a tensor",
+            limit: "maxStorageBufferBindingSize",
             needed,
             available,
         })

@@ -347,7 +347,7 @@ impl<'a> Items<'a> {
                     _ => length as usize > keys,
                 };
                 if lengths.iter().enumerate().any(too_long) {
-                    let expected = format!("at most the keys of their items ({keys}), for {}", pair("k", k));
+                    let expected = format!("at most {keys}, the keys of their items, for {}", pair("k", k));
                     return Err(Error::argument(OP, "key_lengths", expected, found()));
                 }
                 self.push(Part::Host(lengths.to_vec())).map(|_| 1)

@@ -115,7 +115,7 @@ impl Checked {
 
     fn record_fused(&self, recording: &mut Recording, fused: &Fused, sums: Option<&Value>) -> Result<()> {
         let mut p = Parameters { has_sums: u32::from(sums.is_some()), ..self.p };
-        if p.value_dim == 0 || p.batches * p.heads * p.query_length == 0 {
+        if [p.value_dim, p.batches, p.heads, p.query_length].contains(&0) {
             return Ok(());
         }
         let nowhere = match sums {
