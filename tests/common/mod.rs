@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test crate uses some of this.
 
 pub mod child;
+pub mod wrapped;
 
 use attentive::device::{list_adapters, required_features, required_limits};
 use attentive::verify::compare::{Bounds, compare};

@@ -1,0 +1,116 @@
+//! What a mutant is, and which variants it is planted in.
+
+use std::collections::BTreeSet;
+
+use attentive::kernel::{Kernel, Variant, module};
+use attentive::kernels::KERNELS;
+
+/// A fault, as a replacement in the text of a kernel's module.
+#[derive(Clone, Copy)]
+pub struct Mutant {
+    /// What the fault is.
+    pub fault: &'static str,
+    from: &'static str,
+    to: &'static str,
+    /// How often `from` is in the module.
+    times: usize,
+    /// Words that a variant has in its name, or with `!` has not (`Variant` displays as its implementation, constants
+    /// and shared files).
+    on: &'static str,
+    /// Whether it shows only by the order in which a driver runs the invocations.
+    pub race: bool,
+}
+
+/// A fault in every variant.
+pub const fn mutant(fault: &'static str, from: &'static str, to: &'static str) -> Mutant {
+    Mutant { fault, from, to, times: 1, on: "", race: false }
+}
+
+impl Mutant {
+    /// Only in variants with these words in their names, such as `"workgroup !has_bias"`.
+    pub const fn on(self, on: &'static str) -> Self {
+        Self { on, ..self }
+    }
+
+    /// `from` is there so many times, and all of them are replaced.
+    pub const fn times(self, times: usize) -> Self {
+        Self { times, ..self }
+    }
+
+    /// A missing barrier. Nobody must see that, but llvmpipe runs the subgroups of a workgroup one after the other, each
+    /// up to the next barrier, so there it shows every time.
+    pub const fn race(self) -> Self {
+        Self { race: true, ..self }
+    }
+
+    /// Plants it.
+    ///
+    /// # Errors
+    /// The text is not what the mutant was written for.
+    pub fn plant(&self, text: &str) -> Result<String, String> {
+        let found = text.matches(self.from).count();
+        match found == self.times && self.from != self.to {
+            true => Ok(text.replace(self.from, self.to)),
+            false => Err(format!(
+                "its text is there {found} times and should be {} times, and be changed:\n{}",
+                self.times, self.from
+            )),
+        }
+    }
+
+    /// The fault, and what it is for.
+    pub fn name(&self) -> String {
+        if self.on.is_empty() { self.fault.to_owned() } else { format!("{} ({})", self.fault, self.on) }
+    }
+
+    fn is_for(&self, variant: &Variant) -> bool {
+        let name = variant.to_string();
+        let has = |word: &str| name.split(' ').any(|other| other == word);
+        self.on.split_whitespace().all(|word| match word.strip_prefix('!') {
+            Some(word) => !has(word),
+            None => has(word),
+        })
+    }
+}
+
+/// The mutants of one kernel.
+pub struct Mutants {
+    pub kernel: &'static str,
+    /// Constants whose every value is tried. Apart from these, one variant for each implementation and set of shared
+    /// files is enough.
+    pub constants: &'static [&'static str],
+    /// Its own, and those of the shared files.
+    pub faults: &'static [&'static [Mutant]],
+}
+
+impl Mutants {
+    pub fn all(&self) -> impl Iterator<Item = &'static Mutant> {
+        self.faults.iter().copied().flatten()
+    }
+
+    pub fn count(&self) -> usize {
+        self.all().count()
+    }
+
+    pub fn kernel(&self) -> &'static dyn Kernel {
+        let kernel = KERNELS.iter().find(|kernel| kernel.name() == self.kernel);
+        *kernel.unwrap_or_else(|| panic!("tests/mutants: there is no kernel {}", self.kernel))
+    }
+
+    /// Those of the variants that a mutant is planted in.
+    pub fn variants(&self, mutant: &Mutant, variants: &[Variant]) -> Vec<Variant> {
+        let mut seen = BTreeSet::new();
+        let new = |variant: &&Variant| {
+            let shared: Vec<_> = variant.shared().iter().map(|shared| shared.name).collect();
+            let constant = |name: &&str| (variant.u32(name), variant.flag(name));
+            let constants: Vec<_> = self.constants.iter().map(constant).collect();
+            mutant.is_for(variant) && seen.insert((variant.name(), shared, constants))
+        };
+        variants.iter().filter(new).cloned().collect()
+    }
+}
+
+/// The module of a variant without its prelude.
+pub fn text(kernel: &dyn Kernel, variant: &Variant) -> String {
+    module(kernel, variant)[variant.prelude().len()..].to_owned()
+}
