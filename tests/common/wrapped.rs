@@ -2,6 +2,9 @@
 
 use attentive::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant, module};
 
+/// Workgroups in one dimension where they are folded.
+pub const FOLD: u32 = 2;
+
 /// A kernel that stands in for another.
 pub struct Wrapped {
     kernel: &'static dyn Kernel,

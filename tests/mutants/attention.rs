@@ -124,6 +124,7 @@ pub const SCALE_MASK_SOFTMAX: Mutants = Mutants {
                 "score(bounds, base, column) - largest)",
                 "score(bounds, base, column))",
             ),
+            mutant("the maximum is at least 0", "var largest = LOWEST;", "var largest = 0.0;"),
             mutant(
                 "the maximum is that of the masked keys too",
                 "        if (allowed(bounds, column)) {\n            let value",
@@ -171,6 +172,7 @@ pub const SCALE_MASK_SOFTMAX: Mutants = Mutants {
             ),
         ],
         shared::INDEXING,
+        shared::ROWS_INVOCATION,
         shared::ROWS_ADD,
         shared::ROWS_ADD_AGAIN,
         shared::ROWS_MAX,

@@ -85,6 +85,7 @@ pub const EMBEDDING_NORM: Mutants = Mutants {
         ],
         shared::WEIGHTS,
         shared::INDEXING,
+        shared::ROWS_INVOCATION,
         shared::ROWS_ADD,
         shared::ROWS_ADD_AGAIN,
     ],

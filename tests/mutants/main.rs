@@ -18,12 +18,12 @@ mod shared;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use attentive::kernel::{Case, CaseArgument, Depth, Kernel, Variant};
+use attentive::kernel::{Case, CaseArgument, Depth, Variant};
 use attentive::kernels::KERNELS;
 use attentive::verify::run_case;
 use attentive::{Device, DeviceOptions};
-use common::wrapped::Wrapped;
-use mutant::{Mutant, Mutants, text};
+use common::wrapped::{FOLD, Wrapped};
+use mutant::{Mutants, text};
 
 /// Every kernel's mutants.
 const MUTANTS: &[Mutants] = &[
@@ -41,8 +41,6 @@ const MUTANTS: &[Mutants] = &[
 const LEAST: usize = 10;
 /// Mutants of each kernel in the sample.
 const SAMPLE: usize = 6;
-/// Workgroups in a dimension where those of a case are folded, as `tests/kernels.rs` folds them too.
-const PER_DIMENSION: u32 = 3;
 
 #[test]
 fn every_kernel_has_its_mutants() {
@@ -228,13 +226,13 @@ fn run(device: &Device, mutants: &Mutants, sample: bool, survivors: &mut Vec<Str
                 Ok(None) if mutant.race && !device.name().contains("llvmpipe") => {
                     println!("{name} {variant}: `{what}` did not show, and need not on this driver");
                 }
-                Ok(None) => {
+                other => {
                     row.survivors += 1;
-                    survivors.push(format!("{name} {variant}: `{what}`"));
-                }
-                Err(reason) => {
-                    row.survivors += 1;
-                    survivors.push(format!("{name} {variant}: `{what}` did not run: {reason}"));
+                    let reason =
+                        other.err().map(|reason| format!(" did not run: {reason}")).unwrap_or_default();
+                    let survivor = format!("{name} {variant}: `{what}`{reason}");
+                    println!("went through: {survivor}");
+                    survivors.push(survivor);
                 }
             }
         }
@@ -255,13 +253,14 @@ fn words(case: &Case) -> usize {
         .sum()
 }
 
-/// The first case that fails, if one does: the cases as they are, and then with their workgroups folded.
+/// The first case that fails, if one does: the cases as they are, and then with their workgroups folded, as
+/// `tests/kernels.rs` runs them.
 fn seen_by(
     device: &Device,
     (kernel, variant): (Wrapped, Variant),
     cases: &[Case],
 ) -> Result<Option<String>, String> {
-    for per_dimension in [u32::MAX, PER_DIMENSION] {
+    for per_dimension in [u32::MAX, FOLD] {
         let kernel = kernel.fold(per_dimension);
         for case in cases {
             let outcome = pollster::block_on(run_case(device, kernel, &variant, case));

@@ -17,13 +17,15 @@ pub struct Mutant {
     /// Words that a variant has in its name, or with `!` has not (`Variant` displays as its implementation, constants
     /// and shared files).
     on: &'static str,
+    /// Whether one variant is enough.
+    pub once: bool,
     /// Whether it shows only by the order in which a driver runs the invocations.
     pub race: bool,
 }
 
 /// A fault in every variant.
 pub const fn mutant(fault: &'static str, from: &'static str, to: &'static str) -> Mutant {
-    Mutant { fault, from, to, times: 1, on: "", race: false }
+    Mutant { fault, from, to, times: 1, on: "", once: false, race: false }
 }
 
 impl Mutant {
@@ -35,6 +37,11 @@ impl Mutant {
     /// `from` is there so many times, and all of them are replaced.
     pub const fn times(self, times: usize) -> Self {
         Self { times, ..self }
+    }
+
+    /// Only in the first of its variants: the others have the same part of the text, and use it in the same way.
+    pub const fn once(self) -> Self {
+        Self { once: true, ..self }
     }
 
     /// A missing barrier. Nobody must see that, but llvmpipe runs the subgroups of a workgroup one after the other, each
@@ -106,7 +113,8 @@ impl Mutants {
             let constants: Vec<_> = self.constants.iter().map(constant).collect();
             mutant.is_for(variant) && seen.insert((variant.name(), shared, constants))
         };
-        variants.iter().filter(new).cloned().collect()
+        let most = if mutant.once { 1 } else { usize::MAX };
+        variants.iter().filter(new).take(most).cloned().collect()
     }
 }
 

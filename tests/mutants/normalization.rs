@@ -41,7 +41,8 @@ pub const LAYER_NORM: Mutants = Mutants {
             mutant("the mean is relative to the first element", "let mean = origin + ", "let mean = "),
             mutant("each lane has an origin of its own", "summand(base);", "summand(base + lane);")
                 .on("!invocation"),
-            mutant("the mean without an origin", "let origin = summand(base);", "let origin = 0.0;"),
+            mutant("the mean without an origin", "let origin = summand(base);", "let origin = 0.0;")
+                .on("invocation"),
             mutant("γ is left out", " * gamma[column]", ""),
             mutant("β is left out", " + beta[column]", ""),
             mutant("β is read for γ", "gamma[column]", "beta[column]"),
@@ -74,6 +75,7 @@ pub const LAYER_NORM: Mutants = Mutants {
             ),
         ],
         shared::INDEXING,
+        shared::ROWS_INVOCATION,
         shared::ROWS_ADD,
         shared::ROWS_ADD_AGAIN,
     ],

@@ -199,6 +199,8 @@ const MASKS: [(&str, u32, [usize; 4]); 8] = [
     ("float [H, Lq, Lk]", 2, [0, 1, 1, 1]),
     ("float [B, 1, 1, Lk]", 2, [1, 0, 0, 1]),
 ];
+/// What is added to every score, or to one in each row.
+const OFFSETS: [(f32, &str); 4] = [(0.0, ""), (800.0, " high"), (-1600.0, " low"), (2000.0, " peaks")];
 const CAUSAL: [(&str, Causal); 3] =
     [("", Causal::None), ("top-left", Causal::TopLeft), ("bottom-right", Causal::BottomRight)];
 
@@ -210,6 +212,15 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     let dims = size.dims();
     let spread = [1.0, 4.0, 16.0][seed % 3];
     let mut scores = inputs.values(size.batch * size.heads * size.queries * size.keys, spread);
+    // Far from 0, exp of what is not taken relative to the row's largest score is 0 or infinite.
+    let (offset, offset_name) = OFFSETS[seed / 3 % OFFSETS.len()];
+    let peaks = inputs.below(scores.len() / size.keys, size.keys as u32);
+    for (row, peak) in scores.chunks_exact_mut(size.keys).zip(peaks) {
+        match offset_name {
+            " peaks" => row[peak as usize] += offset,
+            _ => row.iter_mut().for_each(|score| *score += offset),
+        }
+    }
     // Lengths of 0 and past the end are among them; a key padding mask has holes.
     let lengths = inputs.below(size.batch, size.keys as u32 + 3);
     let key_mask = inputs.mask(size.batch * size.keys);
@@ -293,10 +304,10 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         _ => vec![0],
     };
     // exp is good to 3 + 2·|x| units in the last place in WGSL; a weight w moves by w·(1 − w), at most 1/4, of that.
-    let reach = f64::from(spread) * 0.125 * 6.0 + 12.0;
+    let reach = f64::from(spread * 6.0 + offset.abs()) * 0.125 + 12.0;
     let of_exp = (3.0 + 2.0 * reach) * f64::from(f32::EPSILON) * 0.25;
     Case {
-        label: format!("{size} ×{spread} {}", options.join(", ")),
+        label: format!("{size} ×{spread}{offset_name} {}", options.join(", ")),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
         floor: rounding_floor(size.keys, 1.0 / (size.keys as f64).sqrt()) + of_exp,
         arguments: vec![
