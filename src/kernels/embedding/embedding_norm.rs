@@ -114,7 +114,7 @@ impl Kernel for EmbeddingNorm {
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
-        let mut sizes = vec![(1, 1, 1), (5, 7, 20), (70, 64, 30), (9, 384, 100), (130, 5, 40)];
+        let mut sizes = vec![(1, 1, 1), (5, 7, 20), (70, 64, 30), (9, 384, 100), (200, 5, 40)];
         if depth == Depth::Full {
             for rows in [1, 2, 63, 65, 200] {
                 sizes.extend([3, 32, 33, 127, 768, 1025].map(|columns| (rows, columns, 50)));
