@@ -5,31 +5,30 @@ use attentive::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Va
 /// Workgroups in one dimension where they are folded.
 pub const FOLD: u32 = 2;
 
-/// A kernel that stands in for another.
+/// A kernel that stands in for another. It is leaked, as recordings ask for kernels that stay.
 pub struct Wrapped {
     kernel: &'static dyn Kernel,
     source: &'static str,
     per_dimension: u32,
 }
 
+/// The module of a variant without its prelude, with the line ends of the checkout taken away.
+pub fn text(kernel: &dyn Kernel, variant: &Variant) -> String {
+    module(kernel, variant)[variant.prelude().len()..].replace("\r\n", "\n")
+}
+
 impl Wrapped {
-    /// The kernel with its workgroups folded where they pass `per_dimension`: what takes 65,536 of them on a device, the
-    /// smallest cases show.
+    /// The kernel with its workgroups folded where they pass `per_dimension`: what takes 65,536 of them on a
+    /// device, small cases show.
     pub fn folded(kernel: &'static dyn Kernel, per_dimension: u32) -> &'static Self {
         Box::leak(Box::new(Self { kernel, source: kernel.source(), per_dimension }))
     }
 
-    /// The kernel with its whole module in that variant changed, and the variant to run it in. Its name, twin, cases and
-    /// geometry stay; the pipelines of a device are kept by their text, so that it shares none with the kernel.
-    pub fn rewritten(
-        kernel: &'static dyn Kernel,
-        variant: &Variant,
-        rewrite: impl FnOnce(&str) -> String,
-    ) -> (Self, Variant) {
-        let (prelude, module) = (variant.prelude(), module(kernel, variant));
-        // A kept kernel is leaked, since recordings hold kernels forever; so is its text.
-        let source = rewrite(&module[prelude.len()..]).leak();
-        (Self { kernel, source, per_dimension: u32::MAX }, variant.clone().without_shared())
+    /// The kernel with that text in the place of its own and of its shared files, and the variant to run it in.
+    /// Devices keep pipelines by their text, so that it shares none with the kernel.
+    pub fn rewritten(kernel: &'static dyn Kernel, variant: &Variant, text: String) -> (Self, Variant) {
+        let wrapped = Self { kernel, source: text.leak(), per_dimension: u32::MAX };
+        (wrapped, variant.clone().without_shared())
     }
 
     /// The same with its workgroups folded, too.

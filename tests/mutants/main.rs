@@ -1,8 +1,8 @@
-//! The tests' own test. Kernels run with a fault planted in their text, and their cases, the same that `verify` runs,
-//! must see each of them. A fault that goes through is a case that is missing.
+//! The tests' own test. Kernels run with a fault planted in their text, and their cases, the same that `verify`
+//! runs, must see each of them. A fault that goes through is a case that is missing.
 //!
-//! A sample runs each time; `cargo xtask mutants` runs all (`ATTENTIVE_MUTANTS=all`, or `=TEXT` for all of the kernels
-//! whose names have that text in them).
+//! A sample runs each time; `cargo xtask mutants` runs all (`ATTENTIVE_MUTANTS=all`, or `=TEXT` for all of the
+//! kernels whose names have that text in them).
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -22,8 +22,8 @@ use attentive::kernel::{Case, CaseArgument, Depth, Variant};
 use attentive::kernels::KERNELS;
 use attentive::verify::run_case;
 use attentive::{Device, DeviceOptions};
-use common::wrapped::{FOLD, Wrapped};
-use mutant::{Mutants, text};
+use common::wrapped::{FOLD, Wrapped, text};
+use mutant::Mutants;
 
 /// Every kernel's mutants.
 const MUTANTS: &[Mutants] = &[
@@ -201,7 +201,7 @@ fn run(device: &Device, mutants: &Mutants, sample: bool, survivors: &mut Vec<Str
                 let mut made = kernel.cases(&variant, Depth::Quick);
                 made.sort_by_key(words);
                 // What is wrong without a fault would be no proof of one.
-                let unchanged = Wrapped::rewritten(kernel, &variant, str::to_owned);
+                let unchanged = Wrapped::rewritten(kernel, &variant, text(kernel, &variant));
                 assert_eq!(
                     seen_by(device, unchanged, &made),
                     Ok(None),
@@ -213,14 +213,10 @@ fn run(device: &Device, mutants: &Mutants, sample: bool, survivors: &mut Vec<Str
             });
             row.planted += 1;
             let (name, what) = (kernel.name(), mutant.fault);
-            let mut planted = Ok(());
-            let rewritten = Wrapped::rewritten(kernel, &variant, |text| {
-                mutant.plant(text).unwrap_or_else(|reason| {
-                    planted = Err(reason);
-                    text.to_owned()
-                })
+            let planted = mutant.plant(&text(kernel, &variant));
+            let seen = planted.and_then(|text| {
+                seen_by(device, Wrapped::rewritten(kernel, &variant, text), &cases[known].1)
             });
-            let seen = planted.and_then(|()| seen_by(device, rewritten, &cases[known].1));
             match seen {
                 Ok(Some(_)) => row.caught += 1,
                 Ok(None) if mutant.race && !device.name().contains("llvmpipe") => {

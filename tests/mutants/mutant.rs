@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use attentive::kernel::{Kernel, Variant, module};
+use attentive::kernel::{Kernel, Variant};
 use attentive::kernels::KERNELS;
 
 /// A fault, as a replacement in the text of a kernel's module.
@@ -14,8 +14,8 @@ pub struct Mutant {
     to: &'static str,
     /// How often `from` is in the module.
     times: usize,
-    /// Words that a variant has in its name, or with `!` has not (`Variant` displays as its implementation, constants
-    /// and shared files).
+    /// Words that a variant has in its name, or with `!` has not (`Variant` displays as its implementation,
+    /// constants and shared files).
     on: &'static str,
     /// Whether one variant is enough.
     pub once: bool,
@@ -44,8 +44,8 @@ impl Mutant {
         Self { once: true, ..self }
     }
 
-    /// A missing barrier. Nobody must see that, but llvmpipe runs the subgroups of a workgroup one after the other, each
-    /// up to the next barrier, so there it shows every time.
+    /// A missing barrier. No driver must show it, but llvmpipe runs the subgroups of a workgroup one after the
+    /// other, each up to the next barrier, so that there it shows every time.
     pub const fn race(self) -> Self {
         Self { race: true, ..self }
     }
@@ -83,8 +83,8 @@ impl Mutant {
 /// The mutants of one kernel.
 pub struct Mutants {
     pub kernel: &'static str,
-    /// Constants whose every value is tried. Apart from these, one variant for each implementation and set of shared
-    /// files is enough.
+    /// Constants whose every value is tried. Apart from these, one variant for each implementation and set of
+    /// shared files is enough.
     pub constants: &'static [&'static str],
     /// Its own, and those of the shared files.
     pub faults: &'static [&'static [Mutant]],
@@ -116,9 +116,4 @@ impl Mutants {
         let most = if mutant.once { 1 } else { usize::MAX };
         variants.iter().filter(new).take(most).cloned().collect()
     }
-}
-
-/// The module of a variant without its prelude.
-pub fn text(kernel: &dyn Kernel, variant: &Variant) -> String {
-    module(kernel, variant)[variant.prelude().len()..].to_owned()
 }

@@ -50,21 +50,19 @@ pub const ROWS_MAX: &[Mutant] = &[
     mutant("no barrier between a lane's maximum and its readers", MAX_HEAD, MAX_WITHOUT_BARRIER)
         .on("workgroup")
         .race(),
-    mutant("no barrier between the steps of a maximum", MAX_STEP, MAX_STEP_WITHOUT_BARRIER).on("workgroup").race(),
-    mutant(
-        "the last step of a maximum is left out",
-        "stride > 0u; stride = stride / 2u) {\n        if (lane < stride) {\n            partial[lane] = max(",
-        "stride > 1u; stride = stride / 2u) {\n        if (lane < stride) {\n            partial[lane] = max(",
-    )
-    .on("workgroup"),
+    mutant("no barrier between the steps of a maximum", MAX_STEP, MAX_STEP_WITHOUT_BARRIER)
+        .on("workgroup")
+        .race(),
+    mutant("the last step of a maximum is left out", MAX_LOOP, MAX_LOOP_TO_TWO).on("workgroup"),
     mutant("a maximum keeps its own half", "max(partial[lane], partial[lane + stride])", "partial[lane]")
         .on("workgroup"),
 ];
 
-const ADD_FIRST: &str =
-    "fn reduce_add(value: f32, lane: u32) -> f32 {\n    workgroupBarrier();\n    partial[lane] = value;\n";
-const ADD_FIRST_WITHOUT_BARRIER: &str =
-    "fn reduce_add(value: f32, lane: u32) -> f32 {\n    partial[lane] = value;\n";
+const ADD_FIRST: &str = "fn reduce_add(value: f32, lane: u32) -> f32 {
+    workgroupBarrier();
+    partial[lane] = value;";
+const ADD_FIRST_WITHOUT_BARRIER: &str = "fn reduce_add(value: f32, lane: u32) -> f32 {
+    partial[lane] = value;";
 const ADD_HEAD: &str = "fn reduce_add(value: f32, lane: u32) -> f32 {
     workgroupBarrier();
     partial[lane] = value;
@@ -79,11 +77,17 @@ const ADD_FROM_A_QUARTER: &str = "fn reduce_add(value: f32, lane: u32) -> f32 {
     partial[lane] = value;
     workgroupBarrier();
     for (var stride = WORKGROUP / 4u;";
-const ADD_LOOP: &str = "stride > 0u; stride = stride / 2u) {\n        if (lane < stride) {\n            partial[lane] = partial[lane] +";
-const ADD_LOOP_TO_TWO: &str = "stride > 1u; stride = stride / 2u) {\n        if (lane < stride) {\n            partial[lane] = partial[lane] +";
-const ADD_STEP: &str =
-    "partial[lane] = partial[lane] + partial[lane + stride];\n        }\n        workgroupBarrier();";
-const ADD_STEP_WITHOUT_BARRIER: &str = "partial[lane] = partial[lane] + partial[lane + stride];\n        }";
+const ADD_LOOP: &str = "stride > 0u; stride = stride / 2u) {
+        if (lane < stride) {
+            partial[lane] = partial[lane] +";
+const ADD_LOOP_TO_TWO: &str = "stride > 1u; stride = stride / 2u) {
+        if (lane < stride) {
+            partial[lane] = partial[lane] +";
+const ADD_STEP: &str = "+ partial[lane + stride];
+        }
+        workgroupBarrier();";
+const ADD_STEP_WITHOUT_BARRIER: &str = "+ partial[lane + stride];
+        }";
 const MAX_HEAD: &str = "fn reduce_max(value: f32, lane: u32) -> f32 {
     workgroupBarrier();
     partial[lane] = value;
@@ -91,8 +95,17 @@ const MAX_HEAD: &str = "fn reduce_max(value: f32, lane: u32) -> f32 {
 const MAX_WITHOUT_BARRIER: &str = "fn reduce_max(value: f32, lane: u32) -> f32 {
     workgroupBarrier();
     partial[lane] = value;";
-const MAX_STEP: &str = "max(partial[lane], partial[lane + stride]);\n        }\n        workgroupBarrier();";
-const MAX_STEP_WITHOUT_BARRIER: &str = "max(partial[lane], partial[lane + stride]);\n        }";
+const MAX_LOOP: &str = "stride > 0u; stride = stride / 2u) {
+        if (lane < stride) {
+            partial[lane] = max(";
+const MAX_LOOP_TO_TWO: &str = "stride > 1u; stride = stride / 2u) {
+        if (lane < stride) {
+            partial[lane] = max(";
+const MAX_STEP: &str = "partial[lane + stride]);
+        }
+        workgroupBarrier();";
+const MAX_STEP_WITHOUT_BARRIER: &str = "partial[lane + stride]);
+        }";
 
 /// `weight_f32`, `weight_f16` and `weight_f16_packed`.
 pub const WEIGHTS: &[Mutant] = &[
