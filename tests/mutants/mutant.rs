@@ -18,14 +18,12 @@ pub struct Mutant {
     /// constants and shared files).
     on: &'static str,
     /// Whether one variant is enough.
-    pub once: bool,
-    /// Whether it shows only by the order in which a driver runs the invocations.
-    pub race: bool,
+    once: bool,
 }
 
 /// A fault in every variant.
 pub const fn mutant(fault: &'static str, from: &'static str, to: &'static str) -> Mutant {
-    Mutant { fault, from, to, times: 1, on: "", once: false, race: false }
+    Mutant { fault, from, to, times: 1, on: "", once: false }
 }
 
 impl Mutant {
@@ -42,12 +40,6 @@ impl Mutant {
     /// Only in the first of its variants: the others have the same part of the text, and use it in the same way.
     pub const fn once(self) -> Self {
         Self { once: true, ..self }
-    }
-
-    /// A missing barrier. No driver must show it, but llvmpipe runs the subgroups of a workgroup one after the
-    /// other, each up to the next barrier, so that there it shows every time.
-    pub const fn race(self) -> Self {
-        Self { race: true, ..self }
     }
 
     /// Plants it.

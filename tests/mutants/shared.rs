@@ -24,12 +24,8 @@ pub const ROWS_ADD: &[Mutant] = &[
     mutant("no sum over the lanes", "subgroupAdd(value)", "value").on("subgroup"),
     mutant("each lane has the sum up to its own", "subgroupAdd(value)", "subgroupInclusiveAdd(value)")
         .on("subgroup"),
-    mutant("no barrier between a lane's sum and its readers", ADD_HEAD, ADD_WITHOUT_BARRIER)
-        .on("workgroup")
-        .race(),
-    mutant("no barrier between the steps of a sum", ADD_STEP, ADD_STEP_WITHOUT_BARRIER)
-        .on("workgroup")
-        .race(),
+    mutant("no barrier between a lane's sum and its readers", ADD_HEAD, ADD_WITHOUT_BARRIER).on("workgroup"),
+    mutant("no barrier between the steps of a sum", ADD_STEP, ADD_STEP_WITHOUT_BARRIER).on("workgroup"),
     mutant("the last step of a sum is left out", ADD_LOOP, ADD_LOOP_TO_TWO).on("workgroup"),
     mutant("a sum begins at a quarter of the lanes", ADD_HEAD, ADD_FROM_A_QUARTER).on("workgroup"),
     mutant("each lane has what is left of the sum", "return partial[0];", "return partial[lane];")
@@ -40,19 +36,15 @@ pub const ROWS_ADD: &[Mutant] = &[
 /// A kernel that reduces a row twice, the second time by a sum.
 pub const ROWS_ADD_AGAIN: &[Mutant] =
     &[mutant("no barrier between a reduction and the next", ADD_FIRST, ADD_FIRST_WITHOUT_BARRIER)
-        .on("workgroup")
-        .race()];
+        .on("workgroup")];
 
 /// The same of a kernel that takes a row's maximum.
 pub const ROWS_MAX: &[Mutant] = &[
     mutant("no maximum over the lanes", "subgroupMax(value)", "value").on("subgroup"),
     mutant("the minimum over the lanes", "subgroupMax(value)", "subgroupMin(value)").on("subgroup"),
     mutant("no barrier between a lane's maximum and its readers", MAX_HEAD, MAX_WITHOUT_BARRIER)
-        .on("workgroup")
-        .race(),
-    mutant("no barrier between the steps of a maximum", MAX_STEP, MAX_STEP_WITHOUT_BARRIER)
-        .on("workgroup")
-        .race(),
+        .on("workgroup"),
+    mutant("no barrier between the steps of a maximum", MAX_STEP, MAX_STEP_WITHOUT_BARRIER).on("workgroup"),
     mutant("the last step of a maximum is left out", MAX_LOOP, MAX_LOOP_TO_TWO).on("workgroup"),
     mutant("a maximum keeps its own half", "max(partial[lane], partial[lane + stride])", "partial[lane]")
         .on("workgroup"),
@@ -127,14 +119,12 @@ pub const MULTIPLY_TILE: &[Mutant] = &[
         "no barrier between loading panels and multiplying them",
         "        workgroupBarrier();\n        for (var k = 0u;",
         "        for (var k = 0u;",
-    )
-    .race(),
+    ),
     mutant(
         "no barrier between multiplying panels and loading the next",
         "        workgroupBarrier();\n    }\n    return sums;",
         "    }\n    return sums;",
-    )
-    .race(),
+    ),
     mutant("the depth's tail is left out", "first_k < depth;", "first_k + TILE_DEPTH <= depth;"),
     mutant("the last k of each panel is left out", "k < TILE_DEPTH;", "k + 1u < TILE_DEPTH;"),
     mutant("the left panel is the first one each time", "first_row + row, first_k + k", "first_row + row, k"),
