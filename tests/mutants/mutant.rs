@@ -75,8 +75,7 @@ impl Mutant {
 /// The mutants of one kernel.
 pub struct Mutants {
     pub kernel: &'static str,
-    /// Constants whose every value is tried. Apart from these, one variant for each implementation and set of
-    /// shared files is enough.
+    /// Constants whose every value is tried, as every implementation and every shared file is.
     pub constants: &'static [&'static str],
     /// Its own, and those of the shared files.
     pub faults: &'static [&'static [Mutant]],
@@ -96,14 +95,16 @@ impl Mutants {
         *kernel.unwrap_or_else(|| panic!("tests/mutants: there is no kernel {}", self.kernel))
     }
 
-    /// Those of the variants that a mutant is planted in.
+    /// Those of the variants that a mutant is planted in: each has an implementation, a shared file or a value of a
+    /// constant that those before it have not.
     pub fn variants(&self, mutant: &Mutant, variants: &[Variant]) -> Vec<Variant> {
         let mut seen = BTreeSet::new();
         let new = |variant: &&Variant| {
-            let shared: Vec<_> = variant.shared().iter().map(|shared| shared.name).collect();
-            let constant = |name: &&str| (variant.u32(name), variant.flag(name));
-            let constants: Vec<_> = self.constants.iter().map(constant).collect();
-            mutant.is_for(variant) && seen.insert((variant.name(), shared, constants))
+            let files = variant.shared().iter().map(|shared| shared.name.to_owned());
+            let constants = self.constants.iter();
+            let values = constants.map(|name| format!("{name} {} {}", variant.u32(name), variant.flag(name)));
+            let features = files.chain(values).chain([variant.name().to_owned()]);
+            mutant.is_for(variant) && features.filter(|feature| seen.insert(feature.clone())).count() > 0
         };
         let most = if mutant.once { 1 } else { usize::MAX };
         variants.iter().filter(new).take(most).cloned().collect()
