@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // In each frame: into the host's encoder, between its own work.
     let mut encoder = device.create_command_encoder(&Default::default());
-    let buffers = AttentionBuffers { q: &q, k: &k, v: &v, output: &output, key_lengths: None, mask: None };
+    let buffers = AttentionBuffers::new(&q, &k, &v, &output);
     plan.record(&mut encoder, buffers)?;
     encoder.copy_buffer_to_buffer(&output, 0, &staging, 0, output.size());
     queue.submit([encoder.finish()]);

@@ -71,6 +71,14 @@ impl Variant {
         self
     }
 
+    /// The variant without its shared files, for a test that puts a module together itself.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_shared(mut self) -> Self {
+        self.shared.clear();
+        self
+    }
+
     /// The implementation's name.
     pub fn name(&self) -> &'static str {
         self.name

@@ -366,3 +366,135 @@ fn nothing_against_nothing() {
     assert!(comparison.to_string().contains("nothing to compare; 0 elements"), "{comparison}");
     assert!(compare_bits(&[], &[]).passed && compare_allclose(&[], &[], 0.0, 0.0).passed);
 }
+
+/// What a device may get wrong, in the result alone: each fault must be caught by each comparison. The result has a
+/// million elements, so that what is wrong in one of them is wrong in one of a million.
+#[test]
+fn every_fault_of_a_result_is_caught() {
+    const ELEMENTS: usize = 1 << 20;
+    const MIDDLE: usize = ELEMENTS / 2 + 7;
+    type Plant = fn(&mut Vec<f32>);
+    let faults: &[(&str, Plant)] = &[
+        ("a NaN", |got| got[MIDDLE] = f32::NAN),
+        ("a NaN in the first element", |got| got[0] = f32::NAN),
+        ("a NaN in the last element", |got| got[ELEMENTS - 1] = f32::NAN),
+        ("a signalling NaN", |got| got[MIDDLE] = f32::from_bits(0x7f80_0001)),
+        ("an infinity", |got| got[MIDDLE] = f32::INFINITY),
+        ("a negative infinity", |got| got[MIDDLE] = f32::NEG_INFINITY),
+        ("the largest number", |got| got[MIDDLE] = f32::MAX),
+        ("a NaN and an infinity", |got| (got[3], got[MIDDLE]) = (f32::NAN, f32::INFINITY)),
+        ("one element off by a thousandth", |got| got[MIDDLE] += 2e-3),
+        ("one element with the other sign", |got| got[MIDDLE] = -got[MIDDLE]),
+        ("one element of 0", |got| got[MIDDLE] = 0.0),
+        ("one element twice as large", |got| got[MIDDLE] *= 2.0),
+        ("a word in the place of a number", |got| got[MIDDLE] = f32::from_bits(1 << 20)),
+        ("two elements exchanged", |got| got.swap(MIDDLE, MIDDLE + 1)),
+        ("two rows exchanged", |got| (0..ROW).for_each(|at| got.swap(5 * ROW + at, 6 * ROW + at))),
+        ("a row twice", |got| got.copy_within(3 * ROW..4 * ROW, 4 * ROW)),
+        ("a row of zeros", |got| got[9 * ROW..10 * ROW].fill(0.0)),
+        ("a row of NaN", |got| got[9 * ROW..10 * ROW].fill(f32::NAN)),
+        ("a row that was added to what was there", |got| {
+            got[9 * ROW..10 * ROW].iter_mut().for_each(|x| *x += 1.0)
+        }),
+        ("the last row's tail shifted by one", |got| got[ELEMENTS - 8..].rotate_right(1)),
+        ("the last element left out", |got| got[ELEMENTS - 1] = 0.0),
+        ("shifted by one", |got| got.rotate_right(1)),
+        ("shifted by one the other way", |got| got.rotate_left(1)),
+        ("shifted by a row", |got| got.rotate_left(ROW)),
+        ("transposed", |got| {
+            let rows: Vec<f32> = got.clone();
+            got.iter_mut()
+                .enumerate()
+                .for_each(|(at, x)| *x = rows[at % (ELEMENTS / ROW) * ROW + at / (ELEMENTS / ROW)]);
+        }),
+        ("the second half never written", |got| got[ELEMENTS / 2..].fill(f32::from_bits(0x7fc0_dead))),
+        ("the second half the first once more", |got| got.copy_within(..ELEMENTS / 2, ELEMENTS / 2)),
+        ("all zeros", |got| got.fill(0.0)),
+        ("all NaN", |got| got.fill(f32::NAN)),
+        ("all the same", |got| got.fill(1.0)),
+        ("all with the other sign", |got| got.iter_mut().for_each(|x| *x = -*x)),
+        ("all without their signs", |got| got.iter_mut().for_each(|x| *x = x.abs())),
+        ("all a thousandth too large", |got| got.iter_mut().for_each(|x| *x *= 1.001)),
+        ("all a ten-thousandth off", |got| got.iter_mut().for_each(|x| *x += 1e-4)),
+        ("all rounded to f16", |got| got.iter_mut().for_each(|x| *x = half::f16::from_f32(*x).to_f32())),
+        ("all rounded to eight bits", |got| {
+            got.iter_mut().for_each(|x| *x = half::bf16::from_f32(*x).to_f32())
+        }),
+        ("one element too few", |got| got.truncate(ELEMENTS - 1)),
+        ("one element too many", |got| got.push(0.0)),
+        ("none at all", Vec::clear),
+    ];
+    let right = Sample::new(ELEMENTS);
+    let floor = rounding_floor(TERMS, (TERMS as f64).sqrt() / 3.0);
+    let expected: Vec<f32> = right.oracle.iter().map(|&expected| expected as f32).collect();
+    let run = |got: &[f32]| {
+        [
+            ("compare", compare(got, &right.twin, &right.oracle, Bounds { floor, ..Bounds::default() })),
+            ("compare_allclose", compare_allclose(got, &expected, 1e-5, 1e-5)),
+            ("compare_bits", compare_bits(got, &right.got)),
+        ]
+    };
+    for (name, comparison) in run(&right.got.clone()) {
+        assert!(comparison.passed, "{name}, of what is right: {comparison}");
+    }
+    for (fault, plant) in faults {
+        let mut got = right.got.clone();
+        plant(&mut got);
+        for (name, comparison) in run(&got) {
+            assert!(!comparison.passed, "{name} let through: {fault}: {comparison}");
+            assert!(!comparison.reason.is_empty() && comparison.to_string().starts_with("FAILED: "));
+        }
+    }
+}
+
+/// What a test may get wrong: comparisons that could never fail. Each is refused, with the reason.
+#[test]
+fn every_fault_of_a_comparison_is_caught() {
+    let Sample { got, twin, oracle } = Sample::new(16);
+    let right = Bounds { floor: 1e-5, ..Bounds::default() };
+    assert!(compare(&got, &twin, &oracle, right).passed);
+    let with = |bounds: Bounds| compare(&got, &twin, &oracle, bounds);
+    let not_a_number = vec![f64::NAN; 16];
+    let mut off = twin.clone();
+    off[3] += 0.5;
+    let loose = Bounds { nmse: 1.0, ..right };
+    let faults = [
+        ("the twin is its own result", compare(&twin, &twin, &oracle, right), "the same memory"),
+        ("what is expected is its own result", compare_allclose(&got, &got, 1e-5, 1e-5), "the same memory"),
+        ("a run is compared with itself", compare_bits(&got, &got), "the same memory"),
+        ("a part of it is", compare_bits(&got[..9], &got[7..]), "the same memory"),
+        // The oracle is f64: no result can be passed in its place. A copy of a wrong twin is held against it.
+        (
+            "a copy of a wrong twin is the result",
+            compare(&off.clone(), &off, &oracle, right),
+            "the twin itself",
+        ),
+        ("the twin is all zeros", compare(&got, &[0.0; 16], &oracle, right), "the twin itself"),
+        ("the twin is NaN", compare(&got, &[f32::NAN; 16], &oracle, right), "the twin itself"),
+        ("the oracle is NaN", compare(&got, &twin, &not_a_number, right), "the twin itself"),
+        (
+            "both are NaN",
+            compare(&[f32::NAN; 16], &black_box([f32::NAN; 16]), &oracle, right),
+            "the twin itself",
+        ),
+        ("the twin is shorter", compare(&got, &twin[..15], &oracle, right), "the lengths differ"),
+        ("the oracle is shorter", compare(&got, &twin, &oracle[..15], right), "the lengths differ"),
+        ("there is no oracle", compare(&got, &twin, &[], right), "the lengths differ"),
+        ("there is nothing that is expected", compare_allclose(&got, &[], 1e-5, 1e-5), "the lengths differ"),
+        ("an NMSE of NaN", with(Bounds { nmse: f64::NAN, ..right }), "must be finite"),
+        ("a factor of NaN", with(Bounds { factor: f64::NAN, ..right }), "must be finite"),
+        ("a floor of NaN", with(Bounds { floor: f64::NAN, ..right }), "must be finite"),
+        ("an infinite NMSE", with(Bounds { nmse: f64::INFINITY, ..right }), "must be finite"),
+        ("an infinite factor", with(Bounds { factor: f64::INFINITY, ..right }), "must be finite"),
+        ("an infinite floor", with(Bounds { floor: f64::INFINITY, ..right }), "must be finite"),
+        ("a negative floor", with(Bounds { floor: -1e-5, ..right }), "must be finite"),
+        ("a tolerance of NaN", compare_allclose(&got, &twin, f64::NAN, 0.0), "must be finite"),
+        ("an infinite tolerance", compare_allclose(&got, &twin, 0.0, f64::INFINITY), "must be finite"),
+        // A mean hides one element, so that a wide bound on it must not be all.
+        ("an NMSE of 1", compare(&off, &twin, &oracle, loose), "element 3 is"),
+    ];
+    for (fault, comparison, reason) in faults {
+        assert!(!comparison.passed, "let through: {fault}: {comparison}");
+        assert!(comparison.reason.contains(reason), "{fault}: {comparison}");
+    }
+}

@@ -2,8 +2,9 @@
 #![allow(dead_code)] // Each test crate uses some of this.
 
 pub mod child;
+pub mod wrapped;
 
-use attentive::device::{list_adapters, required_features, required_limits};
+use attentive::device::{AdapterSummary, list_adapters, required_features, required_limits};
 use attentive::verify::compare::{Bounds, compare};
 use attentive::{Device, DeviceOptions, wgpu};
 
@@ -22,17 +23,25 @@ pub fn adapters() -> Vec<Device> {
 
 /// Every usable adapter, opened with these options.
 pub fn adapters_with(options: &DeviceOptions) -> Vec<Device> {
-    let summaries = pollster::block_on(list_adapters());
-    let usable = summaries.iter().filter(|adapter| adapter.unusable.is_none());
-    let open = |index: usize| Device::open_with(&format!("gpu:{index}"), options.clone()).unwrap();
-    let devices: Vec<Device> = usable.map(|adapter| open(adapter.index)).collect();
-    let names: Vec<&str> = devices.iter().map(Device::name).collect();
+    usable_adapters().iter().map(|adapter| open(adapter, options)).collect()
+}
+
+/// That adapter, opened with these options.
+pub fn open(adapter: &AdapterSummary, options: &DeviceOptions) -> Device {
+    Device::open_with(&format!("gpu:{}", adapter.index), options.clone()).unwrap()
+}
+
+/// Every usable adapter, not yet opened.
+pub fn usable_adapters() -> Vec<AdapterSummary> {
+    let mut usable = pollster::block_on(list_adapters());
+    usable.retain(|adapter| adapter.unusable.is_none());
+    let names: Vec<&str> = usable.iter().map(|adapter| adapter.name.as_str()).collect();
     eprintln!("adapters: {}", if names.is_empty() { "none".to_owned() } else { names.join("; ") });
     assert!(
-        !devices.is_empty() || std::env::var_os("ATTENTIVE_REQUIRE_ADAPTER").is_none(),
+        !usable.is_empty() || std::env::var_os("ATTENTIVE_REQUIRE_ADAPTER").is_none(),
         "ATTENTIVE_REQUIRE_ADAPTER is set, and there is no usable adapter"
     );
-    devices
+    usable
 }
 
 /// A device on that adapter with lowered limits, as a host of its own would open it.

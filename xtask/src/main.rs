@@ -5,6 +5,7 @@ mod call;
 mod demo;
 mod drivers;
 mod fetch;
+mod mutants;
 mod packages;
 mod place;
 mod setup;
@@ -22,12 +23,14 @@ cargo xtask COMMAND
   setup     the driver alone: where Linux has no Vulkan driver, the software one is installed
   fetch     the model alone: all-MiniLM-L6-v2, once, its checksum verified
   drivers   `attentive verify` on each driver that is here
+  mutants   the tests' own test in full: kernels with a fault planted, which their cases must see
   help      this page
 
 Options
   --no-install             never install a package: say what is missing and fail (not for drivers)
   --only STEP              test: this step alone (may be repeated): setup, fetch, fmt, clippy, doc,
                            build, test, verify, check
+  --kernel TEXT            mutants: only of the kernels that have TEXT in their names
   --runner NAME=COMMAND    drivers: COMMAND runs the program that follows it on another driver
   --program NAME=COMMAND   drivers: COMMAND stands in the place of `attentive` itself, such as a build
                            for another system with what runs it
@@ -52,6 +55,7 @@ struct Options {
     no_install: bool,
     only: Vec<String>,
     runners: Vec<drivers::Runner>,
+    kernel: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         "setup" => setup::run(&options),
         "fetch" => fetch::run(&options).map(|_| ()),
         "drivers" => return drivers::run(&options),
+        "mutants" => mutants::run(&options),
         _ => {
             print!("{HELP}");
             Ok(())
@@ -86,7 +91,7 @@ fn main() -> ExitCode {
 }
 
 fn parse(command: &str, mut args: impl Iterator<Item = String>) -> Result<Options> {
-    let commands = ["demo", "test", "setup", "fetch", "drivers", "help", "-h", "--help"];
+    let commands = ["demo", "test", "setup", "fetch", "drivers", "mutants", "help", "-h", "--help"];
     if !commands.contains(&command) {
         return Err(format!("there is no command {command:?}"));
     }
@@ -108,6 +113,7 @@ fn parse(command: &str, mut args: impl Iterator<Item = String>) -> Result<Option
                 }
                 options.only.push(step);
             }
+            ("mutants", "--kernel") => options.kernel = Some(value()?),
             ("drivers", "--runner") => options.runners.push(drivers::Runner::prefix(&value()?)?),
             ("drivers", "--program") => options.runners.push(drivers::Runner::program(&value()?)?),
             _ => return Err(format!("`{command}` has no option {flag:?}")),
@@ -130,6 +136,7 @@ mod tests {
         assert_eq!(parsed("test", &["--only", "fmt", "--only=doc"]).unwrap().only, ["fmt", "doc"]);
         let runners = parsed("drivers", &["--runner", "a=b c", "--program=d=e f=g"]).unwrap().runners;
         assert_eq!(runners.len(), 2);
+        assert_eq!(parsed("mutants", &["--kernel=gemm"]).unwrap().kernel.as_deref(), Some("gemm"));
     }
 
     #[test]
@@ -138,6 +145,7 @@ mod tests {
         assert!(parsed("test", &["--only"]).unwrap_err().contains("--only"));
         assert!(parsed("test", &["--only", "fmtt"]).unwrap_err().contains("fmtt"));
         assert!(parsed("demo", &["--only", "fmt"]).unwrap_err().contains("--only"));
+        assert!(parsed("test", &["--kernel", "gemm"]).unwrap_err().contains("--kernel"));
         assert!(parsed("drivers", &["--runner", "nothing"]).unwrap_err().contains("NAME=COMMAND"));
     }
 }

@@ -409,7 +409,6 @@ impl Data {
                 }
             }
         }
-        drop(values);
 
         let slopes: Vec<f32> = (0..heads).map(|h| (-8.0 * (h + 1) as f32 / heads as f32).exp2()).collect();
         let sinks = inputs.values(heads, problem.spread.min(16.0));
@@ -512,7 +511,7 @@ impl Data {
                 Poison::Hidden => {}
                 Poison::Key => k[key_row(k_lie, b, h, j) + head_dim / 2] = f32::NAN,
                 Poison::Value => {
-                    let bad = if problem.seed % 2 == 0 { f32::NAN } else { f32::INFINITY };
+                    let bad = if problem.seed.is_multiple_of(2) { f32::NAN } else { f32::INFINITY };
                     v[key_row(v_lie, b, h, j) + value_dim / 2] = bad;
                 }
             }

@@ -161,6 +161,8 @@ const MASKS: [(&str, u32, [usize; 4]); 8] = [
     ("float [H, Lq, Lk]", 2, [0, 1, 1, 1]),
     ("float [B, 1, 1, Lk]", 2, [1, 0, 0, 1]),
 ];
+/// What is added to every score, or to one in each row.
+const OFFSETS: [(f32, &str); 4] = [(0.0, ""), (800.0, " high"), (-1600.0, " low"), (2000.0, " peaks")];
 const CAUSAL: [(&str, Causal); 4] = [
     ("", Causal::None),
     ("top-left", Causal::TopLeft),
@@ -176,6 +178,15 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     let dims = size.dims();
     let spread = [1.0, 4.0, 16.0][seed % 3];
     let mut scores = inputs.values(size.batch * size.heads * size.queries * size.keys, spread);
+    // Far from 0, exp of what is not taken relative to the row's largest score is 0 or infinite.
+    let (offset, offset_name) = OFFSETS[seed / 3 % OFFSETS.len()];
+    let peaks = inputs.below(scores.len() / size.keys, size.keys as u32);
+    for (row, peak) in scores.chunks_exact_mut(size.keys).zip(peaks) {
+        match offset_name {
+            " peaks" => row[peak as usize] += offset,
+            _ => row.iter_mut().for_each(|score| *score += offset),
+        }
+    }
     // Lengths of 0 and past the end are among them; a key padding mask has holes.
     let lengths = inputs.below(size.batch, size.keys as u32 + 3);
     let key_mask = inputs.mask(size.batch * size.keys);
@@ -293,7 +304,7 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     };
     let eps = f64::from(f32::EPSILON);
     // exp is good to 3 + 2·|x| units in the last place in WGSL; a weight w moves by w·(1 − w), at most 1/4, of that.
-    let reach = f64::from(spread) * 0.125 * 6.0 + 12.0;
+    let reach = f64::from(spread * 6.0 + offset.abs()) * 0.125 + 12.0;
     let of_exp = (3.0 + 2.0 * reach) * eps * 0.25;
     // Slopes and masks are added with one rounding each; a softcap divides, takes a tanh, and multiplies.
     let of_logits = 4.0 * eps * largest(&oracle::stage(&exact, 2, dims, options));
@@ -303,7 +314,7 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     };
     let gaps = std::iter::repeat_n(None, gap);
     Case {
-        label: format!("{size} ×{spread} stage {stage} window {window:?} {}", names.join(", ")),
+        label: format!("{size} ×{spread}{offset_name} stage {stage} window {window:?} {}", names.join(", ")),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
         floor,
         arguments: vec![

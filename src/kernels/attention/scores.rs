@@ -106,16 +106,18 @@ impl Kernel for Scores {
     }
 }
 
-/// Heads side by side in rows that end in NaN, as in a packed projection. Key 1 holds a NaN, which no other may see.
+/// Heads side by side in rows that end in NaN, as in a packed projection. Key 1 holds a NaN, which no other may see; every
+/// query does, those too whose element there is 0.
 fn case(size: Sizes) -> Case {
     let mut inputs = Inputs::new(size.seed());
-    let (q, q_at) = size.rows_of_heads(&mut inputs, size.heads, size.queries, size.head_dim);
+    let (mut q, q_at) = size.rows_of_heads(&mut inputs, size.heads, size.queries, size.head_dim);
     let (mut k, k_at) = size.rows_of_heads(&mut inputs, size.key_heads(), size.keys, size.head_dim);
     if size.keys > 1 {
         for batch in 0..size.batch {
             for head in 0..size.key_heads() {
                 k[k_at.offset + batch * k_at.batch + head * k_at.head + k_at.row] = f32::NAN;
             }
+            q[q_at.offset + batch * q_at.batch + (size.queries - 1) * q_at.row] = 0.0;
         }
     }
     let all = reference::attention::scores(View::new(&q, q_at), View::new(&k, k_at), size.dims());

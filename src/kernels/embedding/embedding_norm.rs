@@ -114,7 +114,7 @@ impl Kernel for EmbeddingNorm {
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
-        let mut sizes = vec![(1, 1, 1), (5, 7, 20), (70, 64, 30), (9, 384, 100)];
+        let mut sizes = vec![(1, 1, 1), (5, 7, 20), (70, 64, 30), (9, 384, 100), (200, 5, 40)];
         if depth == Depth::Full {
             for rows in [1, 2, 63, 65, 200] {
                 sizes.extend([3, 32, 33, 127, 768, 1025].map(|columns| (rows, columns, 50)));
@@ -142,10 +142,18 @@ fn case(
     let position = inputs.values(positions * columns, 0.3);
     let token_type = inputs.values(types * columns, 0.3);
     let (gamma, beta) = (inputs.values(columns, 1.0), inputs.values(columns, 1.0));
-    let ids = inputs.below(rows, vocabulary as u32);
+    let mut ids = inputs.below(rows, vocabulary as u32);
     let places = inputs.below(rows, positions as u32);
     let kinds = inputs.below(rows, types as u32);
-    let epsilon = 1e-12_f32;
+    // A small one hides where it is added.
+    let epsilon = if has_types { 0.25_f32 } else { 1e-12 };
+    // A part in the middle of the table; with an odd number of columns f16 rows begin inside words, so at an even id.
+    let (first_id, id_count) = if in_parts { (vocabulary / 4 * 2, vocabulary / 4) } else { (0, vocabulary) };
+    if in_parts {
+        // On both sides of the part's ends.
+        let ends = [first_id - 1, first_id, first_id + id_count - 1, first_id + id_count];
+        ids.iter_mut().zip(ends).for_each(|(id, end)| *id = end as u32);
+    }
     let expected = reference::embedding::embedding_norm(reference::embedding::EmbeddingNorm {
         ids: &ids,
         type_ids: &kinds,
@@ -157,8 +165,6 @@ fn case(
         beta: &beta,
         eps: epsilon.into(),
     });
-    // A part in the middle of the table; with an odd number of columns f16 rows begin inside words, so at an even id.
-    let (first_id, id_count) = if in_parts { (vocabulary / 4 * 2, vocabulary / 4) } else { (0, vocabulary) };
     let inside = |id: u32| (first_id..first_id + id_count).contains(&(id as usize));
     let output = expected.chunks_exact(columns).zip(&ids);
     let output = output.flat_map(|(row, &id)| row.iter().map(move |&value| inside(id).then_some(value)));

@@ -221,10 +221,13 @@ pub(crate) fn cost(variant: &Variant, parameters: &[u8]) -> Cost {
 
 /// Cases for any implementation, for sizes `[rows, columns, depth]`.
 pub(crate) fn cases(variant: &Variant, sizes: &[[usize; 3]]) -> Vec<Case> {
-    sizes.iter().enumerate().map(|(index, &size)| case(variant, size, index)).collect()
+    let wide = case(variant, [2, 40, 16], 0, true);
+    let cases = sizes.iter().enumerate().map(|(index, &size)| case(variant, size, index, false));
+    cases.chain([wide]).collect()
 }
 
-fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize) -> Case {
+/// With `wide`, the activation gets values from −100 to 95.
+fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize, wide: bool) -> Case {
     let mut inputs = Inputs::new((rows * 1_000_003 + columns * 1009 + depth) as u64);
     let (transposed, general) = (variant.flag("RIGHT_TRANSPOSED"), variant.flag("GENERAL"));
     let (has_bias, has_residual) = (index.is_multiple_of(2), index.is_multiple_of(3));
@@ -235,7 +238,9 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize) -> 
     // Rows of x and y go on past what the kernel has: NaN in x, and what must stay as it is in y.
     let multiple = variant.u32("DEPTH_MULTIPLE").max(1) as usize;
     let (x_row, first_column, y_row) = (depth + 2 * multiple, 3, columns + 5);
-    let x = inputs.values(matrices * rows * depth, 1.0);
+    let mut x = inputs.values(matrices * rows * depth, 1.0);
+    // Zeros that meet the NaN below: their product is one too.
+    x.iter_mut().step_by(2 * depth).for_each(|value| *value = 0.0);
     let padded = x
         .chunks_exact(depth)
         .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(f32::NAN, x_row - depth)));
@@ -250,7 +255,10 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize) -> 
     if half {
         weight = unpack_f16(&packed, weight.len());
     }
-    let bias = inputs.values(first_column + columns, 1.0);
+    let mut bias = inputs.values(first_column + columns, 1.0);
+    if wide {
+        bias[first_column..].iter_mut().zip(-20_i8..).for_each(|(bias, step)| *bias = 5.0 * f32::from(step));
+    }
     let residual = inputs.values(pairs.len() * rows * y_row, 1.0);
     let columns_of = |row: usize| row * y_row + first_column..row * y_row + first_column + columns;
     let activation = Activation::from_code(variant.u32("ACTIVATION")).oracle();
@@ -295,7 +303,7 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize) -> 
         alpha: alpha as f32,
         beta: beta as f32,
     };
-    let options = [(has_bias, " bias"), (has_residual, " residual")];
+    let options = [(has_bias, " bias"), (has_residual, " residual"), (wide, " wide")];
     let options: String = options.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
     Case {
         label: format!("M={rows} N={columns} K={depth}{options}"),

@@ -151,18 +151,18 @@ fn check_numbers(options: &Attention<'_>) -> Result<()> {
     if !softcap.is_finite() || softcap < 0.0 {
         return Err(Error::argument(OP, "softcap", "a finite number, 0 for none", softcap.to_string()));
     }
-    if let (Some(causal), Some(alignment)) = (options.causal.alignment(), options.alignment) {
-        if causal != alignment {
-            let expected = format!("that of the causal bound, {causal:?}, or none");
-            return Err(Error::argument(OP, "the alignment", expected, format!("{alignment:?}")));
-        }
+    if let (Some(causal), Some(alignment)) = (options.causal.alignment(), options.alignment)
+        && causal != alignment
+    {
+        let expected = format!("that of the causal bound, {causal:?}, or none");
+        return Err(Error::argument(OP, "the alignment", expected, format!("{alignment:?}")));
     }
     let position = options.causal.alignment().or(options.alignment);
-    if let Some(Alignment::Offset(offset)) = position {
-        if offset.unsigned_abs() as usize > LONGEST {
-            let expected = format!("from -{LONGEST} to {LONGEST}");
-            return Err(Error::argument(OP, "the offset", expected, offset.to_string()));
-        }
+    if let Some(Alignment::Offset(offset)) = position
+        && offset.unsigned_abs() as usize > LONGEST
+    {
+        let expected = format!("from -{LONGEST} to {LONGEST}");
+        return Err(Error::argument(OP, "the offset", expected, offset.to_string()));
     }
     Ok(())
 }
@@ -297,7 +297,7 @@ fn longest(name: &str, sums: &[u32], rows: usize) -> Result<usize> {
         && sums.last().is_some_and(|&last| last as usize == rows);
     if !fits {
         let expected = format!("running sums from 0 to {rows}, the rows there are");
-        return Err(Error::argument(OP, &format!("packed {name}"), expected, format!("{sums:?}")));
+        return Err(Error::argument(OP, format!("packed {name}"), expected, format!("{sums:?}")));
     }
     Ok(sums.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0) as usize)
 }

@@ -105,10 +105,10 @@ impl Checked {
             return Ok(Some(decode()));
         }
         // Where a software adapter's lanes are a CPU's: see flash_lanes.rs.
-        if device.is_software() {
-            if let Ok(subgroup) = subgroup() {
-                return Ok(Some(subgroup));
-            }
+        if device.is_software()
+            && let Ok(subgroup) = subgroup()
+        {
+            return Ok(Some(subgroup));
         }
         Ok(Some(tiled()))
     }

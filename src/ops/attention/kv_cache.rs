@@ -195,7 +195,7 @@ impl KvCache {
         if let Some(item) = ends.iter().position(|&end| end as usize > capacity) {
             let found = format!("{} and {} more", self.lengths[item], counts[item]);
             let expected = format!("at most {capacity} in all");
-            return Err(Error::argument(OP, &format!("the keys of item {item}"), expected, found));
+            return Err(Error::argument(OP, format!("the keys of item {item}"), expected, found));
         }
         self.take_blocks(&ends)?;
         let mut items = [&ends[..], &self.lengths[..]].concat();

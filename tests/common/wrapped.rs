@@ -1,0 +1,80 @@
+//! A kernel with another text, or with its workgroups folded early; all else is its own.
+
+use attentive::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant, module};
+
+/// Workgroups in one dimension where they are folded.
+pub const FOLD: u32 = 2;
+
+/// A kernel that stands in for another. It is leaked, as recordings ask for kernels that stay.
+pub struct Wrapped {
+    kernel: &'static dyn Kernel,
+    source: &'static str,
+    per_dimension: u32,
+}
+
+/// The module of a variant without its prelude, with the line ends of the checkout taken away.
+pub fn text(kernel: &dyn Kernel, variant: &Variant) -> String {
+    module(kernel, variant)[variant.prelude().len()..].replace("\r\n", "\n")
+}
+
+impl Wrapped {
+    /// The kernel with its workgroups folded where they pass `per_dimension`: what takes 65,536 of them on a
+    /// device, small cases show.
+    pub fn folded(kernel: &'static dyn Kernel, per_dimension: u32) -> &'static Self {
+        Box::leak(Box::new(Self { kernel, source: kernel.source(), per_dimension }))
+    }
+
+    /// The kernel with that text in the place of its own and of its shared files, and the variant to run it in.
+    /// Devices keep pipelines by their text, so that it shares none with the kernel.
+    pub fn rewritten(kernel: &'static dyn Kernel, variant: &Variant, text: String) -> (Self, Variant) {
+        let wrapped = Self { kernel, source: text.leak(), per_dimension: u32::MAX };
+        (wrapped, variant.clone().without_shared())
+    }
+
+    /// The same with its workgroups folded, too.
+    pub fn fold(&self, per_dimension: u32) -> &'static Self {
+        Box::leak(Box::new(Self { per_dimension, ..*self }))
+    }
+}
+
+impl Kernel for Wrapped {
+    fn name(&self) -> &'static str {
+        self.kernel.name()
+    }
+
+    fn formula(&self) -> &'static str {
+        self.kernel.formula()
+    }
+
+    fn source(&self) -> &'static str {
+        self.source
+    }
+
+    fn bindings(&self) -> &'static [Binding] {
+        self.kernel.bindings()
+    }
+
+    fn parameters(&self) -> &'static [Field] {
+        self.kernel.parameters()
+    }
+
+    fn variants(&self) -> Vec<Variant> {
+        self.kernel.variants()
+    }
+
+    fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
+        self.kernel.workgroups(variant, parameters, per_dimension.min(self.per_dimension))
+    }
+
+    fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
+        self.kernel.twin(variant, parameters, arguments);
+    }
+
+    fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
+        self.kernel.cost(variant, parameters)
+    }
+
+    fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
+        self.kernel.cases(variant, depth)
+    }
+}

@@ -1,0 +1,256 @@
+//! Mutants of `shaders/linear/`.
+
+use crate::mutant::{Mutants, mutant};
+use crate::shared;
+
+pub const GEMM: Mutants = Mutants {
+    kernel: "linear/gemm",
+    constants: &["TILE_ROWS", "RIGHT_TRANSPOSED"],
+    faults: &[
+        &[
+            mutant(
+                "x is read past its columns",
+                "row < parameters.rows && k < parameters.depth",
+                "row < parameters.rows",
+            ),
+            mutant(
+                "x's last column is left out",
+                "&& k < parameters.depth)",
+                "&& k + 1u < parameters.depth)",
+            ),
+            mutant(
+                "W is read past its depth",
+                "k < parameters.depth && column < parameters.columns",
+                "column < parameters.columns",
+            ),
+            mutant(
+                "W's last column is left out",
+                "&& column < parameters.columns)",
+                "&& column + 1u < parameters.columns)",
+            ),
+            mutant(
+                "x's rows are as long as they have columns",
+                "row * parameters.x_row",
+                "row * parameters.depth",
+            ),
+            mutant(
+                "y's rows are as long as they have columns",
+                "y[row * parameters.y_row + column] = value",
+                "y[row * parameters.columns + column] = value",
+            ),
+            mutant(
+                "the residual's rows are as long as they have columns",
+                "residual[row * parameters.y_row + column]",
+                "residual[row * parameters.columns + column]",
+            ),
+            mutant(
+                "W lies the other way",
+                "column * parameters.depth + k",
+                "k * parameters.columns + column",
+            )
+            .on("right_transposed"),
+            mutant(
+                "W lies the other way",
+                "k * parameters.columns + column",
+                "column * parameters.depth + k",
+            )
+            .on("!right_transposed"),
+            mutant(
+                "a row too many is written",
+                "if (row < parameters.rows) {",
+                "if (row <= parameters.rows) {",
+            ),
+            mutant(
+                "a column too many is written",
+                "if (first_column + lane < parameters.columns)",
+                "if (first_column + lane <= parameters.columns)",
+            ),
+            mutant(
+                "the last row is not written",
+                "if (row < parameters.rows) {",
+                "if (row + 1u < parameters.rows) {",
+            ),
+            mutant(
+                "a part of the columns is taken for the first",
+                "parameters.first_column + first_column + lane",
+                "first_column + lane",
+            ),
+            mutant("the bias is left out", "value = value + bias[column];", ""),
+            mutant("a bias where there is none", "parameters.has_bias != 0u", "true"),
+            mutant("each row has a bias of its own", "bias[column]", "bias[row]"),
+            mutant(
+                "the residual is left out",
+                "value = value + residual[row * parameters.y_row + column];",
+                "",
+            ),
+            mutant("a residual where there is none", "parameters.has_residual != 0u", "true"),
+            mutant(
+                "the activation before the bias",
+                "value = activate(value);",
+                "value = activate(component(values, lane)) + (value - component(values, lane));",
+            )
+            .on("activation=1"),
+            mutant(
+                "the activation after the residual",
+                "                y[row",
+                "                value = activate(value);\n                y[row",
+            )
+            .on("activation=3"),
+            mutant("the activation is left out", "value = activate(value);", "").on("activation=4"),
+            mutant("the lanes' columns are one", "component(values, lane)", "values.x"),
+            mutant("the fourth row is the third", "sums.row3);", "sums.row2);"),
+            mutant("the second row is written to the first", "store(row + 1u,", "store(row,"),
+            mutant(
+                "the columns' last tile is left out",
+                "(parameters.columns + TILE_COLUMNS - 1u) / TILE_COLUMNS",
+                "max(parameters.columns / TILE_COLUMNS, 1u)",
+            ),
+            mutant(
+                "tiles overlap",
+                "tile % tile_columns * TILE_COLUMNS",
+                "tile % tile_columns * (TILE_COLUMNS / 2u)",
+            ),
+        ],
+        shared::MULTIPLY_TILE,
+        shared::KEEP_ZEROS,
+        shared::WEIGHTS,
+        shared::ACTIVATION,
+        shared::INDEXING,
+    ],
+};
+
+pub const GEMM_LANES: Mutants = Mutants {
+    kernel: "linear/gemm_lanes",
+    constants: &["TILE_ROWS", "RIGHT_TRANSPOSED"],
+    faults: &[
+        &[
+            mutant(
+                "a column's second weight is its first",
+                "vec4<f32>(a.y, b.y, c.y, d.y)",
+                "vec4<f32>(a.x, b.y, c.y, d.y)",
+            )
+            .on("right_transposed"),
+            mutant(
+                "a panel is not turned",
+                "if (RIGHT_TRANSPOSED) {\n        return Panel(",
+                "if (false) {\n        return Panel(",
+            )
+            .on("right_transposed"),
+            mutant(
+                "two rows of a panel are exchanged",
+                "return Panel(a, b, c, d);",
+                "return Panel(a, c, b, d);",
+            )
+            .on("!right_transposed"),
+            mutant(
+                "two columns of a panel are one",
+                "first_column + vec4<u32>(0u, 1u, 2u, 3u);\n        return",
+                "first_column + vec4<u32>(0u, 1u, 2u, 2u);\n        return",
+            )
+            .on("right_transposed"),
+            mutant("the columns of W begin at each other", "* (parameters.depth / 4u)", "")
+                .on("right_transposed"),
+            mutant("rows of W are one", "row * vec4<u32>(0u, 1u, 2u, 3u)", "row * vec4<u32>(0u, 0u, 2u, 3u)")
+                .on("!right_transposed"),
+            mutant("panels lie side by side", "select(parameters.columns, 1u, RIGHT_TRANSPOSED)", "1u")
+                .on("!right_transposed"),
+            mutant(
+                "panels lie below each other",
+                "select(parameters.columns, 1u, RIGHT_TRANSPOSED)",
+                "parameters.columns",
+            )
+            .on("right_transposed"),
+            mutant("the fourth k is left out", " + left.w * right.k3", ""),
+            mutant("the third k takes the second's weights", "left.z * right.k2", "left.z * right.k1"),
+            mutant("the sum begins again with each k", "return sum + left.x", "return left.x"),
+            mutant("the depth's tail is left out", "k4 < depth4;", "k4 + 1u < depth4;"),
+            mutant(
+                "x's rows are as long as they have columns",
+                "parameters.x_row / 4u",
+                "parameters.depth / 4u",
+            ),
+            mutant(
+                "the eighth row is the seventh",
+                "subgroupBroadcast(left0, 7u)",
+                "subgroupBroadcast(left0, 6u)",
+            ),
+            mutant("the lanes keep their own rows", "subgroupBroadcast(left0, 2u)", "left0"),
+            mutant("the second eight rows are the first", "left_places.y", "left_places.x")
+                .on("tile_rows=16"),
+            mutant(
+                "the fourth eight rows are the third",
+                "vec4<u32>(0u, 8u, 16u, 24u)",
+                "vec4<u32>(0u, 8u, 16u, 16u)",
+            )
+            .on("tile_rows=32"),
+            mutant("the third eight rows are the fourth", "left_places.z", "left_places.w")
+                .on("tile_rows=32"),
+            mutant("the second eight rows are left out", "TILE_ROWS >= 16u", "TILE_ROWS > 16u")
+                .on("tile_rows=16"),
+            mutant("the last sixteen rows are left out", "TILE_ROWS >= 32u", "TILE_ROWS > 32u")
+                .on("tile_rows=32"),
+            mutant("the tenth row goes into the ninth", "row9 = multiply(row9,", "row8 = multiply(row8,")
+                .on("tile_rows=16"),
+            mutant("two rows are exchanged", "row4, row5, row6, row7,", "row5, row4, row6, row7,"),
+            mutant("the last row of a tile is left out", "row < end;", "row + 1u < end;"),
+            mutant(
+                "rows past the end are written",
+                "min(TILE_ROWS, parameters.rows - first_row)",
+                "TILE_ROWS",
+            ),
+            mutant(
+                "a column too many is written",
+                "first_column + column < parameters.columns",
+                "first_column + column <= parameters.columns",
+            )
+            .on("right_transposed"),
+            mutant(
+                "a part of the columns is taken for the first",
+                "row * parameters.y_row + parameters.first_column + first_column",
+                "row * parameters.y_row + first_column",
+            ),
+            mutant(
+                "a part of the bias is taken for the first",
+                "parameters.first_column + min(columns",
+                "min(columns",
+            ),
+            mutant(
+                "y's rows are as long as they have columns",
+                "row * parameters.y_row",
+                "row * parameters.columns",
+            ),
+            mutant("the bias is left out", "rows[row] + addend", "rows[row]"),
+            mutant("a bias where there is none", "parameters.has_bias == 0u", "false"),
+            mutant("the residual is left out", "value = value + residual[start + column];", ""),
+            mutant("a residual where there is none", "parameters.has_residual != 0u", "true"),
+            mutant(
+                "the activation after the residual",
+                "            y[start + column] = value;",
+                "            y[start + column] = activate(value);",
+            )
+            .on("activation=3"),
+            mutant("the activation is left out", "activate(values[column])", "values[column]")
+                .on("activation=2"),
+            mutant(
+                "the columns' last tile is left out",
+                "(parameters.columns + TILE_COLUMNS - 1u) / TILE_COLUMNS",
+                "max(parameters.columns / TILE_COLUMNS, 1u)",
+            ),
+            mutant("the lanes' columns overlap", "+ 4u * lane", "+ 3u * lane").on("right_transposed"),
+            mutant(
+                "the words of four weights are exchanged",
+                "unpack2x16float(words.x), unpack2x16float(words.y)",
+                "unpack2x16float(words.y), unpack2x16float(words.x)",
+            )
+            .on("weight4_f16_packed"),
+            mutant(
+                "each four weights are the next four",
+                "return weight[index];",
+                "return weight[index + 1u];",
+            )
+            .on("weight4_f32"),
+        ],
+        shared::ACTIVATION,
+        shared::INDEXING,
+    ],
+};
