@@ -273,7 +273,8 @@ fn words(case: &Case) -> usize {
         .map(|argument| match argument {
             CaseArgument::F32(values) => values.len(),
             CaseArgument::Words(words) => words.len(),
-            CaseArgument::Output(expected) => expected.len(),
+            CaseArgument::Exact(expected) => expected.len(),
+            CaseArgument::Output(expected) | CaseArgument::OutputWithin(expected, _) => expected.len(),
         })
         .sum()
 }
