@@ -9,6 +9,7 @@ mod doctor;
 mod embed;
 mod input;
 mod kernels;
+mod matrix;
 mod model;
 mod open;
 mod output;

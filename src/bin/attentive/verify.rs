@@ -1,6 +1,7 @@
 //! `attentive verify`: agreement, shown on the user's own devices.
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::agreement::{self, ModelReport};
 use crate::kernels::{self, KernelsReport};
+use crate::matrix::{self, MatrixReport};
 use crate::model::{self, ModelArguments};
 use crate::open::{self, OpenArguments};
 use crate::output::{Failure, GREEN, RED, Result, WholeFile, painted, print};
@@ -20,16 +22,17 @@ use crate::{devices, output};
 
 /// Show that this machine computes what it should
 ///
-/// Every kernel's cases run on the device and are held against an f64 oracle. With --model, a whole model also runs on
-/// the device and on the CPU, kernel by kernel, and the first kernel that parts is named. The exit status is 1 if
-/// anything disagrees.
+/// Every kernel's cases run on the device and are held against an f64 oracle, and so is attention with sizes and options
+/// sampled by seed. With --model, a whole model also runs on the device and on the CPU, kernel by kernel, and the first
+/// kernel that parts is named. The exit status is 1 if anything disagrees.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   attentive verify
   attentive verify --device all --full
   attentive verify -m all-MiniLM-L6-v2
-  attentive verify --kernel softmax --json - | jq .passed")]
+  attentive verify --kernel softmax --json - | jq .passed
+  attentive verify --seeds 1234")]
 pub struct Arguments {
     /// Also run this model: a folder, or a model of the Hugging Face hub
     #[arg(short, long, env = "ATTENTIVE_MODEL", hide_env_values = true, value_name = "MODEL")]
@@ -40,13 +43,19 @@ pub struct Arguments {
     #[arg(default_value = "auto", value_parser = open::device_spec_or_all)]
     device: String,
 
-    /// The whole matrix of cases, in place of a few for each variant: minutes
+    /// The whole matrix of cases, in place of a few for each variant, and 20,000 sampled cases of attention in place of
+    /// 400: most of an hour on a CPU
     #[arg(long, env = "ATTENTIVE_FULL", hide_env_values = true, value_parser = FalseyValueParser::new())]
     full: bool,
 
     /// Only the kernels whose names hold this
     #[arg(long, env = "ATTENTIVE_KERNEL", hide_env_values = true, value_name = "NAME")]
     kernel: Option<String>,
+
+    /// Only these sampled cases of attention: a number, or two such as 0..400, the second left out
+    #[arg(long, env = "ATTENTIVE_SEEDS", hide_env_values = true, value_name = "N|A..B")]
+    #[arg(value_parser = matrix::seeds, conflicts_with_all = ["kernel", "full"])]
+    seeds: Option<Range<u64>>,
 
     /// Write all results as JSON; - is stdout, in place of the tables
     #[arg(long, env = "ATTENTIVE_VERIFY_JSON", hide_env_values = true, value_name = "FILE")]
@@ -65,6 +74,7 @@ struct DeviceReport {
     name: String,
     software: bool,
     kernels: Option<KernelsReport>,
+    matrix: Option<MatrixReport>,
     model: Option<Result<ModelReport, Error>>,
     /// Why it could not be opened.
     error: Option<Error>,
@@ -127,6 +137,12 @@ fn totals(reports: &[DeviceReport]) -> String {
 }
 
 impl Arguments {
+    /// The sampled cases that run; none where single kernels are asked for.
+    fn sampled(&self) -> Option<Range<u64>> {
+        let usual = if self.full { matrix::FULL } else { matrix::QUICK };
+        self.seeds.clone().or_else(|| self.kernel.is_none().then_some(usual))
+    }
+
     fn device_report(
         &self,
         spec: &str,
@@ -139,6 +155,7 @@ impl Arguments {
             name: spec.to_owned(),
             software: false,
             kernels: None,
+            matrix: None,
             model: None,
             error: None,
             took: Duration::ZERO,
@@ -150,11 +167,15 @@ impl Arguments {
         report.name = device.name().to_owned();
         report.software = device.is_software();
         let bar = output::bar();
-        let depth = if self.full { Depth::Full } else { Depth::Quick };
-        let verified = kernels::verify(&device, kernels, depth, &bar);
-        let broken = verified.broken.is_some();
-        report.kernels = Some(verified);
+        if self.seeds.is_none() {
+            let depth = if self.full { Depth::Full } else { Depth::Quick };
+            report.kernels = Some(kernels::verify(&device, kernels, depth, &bar));
+        }
         // A lost device says nothing more.
+        let broken = report.kernels.as_ref().is_some_and(|kernels| kernels.broken.is_some());
+        if let (Some(seeds), false) = (self.sampled(), broken) {
+            report.matrix = Some(matrix::verify(&device, seeds, &bar));
+        }
         if let (Some(folder), false) = (folder, broken) {
             report.model = Some(agreement::verify(&device, folder, &bar));
         }
@@ -168,6 +189,7 @@ impl DeviceReport {
     fn passed(&self) -> bool {
         self.error.is_none()
             && self.kernels.as_ref().is_none_or(KernelsReport::passed)
+            && self.matrix.as_ref().is_none_or(MatrixReport::passed)
             && self.model.as_ref().is_none_or(|model| model.as_ref().is_ok_and(ModelReport::passed))
     }
 
@@ -182,6 +204,9 @@ impl DeviceReport {
         }
         if let Some(kernels) = &self.kernels {
             text += &kernels.text();
+        }
+        if let Some(matrix) = &self.matrix {
+            text += &matrix.text();
         }
         let model = self.model.as_ref().zip(model);
         match model {
@@ -201,6 +226,7 @@ impl DeviceReport {
             "seconds": self.took.as_secs_f64(),
             "error": self.error.as_ref().map(ToString::to_string),
             "kernels": self.kernels.as_ref().map(KernelsReport::json),
+            "attention": self.matrix.as_ref().map(MatrixReport::json),
             "model": self.model.as_ref().map(|model| match model {
                 Ok(model) => model.json(),
                 Err(error) => json!({ "passed": false, "error": error.to_string() }),
