@@ -8,7 +8,7 @@ use crate::tensor::{HostBuffer, Storage};
 
 pub(super) fn run(recording: Recording) -> Result<Outputs> {
     let plan = Plan::of(&recording);
-    let statistics = recording.statistics(&plan, 0);
+    let statistics = recording.statistics(&plan, &[]);
     let buffers = host_buffers(&recording, &plan);
     for dispatch in &recording.dispatches {
         run_twin(dispatch, &buffers);

@@ -33,7 +33,7 @@ pub(super) async fn run(recording: Recording) -> Result<Outputs> {
     let plan = Plan::of(&recording);
     let prepared = Prepared::new(&recording, &plan).await?;
     let submits = prepared.submit().await?;
-    let statistics = recording.statistics(&plan, submits);
+    let statistics = recording.statistics(&plan, &submits);
     let slots = recording.slots.iter().zip(prepared.storages);
     let tensors = slots.map(|(slot, storage)| storage.filter(|_| slot.output)).collect();
     Ok(Outputs { recording: recording.id, device: recording.device.clone(), tensors, statistics })
@@ -115,10 +115,10 @@ impl Prepared {
         encode(&self.steps, encoder);
     }
 
-    /// Encodes and submits it, and gives the number of submissions.
-    pub async fn submit(&self) -> Result<usize> {
-        let Some(gpu) = self.device.gpu() else { return Ok(0) };
-        let mut submits = 0;
+    /// Encodes and submits it, and gives the floating-point operations of each submission.
+    pub async fn submit(&self) -> Result<Vec<u64>> {
+        let Some(gpu) = self.device.gpu() else { return Ok(Vec::new()) };
+        let mut submits = Vec::new();
         let mut first = 0;
         while first < self.steps.len() {
             let mut flops = 0_u64;
@@ -135,7 +135,7 @@ impl Prepared {
             });
             outcome.await?;
             first += count;
-            submits += 1;
+            submits.push(steps.iter().map(|step| step.flops).sum());
         }
         Ok(submits)
     }

@@ -109,6 +109,8 @@ pub struct RunStatistics {
     pub dispatches: usize,
     /// Submissions made (0 on the CPU device).
     pub submits: usize,
+    /// Floating-point operations of the largest submission (0 on the CPU device).
+    pub largest_submit: u64,
     /// Bytes of temporaries and outputs at the peak, as they were allocated.
     pub peak_bytes: u64,
     /// Bytes that the same values would take without reuse.
@@ -330,10 +332,11 @@ impl Recording {
         })
     }
 
-    fn statistics(&self, plan: &plan::Plan, submits: usize) -> RunStatistics {
+    fn statistics(&self, plan: &plan::Plan, submits: &[u64]) -> RunStatistics {
         RunStatistics {
             dispatches: self.dispatches.len(),
-            submits,
+            submits: submits.len(),
+            largest_submit: submits.iter().copied().max().unwrap_or(0),
             peak_bytes: plan.bytes(),
             unshared_bytes: plan.unshared_bytes,
             cost: self.cost(),
