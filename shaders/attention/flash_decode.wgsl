@@ -40,7 +40,7 @@ fn store(base: u32, first_column: u32, values: vec4<f32>, end: Ending) {
     for (var lane = 0u; lane < 4u; lane = lane + 1u) {
         let column = first_column + lane;
         if (column < parameters.value_dim) {
-            output[base + column] = ended(component(values, lane), end);
+            output[base + column] = ended(component(values, lane), end.factor, end.poisoned);
         }
     }
 }

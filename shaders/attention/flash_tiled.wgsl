@@ -18,10 +18,13 @@ const LANES: u32 = 64u;
 var<workgroup> query_panel: array<vec4<f32>, ROWS * PANEL>;
 // Of keys, then of values.
 var<workgroup> key_panel: array<vec4<f32>, KEYS * PANEL>;
-// Weights of 4 keys, [row][key / 4].
+// Products, logits, then weights of 4 keys, [row][key / 4].
 var<workgroup> weight_tile: array<vec4<f32>, ROWS * KEYS / 4u>;
-// One for each row and each of the 8 lanes that share it.
-var<workgroup> shares: array<f32, ROWS * 8u>;
+// One for each row and each of the 2 lanes that share it.
+var<workgroup> shares: array<f32, ROWS * 2u>;
+// Of each row: by which the last tile changed what was there; at the end, what the sums take, and whether they are NaN.
+var<workgroup> factor_tile: array<f32, ROWS>;
+var<workgroup> poison_tile: array<f32, ROWS>;
 // Set when a value that is no number was read: the products with weights of 0 must then be left out.
 var<workgroup> careful: atomic<u32>;
 
@@ -34,52 +37,11 @@ fn dots(left: vec4<f32>, place: u32) -> vec4<f32> {
     );
 }
 
-fn row_or_nothing(batch: u32, head: u32, query: u32) -> Row {
-    var row = row_of_query(batch, head, query);
-    if (query >= query_count(batch)) {
-        row.end = 0u;
-    }
-    return row;
-}
-
-fn logits_of(row: Row, key: u32, products: vec4<f32>) -> vec4<f32> {
-    return vec4<f32>(
-        masked_logit(row, key, products.x),
-        masked_logit(row, key + 1u, products.y),
-        masked_logit(row, key + 2u, products.z),
-        masked_logit(row, key + 3u, products.w),
-    );
-}
-
-fn largest_of(logits: vec4<f32>) -> f32 {
-    return max(max(logits.x, logits.y), max(logits.z, logits.w));
-}
-
-fn any_nan(values: vec4<f32>) -> bool {
-    return is_nan(values.x) || is_nan(values.y) || is_nan(values.z) || is_nan(values.w);
-}
-
-fn largest_share(row: u32) -> f32 {
-    var largest = shares[row * 8u];
-    for (var lane = 1u; lane < 8u; lane = lane + 1u) {
-        largest = max(largest, shares[row * 8u + lane]);
-    }
-    return largest;
-}
-
-fn sum_of_shares(row: u32) -> f32 {
-    var sum = shares[row * 8u];
-    for (var lane = 1u; lane < 8u; lane = lane + 1u) {
-        sum = sum + shares[row * 8u + lane];
-    }
-    return sum;
-}
-
-fn store(base: u32, first_column: u32, values: vec4<f32>, end: Ending) {
+fn store(base: u32, first_column: u32, values: vec4<f32>, row: u32) {
     for (var lane = 0u; lane < 4u; lane = lane + 1u) {
         let column = first_column + lane;
         if (column < parameters.value_dim) {
-            output[base + column] = ended(component(values, lane), end);
+            output[base + column] = ended(component(values, lane), factor_tile[row], poison_tile[row] > 0.0);
         }
     }
 }
@@ -117,19 +79,19 @@ fn main(
     let my_row = 4u * (invocation / 8u);
     let group = invocation % 8u;
     let q_base = q_place(batch, head, first_query);
-    let row0 = row_or_nothing(batch, head, first_query + my_row);
-    let row1 = row_or_nothing(batch, head, first_query + my_row + 1u);
-    let row2 = row_or_nothing(batch, head, first_query + my_row + 2u);
-    let row3 = row_or_nothing(batch, head, first_query + my_row + 3u);
+    // For the weights two lanes share a row, each with every other 4 keys of it.
+    let own_row = invocation / 2u;
+    let own_half = invocation % 2u;
+    let own = row_of_query(batch, head, min(first_query + own_row, last_query));
     let depth4 = (parameters.head_dim + 3u) / 4u;
     if (invocation == 0u) {
         atomicStore(&careful, 0u);
     }
     workgroupBarrier();
-    var largest = vec4<f32>(LOWEST);
-    // Of this lane's keys only.
-    var sum = vec4<f32>();
-    var poisoned = vec4<f32>();
+    // Of the lane's own row; the sum and the NaNs of its own keys only.
+    var largest = LOWEST;
+    var sum = 0.0;
+    var poisoned = false;
     var accumulated: array<vec4<f32>, 4u * VALUE_BLOCKS>;
     for (var first_key = begin / KEYS * KEYS; first_key < end; first_key = first_key + KEYS) {
         var products0 = vec4<f32>();
@@ -155,45 +117,32 @@ fn main(
             }
             workgroupBarrier();
         }
-        let key = first_key + 4u * group;
-        let logits0 = logits_of(row0, key, products0);
-        let logits1 = logits_of(row1, key, products1);
-        let logits2 = logits_of(row2, key, products2);
-        let logits3 = logits_of(row3, key, products3);
-        poisoned = select(
-            poisoned,
-            vec4<f32>(1.0),
-            vec4<bool>(any_nan(logits0), any_nan(logits1), any_nan(logits2), any_nan(logits3)),
-        );
-        shares[my_row * 8u + group] = largest_of(logits0);
-        shares[(my_row + 1u) * 8u + group] = largest_of(logits1);
-        shares[(my_row + 2u) * 8u + group] = largest_of(logits2);
-        shares[(my_row + 3u) * 8u + group] = largest_of(logits3);
+        weight_tile[my_row * 8u + group] = products0;
+        weight_tile[(my_row + 1u) * 8u + group] = products1;
+        weight_tile[(my_row + 2u) * 8u + group] = products2;
+        weight_tile[(my_row + 3u) * 8u + group] = products3;
+        workgroupBarrier();
+        var highest = LOWEST;
+        for (var key4 = own_half; key4 < KEYS / 4u; key4 = key4 + 2u) {
+            let place = own_row * 8u + key4;
+            let logits = masked_logits(own, first_key + 4u * key4, weight_tile[place]);
+            poisoned = poisoned || any_nan(logits);
+            highest = max(highest, max(max(logits.x, logits.y), max(logits.z, logits.w)));
+            weight_tile[place] = logits;
+        }
+        shares[invocation] = highest;
         workgroupBarrier();
         let before = largest;
-        largest = max(before, vec4<f32>(
-            largest_share(my_row),
-            largest_share(my_row + 1u),
-            largest_share(my_row + 2u),
-            largest_share(my_row + 3u),
-        ));
-        let weights0 = weights_of(logits0, largest.x);
-        let weights1 = weights_of(logits1, largest.y);
-        let weights2 = weights_of(logits2, largest.z);
-        let weights3 = weights_of(logits3, largest.w);
-        weight_tile[my_row * 8u + group] = weights0;
-        weight_tile[(my_row + 1u) * 8u + group] = weights1;
-        weight_tile[(my_row + 2u) * 8u + group] = weights2;
-        weight_tile[(my_row + 3u) * 8u + group] = weights3;
-        let factors = vec4<f32>(
-            rescale(before.x, largest.x),
-            rescale(before.y, largest.y),
-            rescale(before.z, largest.z),
-            rescale(before.w, largest.w),
-        );
-        let ones = vec4<f32>(1.0);
-        sum = sum * factors
-            + vec4<f32>(dot(weights0, ones), dot(weights1, ones), dot(weights2, ones), dot(weights3, ones));
+        largest = max(before, max(shares[2u * own_row], shares[2u * own_row + 1u]));
+        let factor = rescale(before, largest);
+        factor_tile[own_row] = factor;
+        sum = sum * factor;
+        for (var key4 = own_half; key4 < KEYS / 4u; key4 = key4 + 2u) {
+            let place = own_row * 8u + key4;
+            let weights = weights_of(weight_tile[place], largest);
+            sum = sum + weights.x + weights.y + weights.z + weights.w;
+            weight_tile[place] = weights;
+        }
         for (var block = 0u; block < VALUE_BLOCKS; block = block + 1u) {
             for (var element = invocation; element < KEYS * PANEL; element = element + LANES) {
                 let place = v_place(batch, key_head, min(first_key + element / PANEL, keys - 1u));
@@ -204,79 +153,69 @@ fn main(
                 }
             }
             workgroupBarrier();
-            var sums0 = accumulated[4u * block] * factors.x;
-            var sums1 = accumulated[4u * block + 1u] * factors.y;
-            var sums2 = accumulated[4u * block + 2u] * factors.z;
-            var sums3 = accumulated[4u * block + 3u] * factors.w;
-            let all_finite = atomicLoad(&careful) == 0u;
-            for (var key4 = 0u; key4 < KEYS / 4u; key4 = key4 + 1u) {
-                let place = 4u * key4 * PANEL + group;
-                let weights0 = weight_tile[my_row * 8u + key4];
-                let weights1 = weight_tile[(my_row + 1u) * 8u + key4];
-                let weights2 = weight_tile[(my_row + 2u) * 8u + key4];
-                let weights3 = weight_tile[(my_row + 3u) * 8u + key4];
-                let values0 = key_panel[place];
-                let values1 = key_panel[place + PANEL];
-                let values2 = key_panel[place + 2u * PANEL];
-                let values3 = key_panel[place + 3u * PANEL];
-                if (all_finite) {
-                    sums0 += weights0.x * values0 + weights0.y * values1 + weights0.z * values2 + weights0.w * values3;
-                    sums1 += weights1.x * values0 + weights1.y * values1 + weights1.z * values2 + weights1.w * values3;
-                    sums2 += weights2.x * values0 + weights2.y * values1 + weights2.z * values2 + weights2.w * values3;
-                    sums3 += weights3.x * values0 + weights3.y * values1 + weights3.z * values2 + weights3.w * values3;
-                } else {
-                    sums0 += careful_sum(weights0, values0, values1, values2, values3);
-                    sums1 += careful_sum(weights1, values0, values1, values2, values3);
-                    sums2 += careful_sum(weights2, values0, values1, values2, values3);
-                    sums3 += careful_sum(weights3, values0, values1, values2, values3);
+            let at = 4u * block;
+            if (atomicLoad(&careful) == 0u) {
+                var sums0 = accumulated[at] * factor_tile[my_row];
+                var sums1 = accumulated[at + 1u] * factor_tile[my_row + 1u];
+                var sums2 = accumulated[at + 2u] * factor_tile[my_row + 2u];
+                var sums3 = accumulated[at + 3u] * factor_tile[my_row + 3u];
+                for (var key4 = 0u; key4 < KEYS / 4u; key4 = key4 + 1u) {
+                    let place = 4u * key4 * PANEL + group;
+                    let weights0 = weight_tile[my_row * 8u + key4];
+                    let weights1 = weight_tile[(my_row + 1u) * 8u + key4];
+                    let weights2 = weight_tile[(my_row + 2u) * 8u + key4];
+                    let weights3 = weight_tile[(my_row + 3u) * 8u + key4];
+                    let a = key_panel[place];
+                    let b = key_panel[place + PANEL];
+                    let c = key_panel[place + 2u * PANEL];
+                    let d = key_panel[place + 3u * PANEL];
+                    sums0 += weights0.x * a + weights0.y * b + weights0.z * c + weights0.w * d;
+                    sums1 += weights1.x * a + weights1.y * b + weights1.z * c + weights1.w * d;
+                    sums2 += weights2.x * a + weights2.y * b + weights2.z * c + weights2.w * d;
+                    sums3 += weights3.x * a + weights3.y * b + weights3.z * c + weights3.w * d;
+                }
+                accumulated[at] = sums0;
+                accumulated[at + 1u] = sums1;
+                accumulated[at + 2u] = sums2;
+                accumulated[at + 3u] = sums3;
+            } else {
+                for (var r = 0u; r < 4u; r = r + 1u) {
+                    var sums = accumulated[at + r] * factor_tile[my_row + r];
+                    for (var key4 = 0u; key4 < KEYS / 4u; key4 = key4 + 1u) {
+                        let place = 4u * key4 * PANEL + group;
+                        let weights = weight_tile[(my_row + r) * 8u + key4];
+                        sums += careful_sum(
+                            weights,
+                            key_panel[place],
+                            key_panel[place + PANEL],
+                            key_panel[place + 2u * PANEL],
+                            key_panel[place + 3u * PANEL],
+                        );
+                    }
+                    accumulated[at + r] = sums;
                 }
             }
-            accumulated[4u * block] = sums0;
-            accumulated[4u * block + 1u] = sums1;
-            accumulated[4u * block + 2u] = sums2;
-            accumulated[4u * block + 3u] = sums3;
             workgroupBarrier();
         }
     }
-    shares[my_row * 8u + group] = sum.x;
-    shares[(my_row + 1u) * 8u + group] = sum.y;
-    shares[(my_row + 2u) * 8u + group] = sum.z;
-    shares[(my_row + 3u) * 8u + group] = sum.w;
+    shares[invocation] = sum;
     workgroupBarrier();
-    let sum0 = sum_of_shares(my_row);
-    let sum1 = sum_of_shares(my_row + 1u);
-    let sum2 = sum_of_shares(my_row + 2u);
-    let sum3 = sum_of_shares(my_row + 3u);
+    let whole = shares[2u * own_row] + shares[2u * own_row + 1u];
     workgroupBarrier();
-    shares[my_row * 8u + group] = poisoned.x;
-    shares[(my_row + 1u) * 8u + group] = poisoned.y;
-    shares[(my_row + 2u) * 8u + group] = poisoned.z;
-    shares[(my_row + 3u) * 8u + group] = poisoned.w;
+    shares[invocation] = select(0.0, 1.0, poisoned);
     workgroupBarrier();
-    let ending0 = ending(head, largest.x, sum0, largest_share(my_row) > 0.0);
-    let ending1 = ending(head, largest.y, sum1, largest_share(my_row + 1u) > 0.0);
-    let ending2 = ending(head, largest.z, sum2, largest_share(my_row + 2u) > 0.0);
-    let ending3 = ending(head, largest.w, sum3, largest_share(my_row + 3u) > 0.0);
+    let end_of_row = ending(head, largest, whole, shares[2u * own_row] + shares[2u * own_row + 1u] > 0.0);
+    factor_tile[own_row] = end_of_row.factor;
+    poison_tile[own_row] = select(0.0, 1.0, end_of_row.poisoned);
+    if (own_half == 0u && first_query + own_row <= last_query) {
+        store_sum(batch, head, first_query + own_row, split, end_of_row);
+    }
+    workgroupBarrier();
     let base = output_place(batch, head, first_query) + split * parameters.output_split;
     for (var block = 0u; block < VALUE_BLOCKS; block = block + 1u) {
         let column = 4u * (PANEL * block + group);
-        for (var row = 0u; row < 4u; row = row + 1u) {
-            if (first_query + my_row + row <= last_query) {
-                var end = ending0;
-                if (row == 1u) {
-                    end = ending1;
-                }
-                if (row == 2u) {
-                    end = ending2;
-                }
-                if (row == 3u) {
-                    end = ending3;
-                }
-                store(base + (my_row + row) * parameters.output_row, column, accumulated[4u * block + row], end);
-                if (block == 0u && group == 0u) {
-                    store_sum(batch, head, first_query + my_row + row, split, end);
-                }
-            }
+        for (var row = my_row; row < min(my_row + 4u, last_query + 1u - first_query); row = row + 1u) {
+            store(base + row * parameters.output_row, column, accumulated[4u * block + row - my_row], row);
         }
     }
 }

@@ -149,12 +149,18 @@ fn key_steps(batch: u32, key: u32) -> vec2<u32> {
     return vec2<u32>(batch, key);
 }
 
-fn k_place(batch: u32, head: u32, key: u32) -> u32 {
-    let steps = key_steps(batch, key);
+fn k_at(steps: vec2<u32>, head: u32) -> u32 {
     return parameters.k_offset + steps.x * parameters.k_batch + head * parameters.k_head + steps.y * parameters.k_row;
 }
 
-fn v_place(batch: u32, head: u32, key: u32) -> u32 {
-    let steps = key_steps(batch, key);
+fn v_at(steps: vec2<u32>, head: u32) -> u32 {
     return parameters.v_offset + steps.x * parameters.v_batch + head * parameters.v_head + steps.y * parameters.v_row;
+}
+
+fn k_place(batch: u32, head: u32, key: u32) -> u32 {
+    return k_at(key_steps(batch, key), head);
+}
+
+fn v_place(batch: u32, head: u32, key: u32) -> u32 {
+    return v_at(key_steps(batch, key), head);
 }

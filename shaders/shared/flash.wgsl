@@ -15,6 +15,42 @@ fn masked_logit(row: Row, key: u32, product: f32) -> f32 {
     return max(logit, ABYSS);
 }
 
+// The same of four keys, in vectors: a quarter of the code.
+fn masked_logits(row: Row, key: u32, products: vec4<f32>) -> vec4<f32> {
+    let keys = key + vec4<u32>(0u, 1u, 2u, 3u);
+    var open = (keys >= vec4<u32>(row.begin)) & (keys < vec4<u32>(row.end));
+    // What lies beyond the end is not read.
+    let inside = min(keys, vec4<u32>(max(row.end, 1u) - 1u));
+    if (parameters.key_padding == 2u) {
+        let at = row.keys + inside;
+        open = open & (vec4<u32>(items[at.x], items[at.y], items[at.z], items[at.w]) != vec4<u32>());
+    }
+    var logits = products * parameters.scale;
+    if (parameters.softcap != 0.0) {
+        logits = vec4<f32>(
+            softcapped(logits.x), softcapped(logits.y), softcapped(logits.z), softcapped(logits.w),
+        );
+    }
+    if (parameters.slopes_at != NONE) {
+        logits = logits - row.slope * vec4<f32>(abs(vec4<i32>(row.position) - vec4<i32>(keys)));
+    }
+    if (parameters.mask_kind != 0u) {
+        let at = row.mask + inside * parameters.mask_column;
+        let words = vec4<u32>(mask[at.x], mask[at.y], mask[at.z], mask[at.w]);
+        if (parameters.mask_kind == 1u) {
+            open = open & (words != vec4<u32>());
+        } else {
+            open = open & (words != vec4<u32>(NEGATIVE_INFINITY_BITS));
+            logits = logits + bitcast<vec4<f32>>(words);
+        }
+    }
+    let bits = bitcast<vec4<u32>>(logits);
+    let infinite = bits == vec4<u32>(INFINITY_BITS);
+    let poison = infinite | ((bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(INFINITY_BITS));
+    let known = select(max(logits, vec4<f32>(ABYSS)), vec4<f32>(from_bits(NAN_BITS)), poison);
+    return select(vec4<f32>(LOWEST), known, open);
+}
+
 // The weight of a logit where the row's maximum is `largest`; that of a masked key is 0, NaN or not.
 fn weight_of(logit: f32, largest: f32) -> f32 {
     return select(exp(max(logit - largest, -150.0)), 0.0, logit == LOWEST);
@@ -35,6 +71,10 @@ fn rescale(before: f32, after: f32) -> f32 {
 
 fn is_nan(value: f32) -> bool {
     return (bitcast<u32>(value) & 0x7fffffffu) > INFINITY_BITS;
+}
+
+fn any_nan(values: vec4<f32>) -> bool {
+    return any((bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) > vec4<u32>(INFINITY_BITS));
 }
 
 fn any_nonfinite(values: vec4<f32>) -> bool {
@@ -83,8 +123,8 @@ fn ending(head: u32, largest: f32, sum: f32, poisoned: bool) -> Ending {
     return end;
 }
 
-fn ended(value: f32, end: Ending) -> f32 {
-    return select(value * end.factor, from_bits(NAN_BITS), end.poisoned);
+fn ended(value: f32, factor: f32, poisoned: bool) -> f32 {
+    return select(value * factor, from_bits(NAN_BITS), poisoned);
 }
 
 fn store_sum(batch: u32, head: u32, query: u32, split: u32, end: Ending) {
