@@ -17,12 +17,13 @@ const KEYS: u32 = 4u * SUBGROUP_SIZE;
 // Registers in which the lanes hold 4 elements of each of the rows.
 const LEFTS: u32 = (TILE_ROWS + SUBGROUP_SIZE - 1u) / SUBGROUP_SIZE;
 
+const OTHER_BLOCKS: u32 = max(VALUE_BLOCKS, 5u) - 4u;
+
 // Logits, then weights: [row][key / 4].
 var<workgroup> weight_tile: array<vec4<f32>, TILE_ROWS * SUBGROUP_SIZE>;
 // Where the values of each lane's 4 keys lie.
 var<workgroup> value_places: array<vec4<u32>, SUBGROUP_SIZE>;
 // Of each row.
-var<workgroup> factor_tile: array<f32, TILE_ROWS>;
 var<workgroup> ending_tile: array<vec2<f32>, TILE_ROWS>;
 
 // 4 elements of 4 columns: a vec4 of columns for each element.
@@ -61,6 +62,17 @@ fn load_values(key4: u32, column: u32) -> Panel {
     );
 }
 
+fn pick(block: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) -> vec4<f32> {
+    var picked = a;
+    if (VALUE_BLOCKS > 1u) {
+        picked = select(picked, b, block == 1u);
+    }
+    if (VALUE_BLOCKS > 2u) {
+        picked = select(select(picked, c, block == 2u), d, block == 3u);
+    }
+    return picked;
+}
+
 // What a lane knows of a row of its own.
 struct State {
     largest: f32,
@@ -88,7 +100,6 @@ fn weigh(before: State, row: Row, r: u32, first_key: u32) -> State {
         after.sum = after.sum + weights.x + weights.y + weights.z + weights.w;
         weight_tile[place] = weights;
     }
-    factor_tile[r] = after.factor;
     return after;
 }
 
@@ -150,8 +161,14 @@ fn main(
     var state_c = state_a;
     var state_d = state_a;
     let blocks = (parameters.value_dim + KEYS - 1u) / KEYS;
-    // [block of columns][row]
-    var accumulated: array<vec4<f32>, TILE_ROWS * VALUE_BLOCKS>;
+    // Of each row, for the first blocks of columns: registers, as long as no index is computed. Other blocks are in
+    // memory, [block][row].
+    var block0: array<vec4<f32>, 16>;
+    var block1: array<vec4<f32>, 16>;
+    var block2: array<vec4<f32>, 16>;
+    var block3: array<vec4<f32>, 16>;
+    var others: array<vec4<f32>, OTHER_BLOCKS * TILE_ROWS>;
+    var before: array<vec4<f32>, 16>;
     for (var first_key = begin / KEYS * KEYS; first_key < end; first_key = first_key + KEYS) {
         let my_keys = min(first_key + 4u * lane + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(keys - 1u));
         let step0 = key_steps(batch, my_keys.x);
@@ -243,25 +260,82 @@ fn main(
         let factors = array<f32, 4>(state_a.factor, state_b.factor, state_c.factor, state_d.factor);
         for (var block = 0u; block < blocks; block = block + 1u) {
             let column = KEYS * block + 4u * lane;
-            let at = TILE_ROWS * block;
             var strange = false;
-            row0 = accumulated[at + 0u] * subgroupBroadcast(factors[0u / SUBGROUP_SIZE], 0u % SUBGROUP_SIZE);
-            row1 = accumulated[at + 1u] * subgroupBroadcast(factors[1u / SUBGROUP_SIZE], 1u % SUBGROUP_SIZE);
-            row2 = accumulated[at + 2u] * subgroupBroadcast(factors[2u / SUBGROUP_SIZE], 2u % SUBGROUP_SIZE);
-            row3 = accumulated[at + 3u] * subgroupBroadcast(factors[3u / SUBGROUP_SIZE], 3u % SUBGROUP_SIZE);
-            row4 = accumulated[at + 4u] * subgroupBroadcast(factors[4u / SUBGROUP_SIZE], 4u % SUBGROUP_SIZE);
-            row5 = accumulated[at + 5u] * subgroupBroadcast(factors[5u / SUBGROUP_SIZE], 5u % SUBGROUP_SIZE);
-            row6 = accumulated[at + 6u] * subgroupBroadcast(factors[6u / SUBGROUP_SIZE], 6u % SUBGROUP_SIZE);
-            row7 = accumulated[at + 7u] * subgroupBroadcast(factors[7u / SUBGROUP_SIZE], 7u % SUBGROUP_SIZE);
+            // (block - 4) in the others.
+            let at = max(block, 4u) * TILE_ROWS - 4u * TILE_ROWS;
+            row0 = pick(block, block0[0], block1[0], block2[0], block3[0]);
+            row1 = pick(block, block0[1], block1[1], block2[1], block3[1]);
+            row2 = pick(block, block0[2], block1[2], block2[2], block3[2]);
+            row3 = pick(block, block0[3], block1[3], block2[3], block3[3]);
+            row4 = pick(block, block0[4], block1[4], block2[4], block3[4]);
+            row5 = pick(block, block0[5], block1[5], block2[5], block3[5]);
+            row6 = pick(block, block0[6], block1[6], block2[6], block3[6]);
+            row7 = pick(block, block0[7], block1[7], block2[7], block3[7]);
             if (TILE_ROWS > 8u) {
-                row8 = accumulated[at + 8u] * subgroupBroadcast(factors[8u / SUBGROUP_SIZE], 8u % SUBGROUP_SIZE);
-                row9 = accumulated[at + 9u] * subgroupBroadcast(factors[9u / SUBGROUP_SIZE], 9u % SUBGROUP_SIZE);
-                row10 = accumulated[at + 10u] * subgroupBroadcast(factors[10u / SUBGROUP_SIZE], 10u % SUBGROUP_SIZE);
-                row11 = accumulated[at + 11u] * subgroupBroadcast(factors[11u / SUBGROUP_SIZE], 11u % SUBGROUP_SIZE);
-                row12 = accumulated[at + 12u] * subgroupBroadcast(factors[12u / SUBGROUP_SIZE], 12u % SUBGROUP_SIZE);
-                row13 = accumulated[at + 13u] * subgroupBroadcast(factors[13u / SUBGROUP_SIZE], 13u % SUBGROUP_SIZE);
-                row14 = accumulated[at + 14u] * subgroupBroadcast(factors[14u / SUBGROUP_SIZE], 14u % SUBGROUP_SIZE);
-                row15 = accumulated[at + 15u] * subgroupBroadcast(factors[15u / SUBGROUP_SIZE], 15u % SUBGROUP_SIZE);
+                row8 = pick(block, block0[8], block1[8], block2[8], block3[8]);
+                row9 = pick(block, block0[9], block1[9], block2[9], block3[9]);
+                row10 = pick(block, block0[10], block1[10], block2[10], block3[10]);
+                row11 = pick(block, block0[11], block1[11], block2[11], block3[11]);
+                row12 = pick(block, block0[12], block1[12], block2[12], block3[12]);
+                row13 = pick(block, block0[13], block1[13], block2[13], block3[13]);
+                row14 = pick(block, block0[14], block1[14], block2[14], block3[14]);
+                row15 = pick(block, block0[15], block1[15], block2[15], block3[15]);
+            }
+            if (VALUE_BLOCKS > 4u && block >= 4u) {
+                row0 = others[at + 0u];
+                row1 = others[at + 1u];
+                row2 = others[at + 2u];
+                row3 = others[at + 3u];
+                row4 = others[at + 4u];
+                row5 = others[at + 5u];
+                row6 = others[at + 6u];
+                row7 = others[at + 7u];
+                if (TILE_ROWS > 8u) {
+                    row8 = others[at + 8u];
+                    row9 = others[at + 9u];
+                    row10 = others[at + 10u];
+                    row11 = others[at + 11u];
+                    row12 = others[at + 12u];
+                    row13 = others[at + 13u];
+                    row14 = others[at + 14u];
+                    row15 = others[at + 15u];
+                }
+            }
+            row0 = row0 * subgroupBroadcast(factors[0u / SUBGROUP_SIZE], 0u % SUBGROUP_SIZE);
+            row1 = row1 * subgroupBroadcast(factors[1u / SUBGROUP_SIZE], 1u % SUBGROUP_SIZE);
+            row2 = row2 * subgroupBroadcast(factors[2u / SUBGROUP_SIZE], 2u % SUBGROUP_SIZE);
+            row3 = row3 * subgroupBroadcast(factors[3u / SUBGROUP_SIZE], 3u % SUBGROUP_SIZE);
+            row4 = row4 * subgroupBroadcast(factors[4u / SUBGROUP_SIZE], 4u % SUBGROUP_SIZE);
+            row5 = row5 * subgroupBroadcast(factors[5u / SUBGROUP_SIZE], 5u % SUBGROUP_SIZE);
+            row6 = row6 * subgroupBroadcast(factors[6u / SUBGROUP_SIZE], 6u % SUBGROUP_SIZE);
+            row7 = row7 * subgroupBroadcast(factors[7u / SUBGROUP_SIZE], 7u % SUBGROUP_SIZE);
+            if (TILE_ROWS > 8u) {
+                row8 = row8 * subgroupBroadcast(factors[8u / SUBGROUP_SIZE], 8u % SUBGROUP_SIZE);
+                row9 = row9 * subgroupBroadcast(factors[9u / SUBGROUP_SIZE], 9u % SUBGROUP_SIZE);
+                row10 = row10 * subgroupBroadcast(factors[10u / SUBGROUP_SIZE], 10u % SUBGROUP_SIZE);
+                row11 = row11 * subgroupBroadcast(factors[11u / SUBGROUP_SIZE], 11u % SUBGROUP_SIZE);
+                row12 = row12 * subgroupBroadcast(factors[12u / SUBGROUP_SIZE], 12u % SUBGROUP_SIZE);
+                row13 = row13 * subgroupBroadcast(factors[13u / SUBGROUP_SIZE], 13u % SUBGROUP_SIZE);
+                row14 = row14 * subgroupBroadcast(factors[14u / SUBGROUP_SIZE], 14u % SUBGROUP_SIZE);
+                row15 = row15 * subgroupBroadcast(factors[15u / SUBGROUP_SIZE], 15u % SUBGROUP_SIZE);
+            }
+            before[0] = row0;
+            before[1] = row1;
+            before[2] = row2;
+            before[3] = row3;
+            before[4] = row4;
+            before[5] = row5;
+            before[6] = row6;
+            before[7] = row7;
+            if (TILE_ROWS > 8u) {
+                before[8] = row8;
+                before[9] = row9;
+                before[10] = row10;
+                before[11] = row11;
+                before[12] = row12;
+                before[13] = row13;
+                before[14] = row14;
+                before[15] = row15;
             }
             for (var key4 = 0u; key4 < SUBGROUP_SIZE; key4 = key4 + 1u) {
                 let right = load_values(key4, column);
@@ -297,34 +371,130 @@ fn main(
             }
             if (subgroupAny(strange)) {
                 // Once more: a weight of 0 takes nothing of a value that is no number.
-                for (var r = 0u; r < TILE_ROWS; r = r + 1u) {
-                    accumulated[at + r] = accumulated[at + r] * factor_tile[r];
-                }
                 for (var key4 = 0u; key4 < SUBGROUP_SIZE; key4 = key4 + 1u) {
                     let right = load_values(key4, column);
                     for (var r = 0u; r < TILE_ROWS; r = r + 1u) {
                         let weights = weight_tile[r * SUBGROUP_SIZE + key4];
-                        accumulated[at + r] += careful_sum(weights, right.k0, right.k1, right.k2, right.k3);
+                        before[r] += careful_sum(weights, right.k0, right.k1, right.k2, right.k3);
                     }
                 }
-            } else {
-                accumulated[at + 0u] = row0;
-                accumulated[at + 1u] = row1;
-                accumulated[at + 2u] = row2;
-                accumulated[at + 3u] = row3;
-                accumulated[at + 4u] = row4;
-                accumulated[at + 5u] = row5;
-                accumulated[at + 6u] = row6;
-                accumulated[at + 7u] = row7;
+                row0 = before[0];
+                row1 = before[1];
+                row2 = before[2];
+                row3 = before[3];
+                row4 = before[4];
+                row5 = before[5];
+                row6 = before[6];
+                row7 = before[7];
                 if (TILE_ROWS > 8u) {
-                    accumulated[at + 8u] = row8;
-                    accumulated[at + 9u] = row9;
-                    accumulated[at + 10u] = row10;
-                    accumulated[at + 11u] = row11;
-                    accumulated[at + 12u] = row12;
-                    accumulated[at + 13u] = row13;
-                    accumulated[at + 14u] = row14;
-                    accumulated[at + 15u] = row15;
+                    row8 = before[8];
+                    row9 = before[9];
+                    row10 = before[10];
+                    row11 = before[11];
+                    row12 = before[12];
+                    row13 = before[13];
+                    row14 = before[14];
+                    row15 = before[15];
+                }
+            }
+            if (block == 0u) {
+                block0[0] = row0;
+                block0[1] = row1;
+                block0[2] = row2;
+                block0[3] = row3;
+                block0[4] = row4;
+                block0[5] = row5;
+                block0[6] = row6;
+                block0[7] = row7;
+                if (TILE_ROWS > 8u) {
+                    block0[8] = row8;
+                    block0[9] = row9;
+                    block0[10] = row10;
+                    block0[11] = row11;
+                    block0[12] = row12;
+                    block0[13] = row13;
+                    block0[14] = row14;
+                    block0[15] = row15;
+                }
+            }
+            if (VALUE_BLOCKS > 1u && block == 1u) {
+                block1[0] = row0;
+                block1[1] = row1;
+                block1[2] = row2;
+                block1[3] = row3;
+                block1[4] = row4;
+                block1[5] = row5;
+                block1[6] = row6;
+                block1[7] = row7;
+                if (TILE_ROWS > 8u) {
+                    block1[8] = row8;
+                    block1[9] = row9;
+                    block1[10] = row10;
+                    block1[11] = row11;
+                    block1[12] = row12;
+                    block1[13] = row13;
+                    block1[14] = row14;
+                    block1[15] = row15;
+                }
+            }
+            if (VALUE_BLOCKS > 2u && block == 2u) {
+                block2[0] = row0;
+                block2[1] = row1;
+                block2[2] = row2;
+                block2[3] = row3;
+                block2[4] = row4;
+                block2[5] = row5;
+                block2[6] = row6;
+                block2[7] = row7;
+                if (TILE_ROWS > 8u) {
+                    block2[8] = row8;
+                    block2[9] = row9;
+                    block2[10] = row10;
+                    block2[11] = row11;
+                    block2[12] = row12;
+                    block2[13] = row13;
+                    block2[14] = row14;
+                    block2[15] = row15;
+                }
+            }
+            if (VALUE_BLOCKS > 3u && block == 3u) {
+                block3[0] = row0;
+                block3[1] = row1;
+                block3[2] = row2;
+                block3[3] = row3;
+                block3[4] = row4;
+                block3[5] = row5;
+                block3[6] = row6;
+                block3[7] = row7;
+                if (TILE_ROWS > 8u) {
+                    block3[8] = row8;
+                    block3[9] = row9;
+                    block3[10] = row10;
+                    block3[11] = row11;
+                    block3[12] = row12;
+                    block3[13] = row13;
+                    block3[14] = row14;
+                    block3[15] = row15;
+                }
+            }
+            if (VALUE_BLOCKS > 4u && block >= 4u) {
+                others[at + 0u] = row0;
+                others[at + 1u] = row1;
+                others[at + 2u] = row2;
+                others[at + 3u] = row3;
+                others[at + 4u] = row4;
+                others[at + 5u] = row5;
+                others[at + 6u] = row6;
+                others[at + 7u] = row7;
+                if (TILE_ROWS > 8u) {
+                    others[at + 8u] = row8;
+                    others[at + 9u] = row9;
+                    others[at + 10u] = row10;
+                    others[at + 11u] = row11;
+                    others[at + 12u] = row12;
+                    others[at + 13u] = row13;
+                    others[at + 14u] = row14;
+                    others[at + 15u] = row15;
                 }
             }
         }
@@ -344,9 +514,31 @@ fn main(
     }
     workgroupBarrier();
     let base = output_place(batch, head, first_query) + split * parameters.output_split;
-    for (var r = 0u; r < rows; r = r + 1u) {
-        for (var block = 0u; block < blocks; block = block + 1u) {
-            let values = accumulated[TILE_ROWS * block + r];
+    for (var block = 0u; block < blocks; block = block + 1u) {
+        let at = max(block, 4u) * TILE_ROWS - 4u * TILE_ROWS;
+        before[0] = pick(block, block0[0], block1[0], block2[0], block3[0]);
+        before[1] = pick(block, block0[1], block1[1], block2[1], block3[1]);
+        before[2] = pick(block, block0[2], block1[2], block2[2], block3[2]);
+        before[3] = pick(block, block0[3], block1[3], block2[3], block3[3]);
+        before[4] = pick(block, block0[4], block1[4], block2[4], block3[4]);
+        before[5] = pick(block, block0[5], block1[5], block2[5], block3[5]);
+        before[6] = pick(block, block0[6], block1[6], block2[6], block3[6]);
+        before[7] = pick(block, block0[7], block1[7], block2[7], block3[7]);
+        if (TILE_ROWS > 8u) {
+            before[8] = pick(block, block0[8], block1[8], block2[8], block3[8]);
+            before[9] = pick(block, block0[9], block1[9], block2[9], block3[9]);
+            before[10] = pick(block, block0[10], block1[10], block2[10], block3[10]);
+            before[11] = pick(block, block0[11], block1[11], block2[11], block3[11]);
+            before[12] = pick(block, block0[12], block1[12], block2[12], block3[12]);
+            before[13] = pick(block, block0[13], block1[13], block2[13], block3[13]);
+            before[14] = pick(block, block0[14], block1[14], block2[14], block3[14]);
+            before[15] = pick(block, block0[15], block1[15], block2[15], block3[15]);
+        }
+        for (var r = 0u; r < rows; r = r + 1u) {
+            var values = before[r];
+            if (VALUE_BLOCKS > 4u && block >= 4u) {
+                values = others[at + r];
+            }
             store(base + r * parameters.output_row, KEYS * block + 4u * lane, values, ending_tile[r]);
         }
     }
