@@ -67,7 +67,8 @@ pub enum Error {
         /// The limit that was set.
         seconds: f64,
     },
-    /// The backend rejected our own work: a defect of this crate or of the driver.
+    /// The backend rejected our own work: a defect of this crate or of the driver, or numbers on the device that lead
+    /// out of a tensor.
     #[error("{device} rejected {what}: {message}")]
     Rejected {
         /// The adapter's name.

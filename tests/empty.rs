@@ -3,8 +3,9 @@
 mod common;
 
 use attentive::ops::{
-    Attention, EmbeddingTables, Gemm, Heads, LayerNorm, LayerNormWeights, Linear, LinearWeights,
-    RotaryEmbedding, Tokens, activate, cast, embedding_norm, layer_norm, matmul, pool, rms_norm, softmax,
+    Attention, EmbeddingTables, Gemm, Heads, LayerNorm, LayerNormWeights, Layout, Linear, LinearWeights,
+    Mask, RotaryEmbedding, Tokens, activate, cast, embedding_norm, layer_norm, matmul, pool, rms_norm,
+    softmax,
 };
 use attentive::recording::Value;
 use attentive::{Activation, Causal, DType, Device, Error, Pooling, Recording, Result, Tensor};
@@ -75,6 +76,82 @@ fn attention_with_an_axis_of_0() {
                 let values = output.to_f32().unwrap();
                 assert_eq!(values.len(), batch * queries * heads * value_dim, "{what}");
                 assert!(values.iter().all(|&value| value == 0.0), "{what}: {values:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_of_nothing_by_each_implementation() {
+    let sinks = [0.5, -1.5];
+    for device in common::devices() {
+        for name in common::attention_implementations(&device) {
+            // B, H, Lq, Lk; no key for any query, or for some.
+            for (sizes, seen) in [
+                ([0, 2, 3, 4], [4; 3]),
+                ([3, 0, 3, 4], [4; 3]),
+                ([3, 2, 0, 4], [4; 3]),
+                ([3, 2, 3, 0], [0; 3]),
+                ([3, 2, 40, 0], [0; 3]),
+                ([3, 2, 3, 4], [0, 4, 0]),
+                ([3, 2, 3, 70], [0; 3]),
+                ([3, 2, 40, 70], [0, 70, 1]),
+            ] {
+                let [batch, heads, queries, keys] = sizes;
+                let seen = &seen[..batch];
+                for (with_sinks, given_by) in
+                    [(false, "lengths"), (true, "lengths"), (false, "a mask"), (true, "blocks")]
+                {
+                    let what = format!("{}: {name} {sizes:?} {seen:?} by {given_by}", device.name());
+                    poison(&device);
+                    let mut recording = Recording::new(&device);
+                    let q = ones(&mut recording, &[batch, heads, queries, 8]);
+                    let k = ones(&mut recording, &[batch, heads, keys, 8]);
+                    let v = ones(&mut recording, &[batch, heads, keys, 5]);
+                    let keep =
+                        seen.iter().flat_map(|&seen| (0..keys as u32).map(move |key| u32::from(key < seen)));
+                    let keep: Vec<u32> = keep.collect();
+                    let mask = Tensor::from_u32(&device, [batch, 1, 1, keys], &keep).unwrap();
+                    let mask = recording.tensor(&mask).unwrap();
+                    // A block for each item.
+                    let table: Vec<u32> = if keys == 0 { Vec::new() } else { (0..batch as u32).collect() };
+                    let mut options = Attention::new().implementation(name).with_log_sum_exp();
+                    options = match given_by {
+                        "a mask" => options.mask(Mask::Bool(&mask)),
+                        "blocks" => options.block_table(&table).key_lengths(seen),
+                        _ => options.key_lengths(seen),
+                    };
+                    options = if with_sinks { options.sinks(&sinks[..heads]) } else { options };
+                    let [q, k, v] = [&q, &k, &v].map(|value| Heads::first(value).unwrap());
+                    let made = options.output_layout(Layout::HeadsFirst).record(&mut recording, &q, &k, &v);
+                    let made = made.unwrap_or_else(|error| panic!("{what}: {error}"));
+                    let sums = made.log_sum_exp.unwrap();
+                    recording.output(&made.output).unwrap();
+                    recording.output(&sums).unwrap();
+                    let outputs = recording.run().unwrap();
+                    let [output, sums] =
+                        [&made.output, &sums].map(|value| outputs.tensor(value).unwrap().to_f32().unwrap());
+                    assert_eq!(
+                        (output.len(), sums.len()),
+                        (batch * heads * queries * 5, batch * heads * queries)
+                    );
+                    for (row, (output, sum)) in output.chunks_exact(5).zip(sums).enumerate() {
+                        let (item, head) = (row / queries / heads, row / queries % heads);
+                        let count = seen[item] as f32;
+                        // All scores are √8 and all values 1, and a sink has a weight but no value.
+                        let sink = if with_sinks { sinks[head].exp() } else { 0.0 };
+                        let total = count * 8.0_f32.sqrt().exp() + sink;
+                        let (value, log) = match seen[item] {
+                            0 => (0.0, if with_sinks { sinks[head] } else { f32::NEG_INFINITY }),
+                            _ => (1.0 - sink / total, total.ln()),
+                        };
+                        let near = |a: f32, b: f32| a == b || (a - b).abs() <= 1e-5;
+                        let exactly = seen[item] == 0;
+                        let right = |&got: &f32| if exactly { got == 0.0 } else { near(got, value) };
+                        assert!(output.iter().all(right), "{what}: row {row} is {output:?}, not {value}");
+                        assert!(near(sum, log), "{what}: the sum of row {row} is {sum}, not {log}");
+                    }
+                }
             }
         }
     }

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use attentive::kernel::{Case, CaseArgument, Depth, Inputs, Kernel, Variant};
 use attentive::kernels::KERNELS;
-use attentive::ops::{Attention, Heads, LayerNormWeights, Linear, LinearWeights, layer_norm};
+use attentive::ops::{Attention, Heads, LayerNormWeights, Linear, LinearWeights, Mask, layer_norm};
+use attentive::verify::compare::{compare_allclose, compare_bits};
 use attentive::verify::{run_case, verify_kernels};
 use attentive::{Activation, Causal, DType, Device, DeviceOptions, Recording, Tensor, wgpu};
 
@@ -114,6 +115,57 @@ fn a_chain_of_ops_gives_the_same_bits_each_time() {
             let again = chain(&device);
             let moved = first.iter().zip(&again).position(|(a, b)| a.to_bits() != b.to_bits());
             assert_eq!(moved, None, "{}: run {repeat} differs", device.name());
+        }
+    }
+}
+
+#[test]
+fn attention_gives_the_same_bits_each_time() {
+    // Few queries over many keys: `decode` splits them among workgroups and brings the parts together.
+    for (queries, keys) in [(3, 1100), (40, 70)] {
+        let mut inputs = Inputs::new(11);
+        let mut values = |heads: usize, rows: usize| inputs.values(heads * rows * 24, 1.0);
+        let (q, k, v) = (values(4, queries), values(2, keys), values(2, keys));
+        let mask = inputs.mask(queries * keys);
+        for device in common::adapters() {
+            let tensor = |heads: usize, rows: usize, values: &[f32]| {
+                Tensor::from_f32(&device, [1, heads, rows, 24], values).unwrap()
+            };
+            let inputs = [tensor(4, queries, &q), tensor(2, keys, &k), tensor(2, keys, &v)];
+            let mask = Tensor::from_u32(&device, [queries, keys], &mask).unwrap();
+            let mut firsts: Vec<Vec<f32>> = Vec::new();
+            for name in common::attention_implementations(&device) {
+                let run = || {
+                    let mut recording = Recording::new(&device);
+                    let mask = recording.tensor(&mask).unwrap();
+                    let [q, k, v] = inputs.each_ref().map(|tensor| recording.tensor(tensor).unwrap());
+                    let [q, k, v] = [&q, &k, &v].map(|value| Heads::first(value).unwrap());
+                    let attention = Attention::new().causal(Causal::BottomRight).mask(Mask::Bool(&mask));
+                    let attention = attention.implementation(name).with_log_sum_exp();
+                    let made = attention.record(&mut recording, &q, &k, &v).unwrap();
+                    let sums = made.log_sum_exp.unwrap();
+                    recording.output(&made.output).unwrap();
+                    recording.output(&sums).unwrap();
+                    let outputs = recording.run().unwrap();
+                    let values =
+                        [&made.output, &sums].map(|value| outputs.tensor(value).unwrap().to_f32().unwrap());
+                    (values.concat(), outputs.statistics.dispatches)
+                };
+                let (first, dispatches) = run();
+                if name == "decode" && keys > 1000 {
+                    assert_eq!(dispatches, 2, "{}: the parts, and what merges them", device.name());
+                }
+                for repeat in 1..RUNS {
+                    let comparison = compare_bits(&first, &run().0);
+                    assert!(comparison.passed, "{}: {name}, run {repeat}: {comparison}", device.name());
+                }
+                firsts.push(first);
+            }
+            // They agree with each other too, up to rounding.
+            for other in &firsts[1..] {
+                let comparison = compare_allclose(other, &firsts[0], 1e-5, 1e-5);
+                assert!(comparison.passed, "{}: {comparison}", device.name());
+            }
         }
     }
 }

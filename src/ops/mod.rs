@@ -34,7 +34,7 @@ use crate::device::{Device, OPS};
 use crate::error::{Error, Result};
 use crate::kernel::Variant;
 use crate::kernels::rows;
-use crate::recording::Value;
+use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
 /// The implementation of `op` to use: the forced one, else the first of `candidates` that runs here.
@@ -106,6 +106,15 @@ fn expect_dtype(op: &str, argument: &str, value: &Value, dtypes: &[DType]) -> Re
     }
     let expected: Vec<String> = dtypes.iter().map(ToString::to_string).collect();
     Err(Error::argument(op, argument, expected.join(" or "), value.dtype().to_string()))
+}
+
+/// [`Error::Argument`] unless the value is one of that recording.
+fn expect_own(recording: &Recording, op: &str, argument: &str, value: &Value) -> Result<()> {
+    if recording.has(value) {
+        return Ok(());
+    }
+    let found = format!("{} {} of another", value.dtype(), value.shape());
+    Err(Error::argument(op, argument, "a value of this recording", found))
 }
 
 /// [`Error::Argument`] unless the value has that shape.

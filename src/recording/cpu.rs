@@ -1,8 +1,10 @@
 //! The CPU executor: runs the twins over host buffers.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::plan::Plan;
 use super::{Dispatch, Outputs, Recording};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{Access, Argument, Arguments};
 use crate::tensor::{HostBuffer, Storage};
 
@@ -11,7 +13,16 @@ pub(super) fn run(recording: Recording) -> Result<Outputs> {
     let statistics = recording.statistics(&plan, &[]);
     let buffers = host_buffers(&recording, &plan);
     for dispatch in &recording.dispatches {
-        run_twin(dispatch, &buffers);
+        // Numbers that are on the device, such as running sums of lengths, no check has seen.
+        catch_unwind(AssertUnwindSafe(|| run_twin(dispatch, &buffers))).map_err(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+            Error::Rejected {
+                device: recording.device.name().to_owned(),
+                what: dispatch.kernel.name().to_owned(),
+                message: text.unwrap_or_default(),
+            }
+        })?;
     }
     let tensors = recording.slots.iter().zip(buffers).map(|(slot, buffer)| {
         let buffer = buffer.filter(|_| slot.output)?;

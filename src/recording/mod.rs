@@ -246,6 +246,16 @@ impl Recording {
         for value in bindings {
             self.own(value)?;
         }
+        // Neither WebGPU nor the twins allow it.
+        let each = || kernel.bindings().iter().zip(bindings).enumerate();
+        for (place, (written, value)) in each().filter(|(_, (binding, _))| binding.access == Access::Write) {
+            let other = each().find(|(other, (_, same))| *other != place && self.share(value, same));
+            if let Some((_, (other, _))) = other {
+                let found = format!("that of `{}`", other.name);
+                let argument = format!("`{}`", written.name);
+                return Err(Error::argument(kernel.name(), argument, "a buffer of its own", found));
+            }
+        }
         let capabilities = self.device.capabilities();
         if let Err(reason) = variant.runs_on(capabilities) {
             let (op, name) = (kernel.name().to_owned(), variant.name().to_owned());
@@ -288,8 +298,19 @@ impl Recording {
         Ok(())
     }
 
+    /// Whether both lie in the same memory: the same value, or tensors that share a buffer.
+    pub(crate) fn share(&self, a: &Value, b: &Value) -> bool {
+        let storage = |value: &Value| self.slots.get(value.index)?.tensor.as_ref().map(Tensor::storage);
+        a.is(b) || matches!((storage(a), storage(b)), (Some(a), Some(b)) if a.is(b))
+    }
+
+    /// Whether it is a value of this recording.
+    pub(crate) fn has(&self, value: &Value) -> bool {
+        value.recording == self.id
+    }
+
     fn own(&self, value: &Value) -> Result<()> {
-        if value.recording == self.id {
+        if self.has(value) {
             return Ok(());
         }
         let found = format!("{} {} of another", value.dtype, value.shape);

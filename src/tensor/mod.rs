@@ -117,6 +117,17 @@ impl HostBuffer {
     }
 }
 
+impl Storage {
+    /// Whether both are the same memory.
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Gpu(a), Self::Gpu(b)) => a.buffer == b.buffer,
+            (Self::Host(a), Self::Host(b)) => Arc::ptr_eq(&a.0, &b.0),
+            _ => false,
+        }
+    }
+}
+
 impl std::fmt::Debug for Tensor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Tensor({} {} on {})", self.dtype, self.shape, self.device.name())

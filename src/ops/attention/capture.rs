@@ -56,9 +56,8 @@ impl Checked {
     /// Records what is captured, `[B, heads, queries, Lk]`.
     pub(super) fn capture(&self, recording: &mut Recording, capture: &Capture<'_>) -> Result<Value> {
         let [batch, all_heads, all_queries, keys] = self.dims;
-        let every: Vec<usize> = (0..all_heads).collect();
-        let heads = capture.heads.unwrap_or(&every);
-        if let Some(found) = heads.iter().find(|&&head| head >= all_heads) {
+        let chosen = capture.heads.unwrap_or_default();
+        if let Some(found) = chosen.iter().find(|&&head| head >= all_heads) {
             let expected = format!("below the {all_heads} there are");
             return Err(Error::argument(OP, "a captured head", expected, found.to_string()));
         }
@@ -67,7 +66,7 @@ impl Checked {
             let expected = format!("within 0..{all_queries}");
             return Err(Error::argument(OP, "the captured queries", expected, format!("{first}..{end}")));
         }
-        let dims = [batch, heads.len(), end - first, keys];
+        let dims = [batch, capture.heads.map_or(all_heads, <[usize]>::len), end - first, keys];
         self.check_bytes(recording.device(), "captured scores", dims)?;
         let to = recording.temporary(dims, DType::F32)?;
         let stage = match capture.stage {
@@ -77,7 +76,13 @@ impl Checked {
             Stage::Weights => 3,
         };
         let head_size = (end - first) * keys;
-        for (place, (head, count)) in runs(batch, all_heads, heads) {
+        // Where no score is there may be any number of heads.
+        let runs = match capture.heads {
+            _ if dims.contains(&0) => Vec::new(),
+            Some(heads) => runs(batch, all_heads, heads),
+            None => vec![(0, (0, batch * all_heads))],
+        };
+        for (place, (head, count)) in runs {
             let part = Part { heads: (head, count), queries: (first, end - first) };
             self.record_stage(recording, part, stage, (&to, place * head_size))?;
         }

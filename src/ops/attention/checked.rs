@@ -4,7 +4,7 @@ use super::{Alignment, Attention, BlockTable, Causal, Heads, KeyPadding, Mask, O
 use crate::error::{Error, Result};
 use crate::kernels::attention::append::{self, Append};
 use crate::kernels::attention::{NONE, Parameters};
-use crate::ops::{cast, expect_dtype, expect_shape, size};
+use crate::ops::{cast, expect_dtype, expect_own, expect_shape, size};
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Shape, Tensor};
 
@@ -37,14 +37,16 @@ impl Checked {
         recording: &mut Recording,
         [q, k, v]: [&Heads<'_>; 3],
         output: &Heads<'_>,
+        sums: Option<&Value>,
     ) -> Result<Self> {
         check_numbers(options)?;
+        check_memory(options, recording, [q, k, v], output, sums)?;
         for (name, heads) in [("q", q), ("k", k), ("v", v)] {
             expect_dtype(OP, name, heads.value, &[DType::F32, DType::F16])?;
         }
         expect_dtype(OP, "v", v.value, &[k.value.dtype()])?;
         check_shapes(q, k, v)?;
-        check_output(q, k, v, output)?;
+        check_output(q, v, output)?;
         let mut items = Items::default();
         let sizes = Sizes::new(options, q, k)?;
         let [batch, heads, queries, keys] = sizes.dims;
@@ -149,7 +151,12 @@ fn check_numbers(options: &Attention<'_>) -> Result<()> {
     }
     let softcap = options.softcap;
     if !softcap.is_finite() || softcap < 0.0 {
-        return Err(Error::argument(OP, "softcap", "a finite number, 0 for none", softcap.to_string()));
+        return Err(Error::argument(
+            OP,
+            "softcap",
+            "a finite number of at least 0, 0 for none",
+            softcap.to_string(),
+        ));
     }
     if let (Some(causal), Some(alignment)) = (options.causal.alignment(), options.alignment)
         && causal != alignment
@@ -163,6 +170,55 @@ fn check_numbers(options: &Attention<'_>) -> Result<()> {
     {
         let expected = format!("from -{LONGEST} to {LONGEST}");
         return Err(Error::argument(OP, "the offset", expected, offset.to_string()));
+    }
+    Ok(())
+}
+
+/// All values are of the recording, and nothing that is written shares its memory with another.
+fn check_memory<'a>(
+    options: &Attention<'a>,
+    recording: &Recording,
+    [q, k, v]: [&Heads<'a>; 3],
+    output: &Heads<'a>,
+    sums: Option<&'a Value>,
+) -> Result<()> {
+    let padding = options.padding.and_then(|padding| match padding {
+        KeyPadding::Lengths(_) => None,
+        KeyPadding::LengthsValue(value) => Some(("key_lengths", value)),
+        KeyPadding::Mask(value) => Some(("key_padding_mask", value)),
+    });
+    let sequences = options.sequences.and_then(|sequences| match sequences {
+        Sequences::Host { .. } => None,
+        Sequences::Value { sums, .. } => Some(("packed", sums)),
+    });
+    let blocks = options.blocks.and_then(|blocks| match blocks {
+        BlockTable::Host(_) => None,
+        BlockTable::Value(value) => Some(("the block table", value)),
+    });
+    let terms = |name: &'static str, terms: Option<Terms<'a>>| match terms {
+        None | Some(Terms::Host(_)) => None,
+        Some(Terms::Value(value)) => Some((name, value)),
+    };
+    let optional = [
+        options.mask.map(|(Mask::Bool(value) | Mask::Float(value))| ("the mask", value)),
+        padding,
+        sequences,
+        blocks,
+        terms("alibi_slopes", options.slopes),
+        terms("sinks", options.sinks),
+    ];
+    let needed = [("q", q.value), ("k", k.value), ("v", v.value)];
+    let inputs = || needed.into_iter().chain(optional.into_iter().flatten());
+    for (name, value) in inputs().chain([("the output", output.value)]) {
+        expect_own(recording, OP, name, value)?;
+    }
+    let mut others: Vec<(&str, &Value)> = inputs().collect();
+    for (name, written) in [("the output", Some(output.value)), ("log_sum_exp", sums)] {
+        let Some(written) = written else { continue };
+        if let Some((other, _)) = others.iter().find(|(_, other)| recording.share(written, other)) {
+            return Err(Error::argument(OP, name, "a value of its own", format!("that of {other}")));
+        }
+        others.push((name, written));
     }
     Ok(())
 }
@@ -192,17 +248,12 @@ fn check_shapes(q: &Heads<'_>, k: &Heads<'_>, v: &Heads<'_>) -> Result<()> {
     Ok(())
 }
 
-fn check_output(q: &Heads<'_>, k: &Heads<'_>, v: &Heads<'_>, output: &Heads<'_>) -> Result<()> {
+fn check_output(q: &Heads<'_>, v: &Heads<'_>, output: &Heads<'_>) -> Result<()> {
     expect_dtype(OP, "the output", output.value, &[DType::F32])?;
     let needed = [q.dims[0], q.dims[1], q.dims[2], v.dims[3]];
     if output.dims != needed {
         let expected = format!("{needed:?} for {} and {}", pair("q", q), pair("v", v));
         return Err(Error::argument(OP, "the output", expected, output.describe()));
-    }
-    for (name, input) in [("q", q), ("k", k), ("v", v)] {
-        if output.value.is(input.value) {
-            return Err(Error::argument(OP, "the output", "a value of its own", format!("that of {name}")));
-        }
     }
     if output.overlaps_itself() {
         let found = format!("strides {:?} for {}", output.strides, output.describe());
@@ -263,6 +314,7 @@ impl Sizes {
                 }
                 return Ok(Self { dims: [batch, heads, queries, keys], blocks: 0 });
             }
+            Some(BlockTable::Host(&[])) => 0,
             Some(BlockTable::Host(table)) => match table.len().checked_div(batch) {
                 Some(blocks) if blocks * batch == table.len() => blocks,
                 _ => {
@@ -342,12 +394,13 @@ impl<'a> Items<'a> {
                     let expected = format!("one for each of {batch} batch items");
                     return Err(Error::argument(OP, "key_lengths", expected, found()));
                 }
-                let too_long = |(item, &length): (usize, &u32)| match options.sequences {
-                    Some(Sequences::Host { keys, .. }) => length > keys[item + 1] - keys[item],
-                    _ => length as usize > keys,
+                let keys_of = |item: usize| match options.sequences {
+                    Some(Sequences::Host { keys, .. }) => (keys[item + 1] - keys[item]) as usize,
+                    _ => keys,
                 };
-                if lengths.iter().enumerate().any(too_long) {
-                    let expected = format!("at most {keys}, the keys of their items, for {}", pair("k", k));
+                if let Some(item) = (0..batch).find(|&item| lengths[item] as usize > keys_of(item)) {
+                    let expected =
+                        format!("at most {}, the keys of item {item}, for {}", keys_of(item), pair("k", k));
                     return Err(Error::argument(OP, "key_lengths", expected, found()));
                 }
                 self.push(Part::Host(lengths.to_vec())).map(|_| 1)
@@ -465,13 +518,13 @@ impl<'a> Items<'a> {
 fn broadcast(shape: &Shape, onto: [usize; 4]) -> Result<[usize; 4]> {
     let dims = shape.dims();
     let mut strides = [0; 4];
-    let mut stride = 1;
+    let mut stride: usize = 1;
     let fits = dims.len() <= 4
         && dims.iter().rev().zip(onto.iter().rev()).enumerate().all(|(place, (&size, &whole))| {
             if size != 1 {
                 strides[3 - place] = stride;
             }
-            stride *= size;
+            stride = stride.saturating_mul(size);
             size == 1 || size == whole
         });
     if fits {

@@ -5,9 +5,9 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::attention::append::{self, Append};
 use crate::kernels::attention::{NONE, Parameters};
-use crate::ops::{expect_dtype, size};
+use crate::ops::{expect_dtype, expect_own, size};
 use crate::recording::{Recording, Value};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Shape, Tensor, checked_words};
 
 const OP: &str = "kv_cache";
 
@@ -74,12 +74,12 @@ pub struct KvCache {
 impl KvCacheShape {
     /// Blocks of an item at most.
     fn blocks(&self) -> usize {
-        self.paged.map_or(0, |(block, _)| self.capacity.div_ceil(block.max(1)))
+        self.paged.map_or(0, |(block, pool)| self.capacity.div_ceil(block.max(1)).min(pool))
     }
 
     /// Elements from one row to the next: f16 rows begin at words.
     fn row(&self, columns: usize) -> usize {
-        if self.dtype == DType::F16 { columns.next_multiple_of(2) } else { columns }
+        if self.dtype == DType::F16 { columns.saturating_add(columns % 2) } else { columns }
     }
 
     /// `[pieces, Hkv, rows, columns]` of a tensor.
@@ -104,7 +104,11 @@ impl KvCache {
         if !matches!(dtype, DType::F32 | DType::F16) {
             return Err(Error::argument(OP, "dtype", "f32 or f16", dtype.to_string()));
         }
+        size(OP, "the capacity", capacity)?;
         let tensor = |columns: usize| Tensor::zeros(device, shape.dims(columns), dtype);
+        // What goes to the device with each append: two lengths and the blocks of each item.
+        let words = shape.blocks().saturating_add(2);
+        checked_words(device, &Shape::from([batch, words]), DType::U32, "the lengths and blocks of a cache")?;
         Ok(Self {
             shape,
             k: tensor(head_dim)?,
@@ -144,20 +148,22 @@ impl KvCache {
     /// Forgets what an item has from `length` on, and gives its blocks back.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an item that is not there.
+    /// [`Error::Argument`] for an item that is not there, or more keys than it has.
     pub fn truncate(&mut self, item: usize, length: usize) -> Result<()> {
         let Some(&before) = self.lengths.get(item) else {
             let expected = format!("below {}", self.shape.batch);
             return Err(Error::argument(OP, "the item", expected, item.to_string()));
         };
-        if length < before as usize {
-            if let Some((block, _)) = self.shape.paged {
-                let blocks = self.shape.blocks();
-                let used = length.div_ceil(block)..(before as usize).div_ceil(block);
-                self.free.extend(used.rev().map(|place| self.table[item * blocks + place]));
-            }
-            self.lengths[item] = length as u32;
+        if length > before as usize {
+            let expected = format!("at most {before}, the keys of item {item}");
+            return Err(Error::argument(OP, "the length", expected, length.to_string()));
         }
+        if let Some((block, _)) = self.shape.paged {
+            let blocks = self.shape.blocks();
+            let used = length.div_ceil(block)..(before as usize).div_ceil(block);
+            self.free.extend(used.rev().map(|place| self.table[item * blocks + place]));
+        }
+        self.lengths[item] = length as u32;
         Ok(())
     }
 
@@ -176,12 +182,17 @@ impl KvCache {
     ) -> Result<()> {
         let KvCacheShape { batch, key_heads, capacity, head_dim, value_dim, .. } = self.shape;
         let new = k.dims()[2];
+        let caches = [recording.tensor(&self.k)?, recording.tensor(&self.v)?];
         for (name, heads, columns) in [("k", k, head_dim), ("v", v, value_dim)] {
+            expect_own(recording, OP, name, heads.value)?;
             expect_dtype(OP, name, heads.value, &[DType::F32])?;
             let expected = [batch, key_heads, new, columns];
             if heads.dims() != expected {
                 let expected = format!("{expected:?} for a cache of {:?}", self.shape);
                 return Err(Error::argument(OP, name, expected, heads.describe()));
+            }
+            if caches.iter().any(|cache| recording.share(cache, heads.value)) {
+                return Err(Error::argument(OP, name, "a value of its own", "one of the cache's"));
             }
         }
         let all = vec![size(OP, "the new rows", new)?; batch];
@@ -197,48 +208,57 @@ impl KvCache {
             let expected = format!("at most {capacity} in all");
             return Err(Error::argument(OP, format!("the keys of item {item}"), expected, found));
         }
-        self.take_blocks(&ends)?;
+        let (table, left) = self.take_blocks(&ends)?;
         let mut items = [&ends[..], &self.lengths[..]].concat();
         let blocks_at = if self.shape.paged.is_some() { items.len() as u32 } else { NONE };
-        items.extend(&self.table);
+        items.extend(&table);
         let items = Tensor::from_u32(recording.device(), [items.len()], &items)?;
         let items = recording.tensor(&items)?;
-        for (heads, cache, columns) in [(k, &self.k, head_dim), (v, &self.v, value_dim)] {
-            let to = recording.tensor(cache)?;
+        let recorded = recording.dispatches.len();
+        for (heads, to, columns) in [(k, &caches[0], head_dim), (v, &caches[1], value_dim)] {
             let [_, _, rows, row] = self.shape.dims(columns);
             let of = |value: usize| size(OP, "a size or stride", value);
-            let p = Parameters {
-                batches: of(batch)?,
-                heads: of(key_heads)?,
-                heads_per_key: 1,
-                query_length: of(new)?,
-                key_length: of(capacity)?,
-                head_dim: of(columns)?,
-                q_offset: of(heads.offset)?,
-                q_batch: of(heads.strides[0])?,
-                q_head: of(heads.strides[1])?,
-                q_row: of(heads.strides[2])?,
-                k_batch: of(key_heads * rows * row)?,
-                k_head: of(rows * row)?,
-                k_row: of(row)?,
-                key_padding: 1,
-                blocks_at,
-                blocks: of(self.shape.blocks())?,
-                block_size: of(rows)?,
-                block_count: of(self.shape.paged.map_or(1, |(_, pool)| pool))?,
-                ..Parameters::new()
+            let parameters = || -> Result<Parameters> {
+                Ok(Parameters {
+                    batches: of(batch)?,
+                    heads: of(key_heads)?,
+                    heads_per_key: 1,
+                    query_length: of(new)?,
+                    key_length: of(capacity)?,
+                    head_dim: of(columns)?,
+                    q_offset: of(heads.offset)?,
+                    q_batch: of(heads.strides[0])?,
+                    q_head: of(heads.strides[1])?,
+                    q_row: of(heads.strides[2])?,
+                    k_batch: of(key_heads * rows * row)?,
+                    k_head: of(rows * row)?,
+                    k_row: of(row)?,
+                    key_padding: 1,
+                    blocks_at,
+                    blocks: of(self.shape.blocks())?,
+                    block_size: of(rows)?,
+                    block_count: of(self.shape.paged.map_or(1, |(_, pool)| pool))?,
+                    ..Parameters::new()
+                })
             };
             let half = self.shape.dtype == DType::F16;
             let variant = if half { append::half() } else { append::words() };
-            recording.dispatch(&Append, variant, &p, &[heads.value, &items, &to])?;
+            let outcome = parameters()
+                .and_then(|p| recording.dispatch(&Append, variant, &p, &[heads.value, &items, to]));
+            if let Err(error) = outcome {
+                recording.dispatches.truncate(recorded);
+                return Err(error);
+            }
         }
-        self.lengths = ends;
+        (self.table, self.lengths) = (table, ends);
+        self.free.truncate(left);
         Ok(())
     }
 
-    /// Takes the blocks that items of those lengths need, or none.
-    fn take_blocks(&mut self, ends: &[u32]) -> Result<()> {
-        let Some((block, pool)) = self.shape.paged else { return Ok(()) };
+    /// The table for items of those lengths, and how many blocks are then left.
+    fn take_blocks(&self, ends: &[u32]) -> Result<(Vec<u32>, usize)> {
+        let mut table = self.table.clone();
+        let Some((block, pool)) = self.shape.paged else { return Ok((table, 0)) };
         let blocks = self.shape.blocks();
         let missing = |item: usize| {
             (self.lengths[item] as usize).div_ceil(block)..(ends[item] as usize).div_ceil(block)
@@ -249,26 +269,44 @@ impl KvCache {
             let expected = format!("{} free of a pool of {pool}", places.len());
             return Err(Error::argument(OP, "the blocks", expected, format!("{} free", self.free.len())));
         }
-        for place in places {
-            if let Some(block) = self.free.pop() {
-                self.table[place] = block;
-            }
+        for (place, block) in places.iter().zip(self.free.iter().rev()) {
+            table[*place] = *block;
         }
-        Ok(())
+        Ok((table, self.free.len() - places.len()))
     }
 
     /// Records attention of queries `[B, H, Lq, D]` to what the cache holds. `attention` may say all but the key lengths
-    /// and the block table; a causal bound is [`Causal::BottomRight`](super::Causal::BottomRight) where the queries are
-    /// those of the keys appended last.
+    /// and the block table, and no packed items; a causal bound is [`Causal::BottomRight`](super::Causal::BottomRight) where the queries are
+    /// those of the keys appended last. The keys of a mask, and of what is captured, are as many as the longest item has;
+    /// of a paged cache, those of whole blocks.
     ///
     /// # Errors
-    /// As [`Attention::record`].
+    /// As [`Attention::record`]; [`Error::Argument`] for options that the cache itself says.
     pub fn record_attention(
         &self,
         recording: &mut Recording,
         attention: Attention<'_>,
         q: &Heads<'_>,
     ) -> Result<AttentionValues> {
+        for (there, name) in [
+            (attention.padding.is_some(), "key lengths or a key padding mask"),
+            (attention.blocks.is_some(), "a block table"),
+            (attention.sequences.is_some(), "packed items"),
+        ] {
+            if there {
+                let expected = "without what the cache says";
+                return Err(Error::argument(OP, "the attention", expected, format!("with {name}")));
+            }
+        }
+        let KvCacheShape { batch, key_heads, head_dim, .. } = self.shape;
+        let [items, heads, _, columns] = q.dims();
+        if items != batch || columns != head_dim || !heads.is_multiple_of(key_heads) {
+            let expected = format!(
+                "[{batch}, a multiple of {key_heads}, Lq, {head_dim}] for a cache of {:?}",
+                self.shape
+            );
+            return Err(Error::argument(OP, "q", expected, q.describe()));
+        }
         let (k, v) = (recording.tensor(&self.k)?, recording.tensor(&self.v)?);
         let longest = self.lengths.iter().copied().max().unwrap_or(0) as usize;
         let attention = attention.key_lengths(&self.lengths);

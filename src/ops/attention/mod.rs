@@ -351,7 +351,7 @@ impl<'a> Attention<'a> {
     ///
     /// # Errors
     /// [`Error::Argument`] for shapes, dtypes or options that do not fit (both tensors are named), [`Error::Limit`],
-    /// [`Error::Implementation`] for a forced implementation that cannot take them.
+    /// [`Error::Implementation`] for a forced implementation that cannot take them. Then nothing is recorded.
     pub fn record(
         self,
         recording: &mut Recording,
@@ -404,12 +404,22 @@ impl<'a> Attention<'a> {
         output: &Heads,
         sums: Option<Value>,
     ) -> Result<AttentionValues> {
-        let checked = Checked::new(&self, recording, inputs, output)?;
-        let weights = checked.record(recording, self.implementation, sums.as_ref(), self.weights)?;
-        let captured = match &self.capture {
-            Some(capture) => Some(checked.capture(recording, capture)?),
-            None => None,
+        let recorded = recording.dispatches.len();
+        let mut record = || {
+            let checked = Checked::new(&self, recording, inputs, output, sums.as_ref())?;
+            let weights = checked.record(recording, self.implementation, sums.as_ref(), self.weights)?;
+            let capture = self.capture.as_ref();
+            let captured = capture.map(|capture| checked.capture(recording, capture)).transpose()?;
+            Ok((weights, captured))
         };
-        Ok(AttentionValues { output: output.value.clone(), weights, log_sum_exp: sums, captured })
+        match record() {
+            Ok((weights, captured)) => {
+                Ok(AttentionValues { output: output.value.clone(), weights, log_sum_exp: sums, captured })
+            }
+            Err(error) => {
+                recording.dispatches.truncate(recorded);
+                Err(error)
+            }
+        }
     }
 }

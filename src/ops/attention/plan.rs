@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 use crate::recording::{Plan, Prepared, Recording, pipelines};
 use crate::tensor::{DType, GpuBuffer, Tensor, settle};
 
+const OP: &str = "attention plan";
+
 /// What an [`AttentionPlan`] is made for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionShape {
@@ -125,7 +127,7 @@ impl AttentionShape {
     }
 }
 
-/// A host's buffers, dense, in the plan's layout; usage `STORAGE`. Those that the plan was not made with are ignored.
+/// A host's buffers, dense, in the plan's layout; usage `STORAGE`. Those that the plan was made with, and no others.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionBuffers<'a> {
     /// f32 queries.
@@ -197,12 +199,12 @@ impl AttentionPlan {
     /// Those of [`Attention::record`]; [`Error::OutOfMemory`]; [`Error::Argument`] on the CPU device.
     pub async fn new_async(device: &Device, shape: &AttentionShape) -> Result<Self> {
         let Some(gpu) = device.gpu() else {
-            return Err(Error::argument("attention plan", "the device", "a GPU", device.name()));
+            return Err(Error::argument(OP, "the device", "a GPU", device.name()));
         };
-        // Stands in for the host's buffers: only its place in the recording counts here.
-        let stand_in = Arc::new(GpuBuffer::new(device, gpu.acquire(4)));
         let recording = record(device, shape, |dims, dtype, _| {
-            let storage = crate::tensor::Storage::Gpu(stand_in.clone());
+            // Stands in for the host's buffer: only its place in the recording counts here.
+            let stand_in = Arc::new(GpuBuffer::new(device, gpu.acquire(4)));
+            let storage = crate::tensor::Storage::Gpu(stand_in);
             Ok(Some(Tensor::from_storage(device, dims.into(), dtype, storage)))
         })?;
         let plan = Plan::of(&recording);
@@ -234,9 +236,26 @@ impl AttentionPlan {
     /// must be executed one after the other, as one queue does.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a buffer that is missing, too small, or of another usage.
+    /// [`Error::Argument`] for a buffer that is missing, not asked for, too small, of another usage, or written and that
+    /// of another tensor too.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder, buffers: AttentionBuffers<'_>) -> Result<()> {
-        let recording = record(&self.device, &self.shape, |dims, dtype, name| {
+        let shape = &self.shape;
+        for (name, given, wanted) in [
+            ("key_lengths", buffers.key_lengths, shape.has_key_lengths),
+            ("key_padding_mask", buffers.key_padding_mask, shape.has_key_padding_mask),
+            ("mask", buffers.mask, shape.mask.is_some()),
+            ("alibi_slopes", buffers.alibi_slopes, shape.has_alibi_slopes),
+            ("sinks", buffers.sinks, shape.has_sinks),
+            ("packed", buffers.packed, shape.packed.is_some()),
+            ("block_table", buffers.block_table, shape.paged.is_some()),
+            ("log_sum_exp", buffers.log_sum_exp, shape.has_log_sum_exp),
+        ] {
+            if given.is_some() && !wanted {
+                let expected = "absent, as the plan was made without it";
+                return Err(Error::argument(OP, name, expected, "there"));
+            }
+        }
+        let recording = record(&self.device, shape, |dims, dtype, name| {
             let buffer = match name {
                 "q" => Some(buffers.q),
                 "k" => Some(buffers.k),
@@ -251,12 +270,23 @@ impl AttentionPlan {
                 "log_sum_exp" => buffers.log_sum_exp,
                 _ => buffers.mask,
             };
-            buffer.map(|buffer| Tensor::from_wgpu_buffer(&self.device, buffer, dims, dtype)).transpose()
+            let tensor = |buffer| Tensor::from_wgpu_buffer(&self.device, buffer, dims, dtype);
+            buffer.map(|buffer| tensor(buffer).map_err(|error| named(error, name))).transpose()
         })?;
         let plan = Plan::of(&recording);
         let prepared = Prepared::assemble(&recording, &plan, &self.temporaries, &self.pipelines)?;
         settle(prepared)?.encode(encoder);
         Ok(())
+    }
+}
+
+/// The error with the name of the buffer that it is about.
+fn named(error: Error, name: &str) -> Error {
+    match error {
+        Error::Argument { argument, expected, found, .. } => {
+            Error::argument(OP, format!("{argument} of {name}"), expected, found)
+        }
+        other => other,
     }
 }
 
@@ -266,10 +296,14 @@ fn record(
     shape: &AttentionShape,
     tensor: impl Fn(Vec<usize>, DType, &str) -> Result<Option<Tensor>>,
 ) -> Result<Recording> {
+    if shape.has_key_lengths && shape.has_key_padding_mask {
+        let expected = "absent, as there are key_lengths";
+        return Err(Error::argument(OP, "key_padding_mask", expected, "there"));
+    }
     let mut recording = Recording::new(device);
     let mut take = |dims: &[usize], dtype: DType, name: &str| match tensor(dims.to_vec(), dtype, name)? {
         Some(tensor) => recording.tensor(&tensor),
-        None => Err(Error::argument("attention plan", name, "there, as the plan was made with it", "absent")),
+        None => Err(Error::argument(OP, name, "there, as the plan was made with it", "absent")),
     };
     let [(q_batch, queries), (k_batch, keys)] = shape.stored();
     let q = take(&shape.dims(q_batch, shape.heads, queries, shape.head_dim), DType::F32, "q")?;
@@ -286,7 +320,7 @@ fn record(
     let mask = optional(shape.mask.is_some(), &shape.mask.unwrap_or_default(), mask_dtype, "mask")?;
     let slopes = optional(shape.has_alibi_slopes, &[shape.heads], DType::F32, "alibi_slopes")?;
     let sinks = optional(shape.has_sinks, &[shape.heads], DType::F32, "sinks")?;
-    let packed = optional(shape.packed.is_some(), &[2, shape.batch + 1], DType::U32, "packed")?;
+    let packed = optional(shape.packed.is_some(), &[2, shape.batch.saturating_add(1)], DType::U32, "packed")?;
     let blocks = shape.paged.map_or(0, |paged| shape.keys.div_ceil(paged.block_size.max(1)));
     let table = optional(shape.paged.is_some(), &[shape.batch, blocks], DType::U32, "block_table")?;
     let sums = optional(shape.has_log_sum_exp, &[q_batch, shape.heads, queries], DType::F32, "log_sum_exp")?;

@@ -1,0 +1,549 @@
+//! `AttentionPlan` with every option: recorded into a host's encoder over its buffers, it gives the op's bits; buffers that
+//! are missing, not asked for, too small or the same are refused by name.
+
+mod common;
+
+use attentive::kernel::Inputs;
+use attentive::ops::{Alignment, Attention, AttentionVariableLengths, Heads, Layout, Mask, PagedKeys};
+use attentive::recording::Value;
+use attentive::verify::compare::compare_bits;
+use attentive::wgpu::{self, util::DeviceExt};
+use attentive::{
+    AttentionBuffers, AttentionPlan, AttentionShape, Causal, DType, Device, Error, Recording, Tensor,
+};
+
+/// A buffer's contents, or none.
+type Words = Option<Vec<u32>>;
+
+/// A plan's shape and what its buffers hold.
+struct Problem {
+    shape: AttentionShape,
+    q: Vec<f32>,
+    k: Vec<u32>,
+    v: Vec<u32>,
+    key_lengths: Words,
+    key_padding_mask: Words,
+    mask: Words,
+    alibi_slopes: Words,
+    sinks: Words,
+    packed: Words,
+    block_table: Words,
+}
+
+fn words(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Stored shapes of q, k, v and the output.
+fn dims(shape: &AttentionShape) -> [[usize; 4]; 4] {
+    let (q, k) = match (shape.packed, shape.paged) {
+        (Some(all), _) => ([1, all.queries], [1, all.keys]),
+        (None, Some(pool)) => ([shape.batch, shape.queries], [pool.blocks, pool.block_size]),
+        (None, None) => ([shape.batch, shape.queries], [shape.batch, shape.keys]),
+    };
+    let lay = |[batch, rows]: [usize; 2], heads: usize, columns: usize| match shape.layout {
+        Layout::HeadsFirst => [batch, heads, rows, columns],
+        Layout::RowsFirst => [batch, rows, heads, columns],
+    };
+    [
+        lay(q, shape.heads, shape.head_dim),
+        lay(k, shape.key_heads, shape.head_dim),
+        lay(k, shape.key_heads, shape.value_dim),
+        lay(q, shape.heads, shape.value_dim),
+    ]
+}
+
+fn count(dims: [usize; 4]) -> usize {
+    dims.iter().product()
+}
+
+impl Problem {
+    fn new(shape: AttentionShape, seed: u64) -> Self {
+        let mut random = Inputs::new(seed);
+        let [q, k, v, _] = dims(&shape).map(count);
+        let q = random.values(q, 1.0);
+        let mut stored = |count: usize| {
+            let values = random.values(count, 1.0);
+            match shape.key_dtype {
+                DType::F16 => {
+                    let halves: Vec<u32> = values
+                        .iter()
+                        .map(|&value| attentive::half::f16::from_f32(value).to_bits().into())
+                        .collect();
+                    halves.chunks(2).map(|pair| pair[0] | pair.get(1).copied().unwrap_or(0) << 16).collect()
+                }
+                _ => words(&values),
+            }
+        };
+        let (k, v) = (stored(k), stored(v));
+        let batch = shape.batch;
+        let mask = shape.mask.map(|dims| match shape.mask_is_bool {
+            true => random.mask(count(dims)),
+            false => words(&random.values(count(dims), 1.0)),
+        });
+        // Items share the rows out: all that the first ones leave is the last one's.
+        let sums = |all: usize, longest: usize| -> Vec<u32> {
+            let ends = (1..batch).map(|item| (item * longest).min(all - longest.min(all) / 2) as u32);
+            std::iter::once(0).chain(ends).chain([all as u32]).collect()
+        };
+        let packed =
+            shape.packed.map(|all| [sums(all.queries, shape.queries), sums(all.keys, shape.keys)].concat());
+        let block_table = shape.paged.map(|pool| {
+            let blocks = batch * shape.keys.div_ceil(pool.block_size);
+            (0..blocks).map(|entry| ((entry * 5 + 3) % pool.blocks) as u32).collect()
+        });
+        let mut key_lengths = shape.has_key_lengths.then(|| random.below(batch, shape.keys as u32 + 1));
+        if let (Some(lengths), Some(sums)) = (&mut key_lengths, &packed) {
+            let keys = sums[batch + 1..].windows(2).map(|pair| pair[1] - pair[0]);
+            lengths.iter_mut().zip(keys).for_each(|(length, keys)| *length = keys.min(*length));
+        }
+        Self {
+            q,
+            k,
+            v,
+            key_lengths,
+            key_padding_mask: shape.has_key_padding_mask.then(|| random.mask(batch * shape.keys)),
+            mask,
+            alibi_slopes: shape.has_alibi_slopes.then(|| words(&random.values(shape.heads, 0.2))),
+            sinks: shape.has_sinks.then(|| words(&random.values(shape.heads, 1.0))),
+            packed,
+            block_table,
+            shape,
+        }
+    }
+
+    fn sums(&self) -> usize {
+        let [output, ..] = [dims(&self.shape)[3]];
+        count(output) / self.shape.value_dim
+    }
+
+    /// By the op, in the plan's layout: what is on the device for a plan is the host's here, where there is a way.
+    fn by_op(&self, device: &Device, implementation: Option<&str>) -> [Vec<f32>; 2] {
+        let shape = &self.shape;
+        let mut recording = Recording::new(device);
+        let [q_dims, k_dims, v_dims, _] = dims(shape);
+        let mut tensor = |dims: &[usize], dtype: DType, words: &[u32]| -> Value {
+            let tensor = match dtype {
+                DType::U32 => Tensor::from_u32(device, dims, words),
+                DType::F16 => {
+                    let halves: &[attentive::half::f16] = bytemuck::cast_slice(words);
+                    Tensor::from_f16(device, dims, &halves[..dims.iter().product()])
+                }
+                _ => Tensor::from_f32(device, dims, bytemuck::cast_slice(words)),
+            };
+            recording.tensor(&tensor.unwrap()).unwrap()
+        };
+        let q = tensor(&q_dims, DType::F32, &words(&self.q));
+        let k = tensor(&k_dims, shape.key_dtype, &self.k);
+        let v = tensor(&v_dims, shape.key_dtype, &self.v);
+        let mask_dtype = if shape.mask_is_bool { DType::U32 } else { DType::F32 };
+        let mask = self.mask.as_ref().map(|mask| tensor(&shape.mask.unwrap(), mask_dtype, mask));
+        let padding =
+            self.key_padding_mask.as_ref().map(|mask| tensor(&[shape.batch, shape.keys], DType::U32, mask));
+        let floats = |words: &Words| -> Vec<f32> {
+            words.iter().flatten().map(|&word| f32::from_bits(word)).collect()
+        };
+        let (slopes, sinks) = (floats(&self.alibi_slopes), floats(&self.sinks));
+        let packed = self.packed.as_ref().map(|sums| sums.split_at(shape.batch + 1));
+        let mut attention = Attention::new()
+            .causal(shape.causal)
+            .window(shape.window[0], shape.window[1])
+            .softcap(shape.softcap)
+            .output_layout(shape.layout)
+            .with_log_sum_exp();
+        attention = shape.alignment.map_or(attention, |alignment| attention.alignment(alignment));
+        attention = shape.scale.map_or(attention, |scale| attention.scale(scale));
+        attention = self.key_lengths.as_ref().map_or(attention, |lengths| attention.key_lengths(lengths));
+        attention = padding.as_ref().map_or(attention, |padding| attention.key_padding_mask(padding));
+        attention = match &mask {
+            None => attention,
+            Some(mask) if shape.mask_is_bool => attention.mask(Mask::Bool(mask)),
+            Some(mask) => attention.mask(Mask::Float(mask)),
+        };
+        attention = if slopes.is_empty() { attention } else { attention.alibi_slopes(&slopes) };
+        attention = if sinks.is_empty() { attention } else { attention.sinks(&sinks) };
+        attention = packed.map_or(attention, |(queries, keys)| attention.packed(queries, keys));
+        attention = self.block_table.as_ref().map_or(attention, |table| attention.block_table(table));
+        attention = implementation.map_or(attention, |name| attention.implementation(name));
+        let [q, k, v] = [&q, &k, &v].map(|value| Heads::in_layout(value, shape.layout).unwrap());
+        let made = attention.record(&mut recording, &q, &k, &v).unwrap();
+        let sums = made.log_sum_exp.unwrap();
+        recording.output(&made.output).unwrap();
+        recording.output(&sums).unwrap();
+        let outputs = recording.run().unwrap();
+        [made.output, sums].map(|value| outputs.tensor(&value).unwrap().to_f32().unwrap())
+    }
+
+    /// By the plan: recorded twice into one encoder over other outputs; those of both.
+    fn by_plan(&self, device: &Device) -> [[Vec<f32>; 2]; 2] {
+        let (host, queue) = device.wgpu().unwrap();
+        let plan = AttentionPlan::new(device, &self.shape).unwrap();
+        // As long as its contents, no more.
+        let storage = |words: &[u32]| {
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+            let contents = bytemuck::cast_slice(words);
+            host.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: None, contents, usage })
+        };
+        let [q, k, v] = [&words(&self.q), &self.k, &self.v].map(|words| storage(words));
+        let optional = [
+            &self.key_lengths,
+            &self.key_padding_mask,
+            &self.mask,
+            &self.alibi_slopes,
+            &self.sinks,
+            &self.packed,
+            &self.block_table,
+        ];
+        let optional = optional.map(|words| words.as_ref().map(|words| storage(words)));
+        let [lengths, padding, mask, slopes, sinks, packed, table] = &optional;
+        let outputs = count(dims(&self.shape)[3]);
+        let made = [(); 2].map(|()| [outputs, self.sums()].map(|count| storage(&vec![0x7fc0_dead; count])));
+        let mut encoder = host.create_command_encoder(&Default::default());
+        for [output, sums] in &made {
+            let buffers = AttentionBuffers {
+                key_lengths: lengths.as_ref(),
+                key_padding_mask: padding.as_ref(),
+                mask: mask.as_ref(),
+                alibi_slopes: slopes.as_ref(),
+                sinks: sinks.as_ref(),
+                packed: packed.as_ref(),
+                block_table: table.as_ref(),
+                log_sum_exp: Some(sums).filter(|_| self.shape.has_log_sum_exp),
+                ..AttentionBuffers::new(&q, &k, &v, output)
+            };
+            plan.record(&mut encoder, buffers).unwrap();
+        }
+        queue.submit([encoder.finish()]);
+        made.map(|buffers| {
+            buffers.map(|buffer| {
+                let count = buffer.size() as usize / 4;
+                Tensor::from_wgpu_buffer(device, &buffer, [count], DType::F32).unwrap().to_f32().unwrap()
+            })
+        })
+    }
+}
+
+/// Grouped heads, sizes that are no multiple of anything.
+fn shape() -> AttentionShape {
+    AttentionShape {
+        key_heads: 2,
+        keys: 37,
+        value_dim: 9,
+        has_log_sum_exp: true,
+        ..AttentionShape::new([3, 4, 11, 7])
+    }
+}
+
+fn shapes() -> Vec<AttentionShape> {
+    let plain = shape();
+    let packed = AttentionShape {
+        packed: Some(AttentionVariableLengths { queries: 27, keys: 80 }),
+        causal: Causal::BottomRight,
+        ..plain
+    };
+    let paged = AttentionShape {
+        keys: 36,
+        paged: Some(PagedKeys { blocks: 31, block_size: 4 }),
+        has_key_lengths: true,
+        ..plain
+    };
+    let all = AttentionShape {
+        causal: Causal::Offset(20),
+        window: [Some(19), None],
+        scale: Some(0.3),
+        softcap: 4.0,
+        has_alibi_slopes: true,
+        has_sinks: true,
+        mask: Some([3, 1, 11, 37]),
+        ..plain
+    };
+    vec![
+        plain,
+        AttentionShape { has_log_sum_exp: false, ..plain },
+        AttentionShape { causal: Causal::TopLeft, ..plain },
+        AttentionShape { causal: Causal::BottomRight, queries: 1, ..plain },
+        AttentionShape { alignment: Some(Alignment::BottomRight), window: [Some(3), Some(2)], ..plain },
+        AttentionShape { alignment: Some(Alignment::Offset(-3)), has_alibi_slopes: true, ..plain },
+        AttentionShape { scale: Some(-0.2), softcap: 2.0, ..plain },
+        AttentionShape { has_key_lengths: true, has_sinks: true, ..plain },
+        AttentionShape { has_key_padding_mask: true, ..plain },
+        AttentionShape { mask: Some([1, 4, 1, 37]), ..plain },
+        AttentionShape { mask: Some([3, 1, 11, 1]), mask_is_bool: true, ..plain },
+        AttentionShape { key_dtype: DType::F16, ..plain },
+        AttentionShape { key_dtype: DType::F16, head_dim: 64, value_dim: 64, ..plain },
+        AttentionShape { layout: Layout::RowsFirst, ..all },
+        AttentionShape { key_dtype: DType::F16, queries: 3, mask: Some([3, 1, 3, 37]), ..all },
+        AttentionShape { has_key_lengths: true, ..all },
+        // Device's tables one after the other in one buffer: they are copied together.
+        AttentionShape { has_key_lengths: true, layout: Layout::RowsFirst, ..packed },
+        AttentionShape { has_sinks: true, has_alibi_slopes: true, ..packed },
+        AttentionShape { has_key_padding_mask: true, key_dtype: DType::F16, ..packed },
+        paged,
+        AttentionShape { has_key_lengths: false, key_dtype: DType::F16, queries: 2, ..paged },
+        AttentionShape {
+            has_key_lengths: false,
+            has_key_padding_mask: true,
+            layout: Layout::RowsFirst,
+            ..paged
+        },
+        // Wide heads go through the chain.
+        AttentionShape { head_dim: 257, has_key_lengths: true, ..plain },
+        AttentionShape { batch: 0, ..plain },
+        AttentionShape { keys: 0, ..plain },
+    ]
+}
+
+#[test]
+fn every_option_gives_the_ops_bits_twice() {
+    for device in common::adapters() {
+        for (seed, shape) in shapes().into_iter().enumerate() {
+            // The op on packed items says the longest itself.
+            let mut shape = shape;
+            let problem = Problem::new(shape, seed as u64);
+            if let (Some(packed), Some(_)) = (&problem.packed, shape.packed) {
+                let longest =
+                    |sums: &[u32]| sums.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap() as usize;
+                let (queries, keys) = packed.split_at(shape.batch + 1);
+                shape = AttentionShape { queries: longest(queries), keys: longest(keys), ..shape };
+            }
+            let problem = Problem { shape, ..problem };
+            let expected = problem.by_op(&device, None);
+            let parts = if shape.has_log_sum_exp { 2 } else { 1 };
+            for (time, got) in problem.by_plan(&device).iter().enumerate() {
+                for part in 0..parts {
+                    let comparison = compare_bits(&got[part], &expected[part]);
+                    let name = ["output", "log-sum-exp"][part];
+                    let what = format!("{}: {name} {time} of {shape:?}", device.name());
+                    // Nothing is written twice, and the first time not by the second.
+                    let empty = got[part].is_empty() && expected[part].is_empty();
+                    assert!(comparison.passed || empty, "{what}: {comparison}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plan_takes_what_its_device_is_forced_to() {
+    for adapter in common::usable_adapters() {
+        let plain = common::open(&adapter, &Default::default());
+        for implementation in common::attention_implementations(&plain) {
+            let mut options = attentive::DeviceOptions::default();
+            options.implementations = vec![format!("attention={implementation}")];
+            let device = common::open(&adapter, &options);
+            let problem = Problem::new(AttentionShape { has_key_lengths: true, queries: 9, ..shape() }, 77);
+            let expected = problem.by_op(&plain, Some(implementation));
+            let [_, got] = problem.by_plan(&device);
+            for (got, expected) in got.iter().zip(&expected) {
+                let comparison = compare_bits(got, expected);
+                assert!(comparison.passed, "{} {implementation}: {comparison}", device.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn buffers_that_do_not_fit_are_refused_by_name() {
+    let shape = AttentionShape {
+        has_key_lengths: true,
+        has_alibi_slopes: true,
+        has_sinks: true,
+        mask: Some([3, 1, 11, 37]),
+        ..shape()
+    };
+    let padded = AttentionShape { has_key_padding_mask: true, ..self::shape() };
+    let packed =
+        AttentionShape { packed: Some(AttentionVariableLengths { queries: 27, keys: 80 }), ..self::shape() };
+    let paged =
+        AttentionShape { keys: 36, paged: Some(PagedKeys { blocks: 31, block_size: 4 }), ..self::shape() };
+    for device in common::adapters() {
+        let (host, _) = device.wgpu().unwrap();
+        let buffer = |size: u64, usage| {
+            host.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        let large: Vec<wgpu::Buffer> =
+            (0..12).map(|_| buffer(1 << 16, wgpu::BufferUsages::STORAGE)).collect();
+        let [q, k, v, output, lengths, padding, mask, slopes, sinks, sums, table, log_sums] = &large[..]
+        else {
+            panic!("{}", large.len())
+        };
+        let (small, uniform) =
+            (buffer(8, wgpu::BufferUsages::STORAGE), buffer(1 << 16, wgpu::BufferUsages::UNIFORM));
+        let plain =
+            AttentionBuffers { log_sum_exp: Some(log_sums), ..AttentionBuffers::new(q, k, v, output) };
+        let whole = AttentionBuffers {
+            key_lengths: Some(lengths),
+            alibi_slopes: Some(slopes),
+            sinks: Some(sinks),
+            mask: Some(mask),
+            ..plain
+        };
+        let refused = |shape: &AttentionShape, buffers: AttentionBuffers<'_>, words: &[&str]| {
+            let plan = AttentionPlan::new(&device, shape).unwrap();
+            let mut encoder = host.create_command_encoder(&Default::default());
+            let error = plan.record(&mut encoder, buffers).unwrap_err();
+            assert!(matches!(error, Error::Argument { .. }), "{error:?}");
+            let message = error.to_string();
+            for word in words {
+                assert!(message.contains(word), "`{word}` is not in: {message}");
+            }
+        };
+        // Too small, or of another usage.
+        for (name, needed, buffers) in [
+            ("q", 3 * 4 * 11 * 7 * 4, AttentionBuffers { q: &small, ..whole }),
+            ("k", 3 * 2 * 37 * 7 * 4, AttentionBuffers { k: &small, ..whole }),
+            ("v", 3 * 2 * 37 * 9 * 4, AttentionBuffers { v: &small, ..whole }),
+            ("output", 3 * 4 * 11 * 9 * 4, AttentionBuffers { output: &small, ..whole }),
+            ("key_lengths", 12, AttentionBuffers { key_lengths: Some(&small), ..whole }),
+            ("mask", 3 * 11 * 37 * 4, AttentionBuffers { mask: Some(&small), ..whole }),
+            ("alibi_slopes", 16, AttentionBuffers { alibi_slopes: Some(&small), ..whole }),
+            ("sinks", 16, AttentionBuffers { sinks: Some(&small), ..whole }),
+            ("log_sum_exp", 3 * 4 * 11 * 4, AttentionBuffers { log_sum_exp: Some(&small), ..whole }),
+        ] {
+            let needed = format!("{needed} bytes");
+            refused(
+                &shape,
+                buffers,
+                &["attention plan", &format!("the buffer of {name} "), &needed, "is 8 bytes"],
+            );
+        }
+        refused(
+            &shape,
+            AttentionBuffers { k: &uniform, ..whole },
+            &["the buffer of k ", "STORAGE", "UNIFORM"],
+        );
+        refused(
+            &padded,
+            AttentionBuffers { key_padding_mask: Some(&small), ..plain },
+            &["the buffer of key_padding_mask ", "444 bytes"],
+        );
+        refused(
+            &packed,
+            AttentionBuffers { packed: Some(&small), ..plain },
+            &["the buffer of packed ", "32 bytes"],
+        );
+        refused(
+            &paged,
+            AttentionBuffers { block_table: Some(&small), ..plain },
+            &["the buffer of block_table ", "108 bytes"],
+        );
+        // Missing.
+        for (name, shape, buffers) in [
+            ("key_lengths", &shape, AttentionBuffers { key_lengths: None, ..whole }),
+            ("mask", &shape, AttentionBuffers { mask: None, ..whole }),
+            ("alibi_slopes", &shape, AttentionBuffers { alibi_slopes: None, ..whole }),
+            ("sinks", &shape, AttentionBuffers { sinks: None, ..whole }),
+            ("log_sum_exp", &shape, AttentionBuffers { log_sum_exp: None, ..whole }),
+            ("key_padding_mask", &padded, plain),
+            ("packed", &packed, plain),
+            ("block_table", &paged, plain),
+        ] {
+            refused(shape, buffers, &["attention plan", name, "made with it", "absent"]);
+        }
+        // Not asked for: what would be passed over shows in no number.
+        let bare = AttentionShape { has_log_sum_exp: false, ..self::shape() };
+        let only = AttentionBuffers { log_sum_exp: None, ..plain };
+        for (name, buffers) in [
+            ("key_lengths", AttentionBuffers { key_lengths: Some(lengths), ..only }),
+            ("key_padding_mask", AttentionBuffers { key_padding_mask: Some(padding), ..only }),
+            ("mask", AttentionBuffers { mask: Some(mask), ..only }),
+            ("alibi_slopes", AttentionBuffers { alibi_slopes: Some(slopes), ..only }),
+            ("sinks", AttentionBuffers { sinks: Some(sinks), ..only }),
+            ("packed", AttentionBuffers { packed: Some(sums), ..only }),
+            ("block_table", AttentionBuffers { block_table: Some(table), ..only }),
+            ("log_sum_exp", plain),
+        ] {
+            refused(&bare, buffers, &["attention plan", name, "absent, as the plan was made without it"]);
+        }
+        // One buffer twice, one of them to be written.
+        for (name, other, buffers) in [
+            ("the output", "q", AttentionBuffers { output: q, ..whole }),
+            ("the output", "k", AttentionBuffers { output: k, ..whole }),
+            ("the output", "v", AttentionBuffers { output: v, ..whole }),
+            ("the output", "the mask", AttentionBuffers { output: mask, ..whole }),
+            ("the output", "key_lengths", AttentionBuffers { output: lengths, ..whole }),
+            ("the output", "alibi_slopes", AttentionBuffers { output: slopes, ..whole }),
+            ("log_sum_exp", "sinks", AttentionBuffers { log_sum_exp: Some(sinks), ..whole }),
+            ("log_sum_exp", "the output", AttentionBuffers { log_sum_exp: Some(output), ..whole }),
+        ] {
+            refused(&shape, buffers, &[name, "a value of its own", &format!("that of {other}")]);
+        }
+        // Keys may be values, and queries both.
+        let plan = AttentionPlan::new(&device, &AttentionShape::new([1, 2, 5, 8])).unwrap();
+        let mut encoder = host.create_command_encoder(&Default::default());
+        plan.record(&mut encoder, AttentionBuffers::new(q, q, q, output)).unwrap();
+    }
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_refused() {
+    let huge = usize::MAX;
+    for device in common::adapters() {
+        for (shape, words) in [
+            (
+                AttentionShape { key_heads: 3, ..shape() },
+                &["heads of q", "[3, 4, 11, 7]", "k [3, 3, 37, 7]"][..],
+            ),
+            (AttentionShape { head_dim: 0, ..shape() }, &["head_dim", "at least 1"]),
+            (AttentionShape { mask: Some([3, 4, 11, 36]), ..shape() }, &["the mask", "[3, 4, 11, 37]"]),
+            (AttentionShape { softcap: f32::NAN, ..shape() }, &["softcap", "finite", "NaN"]),
+            (AttentionShape { scale: Some(f32::INFINITY), ..shape() }, &["scale", "finite", "inf"]),
+            (AttentionShape { key_dtype: DType::U32, ..shape() }, &["k must be f32 or f16", "u32"]),
+            (
+                AttentionShape {
+                    causal: Causal::TopLeft,
+                    alignment: Some(Alignment::BottomRight),
+                    ..shape()
+                },
+                &["the alignment", "TopLeft", "BottomRight"],
+            ),
+            (
+                AttentionShape {
+                    packed: Some(AttentionVariableLengths { queries: 10, keys: 80 }),
+                    ..shape()
+                },
+                &["the longest", "at most 10 and 80", "[11, 37]"],
+            ),
+            (
+                AttentionShape { paged: Some(PagedKeys { blocks: 0, block_size: 4 }), ..shape() },
+                &["the pool of k", "at least one block", "[0, 2, 4, 7]"],
+            ),
+            (
+                AttentionShape { paged: Some(PagedKeys { blocks: 4, block_size: 0 }), ..shape() },
+                &["the pool of k", "at least one block", "[4, 2, 0, 7]"],
+            ),
+            (
+                AttentionShape { has_key_lengths: true, has_key_padding_mask: true, ..shape() },
+                &["key_padding_mask", "absent", "key_lengths"],
+            ),
+        ] {
+            let error = AttentionPlan::new(&device, &shape).unwrap_err();
+            assert!(matches!(error, Error::Argument { .. }), "{shape:?}: {error:?}");
+            let message = error.to_string();
+            for word in words {
+                assert!(message.contains(word), "`{word}` is not in: {message}");
+            }
+        }
+        // Sizes whose products overflow; without elements, too.
+        for shape in [
+            AttentionShape { batch: huge, ..shape() },
+            AttentionShape { batch: huge, heads: 0, key_heads: 0, ..shape() },
+            AttentionShape { heads: huge, key_heads: 1, ..shape() },
+            AttentionShape { queries: huge, batch: 0, ..shape() },
+            AttentionShape { mask: Some([huge; 4]), ..shape() },
+            AttentionShape { paged: Some(PagedKeys { blocks: huge, block_size: huge }), ..shape() },
+        ] {
+            let outcome = AttentionPlan::new(&device, &shape);
+            assert!(
+                matches!(outcome, Err(Error::Argument { .. } | Error::Limit { .. })),
+                "{shape:?}: {outcome:?}"
+            );
+        }
+    }
+    assert!(matches!(AttentionPlan::new(&Device::cpu(), &shape()), Err(Error::Argument { .. })));
+}
