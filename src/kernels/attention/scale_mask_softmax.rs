@@ -180,8 +180,9 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     let mut scores = inputs.values(size.batch * size.heads * size.queries * size.keys, spread);
     // Far from 0, exp of what is not taken relative to the row's largest score is 0 or infinite.
     let (offset, offset_name) = OFFSETS[seed / 3 % OFFSETS.len()];
-    let peaks = inputs.below(scores.len() / size.keys, size.keys as u32);
-    for (row, peak) in scores.chunks_exact_mut(size.keys).zip(peaks) {
+    let columns = size.keys.max(1);
+    let peaks = inputs.below(scores.len() / columns, columns as u32);
+    for (row, peak) in scores.chunks_exact_mut(columns).zip(peaks) {
         match offset_name {
             " peaks" => row[peak as usize] += offset,
             _ => row.iter_mut().for_each(|score| *score += offset),
@@ -233,7 +234,11 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         causal => causal,
     };
     let slopes: Vec<f32> = (0..size.heads).map(|head| (-(head as f32) - 1.0).exp2()).collect();
-    let sinks = inputs.values(size.heads, spread * scale);
+    // Near the scores, wherever those are: beside a sink at 0, weights of scores far below it are 0 in f32 alone.
+    let mut sinks = inputs.values(size.heads, spread * scale);
+    if offset_name != " peaks" {
+        sinks.iter_mut().for_each(|sink| *sink += offset * scale);
+    }
     let (has_slopes, has_sinks) = (seed % 6 == 3, seed % 4 == 2);
     let options = Options {
         scale: scale.into(),
