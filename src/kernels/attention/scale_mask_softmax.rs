@@ -15,7 +15,8 @@
 //! the first and one from cache in the second. The rows' reduction is chosen by adapter (see `kernels::rows`).
 
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant};
-use crate::kernels::attention::{NONE, Parameters, Row, Sizes};
+use crate::kernels::attention::problem::Data;
+use crate::kernels::attention::{NONE, Parameters, Row, Sizes, chosen};
 use crate::kernels::rows;
 use crate::kernels::shared::{ATTENTION, ATTENTION_MASKING, TANH};
 use crate::reference::attention::{self as oracle, Causal, Mask, Options};
@@ -146,6 +147,7 @@ impl Kernel for ScaleMaskSoftmax {
             .enumerate()
             .filter(|(index, _)| pick(*index))
             .map(|(index, (size, mask))| case(size, mask, index))
+            .chain(chosen::chain().map(|(data, label, p)| placed(&data, label, p)))
             .collect()
     }
 }
@@ -330,6 +332,37 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
             CaseArgument::Output(gaps.chain(size.part_of(&expected).map(Some)).collect()),
             // The logarithm takes the sum's relative error.
             CaseArgument::OutputWithin(sums.collect(), of_logits + 4.0 * of_exp + 8.0 * eps),
+        ],
+    }
+}
+
+/// Packed rows, and what else the fused kernels meet. Scores that an item has not are NaN.
+fn placed(data: &Data, label: String, p: Parameters) -> Case {
+    let scale = f64::from(p.scale);
+    let scores = chosen::dense(data, &p, f32::NAN, |item, place| (item.stages[0][place] / scale) as f32);
+    let mut weights = chosen::dense(data, &p, 0.0, |item, place| item.stages[3][place]);
+    // A NaN is in all of a row.
+    for row in weights.chunks_exact_mut(p.key_length.max(1) as usize) {
+        if row.iter().any(|weight| weight.is_nan()) {
+            row.fill(f64::NAN);
+        }
+    }
+    let mut sums = vec![None; data.sums.len()];
+    for at in chosen::rows_of(&p).filter(|&[batch, _, query]| query < p.queries_of(batch, &data.items).0) {
+        let place = p.sums_place(at, &data.items);
+        sums[place] = data.sums[place].filter(|_| p.has_sums != 0);
+    }
+    Case {
+        label,
+        parameters: bytemuck::bytes_of(&Parameters { output_offset: 0, ..p }).to_vec(),
+        floor: data.weights_floor,
+        arguments: vec![
+            CaseArgument::F32(scores),
+            CaseArgument::Words(data.mask.clone()),
+            CaseArgument::Words(data.items.clone()),
+            CaseArgument::F32(data.head_terms()),
+            CaseArgument::Output(weights.into_iter().map(Some).collect()),
+            CaseArgument::OutputWithin(sums, data.sums_floor),
         ],
     }
 }
