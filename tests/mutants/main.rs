@@ -8,11 +8,15 @@
 mod common;
 
 mod attention;
+mod elementwise;
 mod embedding;
+mod flash;
 mod linear;
 mod mutant;
 mod normalization;
+mod placing;
 mod pooling;
+mod position;
 mod shared;
 
 use std::collections::BTreeSet;
@@ -31,11 +35,22 @@ const MUTANTS: &[Mutants] = &[
     attention::SCORES,
     attention::SCALE_MASK_SOFTMAX,
     attention::WEIGHTED_VALUES,
+    flash::FLASH_TILED,
+    flash::FLASH_LANES,
+    flash::FLASH_DECODE,
+    attention::MERGE,
+    attention::APPEND,
     linear::GEMM,
     linear::GEMM_LANES,
     normalization::LAYER_NORM,
+    normalization::RMS_NORM,
+    normalization::SOFTMAX,
     embedding::EMBEDDING_NORM,
     pooling::POOL,
+    position::ROTARY_EMBEDDING,
+    elementwise::ACTIVATE,
+    elementwise::CAST,
+    elementwise::STRIDED_COPY,
 ];
 
 /// Mutants that each kernel has at least.
@@ -72,7 +87,7 @@ fn every_mutant_can_be_planted_and_is_a_valid_module() {
         let kernel = mutants.kernel();
         let all = kernel.variants();
         for mutant in mutants.all() {
-            let variants = mutants.variants(mutant, &all);
+            let variants = mutants.variants(&mutant, &all);
             if variants.is_empty() {
                 wrong.push(format!("{}: `{}` is for no variant", mutants.kernel, mutant.name()));
             }
@@ -219,7 +234,7 @@ fn run(bench: &mut Bench, mutants: &Mutants, sample: bool, survivors: &mut Vec<S
         if sample && (index * SAMPLE / count == (index + 1) * SAMPLE / count) {
             continue;
         }
-        let mut variants = mutants.variants(mutant, &here);
+        let mut variants = mutants.variants(&mutant, &here);
         if sample && variants.len() > 1 {
             variants = vec![variants.swap_remove(index % variants.len())];
         }
