@@ -160,8 +160,8 @@ pub const SCALE_MASK_SOFTMAX: Mutants = Mutants {
             mutant("a NaN does not reach the sum", "select(whole, nan, not_a_number)", "whole"),
             mutant(
                 "the sum of no keys is the lowest number",
-                "state != SEEN && parameters.sinks_at == NONE",
-                "false",
+                "whole = from_bits(NEGATIVE_INFINITY_BITS);",
+                "whole = LOWEST;",
             ),
             mutant(
                 "a sink alone has no sum",

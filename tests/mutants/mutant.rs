@@ -116,7 +116,7 @@ impl Mutants {
             let files = variant.shared().iter().map(|shared| shared.name.to_owned());
             let constants = self.constants.iter();
             let values = constants.map(|name| format!("{name} {} {}", variant.u32(name), variant.flag(name)));
-            let features = files.chain(values).chain([variant.name().to_owned()]);
+            let features = files.chain(values).chain([format!("implementation {}", variant.name())]);
             mutant.is_for(variant) && features.filter(|feature| seen.insert(feature.clone())).count() > 0
         };
         let most = if mutant.once { 1 } else { usize::MAX };

@@ -257,12 +257,6 @@ pub const MASKING: &[Mutant] = &[
     mutant("keys before the band are allowed", "key < row.begin || key >= row.end", "key >= row.end"),
     mutant("keys behind the band are allowed", "key < row.begin || key >= row.end", "key < row.begin"),
     mutant(
-        "a NaN is a number",
-        "bits == INFINITY_BITS || (bits & 0x7fffffffu) > INFINITY_BITS",
-        "bits == INFINITY_BITS",
-    ),
-    mutant("+∞ is a number", "bits == INFINITY_BITS || ", ""),
-    mutant(
         "−∞ is a NaN",
         "bits == INFINITY_BITS || ",
         "bits == NEGATIVE_INFINITY_BITS || bits == INFINITY_BITS || ",
@@ -271,6 +265,12 @@ pub const MASKING: &[Mutant] = &[
 
 /// `flash`, but for what only some of its kernels call.
 pub const FLASH: &[Mutant] = &[
+    mutant(
+        "a NaN is a number",
+        "bits == INFINITY_BITS || (bits & 0x7fffffffu) > INFINITY_BITS",
+        "bits == INFINITY_BITS",
+    ),
+    mutant("+∞ is a number", "bits == INFINITY_BITS || ", ""),
     mutant("masked keys take part", "if (!allowed(row, key)) {", "if (false) {"),
     mutant("a NaN among the logits is lost", "if (poisons(logit)) {", "if (false) {"),
     mutant("a score of −∞ is taken for a masked key", "max(logit, ABYSS)", "max(logit, LOWEST)"),

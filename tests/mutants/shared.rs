@@ -244,7 +244,7 @@ pub const NARROW_EDGES: [Mutant; 11] = [
         "min(126u - (magnitude >> 23u), 25u)",
         "126u - (magnitude >> 23u)",
     ),
-    mutant("the smallest normal f16 is subnormal", "magnitude < 0x38800000u", "magnitude < 0x39000000u"),
+    mutant("the largest subnormals are normal", "magnitude < 0x38800000u", "magnitude < 0x38000000u"),
 ];
 
 /// `half`, to f32.

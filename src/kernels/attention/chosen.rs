@@ -73,6 +73,7 @@ pub(crate) fn all() -> Vec<Chosen> {
             spread: 16.0,
             softcap: 15.0,
             mask: Some((true, [true; 4])),
+            slopes: true,
             placement: Placement::HeadsFirst,
             ..plain(4)
         }),
@@ -105,6 +106,9 @@ pub(crate) fn all() -> Vec<Chosen> {
         split(Problem { poison: Poison::Key, ..plain(11) }),
         whole(Problem { poison: Poison::Value, ..plain(12) }),
         whole(Problem { poison: Poison::Value, ..plain(13) }),
+        // Rows with it and without it side by side.
+        whole(Problem { poison: Poison::Peak, window: [Some(4), None], ..plain(21) }),
+        split(Problem { poison: Poison::Peak, ..plain(22) }),
         whole(Problem { poison: Poison::Abyss, ..plain(14) }),
         whole(Problem { poison: Poison::Abyss, sinks: true, ..plain(15) }),
         split(Problem { poison: Poison::Abyss, ..plain(16) }),

@@ -263,6 +263,8 @@ impl Tiling {
         }
         p.tiles = self.count(&p) as u32;
         p.has_sums = u32::from(*has_sums);
+        p.sums_offset = 3;
+        sums.splice(0..0, [None; 3]);
         if *part && p.tiles > 2 {
             p.first_tile = 1;
             p.tiles -= 2;

@@ -51,6 +51,8 @@ pub enum Poison {
     Key,
     /// And a NaN or an infinity in one value.
     Value,
+    /// And a score of +∞, of one of the first keys. Never sampled.
+    Peak,
     /// And scores of −∞: all of item 0 in the first key-value head, the first 64 keys elsewhere. Never sampled.
     Abyss,
 }
@@ -506,11 +508,15 @@ impl Data {
                 }
             }
         }
-        if problem.poison == Poison::Abyss {
+        if matches!(problem.poison, Poison::Abyss | Poison::Peak) {
             for b in 0..batch {
                 for h in 0..heads {
                     (0..item_queries[b] as usize).for_each(|i| q[q_row(b, h, i)] = 1.0);
                 }
+            }
+        }
+        if problem.poison == Poison::Abyss {
+            for b in 0..batch {
                 for h in 0..key_heads {
                     let abysses = if (b, h) == (0, 0) { item_keys[b] } else { item_keys[b].min(64) };
                     (0..abysses as usize).for_each(|j| k[key_row(k_lie, b, h, j)] = f32::NEG_INFINITY);
@@ -518,12 +524,17 @@ impl Data {
             }
         }
         if let Some(b) = (0..batch).find(|&b| allowed[b].contains(&true)) {
-            let at = allowed[b].iter().rposition(|&allowed| allowed).unwrap_or(0);
+            let at = match problem.poison {
+                Poison::Peak => allowed[b].iter().position(|&allowed| allowed),
+                _ => allowed[b].iter().rposition(|&allowed| allowed),
+            };
+            let at = at.unwrap_or(0);
             let dims = one(b);
             let (row, j) = (at / dims.keys, at % dims.keys);
             let h = row / dims.queries / problem.heads_per_key as usize;
             match problem.poison {
                 Poison::Hidden | Poison::Abyss => {}
+                Poison::Peak => k[key_row(k_lie, b, h, j)] = f32::INFINITY,
                 Poison::Key => k[key_row(k_lie, b, h, j) + head_dim / 2] = f32::NAN,
                 Poison::Value => {
                     let bad = if problem.seed.is_multiple_of(2) { f32::NAN } else { f32::INFINITY };

@@ -228,7 +228,8 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     };
     let scale = 0.125_f32;
     // Softcap, window, slopes and sinks come and go by the seed.
-    let softcap = [0.0, 0.5][usize::from(seed % 4 == 1)];
+    let stage = if seed % 8 == 7 { (seed / 8 % 3) as u32 } else { 3 };
+    let softcap = [0.0, 0.5][usize::from(seed % 4 == 1 || stage == 1)];
     let window =
         [(seed % 5 == 2).then_some(3), (seed % 5 >= 3 && causal == Causal::None).then_some(seed as u32 % 4)];
     let position = match causal {
@@ -253,7 +254,6 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         key_lengths: (key_padding == 1).then_some(lengths.as_slice()),
         mask,
     };
-    let stage = if seed % 8 == 7 { (seed / 8 % 3) as u32 } else { 3 };
     // What is masked out must not show, whatever it is; in a few cases what is allowed is NaN, and must.
     let allowed = oracle::allowed(dims, options);
     let poison = [f32::NAN, f32::INFINITY, 1e38];
@@ -347,14 +347,15 @@ fn placed(data: &Data, label: String, p: Parameters) -> Case {
             row.fill(f64::NAN);
         }
     }
-    let mut sums = vec![None; data.sums.len()];
+    let p = Parameters { output_offset: 0, sums_offset: 2, ..p };
+    let mut sums = vec![None; data.sums.len() + p.sums_offset as usize];
     for at in chosen::rows_of(&p).filter(|&[batch, _, query]| query < p.queries_of(batch, &data.items).0) {
         let place = p.sums_place(at, &data.items);
-        sums[place] = data.sums[place].filter(|_| p.has_sums != 0);
+        sums[place] = data.sums[place - p.sums_offset as usize].filter(|_| p.has_sums != 0);
     }
     Case {
         label,
-        parameters: bytemuck::bytes_of(&Parameters { output_offset: 0, ..p }).to_vec(),
+        parameters: bytemuck::bytes_of(&p).to_vec(),
         floor: data.weights_floor,
         arguments: vec![
             CaseArgument::F32(scores),

@@ -89,7 +89,8 @@ impl Kernel for Softmax {
     }
 
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {
-        let mut sizes = vec![[1, 1, 1], [3, 5, 1], [70, 64, 1], [2, 1025, 1], [2, 7, 33], [1, 65, 3]];
+        let mut sizes =
+            vec![[1, 1, 1], [3, 5, 1], [200, 3, 1], [70, 64, 1], [2, 1025, 1], [2, 7, 33], [1, 65, 3]];
         if depth == Depth::Full {
             for columns in [2, 31, 32, 33, 127, 129, 384, 4096] {
                 sizes.extend([[1, columns, 1], [65, columns, 1], [2, columns, 5], [1, columns, 64]]);
