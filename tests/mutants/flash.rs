@@ -660,19 +660,14 @@ pub const FLASH_DECODE: Mutants = Mutants {
                 "place < 8u; place = place + 1u) {\n        whole",
                 "place < 7u; place = place + 1u) {\n        whole",
             ),
-            mutant("rows past the end are written", "    if (my_row < rows) {", "    if (true) {"),
             mutant("the last row is left out", "    if (my_row < rows) {", "    if (my_row + 1u < rows) {"),
-            mutant(
-                "sums of rows past the end are written",
-                "lane % 8u == 0u && my_row < rows",
-                "lane % 8u == 0u",
-            ),
             mutant("a tile without queries is written", "first_row >= all_rows", "false"),
             mutant(
                 "a column too many is written",
                 "column < parameters.value_dim) {\n            output",
                 "column <= parameters.value_dim) {\n            output",
-            ),
+            )
+            .on("!aligned"),
             mutant(
                 "the last columns are left out",
                 "4u * column < parameters.value_dim;",

@@ -55,6 +55,8 @@ const MUTANTS: &[Mutants] = &[
 
 /// Mutants that each kernel has at least.
 const LEAST: usize = 10;
+/// A mutant that takes longer is told: its loops may not end.
+const SLOW: Duration = Duration::from_secs(20);
 /// Mutants of each kernel in the sample.
 const SAMPLE: usize = 4;
 
@@ -256,10 +258,14 @@ fn run(bench: &mut Bench, mutants: &Mutants, sample: bool, survivors: &mut Vec<S
             });
             row.planted += 1;
             let (name, what) = (kernel.name(), mutant.fault);
+            let planted_at = Instant::now();
             let planted = mutant.plant(&text(kernel, &variant));
             let seen = planted.and_then(|text| {
                 seen_by(bench.device(), Wrapped::rewritten(kernel, &variant, text), &cases[known].1)
             });
+            if planted_at.elapsed() > SLOW {
+                println!("{:.0} s: {name} {variant}: `{what}`", planted_at.elapsed().as_secs_f64());
+            }
             match seen {
                 Ok(Some(_)) => row.caught += 1,
                 other => {

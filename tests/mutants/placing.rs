@@ -270,7 +270,6 @@ pub const FLASH: &[Mutant] = &[
         "bits == INFINITY_BITS || (bits & 0x7fffffffu) > INFINITY_BITS",
         "bits == INFINITY_BITS",
     ),
-    mutant("+∞ is a number", "bits == INFINITY_BITS || ", ""),
     mutant("masked keys take part", "if (!allowed(row, key)) {", "if (false) {"),
     mutant("a NaN among the logits is lost", "if (poisons(logit)) {", "if (false) {"),
     mutant("a score of −∞ is taken for a masked key", "max(logit, ABYSS)", "max(logit, LOWEST)"),

@@ -116,7 +116,22 @@ pub(crate) fn all() -> Vec<Chosen> {
         whole(Problem { keys: 0, sinks: true, placement: Placement::HeadsFirst, ..plain(18) }),
         // Only one key is there, and only one column.
         whole(Problem { queries: 1, keys: 1, head_dim: 1, value_dim: 1, sinks: true, ..plain(19) }),
-        Chosen { part: true, has_sums: false, ..whole(Problem { queries: 40, ..plain(20) }) },
+        // The band of a tile of queries begins and ends within tiles of keys of either size.
+        whole(Problem {
+            queries: 20,
+            keys: 80,
+            window: [Some(5), Some(2)],
+            position: Position::Offset(55),
+            ..plain(24)
+        }),
+        // Whole rows are masked out by what is added to their scores.
+        whole(Problem { mask: Some((true, [true, false, true, false])), ..plain(23) }),
+        // An odd number of tiles: where workgroups fold there is one too many.
+        Chosen {
+            part: true,
+            has_sums: false,
+            ..whole(Problem { batch: 1, key_heads: 3, heads_per_key: 1, queries: 70, keys: 20, ..plain(20) })
+        },
     ]
 }
 
