@@ -197,17 +197,10 @@ pub const WEIGHTED_VALUES: Mutants = Mutants {
     faults: &[
         &[
             mutant("weights are read past their keys", "row < rows && depth < v_rows", "row < rows"),
-            mutant("weights are read past their rows", "row < rows && depth < v_rows", "depth < v_rows")
-                .on("skip_zeros"),
             mutant(
                 "the last key is left out",
                 "depth < v_rows && column < parameters.value_dim",
                 "depth + 1u < v_rows && column < parameters.value_dim",
-            ),
-            mutant(
-                "v is read past its rows",
-                "depth < v_rows && column < parameters.value_dim",
-                "column < parameters.value_dim",
             ),
             mutant(
                 "each query head has its own values",
