@@ -11,6 +11,7 @@ mod attention;
 mod elementwise;
 mod embedding;
 mod flash;
+mod flash_decode;
 mod linear;
 mod mutant;
 mod normalization;
@@ -37,7 +38,7 @@ const MUTANTS: &[Mutants] = &[
     attention::WEIGHTED_VALUES,
     flash::FLASH_TILED,
     flash::FLASH_LANES,
-    flash::FLASH_DECODE,
+    flash_decode::FLASH_DECODE,
     attention::MERGE,
     attention::APPEND,
     linear::GEMM,
