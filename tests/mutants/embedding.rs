@@ -89,4 +89,5 @@ pub const EMBEDDING_NORM: Mutants = Mutants {
         shared::ROWS_ADD,
         shared::ROWS_ADD_AGAIN,
     ],
+    once: &[],
 };

@@ -35,13 +35,13 @@ pub const GEMM: Mutants = Mutants {
             ),
             mutant(
                 "y's rows are as long as they have columns",
-                "y[row * parameters.y_row + column] = value",
-                "y[row * parameters.columns + column] = value",
+                "y_start() + row * parameters.y_row + column",
+                "y_start() + row * parameters.columns + column",
             ),
             mutant(
                 "the residual's rows are as long as they have columns",
-                "residual[row * parameters.y_row + column]",
-                "residual[row * parameters.columns + column]",
+                "residual[place]",
+                "residual[y_start() + row * parameters.columns + column]",
             ),
             mutant(
                 "W lies the other way",
@@ -75,14 +75,10 @@ pub const GEMM: Mutants = Mutants {
                 "parameters.first_column + first_column + lane",
                 "first_column + lane",
             ),
-            mutant("the bias is left out", "value = value + bias[column];", ""),
+            mutant("the bias is left out", "value = value + scaled(bias[column]);", ""),
             mutant("a bias where there is none", "parameters.has_bias != 0u", "true"),
             mutant("each row has a bias of its own", "bias[column]", "bias[row]"),
-            mutant(
-                "the residual is left out",
-                "value = value + residual[row * parameters.y_row + column];",
-                "",
-            ),
+            mutant("the residual is left out", "value = value + scaled(residual[place]);", ""),
             mutant("a residual where there is none", "parameters.has_residual != 0u", "true"),
             mutant(
                 "the activation before the bias",
@@ -92,11 +88,43 @@ pub const GEMM: Mutants = Mutants {
             .on("activation=1"),
             mutant(
                 "the activation after the residual",
-                "                y[row",
-                "                value = activate(value);\n                y[row",
+                "                y[place]",
+                "                value = activate(value);\n                y[place]",
             )
             .on("activation=3"),
             mutant("the activation is left out", "value = activate(value);", "").on("activation=4"),
+            mutant("α is left out", "value = value * parameters.alpha;", "").on("general"),
+            mutant("β is left out", "return addend * parameters.beta;", "return addend;").on("general"),
+            mutant("β of the residual alone", "scaled(bias[column])", "bias[column]").on("general"),
+            mutant("β of the bias alone", "scaled(residual[place])", "residual[place]").on("general"),
+            mutant(
+                "α of the bias too",
+                "                value = activate(value);",
+                "                value = activate(value * parameters.alpha);",
+            )
+            .on("general"),
+            mutant("all products have the first one's x", "return starts.x;", "return 0u;").on("general"),
+            mutant("all products have the first one's W", "return starts.y;", "return 0u;").on("general"),
+            mutant("all products are written to one y", "return starts.z;", "return 0u;").on("general"),
+            mutant("x and W are each other's", "offsets[2u * batch],", "offsets[2u * batch + 1u],")
+                .on("general"),
+            mutant("the offsets of the next product", "offsets[2u * batch + 1u]", "offsets[2u * batch + 3u]")
+                .on("general"),
+            mutant("each product's tiles begin behind the last", "tile = tile % tiles;", "").on("general"),
+            mutant("one product too many", "batch >= parameters.batches", "batch > parameters.batches")
+                .on("general"),
+            mutant(
+                "the last product is left out",
+                "batch >= parameters.batches",
+                "batch + 1u >= parameters.batches",
+            )
+            .on("general"),
+            mutant(
+                "y's products are as long as their columns",
+                "batch * parameters.rows * parameters.y_row",
+                "batch * parameters.rows * parameters.columns",
+            )
+            .on("general"),
             mutant("the lanes' columns are one", "component(values, lane)", "values.x"),
             mutant("the fourth row is the third", "sums.row3);", "sums.row2);"),
             mutant("the second row is written to the first", "store(row + 1u,", "store(row,"),
@@ -112,11 +140,13 @@ pub const GEMM: Mutants = Mutants {
             ),
         ],
         shared::MULTIPLY_TILE,
+        shared::COMPONENT,
         shared::KEEP_ZEROS,
         shared::WEIGHTS,
         shared::ACTIVATION,
         shared::INDEXING,
     ],
+    once: &[],
 };
 
 pub const GEMM_LANES: Mutants = Mutants {
@@ -206,8 +236,8 @@ pub const GEMM_LANES: Mutants = Mutants {
             .on("right_transposed"),
             mutant(
                 "a part of the columns is taken for the first",
-                "row * parameters.y_row + parameters.first_column + first_column",
-                "row * parameters.y_row + first_column",
+                "starts.z + parameters.first_column + first_column",
+                "starts.z + first_column",
             ),
             mutant(
                 "a part of the bias is taken for the first",
@@ -216,12 +246,28 @@ pub const GEMM_LANES: Mutants = Mutants {
             ),
             mutant(
                 "y's rows are as long as they have columns",
-                "row * parameters.y_row",
-                "row * parameters.columns",
+                "(first_row + row) * parameters.y_row",
+                "(first_row + row) * parameters.columns",
             ),
-            mutant("the bias is left out", "rows[row] + addend", "rows[row]"),
+            mutant("the bias is left out", "rows[row] * factor + addend", "rows[row] * factor"),
+            mutant("α is left out", "rows[row] * factor", "rows[row]").on("general"),
+            mutant("α of the bias too", "rows[row] * factor + addend", "(rows[row] + addend) * factor")
+                .on("general"),
+            mutant("β of the residual alone", "addend = addend * parameters.beta;", "").on("general"),
+            mutant("β of the bias alone", "scaled(residual[start + column])", "residual[start + column]")
+                .on("general"),
+            mutant("all products have the first one's x", "starts.x + left_rows", "left_rows").on("general"),
+            mutant("all products have the first one's W", "starts.y + places_of", "places_of").on("general"),
+            mutant("all products are written to one y", "starts.z + parameters", "parameters").on("general"),
+            mutant("x and W are each other's", "offsets[2u * batch] / 4u", "offsets[2u * batch + 1u] / 4u")
+                .on("general"),
+            mutant("W's offset is in elements", "offsets[2u * batch + 1u] / 4u", "offsets[2u * batch + 1u]")
+                .on("general"),
+            mutant("each product's tiles begin behind the last", "tile = tile % tiles;", "").on("general"),
+            mutant("one product too many", "batch >= parameters.batches", "batch > parameters.batches")
+                .on("general"),
             mutant("a bias where there is none", "parameters.has_bias == 0u", "false"),
-            mutant("the residual is left out", "value = value + residual[start + column];", ""),
+            mutant("the residual is left out", "value = value + scaled(residual[start + column]);", ""),
             mutant("a residual where there is none", "parameters.has_residual != 0u", "true"),
             mutant(
                 "the activation after the residual",
@@ -253,4 +299,5 @@ pub const GEMM_LANES: Mutants = Mutants {
         shared::ACTIVATION,
         shared::INDEXING,
     ],
+    once: &[],
 };

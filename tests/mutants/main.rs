@@ -8,11 +8,16 @@
 mod common;
 
 mod attention;
+mod elementwise;
 mod embedding;
+mod flash;
+mod flash_decode;
 mod linear;
 mod mutant;
 mod normalization;
+mod placing;
 mod pooling;
+mod position;
 mod shared;
 
 use std::collections::BTreeSet;
@@ -31,15 +36,28 @@ const MUTANTS: &[Mutants] = &[
     attention::SCORES,
     attention::SCALE_MASK_SOFTMAX,
     attention::WEIGHTED_VALUES,
+    flash::FLASH_TILED,
+    flash::FLASH_LANES,
+    flash_decode::FLASH_DECODE,
+    attention::MERGE,
+    attention::APPEND,
     linear::GEMM,
     linear::GEMM_LANES,
     normalization::LAYER_NORM,
+    normalization::RMS_NORM,
+    normalization::SOFTMAX,
     embedding::EMBEDDING_NORM,
     pooling::POOL,
+    position::ROTARY_EMBEDDING,
+    elementwise::ACTIVATE,
+    elementwise::CAST,
+    elementwise::STRIDED_COPY,
 ];
 
 /// Mutants that each kernel has at least.
 const LEAST: usize = 10;
+/// A mutant that takes longer is told: its loops may not end.
+const SLOW: Duration = Duration::from_secs(20);
 /// Mutants of each kernel in the sample.
 const SAMPLE: usize = 4;
 
@@ -72,7 +90,7 @@ fn every_mutant_can_be_planted_and_is_a_valid_module() {
         let kernel = mutants.kernel();
         let all = kernel.variants();
         for mutant in mutants.all() {
-            let variants = mutants.variants(mutant, &all);
+            let variants = mutants.variants(&mutant, &all);
             if variants.is_empty() {
                 wrong.push(format!("{}: `{}` is for no variant", mutants.kernel, mutant.name()));
             }
@@ -219,7 +237,7 @@ fn run(bench: &mut Bench, mutants: &Mutants, sample: bool, survivors: &mut Vec<S
         if sample && (index * SAMPLE / count == (index + 1) * SAMPLE / count) {
             continue;
         }
-        let mut variants = mutants.variants(mutant, &here);
+        let mut variants = mutants.variants(&mutant, &here);
         if sample && variants.len() > 1 {
             variants = vec![variants.swap_remove(index % variants.len())];
         }
@@ -241,10 +259,14 @@ fn run(bench: &mut Bench, mutants: &Mutants, sample: bool, survivors: &mut Vec<S
             });
             row.planted += 1;
             let (name, what) = (kernel.name(), mutant.fault);
+            let planted_at = Instant::now();
             let planted = mutant.plant(&text(kernel, &variant));
             let seen = planted.and_then(|text| {
                 seen_by(bench.device(), Wrapped::rewritten(kernel, &variant, text), &cases[known].1)
             });
+            if planted_at.elapsed() > SLOW {
+                println!("{:.0} s: {name} {variant}: `{what}`", planted_at.elapsed().as_secs_f64());
+            }
             match seen {
                 Ok(Some(_)) => row.caught += 1,
                 other => {

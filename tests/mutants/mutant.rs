@@ -72,6 +72,16 @@ impl Mutant {
     }
 }
 
+/// The mutants, each only in variants with these words in their names.
+pub const fn all_on<const N: usize>(mut mutants: [Mutant; N], on: &'static str) -> [Mutant; N] {
+    let mut index = 0;
+    while index < N {
+        mutants[index] = mutants[index].on(on);
+        index += 1;
+    }
+    mutants
+}
+
 /// The mutants of one kernel.
 pub struct Mutants {
     pub kernel: &'static str,
@@ -79,11 +89,14 @@ pub struct Mutants {
     pub constants: &'static [&'static str],
     /// Its own, and those of the shared files.
     pub faults: &'static [&'static [Mutant]],
+    /// Those of shared files that every variant uses in the same way: each in the first of its variants.
+    pub once: &'static [&'static [Mutant]],
 }
 
 impl Mutants {
-    pub fn all(&self) -> impl Iterator<Item = &'static Mutant> {
-        self.faults.iter().copied().flatten()
+    pub fn all(&self) -> impl Iterator<Item = Mutant> {
+        let once = self.once.iter().copied().flatten().map(|mutant| mutant.once());
+        self.faults.iter().copied().flatten().copied().chain(once)
     }
 
     pub fn count(&self) -> usize {
@@ -103,7 +116,7 @@ impl Mutants {
             let files = variant.shared().iter().map(|shared| shared.name.to_owned());
             let constants = self.constants.iter();
             let values = constants.map(|name| format!("{name} {} {}", variant.u32(name), variant.flag(name)));
-            let features = files.chain(values).chain([variant.name().to_owned()]);
+            let features = files.chain(values).chain([format!("implementation {}", variant.name())]);
             mutant.is_for(variant) && features.filter(|feature| seen.insert(feature.clone())).count() > 0
         };
         let most = if mutant.once { 1 } else { usize::MAX };

@@ -43,10 +43,22 @@ pub const LAYER_NORM: Mutants = Mutants {
                 .on("!invocation"),
             mutant("the mean without an origin", "let origin = summand(base);", "let origin = 0.0;")
                 .on("invocation"),
-            mutant("γ is left out", " * gamma[column]", ""),
-            mutant("β is left out", " + beta[column]", ""),
-            mutant("β is read for γ", "gamma[column]", "beta[column]"),
-            mutant("γ is read as if there were one for each row", "gamma[column]", "gamma[base + column]"),
+            mutant("γ is left out", " * gamma[gamma_base + column]", ""),
+            mutant("β is left out", " + beta[beta_base + column]", ""),
+            mutant("β is read for γ", "gamma[gamma_base + column]", "beta[gamma_base + column]"),
+            mutant("γ is read as if there were one for each row", "row * parameters.gamma_row", "base"),
+            mutant("every row has the first one's γ", "row * parameters.gamma_row", "0u"),
+            mutant("every row has the first one's β", "row * parameters.beta_row", "0u"),
+            mutant("γ's rows are taken for β's", "row * parameters.beta_row", "gamma_base"),
+            mutant("β where there is none", "parameters.has_beta != 0u", "true"),
+            mutant("moments that nobody wants", "parameters.has_moments != 0u", "true"),
+            mutant("no moments", "parameters.has_moments != 0u", "false"),
+            mutant("the moments of the first row", "means[row] = mean", "means[0] = mean"),
+            mutant(
+                "the variance for the deviation",
+                "inv_std_devs[row] = scale",
+                "inv_std_devs[row] = scale * scale",
+            ),
             mutant(
                 "the mean's tail is left out",
                 "column < parameters.columns; column = column + LANES) {\n        sum",
@@ -59,13 +71,13 @@ pub const LAYER_NORM: Mutants = Mutants {
             ),
             mutant(
                 "the tail is not written",
-                "column < parameters.columns; column = column + LANES) {\n        y",
-                "column + 1u < parameters.columns; column = column + LANES) {\n        y",
+                "column < parameters.columns; column = column + LANES) {\n        var",
+                "column + 1u < parameters.columns; column = column + LANES) {\n        var",
             ),
             mutant(
                 "one column too many is written",
-                "column < parameters.columns; column = column + LANES) {\n        y",
-                "column <= parameters.columns; column = column + LANES) {\n        y",
+                "column < parameters.columns; column = column + LANES) {\n        var",
+                "column <= parameters.columns; column = column + LANES) {\n        var",
             ),
             mutant("the bound on the rows is dropped", "row >= parameters.rows", "false"),
             mutant(
@@ -79,4 +91,132 @@ pub const LAYER_NORM: Mutants = Mutants {
         shared::ROWS_ADD,
         shared::ROWS_ADD_AGAIN,
     ],
+    once: &[],
+};
+
+pub const RMS_NORM: Mutants = Mutants {
+    kernel: "normalization/rms_norm",
+    constants: &[],
+    faults: &[
+        &[
+            mutant("ε is dropped", "mean + parameters.epsilon", "mean"),
+            mutant(
+                "ε is added outside the root",
+                "sqrt(mean + parameters.epsilon)",
+                "(sqrt(mean) + parameters.epsilon)",
+            ),
+            mutant("the mean of the values", "sum + value * value", "sum + value"),
+            mutant("the last square alone", "sum = sum + value * value", "sum = value * value"),
+            mutant(
+                "the sum for the mean",
+                "reduce_add(sum, lane) / f32(parameters.columns)",
+                "reduce_add(sum, lane)",
+            ),
+            mutant("the unbiased mean", "/ f32(parameters.columns)", "/ (f32(parameters.columns) - 1.0)"),
+            mutant("the root is dropped", "1.0 / sqrt(mean", "1.0 / (mean"),
+            mutant("the scale is left out", " * scale * gamma", " * gamma"),
+            mutant("γ is left out", " * gamma[gamma_base + column]", ""),
+            mutant("every row has the first one's γ", "row * parameters.gamma_row", "0u"),
+            mutant("each row has a γ of its own", "row * parameters.gamma_row", "base"),
+            mutant("rows lie one apart", "row * parameters.columns", "row"),
+            mutant(
+                "the mean's tail is left out",
+                "column < parameters.columns; column = column + LANES) {\n        let",
+                "column + 1u < parameters.columns; column = column + LANES) {\n        let",
+            ),
+            mutant(
+                "the tail is not written",
+                "column < parameters.columns; column = column + LANES) {\n        y",
+                "column + 1u < parameters.columns; column = column + LANES) {\n        y",
+            ),
+            mutant(
+                "one column too many is written",
+                "column < parameters.columns; column = column + LANES) {\n        y",
+                "column <= parameters.columns; column = column + LANES) {\n        y",
+            ),
+            mutant(
+                "the bound on the rows is one too large",
+                "row >= parameters.rows",
+                "row > parameters.rows",
+            ),
+        ],
+        shared::INDEXING,
+        shared::ROWS_INVOCATION,
+        shared::ROWS_ADD,
+    ],
+    once: &[],
+};
+
+pub const SOFTMAX: Mutants = Mutants {
+    kernel: "normalization/softmax",
+    constants: &[],
+    faults: &[
+        &[
+            mutant("the maximum is forgotten", "max(value - largest, -110.0)", "max(value, -110.0)"),
+            mutant("the maximum is at least 0", "var largest = LOWEST;", "var largest = 0.0;"),
+            mutant("exp is not held above −110", "exp(max(value - largest, -110.0))", "exp(value + largest)"),
+            mutant("exp ends at −11", "-110.0", "-11.0"),
+            mutant("the weights are not divided", "y[place] / sum", "y[place]"),
+            mutant("a NaN does not reach the row", "poisoned > 0.0 || ", ""),
+            mutant("−∞ is a NaN", "bits == INFINITY_BITS || ", "(bits & 0x7fffffffu) == INFINITY_BITS || "),
+            mutant(
+                "a NaN with a sign is a number",
+                "(bits & 0x7fffffffu) > INFINITY_BITS",
+                "bits > INFINITY_BITS && bits < 0x80000000u",
+            ),
+            mutant(
+                "rows follow each other",
+                "row / stride * stride * parameters.columns + row % stride",
+                "row * parameters.columns",
+            ),
+            mutant(
+                "rows lie side by side",
+                "row / stride * stride * parameters.columns + row % stride",
+                "row % stride",
+            ),
+            mutant("the first row of those side by side", " + row % stride", ""),
+            mutant(
+                "elements follow each other in the maximum",
+                "let value = x[base + column * stride]",
+                "let value = x[base + column]",
+            ),
+            mutant(
+                "elements follow each other in the sum",
+                "exponential(x[base + column * stride]",
+                "exponential(x[base + column]",
+            ),
+            mutant(
+                "elements follow each other in y",
+                "let place = base + column * stride",
+                "let place = base + column",
+            ),
+            mutant(
+                "the maximum's tail is left out",
+                "column < parameters.columns; column = column + LANES) {\n        let value",
+                "column + 1u < parameters.columns; column = column + LANES) {\n        let value",
+            ),
+            mutant(
+                "the sum's tail is left out",
+                "column < parameters.columns; column = column + LANES) {\n        let weight",
+                "column + 1u < parameters.columns; column = column + LANES) {\n        let weight",
+            ),
+            mutant(
+                "the tail is not divided",
+                "column < parameters.columns; column = column + LANES) {\n        let place",
+                "column + 1u < parameters.columns; column = column + LANES) {\n        let place",
+            ),
+            mutant("the last weight alone", "sum = sum + weight", "sum = weight"),
+            mutant(
+                "the bound on the rows is one too large",
+                "row >= parameters.rows",
+                "row > parameters.rows",
+            ),
+        ],
+        shared::INDEXING,
+        shared::ROWS_INVOCATION,
+        shared::ROWS_ADD,
+        shared::ROWS_ADD_AGAIN,
+        shared::ROWS_MAX,
+    ],
+    once: &[],
 };

@@ -72,4 +72,5 @@ pub const POOL: Mutants = Mutants {
         shared::INDEXING,
         shared::ROWS_ADD,
     ],
+    once: &[],
 };

@@ -148,6 +148,10 @@ pub const MULTIPLY_TILE: &[Mutant] = &[
         "select(element / TILE_COLUMNS, element % TILE_DEPTH, RIGHT_TRANSPOSED)",
         "select(element % TILE_DEPTH, element / TILE_COLUMNS, RIGHT_TRANSPOSED)",
     ),
+];
+
+/// `component`.
+pub const COMPONENT: &[Mutant] = &[
     mutant("the third component is taken for the first", "index >= 2u", "index > 2u"),
     mutant(
         "the second component is taken for the first",
@@ -200,4 +204,58 @@ pub const ACTIVATION: &[Mutant] = &[
     mutant("a term of tanh's series has the other sign", "t * (-0.33333334", "t * (0.33333334")
         .on("activation=5")
         .once(),
+];
+
+/// `tanh`, for a kernel that has it in every variant.
+pub const TANH: &[Mutant] = &[
+    mutant("tanh of x/2", "exp(-2.0 * abs(x))", "exp(-abs(x))"),
+    mutant("tanh's sign is lost", "select(1.0, -1.0, x < 0.0) * (1.0 - e)", "(1.0 - e)"),
+    mutant("tanh overflows", "exp(-2.0 * abs(x))", "exp(-2.0 * x)"),
+    mutant("tanh's series is taken up to 2", "abs(x) > 0.25", "abs(x) > 2.0"),
+    mutant("a term of tanh's series has the other sign", "t * (-0.33333334", "t * (0.33333334"),
+];
+
+/// `half`, from f32.
+pub const NARROW: [Mutant; 5] = [
+    mutant("f16 is cut, not rounded", "(bits + (1u << (shift - 1u)) - 1u + odd) >> shift", "bits >> shift"),
+    mutant("an f16 has no sign", "(word >> 16u) & 0x8000u", "0u"),
+    mutant("what is too large for f16 wraps", "if (magnitude >= 0x477ff000u)", "if (false)"),
+    mutant("f16 has no subnormals", "bits = (magnitude & 0x7fffffu) | 0x800000u;", "bits = 0u;"),
+    mutant("the exponents' bias is one off", "0x38000000u;\n    var shift", "0x37800000u;\n    var shift"),
+];
+
+/// The same, at the edges.
+pub const NARROW_EDGES: [Mutant; 11] = [
+    mutant("ties go away from 0", " - 1u + odd)", ")"),
+    mutant("ties go to 0", " - 1u + odd)", " - 1u)"),
+    mutant("the largest f16 is infinite", "0x477ff000u", "0x477fe000u"),
+    mutant(
+        "a NaN is infinite",
+        "return sign | 0x7e00u | ((magnitude >> 13u) & 0x3ffu)",
+        "return sign | 0x7c00u",
+    ),
+    mutant("a NaN has no payload", "0x7e00u | ((magnitude >> 13u) & 0x3ffu)", "0x7e00u"),
+    mutant("a signaling NaN stays one", "sign | 0x7e00u | ((", "sign | 0x7c00u | (("),
+    mutant("infinity is a NaN", "magnitude > INFINITY", "magnitude >= INFINITY"),
+    mutant("a subnormal has no leading 1", "(magnitude & 0x7fffffu) | 0x800000u", "magnitude & 0x7fffffu"),
+    mutant("subnormals are twice as large", "126u - (magnitude", "125u - (magnitude"),
+    mutant(
+        "a shift beyond the word wraps",
+        "min(126u - (magnitude >> 23u), 25u)",
+        "126u - (magnitude >> 23u)",
+    ),
+    mutant("the largest subnormals are normal", "magnitude < 0x38800000u", "magnitude < 0x38000000u"),
+];
+
+/// `half`, to f32.
+/// `half`, to f32.
+pub const WIDEN: &[Mutant] = &[
+    mutant("the sign is lost", "(bits & 0x8000u) << 16u", "0u").on("!to_f16"),
+    mutant("infinity is a number", "exponent == 0x7c00u", "false").on("!to_f16"),
+    mutant("a subnormal is taken for a normal number", "if (exponent == 0u)", "if (false)").on("!to_f16"),
+    mutant("subnormals are twice as large", "5.9604645e-8", "1.1920929e-7").on("!to_f16"),
+    mutant("a signaling NaN stays one", "select(0u, 0x400000u, magnitude > 0x7c00u) | ", "").on("!to_f16"),
+    mutant("infinity is a NaN", "magnitude > 0x7c00u", "magnitude >= 0x7c00u").on("!to_f16"),
+    mutant("a NaN has no payload", " | ((bits & 0x3ffu) << 13u)", "").on("!to_f16"),
+    mutant("the exponents' bias is one off", "<< 13u) + 0x38000000u", "<< 13u) + 0x38800000u").on("!to_f16"),
 ];

@@ -109,30 +109,42 @@ impl Kernel for Append {
                 [1, 2, 300, 256, 1],
             ],
         };
-        sizes.iter().map(|&size| case(variant.flag("HALF"), size)).collect()
+        let half = variant.flag("HALF");
+        let mut cases: Vec<Case> = sizes.iter().map(|&size| case(half, size, true)).collect();
+        cases.push(case(half, [2, 2, 4, 6, 0], true));
+        cases.push(case(half, [2, 2, 3, 6, 0], false));
+        cases
     }
 }
 
-/// The last size is that of a block, 0 for none. A later item's new rows pass the end of its keys.
-fn case(half: bool, [batch, heads, new, columns, block]: [u32; 5]) -> Case {
+/// The last size is that of a block, 0 for none. A later item's new rows pass the end of its keys, and those of the third
+/// the end of the cache. Without `placed` rows begin at the first.
+fn case(half: bool, [batch, heads, new, columns, block]: [u32; 5], placed: bool) -> Case {
     let mut inputs = Inputs::new(u64::from(columns * 7 + new));
     let capacity = new + 9;
     let gap = 2;
     let source_row = heads * columns + gap;
-    let mut source = vec![f32::NAN; (batch * new * source_row) as usize];
-    for row in source.chunks_exact_mut(source_row as usize) {
+    let source_at = 3;
+    let mut source = vec![f32::NAN; (source_at + batch * new * source_row) as usize];
+    for row in source[source_at as usize..].chunks_exact_mut(source_row as usize) {
         let values = inputs.values((heads * columns) as usize, 1.0);
         row[..values.len()].copy_from_slice(&values);
     }
     // What is no plain number must arrive too.
-    for (value, strange) in source.iter_mut().zip([f32::INFINITY, 1e30, 1e-6, -0.0]) {
+    for (value, strange) in source[source_at as usize..].iter_mut().zip([f32::INFINITY, 1e30, 1e-6, -0.0]) {
         *value = strange;
     }
-    let starts = inputs.below(batch as usize, 9);
-    let ends: Vec<u32> =
-        (0..).zip(&starts).map(|(item, start)| start + new - u32::from(item > 0 && new > 1)).collect();
-    let mut items = [ends.clone(), starts.clone()].concat();
-    let row = if half { columns.next_multiple_of(2) } else { columns };
+    let mut starts = if placed { inputs.below(batch as usize, 9) } else { vec![0; batch as usize] };
+    if let (true, Some(start)) = (placed, starts.get_mut(2)) {
+        *start = capacity - 1;
+    }
+    let passing = |item: u32| u32::from(placed && item == 1 && new > 1);
+    let ends: Vec<u32> = (0..).zip(&starts).map(|(item, start)| start + new - passing(item)).collect();
+    let mut items =
+        if placed { [ends.clone(), starts.clone()].concat() } else { vec![5; 2 * batch as usize] };
+    // An f16 row ends in half a word of nothing, and each row in what is not touched.
+    let written = if half { columns.next_multiple_of(2) } else { columns };
+    let (cache_at, row) = (4, written + gap);
     let (rows, blocks_at) = if block > 0 { (block, items.len() as u32) } else { (capacity, NONE) };
     let blocks = if block > 0 { capacity.div_ceil(block) } else { 0 };
     let count = if block > 0 { batch * blocks + 1 } else { batch };
@@ -144,13 +156,15 @@ fn case(half: bool, [batch, heads, new, columns, block]: [u32; 5]) -> Case {
         query_length: new,
         key_length: capacity,
         head_dim: columns,
+        q_offset: source_at,
         q_batch: new * source_row,
         q_head: columns,
         q_row: source_row,
+        k_offset: cache_at,
         k_batch: heads * rows * row,
         k_head: rows * row,
         k_row: row,
-        key_padding: 1,
+        key_padding: placed.into(),
         blocks_at,
         blocks,
         block_size: rows.max(1),
@@ -158,18 +172,18 @@ fn case(half: bool, [batch, heads, new, columns, block]: [u32; 5]) -> Case {
         ..Parameters::new()
     };
     // Where each element goes, by what is said of the cache and not by the places that the kernel computes.
-    let mut elements = vec![None; (count * heads * rows * row) as usize];
+    let mut elements = vec![None; (cache_at + count * heads * rows * row) as usize];
     for b in 0..batch {
         for h in 0..heads {
-            for i in (0..new).filter(|i| starts[b as usize] + i < ends[b as usize]) {
+            for i in (0..new).filter(|i| starts[b as usize] + i < ends[b as usize].min(capacity)) {
                 let key = starts[b as usize] + i;
                 let (piece, key) = match block {
                     0 => (b, key),
                     _ => (items[(2 * batch + b * blocks + key / block) as usize], key % block),
                 };
-                let to = (((piece * heads + h) * rows + key) * row) as usize;
-                let from = ((b * new + i) * source_row + h * columns) as usize;
-                for column in 0..row as usize {
+                let to = (cache_at + ((piece * heads + h) * rows + key) * row) as usize;
+                let from = (source_at + (b * new + i) * source_row + h * columns) as usize;
+                for column in 0..written as usize {
                     let value = if column < columns as usize { source[from + column] } else { 0.0 };
                     elements[to + column] = Some(value);
                 }
@@ -184,7 +198,10 @@ fn case(half: bool, [batch, heads, new, columns, block]: [u32; 5]) -> Case {
         elements.iter().map(|value| value.map(f32::to_bits)).collect()
     };
     Case {
-        label: format!("B={batch} H={heads} L={new} D={columns} block {block}"),
+        label: format!(
+            "B={batch} H={heads} L={new} D={columns} block {block}{}",
+            if placed { "" } else { " from the first row" }
+        ),
         parameters: bytemuck::bytes_of(&p).to_vec(),
         floor: 0.0,
         arguments: vec![CaseArgument::F32(source), CaseArgument::Words(items), CaseArgument::Exact(expected)],

@@ -5,6 +5,7 @@
 //! window and the lengths are not visited. With splits, each takes a part of the keys and gives its normalized output
 //! and its sum's logarithm, and [`merge`](super::merge) makes one of them.
 
+use super::chosen::{self, Chosen};
 use super::parameters::{NONE, Parameters, Row};
 use super::problem::{Data, Problem};
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Variant, geometry};
@@ -190,8 +191,15 @@ impl Tiling {
         }
     }
 
-    /// Sampled cases for a variant that takes values of up to `largest_value_dim`.
-    pub(super) fn cases(&self, form: Form, largest_value_dim: u32, depth: Depth) -> Vec<Case> {
+    /// Sampled cases for a variant that takes values of up to `largest_value_dim`, and, with `all_options`, the chosen
+    /// ones: nothing of those depends on the size of values.
+    pub(super) fn cases(
+        &self,
+        form: Form,
+        largest_value_dim: u32,
+        all_options: bool,
+        depth: Depth,
+    ) -> Vec<Case> {
         let (count, work) = match depth {
             Depth::Quick => (8, 150_000),
             Depth::Full => (120, 2_000_000),
@@ -203,8 +211,11 @@ impl Tiling {
                 + 3 * u64::from(form.aligned);
             let mut problem = Problem::sample(seed, work);
             problem.half = form.half;
-            if index % 2 == 0 {
-                problem.value_dim = largest_value_dim;
+            // All of the variant's columns, or most of the last ones.
+            match index % 4 {
+                0 | 2 => problem.value_dim = largest_value_dim,
+                3 => problem.value_dim = largest_value_dim - 7,
+                _ => {}
             }
             problem.value_dim = problem.value_dim.min(largest_value_dim);
             if form.aligned {
@@ -214,19 +225,33 @@ impl Tiling {
             if self.grouped {
                 problem.queries = problem.queries.min(9);
             }
-            self.case(&problem, index)
+            // Every third case splits the keys, every fifth runs some of the tiles.
+            let split_tiles = if index % 3 == 2 { 1 + index as u32 % 2 } else { 0 };
+            self.case(&Chosen { problem, split_tiles, part: index % 5 == 4, has_sums: true })
         });
-        cases.collect()
+        let mut cases: Vec<Case> = cases.collect();
+        if all_options {
+            for mut chosen in chosen::all() {
+                let problem = &mut chosen.problem;
+                problem.half = form.half;
+                problem.value_dim = problem.value_dim.min(largest_value_dim);
+                for dim in [&mut problem.head_dim, &mut problem.value_dim] {
+                    *dim = if form.aligned { dim.next_multiple_of(4) } else { *dim - 1 + *dim % 2 };
+                }
+                cases.push(self.case(&chosen));
+            }
+        }
+        cases
     }
 
-    /// Every third case splits the keys, every fifth runs some of the tiles.
-    fn case(&self, problem: &Problem, index: u64) -> Case {
+    fn case(&self, chosen: &Chosen) -> Case {
+        let Chosen { problem, split_tiles, part, has_sums } = chosen;
         let data = problem.data();
         let mut p = data.parameters;
         let mut label = problem.to_string();
         let (mut output, mut sums) = (data.output.clone(), data.sums.clone());
-        if index % 3 == 2 {
-            p.split_keys = self.keys * (1 + index as u32 % 2);
+        if *split_tiles > 0 {
+            p.split_keys = self.keys * split_tiles;
             p.splits = p.key_length.div_ceil(p.split_keys).max(2);
             p.output_offset = 0;
             p.output_row = p.value_dim;
@@ -240,7 +265,10 @@ impl Tiling {
             label.push_str(&format!(", {} splits", p.splits));
         }
         p.tiles = self.count(&p) as u32;
-        if index % 5 == 4 && p.tiles > 2 {
+        p.has_sums = u32::from(*has_sums);
+        p.sums_offset = 3;
+        sums.splice(0..0, [None; 3]);
+        if *part && p.tiles > 2 {
             p.first_tile = 1;
             p.tiles -= 2;
             label.push_str(&format!(", {} tiles from 1", p.tiles));
@@ -254,7 +282,7 @@ impl Tiling {
                 let row = place..place + p.value_dim as usize;
                 part_output[row.clone()].copy_from_slice(&output[row]);
                 let place = p.sums_place(at, &data.items) + (tile.split * p.sums_split) as usize;
-                part_sums[place] = sums[place];
+                part_sums[place] = sums[place].filter(|_| *has_sums);
             }
         }
         Case {
@@ -451,22 +479,27 @@ impl Data {
                 for split in 0..p.splits as usize {
                     let keys = (split * p.split_keys as usize).min(dims.keys)
                         ..((split + 1) * p.split_keys as usize).min(dims.keys);
-                    // No sampled score is −∞ itself.
-                    let seen = || keys.clone().filter(|&key| logits[key] != f64::NEG_INFINITY);
+                    let seen = || keys.clone().filter(|&key| item.allowed[row * dims.keys + key]);
                     let largest = seen().map(|key| logits[key]).fold(f64::NEG_INFINITY, f64::max);
-                    let sum: f64 = seen().map(|key| (logits[key] - largest).exp()).sum();
+                    let weight = |key: usize| (logits[key] - largest).exp();
+                    let total: f64 = seen().map(weight).sum();
+                    // What saw nothing, or nothing but −∞, has values of 0.
+                    let nothing = if seen().next().is_none() {
+                        Some(LOWEST)
+                    } else {
+                        seen().all(|key| logits[key] == f64::NEG_INFINITY).then_some(ABYSS)
+                    };
                     let at = [batch as u32, head as u32, query as u32];
                     let place = p.sums_place(at, &self.items) + split * p.sums_split as usize;
-                    let empty = seen().next().is_none();
-                    sums[place] = Some(if empty { LOWEST.into() } else { largest + sum.ln() });
+                    sums[place] = Some(nothing.map_or(largest + total.ln(), f64::from));
                     let place = p.output_place(at, &self.items) + split * p.output_split as usize;
                     for column in 0..dims.value_dim {
                         let key_head = head * dims.heads_kv / dims.heads;
                         let value = |key: usize| {
                             f64::from(item.values[(key_head * dims.keys + key) * dims.value_dim + column])
                         };
-                        let total: f64 = seen().map(|key| (logits[key] - largest).exp() * value(key)).sum();
-                        output[place + column] = Some(if empty { 0.0 } else { total / sum });
+                        let sum: f64 = seen().map(|key| weight(key) * value(key)).sum();
+                        output[place + column] = Some(if nothing.is_some() { 0.0 } else { sum / total });
                     }
                 }
             }

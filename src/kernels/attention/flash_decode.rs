@@ -67,6 +67,7 @@ impl Kernel for FlashDecode {
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
-        TILING.cases(form(variant), variant.u32("VALUE_LANES") * 4, depth)
+        let smallest = variant.u32("VALUE_LANES") == 16;
+        TILING.cases(form(variant), variant.u32("VALUE_LANES") * 4, smallest, depth)
     }
 }

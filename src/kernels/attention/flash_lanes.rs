@@ -90,6 +90,7 @@ impl Kernel for FlashLanes {
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let value_dim = variant.u32("VALUE_BLOCKS") * 4 * variant.u32("SUBGROUP_SIZE");
-        tiling(variant).cases(form(variant), value_dim.min(LARGEST_DIM), depth)
+        let smallest = variant.u32("VALUE_BLOCKS") == 1;
+        tiling(variant).cases(form(variant), value_dim.min(LARGEST_DIM), smallest, depth)
     }
 }

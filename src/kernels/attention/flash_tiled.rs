@@ -78,6 +78,7 @@ impl Kernel for FlashTiled {
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
-        TILING.cases(form(variant), variant.u32("VALUE_BLOCKS") * BLOCK, depth)
+        let smallest = variant.u32("VALUE_BLOCKS") == 1;
+        TILING.cases(form(variant), variant.u32("VALUE_BLOCKS") * BLOCK, smallest, depth)
     }
 }

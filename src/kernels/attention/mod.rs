@@ -6,6 +6,7 @@
 //! hands out attention weights. All of them share their parameters, their masking and their places.
 
 pub mod append;
+mod chosen;
 pub mod flash;
 pub mod flash_decode;
 pub mod flash_lanes;

@@ -51,6 +51,10 @@ pub enum Poison {
     Key,
     /// And a NaN or an infinity in one value.
     Value,
+    /// And a score of +∞, of one of the first keys. Never sampled.
+    Peak,
+    /// And scores of −∞: all of item 0 in the first key-value head, the first 64 keys elsewhere. Never sampled.
+    Abyss,
 }
 
 /// One attention. Its `Debug` form tells all of it.
@@ -114,7 +118,7 @@ impl fmt::Display for Problem {
             f.write_str(if there { name } else { "" })?;
         }
         if self.poison != Poison::Hidden {
-            write!(f, " NaN in a {:?}", self.poison)?;
+            write!(f, " poison {:?}", self.poison)?;
         }
         Ok(())
     }
@@ -254,6 +258,8 @@ pub struct Data {
 pub struct Scores {
     pub dims: Dims,
     pub stages: [Vec<f64>; 4],
+    /// Whether the masks allow a key.
+    pub allowed: Vec<bool>,
     /// Its values, `[Hkv, Lk, Dv]`.
     pub values: Vec<f32>,
 }
@@ -502,13 +508,33 @@ impl Data {
                 }
             }
         }
+        if matches!(problem.poison, Poison::Abyss | Poison::Peak) {
+            for b in 0..batch {
+                for h in 0..heads {
+                    (0..item_queries[b] as usize).for_each(|i| q[q_row(b, h, i)] = 1.0);
+                }
+            }
+        }
+        if problem.poison == Poison::Abyss {
+            for b in 0..batch {
+                for h in 0..key_heads {
+                    let abysses = if (b, h) == (0, 0) { item_keys[b] } else { item_keys[b].min(64) };
+                    (0..abysses as usize).for_each(|j| k[key_row(k_lie, b, h, j)] = f32::NEG_INFINITY);
+                }
+            }
+        }
         if let Some(b) = (0..batch).find(|&b| allowed[b].contains(&true)) {
-            let at = allowed[b].iter().rposition(|&allowed| allowed).unwrap_or(0);
+            let at = match problem.poison {
+                Poison::Peak => allowed[b].iter().position(|&allowed| allowed),
+                _ => allowed[b].iter().rposition(|&allowed| allowed),
+            };
+            let at = at.unwrap_or(0);
             let dims = one(b);
             let (row, j) = (at / dims.keys, at % dims.keys);
             let h = row / dims.queries / problem.heads_per_key as usize;
             match problem.poison {
-                Poison::Hidden => {}
+                Poison::Hidden | Poison::Abyss => {}
+                Poison::Peak => k[key_row(k_lie, b, h, j)] = f32::INFINITY,
                 Poison::Key => k[key_row(k_lie, b, h, j) + head_dim / 2] = f32::NAN,
                 Poison::Value => {
                     let bad = if problem.seed.is_multiple_of(2) { f32::NAN } else { f32::INFINITY };
@@ -558,8 +584,8 @@ impl Data {
             let stages = [0, 1, 2, 3].map(|stage| oracle::stage(&products, stage, dims, options));
             largest_logit = largest_logit.max(largest(&stages[0])).max(largest(&stages[2]));
             let view = View::new(&dense_v, Strided::heads_first(key_heads, dims.keys, value_dim));
-            let values =
-                oracle::weighted_values(&stages[3], view, Some(&oracle::allowed(dims, options)), dims);
+            let allowed = oracle::allowed(dims, options);
+            let values = oracle::weighted_values(&stages[3], view, Some(&allowed), dims);
             let log_sums = oracle::log_sum_exp(&products, dims, options);
             for h in 0..heads {
                 for i in 0..dims.queries {
@@ -575,7 +601,7 @@ impl Data {
                     sums[start + h * sums_head + i] = Some(log_sums[row_index]);
                 }
             }
-            items_scores.push(Scores { dims, stages, values: dense_v });
+            items_scores.push(Scores { dims, stages, allowed, values: dense_v });
         }
 
         let mut items = match problem.padding {

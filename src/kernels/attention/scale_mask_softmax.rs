@@ -15,7 +15,8 @@
 //! the first and one from cache in the second. The rows' reduction is chosen by adapter (see `kernels::rows`).
 
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant};
-use crate::kernels::attention::{NONE, Parameters, Row, Sizes};
+use crate::kernels::attention::problem::Data;
+use crate::kernels::attention::{NONE, Parameters, Row, Sizes, chosen};
 use crate::kernels::rows;
 use crate::kernels::shared::{ATTENTION, ATTENTION_MASKING, TANH};
 use crate::reference::attention::{self as oracle, Causal, Mask, Options};
@@ -146,6 +147,7 @@ impl Kernel for ScaleMaskSoftmax {
             .enumerate()
             .filter(|(index, _)| pick(*index))
             .map(|(index, (size, mask))| case(size, mask, index))
+            .chain(chosen::chain().map(|(data, label, p)| placed(&data, label, p)))
             .collect()
     }
 }
@@ -180,8 +182,9 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     let mut scores = inputs.values(size.batch * size.heads * size.queries * size.keys, spread);
     // Far from 0, exp of what is not taken relative to the row's largest score is 0 or infinite.
     let (offset, offset_name) = OFFSETS[seed / 3 % OFFSETS.len()];
-    let peaks = inputs.below(size.batch * size.heads * size.queries, size.keys as u32);
-    for (row, peak) in scores.chunks_exact_mut(size.keys.max(1)).zip(peaks) {
+    let columns = size.keys.max(1);
+    let peaks = inputs.below(scores.len() / columns, columns as u32);
+    for (row, peak) in scores.chunks_exact_mut(columns).zip(peaks) {
         match offset_name {
             " peaks" => row[peak as usize] += offset,
             _ => row.iter_mut().for_each(|score| *score += offset),
@@ -225,7 +228,8 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     };
     let scale = 0.125_f32;
     // Softcap, window, slopes and sinks come and go by the seed.
-    let softcap = [0.0, 0.5][usize::from(seed % 4 == 1)];
+    let stage = if seed % 8 == 7 { (seed / 8 % 3) as u32 } else { 3 };
+    let softcap = [0.0, 0.5][usize::from(seed % 4 == 1 || stage == 1)];
     let window =
         [(seed % 5 == 2).then_some(3), (seed % 5 >= 3 && causal == Causal::None).then_some(seed as u32 % 4)];
     let position = match causal {
@@ -233,8 +237,8 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         causal => causal,
     };
     let slopes: Vec<f32> = (0..size.heads).map(|head| (-(head as f32) - 1.0).exp2()).collect();
+    // Near the scores, wherever those are: beside a sink at 0, weights of scores far below it are 0 in f32 alone.
     let mut sinks = inputs.values(size.heads, spread * scale);
-    // Far above all scores they would leave weights that are 0 in f32.
     if offset_name != " peaks" {
         sinks.iter_mut().for_each(|sink| *sink += offset * scale);
     }
@@ -250,7 +254,6 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         key_lengths: (key_padding == 1).then_some(lengths.as_slice()),
         mask,
     };
-    let stage = if seed % 8 == 7 { (seed / 8 % 3) as u32 } else { 3 };
     // What is masked out must not show, whatever it is; in a few cases what is allowed is NaN, and must.
     let allowed = oracle::allowed(dims, options);
     let poison = [f32::NAN, f32::INFINITY, 1e38];
@@ -329,6 +332,38 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
             CaseArgument::Output(gaps.chain(size.part_of(&expected).map(Some)).collect()),
             // The logarithm takes the sum's relative error.
             CaseArgument::OutputWithin(sums.collect(), of_logits + 4.0 * of_exp + 8.0 * eps),
+        ],
+    }
+}
+
+/// Packed rows, and what else the fused kernels meet. Scores that an item has not are NaN.
+fn placed(data: &Data, label: String, p: Parameters) -> Case {
+    let scale = f64::from(p.scale);
+    let scores = chosen::dense(data, &p, f32::NAN, |item, place| (item.stages[0][place] / scale) as f32);
+    let mut weights = chosen::dense(data, &p, 0.0, |item, place| item.stages[3][place]);
+    // A NaN is in all of a row.
+    for row in weights.chunks_exact_mut(p.key_length.max(1) as usize) {
+        if row.iter().any(|weight| weight.is_nan()) {
+            row.fill(f64::NAN);
+        }
+    }
+    let p = Parameters { output_offset: 0, sums_offset: 2, ..p };
+    let mut sums = vec![None; data.sums.len() + p.sums_offset as usize];
+    for at in chosen::rows_of(&p).filter(|&[batch, _, query]| query < p.queries_of(batch, &data.items).0) {
+        let place = p.sums_place(at, &data.items);
+        sums[place] = data.sums[place - p.sums_offset as usize].filter(|_| p.has_sums != 0);
+    }
+    Case {
+        label,
+        parameters: bytemuck::bytes_of(&p).to_vec(),
+        floor: data.weights_floor,
+        arguments: vec![
+            CaseArgument::F32(scores),
+            CaseArgument::Words(data.mask.clone()),
+            CaseArgument::Words(data.items.clone()),
+            CaseArgument::F32(data.head_terms()),
+            CaseArgument::Output(weights.into_iter().map(Some).collect()),
+            CaseArgument::OutputWithin(sums, data.sums_floor),
         ],
     }
 }

@@ -12,7 +12,8 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
 };
-use crate::kernels::attention::{Parameters, Sizes};
+use crate::kernels::attention::problem::Data;
+use crate::kernels::attention::{Parameters, Sizes, chosen};
 use crate::kernels::multiply::multiply;
 use crate::kernels::shared::{ATTENTION, COMPONENT, INDEXING, MULTIPLY_TILE, tile_iterations};
 use crate::reference::rounding_floor;
@@ -102,7 +103,8 @@ impl Kernel for Scores {
     }
 
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {
-        Sizes::all(depth).into_iter().map(case).collect()
+        let placed = chosen::chain().map(|(data, label, p)| placed(&data, label, p));
+        Sizes::all(depth).into_iter().map(case).chain(placed).collect()
     }
 }
 
@@ -142,6 +144,23 @@ fn case(size: Sizes) -> Case {
             CaseArgument::F32(k),
             CaseArgument::Words(vec![0]),
             CaseArgument::Output(size.part_of(&all).map(Some).collect()),
+        ],
+    }
+}
+
+/// Packed, paged and shared rows. What an item has not is 0.
+fn placed(data: &Data, label: String, p: Parameters) -> Case {
+    let scale = f64::from(p.scale);
+    let products = chosen::dense(data, &p, 0.0, |item, place| item.stages[0][place] / scale);
+    Case {
+        label,
+        parameters: bytemuck::bytes_of(&p).to_vec(),
+        floor: rounding_floor(p.head_dim as usize, reference::largest(&products)),
+        arguments: vec![
+            CaseArgument::F32(data.q.clone()),
+            CaseArgument::Words(data.k.clone()),
+            CaseArgument::Words(data.items.clone()),
+            CaseArgument::Output(products.into_iter().map(Some).collect()),
         ],
     }
 }

@@ -12,7 +12,8 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
 };
-use crate::kernels::attention::{Parameters, Sizes};
+use crate::kernels::attention::problem::Data;
+use crate::kernels::attention::{Parameters, Sizes, chosen};
 use crate::kernels::multiply::multiply_carefully;
 use crate::kernels::shared::{ATTENTION, COMPONENT, INDEXING, MULTIPLY_TILE, tile_iterations};
 use crate::reference::rounding_floor;
@@ -105,7 +106,8 @@ impl Kernel for WeightedValues {
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {
         let poisons = [false, true];
         let sizes = Sizes::all(depth).into_iter();
-        sizes.flat_map(|size| poisons.map(|poison| case(size, poison))).collect()
+        let placed = chosen::chain().map(|(data, label, p)| placed(&data, label, p));
+        sizes.flat_map(|size| poisons.map(|poison| case(size, poison))).chain(placed).collect()
     }
 }
 
@@ -162,6 +164,28 @@ fn case(size: Sizes, poison: bool) -> Case {
             CaseArgument::F32(size.part_of(&exact).map(|weight| weight as f32).collect()),
             CaseArgument::F32(v),
             CaseArgument::Words(vec![0]),
+            CaseArgument::Output(output),
+        ],
+    }
+}
+
+/// Packed, paged and shared rows. Weights that an item has not are NaN, and not read.
+fn placed(data: &Data, label: String, p: Parameters) -> Case {
+    let weights = chosen::dense(data, &p, f32::NAN, |item, place| item.stages[3][place] as f32);
+    let mut output = vec![None; data.output.len()];
+    for at in chosen::rows_of(&p).filter(|&[batch, _, query]| query < p.queries_of(batch, &data.items).0) {
+        let place = p.output_place(at, &data.items);
+        let row = place..place + p.value_dim as usize;
+        output[row.clone()].copy_from_slice(&data.output[row]);
+    }
+    Case {
+        label,
+        parameters: bytemuck::bytes_of(&p).to_vec(),
+        floor: data.floor,
+        arguments: vec![
+            CaseArgument::F32(weights),
+            CaseArgument::Words(data.v.clone()),
+            CaseArgument::Words(data.items.clone()),
             CaseArgument::Output(output),
         ],
     }

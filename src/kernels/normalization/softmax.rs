@@ -101,6 +101,7 @@ impl Kernel for Softmax {
         let spread = |index: usize| spreads[index % spreads.len()];
         let mut cases: Vec<Case> =
             sizes.into_iter().enumerate().map(|(index, size)| case(size, spread(index), false)).collect();
+        cases.push(case([200, 3, 1], 1.0, false));
         cases.push(case([9, 67, 1], spread(seeds), true));
         cases.push(case([3, 67, 3], spread(seeds + 1), true));
         cases

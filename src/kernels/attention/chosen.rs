@@ -1,0 +1,184 @@
+//! Problems that are chosen, not sampled: between them they have every option, each where leaving it out or shifting it
+//! by one shows. A few samples would meet some of them.
+
+use super::Parameters;
+use super::problem::{Data, Padding, Placement, Poison, Position, Problem, Scores};
+
+/// A problem, and how a fused kernel runs it.
+pub(crate) struct Chosen {
+    pub problem: Problem,
+    /// Tiles of keys in a split; 0 for no splits.
+    pub split_tiles: u32,
+    /// All tiles but the first and the last.
+    pub part: bool,
+    /// Whether the sums are wanted.
+    pub has_sums: bool,
+}
+
+fn plain(seed: u64) -> Problem {
+    Problem {
+        seed,
+        batch: 2,
+        key_heads: 2,
+        heads_per_key: 2,
+        queries: 9,
+        keys: 70,
+        head_dim: 20,
+        value_dim: 28,
+        spread: 1.0,
+        softcap: 0.0,
+        causal: false,
+        position: Position::Start,
+        window: [None; 2],
+        padding: Padding::None,
+        mask: None,
+        slopes: false,
+        sinks: false,
+        placement: Placement::RowsFirst,
+        poison: Poison::Hidden,
+        half: false,
+    }
+}
+
+/// All of them.
+pub(crate) fn all() -> Vec<Chosen> {
+    let whole = |problem| Chosen { problem, split_tiles: 0, part: false, has_sums: true };
+    let split = |problem| Chosen { split_tiles: 1, ..whole(problem) };
+    vec![
+        // Item lengths move where the last query stands.
+        whole(Problem { causal: true, position: Position::End, padding: Padding::Lengths, ..plain(1) }),
+        whole(Problem {
+            batch: 3,
+            key_heads: 1,
+            queries: 35,
+            keys: 40,
+            causal: true,
+            position: Position::End,
+            slopes: true,
+            sinks: true,
+            placement: Placement::Packed,
+            ..plain(2)
+        }),
+        whole(Problem {
+            batch: 3,
+            keys: 80,
+            window: [Some(5), Some(2)],
+            position: Position::Offset(30),
+            padding: Padding::Lengths,
+            placement: Placement::Paged(16),
+            ..plain(3)
+        }),
+        // Softcap, then mask: at this spread the order shows.
+        whole(Problem {
+            spread: 16.0,
+            softcap: 15.0,
+            mask: Some((true, [true; 4])),
+            slopes: true,
+            placement: Placement::HeadsFirst,
+            ..plain(4)
+        }),
+        whole(Problem {
+            spread: 1e4,
+            padding: Padding::Mask,
+            mask: Some((false, [true, false, false, true])),
+            sinks: true,
+            ..plain(5)
+        }),
+        // The first queries see nothing.
+        whole(Problem {
+            queries: 35,
+            causal: true,
+            position: Position::Offset(-3),
+            mask: Some((false, [false, true, true, false])),
+            slopes: true,
+            ..plain(6)
+        }),
+        split(Problem { causal: true, position: Position::Offset(-3), sinks: true, ..plain(7) }),
+        split(Problem {
+            position: Position::End,
+            window: [Some(40), None],
+            padding: Padding::Lengths,
+            placement: Placement::Shared,
+            ..plain(8)
+        }),
+        split(Problem { placement: Placement::Packed, batch: 3, ..plain(9) }),
+        whole(Problem { poison: Poison::Key, ..plain(10) }),
+        split(Problem { poison: Poison::Key, ..plain(11) }),
+        whole(Problem { poison: Poison::Value, ..plain(12) }),
+        whole(Problem { poison: Poison::Value, ..plain(13) }),
+        // Rows with it and without it side by side.
+        whole(Problem { poison: Poison::Peak, window: [Some(4), None], ..plain(21) }),
+        split(Problem { poison: Poison::Peak, ..plain(22) }),
+        whole(Problem { poison: Poison::Abyss, ..plain(14) }),
+        whole(Problem { poison: Poison::Abyss, sinks: true, ..plain(15) }),
+        split(Problem { poison: Poison::Abyss, ..plain(16) }),
+        whole(Problem { keys: 0, placement: Placement::HeadsFirst, ..plain(17) }),
+        whole(Problem { keys: 0, sinks: true, placement: Placement::HeadsFirst, ..plain(18) }),
+        // Only one key is there, and only one column.
+        whole(Problem { queries: 1, keys: 1, head_dim: 1, value_dim: 1, sinks: true, ..plain(19) }),
+        // The band of a tile of queries begins and ends within tiles of keys of either size.
+        whole(Problem {
+            queries: 20,
+            keys: 80,
+            window: [Some(5), Some(2)],
+            position: Position::Offset(55),
+            ..plain(24)
+        }),
+        // Whole rows are masked out by what is added to their scores.
+        whole(Problem { queries: 35, mask: Some((true, [true, false, true, false])), ..plain(23) }),
+        // An odd number of tiles: where workgroups fold there is one too many.
+        Chosen {
+            part: true,
+            has_sums: false,
+            ..whole(Problem { batch: 1, key_heads: 3, heads_per_key: 1, queries: 70, keys: 20, ..plain(20) })
+        },
+    ]
+}
+
+/// The data of all of them, their labels, and parameters for the chain: every second one as a part, from batch-head 1
+/// and query 4 on.
+pub(crate) fn chain() -> impl Iterator<Item = (Data, String, Parameters)> {
+    all().into_iter().enumerate().map(|(index, Chosen { problem, has_sums, .. })| {
+        let data = problem.data();
+        let p = data.parameters;
+        let (first_batch_head, first_query) =
+            if index % 2 == 1 { (1, 4.min(p.query_length)) } else { (0, 0) };
+        let part = Parameters {
+            first_batch_head,
+            batch_heads: p.batches * p.heads - first_batch_head,
+            first_query,
+            queries: p.query_length - first_query,
+            has_sums: has_sums.into(),
+            ..p
+        };
+        (data, format!("{problem} from head {first_batch_head}, query {first_query}"), part)
+    })
+}
+
+/// The rows of a part: item, head and query.
+pub(crate) fn rows_of(p: &Parameters) -> impl Iterator<Item = [u32; 3]> + use<> {
+    let p = *p;
+    (p.first_batch_head..p.first_batch_head + p.batch_heads).flat_map(move |batch_head| {
+        (p.first_query..p.first_query + p.queries)
+            .map(move |query| [batch_head / p.heads, batch_head % p.heads, query])
+    })
+}
+
+/// `[batch_heads, queries, Lk]` of a part: what an item has for a key, or else `absent`.
+pub(crate) fn dense<T: Copy>(
+    data: &Data,
+    p: &Parameters,
+    absent: T,
+    of: impl Fn(&Scores, usize) -> T,
+) -> Vec<T> {
+    let mut values = Vec::new();
+    for [batch, head, query] in rows_of(p) {
+        let item = &data.items_scores[batch as usize];
+        for key in 0..p.key_length as usize {
+            let there = (query as usize) < item.dims.queries && key < item.dims.keys;
+            let place = (head as usize * item.dims.queries + query as usize) * item.dims.keys + key;
+            values.push(if there { of(item, place) } else { absent });
+        }
+    }
+    values
+}

@@ -1,0 +1,414 @@
+//! Faults in `shaders/shared/attention.wgsl`, `attention_masking.wgsl`, `flash.wgsl` and `heads_*.wgsl`, for the
+//! kernels that use those parts of them.
+
+use crate::mutant::{Mutant, mutant};
+
+/// Where queries lie.
+pub const QUERIES: &[Mutant] = &[
+    mutant("q begins at its buffer's begin", "parameters.q_offset + head", "head"),
+    mutant("the heads share their queries", "head * parameters.q_head", "0u"),
+    mutant("the batch items share their queries", "batch * parameters.q_batch", "0u"),
+    mutant(
+        "q's rows are as long as they have elements",
+        "parameters.q_batch + query * parameters.q_row",
+        "parameters.q_batch + query * parameters.head_dim",
+    ),
+];
+
+/// Packed ones.
+pub const PACKED_QUERIES: &[Mutant] = &[
+    mutant(
+        "every item's queries are the first one's",
+        "(query_start(batch) + query) * parameters.q_row",
+        "query * parameters.q_row",
+    ),
+    mutant(
+        "an item begins at the next one's query",
+        "items[parameters.sequences_at + batch]",
+        "items[parameters.sequences_at + batch + 1u]",
+    ),
+];
+pub const QUERY_COUNTS: &[Mutant] = &[mutant(
+    "every item has as many queries as the longest",
+    "return query_start(batch + 1u) - query_start(batch);",
+    "return parameters.query_length;",
+)];
+
+/// Where keys lie.
+pub const KEYS: &[Mutant] = &[
+    mutant("k begins at its buffer's begin", "parameters.k_offset + steps", "steps"),
+    mutant("the heads share their keys", "head * parameters.k_head", "0u"),
+    mutant("the batch items share their keys", "steps.x * parameters.k_batch", "0u"),
+    mutant(
+        "k's rows are as long as they have elements",
+        "steps.y * parameters.k_row",
+        "steps.y * parameters.head_dim",
+    ),
+];
+
+/// Where values lie.
+pub const VALUES: &[Mutant] = &[
+    mutant("v begins at its buffer's begin", "parameters.v_offset + steps", "steps"),
+    mutant("the heads share their values", "head * parameters.v_head", "0u"),
+    mutant("the batch items share their values", "steps.x * parameters.v_batch", "0u"),
+    mutant(
+        "v's rows are as long as they have elements",
+        "steps.y * parameters.v_row",
+        "steps.y * parameters.value_dim",
+    ),
+];
+
+/// Blocks of keys and values.
+pub const PAGED: &[Mutant] = &[
+    mutant("the block table is one off", "key / parameters.block_size;", "key / parameters.block_size + 1u;"),
+    mutant("the items share their blocks", "batch * parameters.blocks + key", "key"),
+    mutant(
+        "blocks lie in the order of the keys",
+        "min(items[entry], parameters.block_count - 1u)",
+        "batch * parameters.blocks + key / parameters.block_size",
+    ),
+    mutant("a key's place in its block is the key", "key % parameters.block_size", "key"),
+    mutant("the table begins at the buffer's begin", "parameters.blocks_at + batch", "batch"),
+    mutant("the pool has half its blocks", "parameters.block_count - 1u", "parameters.block_count / 2u"),
+];
+
+/// Packed keys.
+pub const PACKED_KEYS: &[Mutant] = &[
+    mutant(
+        "every item's keys are the first one's",
+        "vec2<u32>(0u, key_start(batch) + key)",
+        "vec2<u32>(0u, key)",
+    ),
+    mutant(
+        "the queries' sums are read for the keys'",
+        "parameters.sequences_at + parameters.batches + 1u + batch",
+        "parameters.sequences_at + batch",
+    ),
+    mutant("the keys' sums begin one early", "parameters.batches + 1u + batch", "parameters.batches + batch"),
+    mutant(
+        "every item has as many keys as the longest",
+        "return key_start(batch + 1u) - key_start(batch);",
+        "return parameters.key_length;",
+    ),
+];
+
+/// Key lengths.
+pub const KEY_LENGTHS: &[Mutant] = &[
+    mutant(
+        "the key lengths are left out",
+        "parameters.key_padding == 1u) {\n        return min",
+        "false) {\n        return min",
+    ),
+    mutant("every item has the first one's key length", "items[batch])", "items[0])"),
+    mutant("a length past the end is believed", "min(stored_keys(batch), items[batch])", "items[batch]"),
+];
+
+/// Where the output lies.
+pub const OUTPUT: &[Mutant] = &[
+    mutant("the output begins at its buffer's begin", "parameters.output_offset + head", "head"),
+    mutant("the heads are written to one place", "head * parameters.output_head", "0u"),
+    mutant("the batch items are written to one place", "batch * parameters.output_batch", "0u"),
+    mutant(
+        "the output's rows are as long as they have elements",
+        "parameters.output_batch + query * parameters.output_row",
+        "parameters.output_batch + query * parameters.value_dim",
+    ),
+    mutant(
+        "every item's rows are written to the first one's",
+        "(query_start(batch) + query) * parameters.output_row",
+        "query * parameters.output_row",
+    ),
+];
+
+/// Where the logarithms of the sums lie.
+pub const SUMS: &[Mutant] = &[
+    mutant("the sums begin at their buffer's begin", "parameters.sums_offset + head", "head"),
+    mutant("the heads' sums are written to one place", "head * parameters.sums_head", "0u"),
+    mutant("the batch items' sums are written to one place", "batch * parameters.sums_batch", "0u"),
+    mutant(
+        "every item's sums are written to the first one's",
+        "return place + query_start(batch);",
+        "return place;",
+    ),
+];
+
+/// Splits of packed rows are not packed themselves.
+pub const SPLIT_PLACES: &[Mutant] = &[
+    mutant("splits of packed rows are packed", "is_packed() && parameters.output_batch == 0u", "is_packed()"),
+    mutant(
+        "sums of splits of packed rows are packed",
+        "is_packed() && parameters.sums_batch == 0u",
+        "is_packed()",
+    ),
+    mutant("splits are written to one place", " + split * parameters.output_split", ""),
+    mutant("splits' sums are written to one place", " + split * parameters.sums_split", ""),
+];
+
+/// `attention_masking`.
+pub const MASKING: &[Mutant] = &[
+    mutant("the causal bound is strict", "i32(parameters.right) + 1", "i32(parameters.right)"),
+    mutant("the causal bound lets one more", "i32(parameters.right) + 1", "i32(parameters.right) + 2"),
+    mutant("no bound on the right", "parameters.right != NONE", "false"),
+    mutant(
+        "the window begins one late",
+        "row.position - i32(parameters.left)",
+        "row.position + 1 - i32(parameters.left)",
+    ),
+    mutant(
+        "the window begins one early",
+        "row.position - i32(parameters.left)",
+        "row.position - 1 - i32(parameters.left)",
+    ),
+    mutant("no window", "parameters.left != NONE", "false"),
+    mutant("bottom-right is taken for top-left", "parameters.aligned_to_end != 0u", "false"),
+    mutant(
+        "all items end where the longest does",
+        "i32(keys) - i32(query_count(batch))",
+        "i32(parameters.key_length) - i32(query_count(batch))",
+    ),
+    mutant("the shift is left out", "i32(query) + shift", "i32(query)"),
+    mutant(
+        "a shift below 0 is none",
+        "bitcast<i32>(parameters.shift)",
+        "max(bitcast<i32>(parameters.shift), 0)",
+    ),
+    mutant(
+        "the bound on the right passes the end",
+        "min(keys, u32(max(row.position + i32(parameters.right) + 1, 0)))",
+        "u32(max(row.position + i32(parameters.right) + 1, 0))",
+    ),
+    mutant(
+        "a bound below 0 wraps",
+        "u32(max(row.position + i32(parameters.right) + 1, 0))",
+        "u32(row.position + i32(parameters.right) + 1)",
+    ),
+    mutant(
+        "a window from below 0 wraps",
+        "u32(max(row.position - i32(parameters.left), 0))",
+        "u32(row.position - i32(parameters.left))",
+    ),
+    mutant("ALiBi rises", "logit - row.slope", "logit + row.slope"),
+    mutant("ALiBi has a sign on the other side", "abs(row.position - i32(key))", "(row.position - i32(key))"),
+    mutant(
+        "ALiBi from the query's index",
+        "abs(row.position - i32(key))",
+        "abs(i32(row.end) - 1 - i32(key))",
+    ),
+    mutant(
+        "the heads share their slope",
+        "head_terms[parameters.slopes_at + head]",
+        "head_terms[parameters.slopes_at]",
+    ),
+    mutant(
+        "the scale is dropped",
+        "biased(row, key, softcapped(product * parameters.scale))",
+        "biased(row, key, softcapped(product))",
+    ),
+    mutant(
+        "the scale comes after the softcap",
+        "biased(row, key, softcapped(product * parameters.scale))",
+        "biased(row, key, softcapped(product) * parameters.scale)",
+    ),
+    mutant(
+        "the softcap comes after the mask",
+        "biased(row, key, softcapped(product * parameters.scale))",
+        "softcapped(biased(row, key, product * parameters.scale))",
+    ),
+    mutant("no softcap", "parameters.softcap == 0.0 || ", "true || "),
+    mutant(
+        "the softcap is not multiplied again",
+        "return parameters.softcap * tanh_stable",
+        "return tanh_stable",
+    ),
+    mutant("the softcap is not divided by", "tanh_stable(score / parameters.softcap)", "tanh_stable(score)"),
+    mutant(
+        "a float mask is scaled too",
+        "logit + bitcast<f32>(mask",
+        "logit + parameters.scale * bitcast<f32>(mask",
+    ),
+    mutant("a float mask only rules out", "parameters.mask_kind == 2u", "false"),
+    mutant(
+        "a boolean mask is turned over",
+        "word != 0u, parameters.mask_kind == 1u",
+        "word == 0u, parameters.mask_kind == 1u",
+    ),
+    mutant("a float mask rules nothing out", "select(word != NEGATIVE_INFINITY_BITS,", "select(true,"),
+    mutant(
+        "a float mask of 0 rules out",
+        "select(word != NEGATIVE_INFINITY_BITS, word != 0u, parameters.mask_kind == 1u)",
+        "word != 0u",
+    ),
+    mutant("no mask", "parameters.mask_kind == 0u", "true"),
+    mutant("no key padding mask", "parameters.key_padding == 2u &&", "false &&"),
+    mutant(
+        "the key padding mask is turned over",
+        "items[row.keys + key] == 0u",
+        "items[row.keys + key] != 0u",
+    ),
+    mutant(
+        "every item has the first one's key padding mask",
+        "row.keys = batch * parameters.key_length;",
+        "row.keys = 0u;",
+    ),
+    mutant("the batch items share their mask", "batch * parameters.mask_batch", "0u"),
+    mutant("the heads share their mask", "head * parameters.mask_head", "0u"),
+    mutant("the queries share their mask", "query * parameters.mask_row", "0u"),
+    mutant("a mask for each key", "key * parameters.mask_column", "key").times(2),
+    mutant("keys before the band are allowed", "key < row.begin || key >= row.end", "key >= row.end"),
+    mutant("keys behind the band are allowed", "key < row.begin || key >= row.end", "key < row.begin"),
+    mutant(
+        "−∞ is a NaN",
+        "bits == INFINITY_BITS || ",
+        "bits == NEGATIVE_INFINITY_BITS || bits == INFINITY_BITS || ",
+    ),
+];
+
+/// `flash`, but for what only some of its kernels call.
+pub const FLASH: &[Mutant] = &[
+    mutant(
+        "a NaN is a number",
+        "bits == INFINITY_BITS || (bits & 0x7fffffffu) > INFINITY_BITS",
+        "bits == INFINITY_BITS",
+    ),
+    mutant("masked keys take part", "if (!allowed(row, key)) {", "if (false) {"),
+    mutant("a NaN among the logits is lost", "if (poisons(logit)) {", "if (false) {"),
+    mutant("a score of −∞ is taken for a masked key", "max(logit, ABYSS)", "max(logit, LOWEST)"),
+    mutant(
+        "nothing is rescaled",
+        "return select(exp(max(before - after, -150.0)), 0.0, before == LOWEST);",
+        "return 1.0;",
+    ),
+    mutant("rescaled the other way", "before - after, -150.0", "after - before, -150.0"),
+    mutant("a NaN under weight 0 shows", "vec4<f32>(), weight == 0.0)", "vec4<f32>(), false)"),
+    mutant(
+        "no value is strange",
+        "return any((bitcast<vec4<u32>>(values) & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS));",
+        "return false;",
+    ),
+    mutant(
+        "the sinks are in every split",
+        "parameters.splits == 1u && parameters.sinks_at",
+        "parameters.sinks_at",
+    ),
+    mutant("the sinks are left out", "parameters.splits == 1u && parameters.sinks_at != NONE", "false"),
+    mutant(
+        "sinks where there are none",
+        "parameters.splits == 1u && parameters.sinks_at != NONE",
+        "parameters.splits == 1u",
+    ),
+    mutant(
+        "the heads share their sink",
+        "head_terms[parameters.sinks_at + head]",
+        "head_terms[parameters.sinks_at]",
+    ),
+    mutant("the sum is not rescaled to the sink", "sum * rescale(largest, highest) +", "sum +"),
+    mutant("the sink does not move the maximum", "highest = max(largest, sink);", ""),
+    mutant("the sink alone", "sum * rescale(largest, highest) + exp", "exp"),
+    mutant("the output is not rescaled to the sink", "rescale(largest, highest) / whole", "1.0 / whole"),
+    mutant(
+        "the output is not divided by the sum",
+        "rescale(largest, highest) / whole",
+        "rescale(largest, highest)",
+    ),
+    mutant("a row without keys is divided by its sum", "0.0, empty || largest == LOWEST)", "0.0, false)"),
+    mutant("the log-sum-exp without its maximum", "end.sum = highest + log(whole);", "end.sum = log(whole);"),
+    mutant("the maximum for the log-sum-exp", "end.sum = highest + log(whole);", "end.sum = highest;"),
+    mutant("the sum without its logarithm", "end.sum = highest + log(whole);", "end.sum = highest + whole;"),
+    mutant("a split of −∞ alone saw nothing", "select(ABYSS, LOWEST, empty)", "LOWEST"),
+    mutant("a split without keys saw −∞", "select(ABYSS, LOWEST, empty)", "ABYSS"),
+    mutant(
+        "the sum of no keys is the lowest number",
+        "end.sum = from_bits(NEGATIVE_INFINITY_BITS);",
+        "end.sum = LOWEST;",
+    ),
+    mutant("a row of −∞ alone is no NaN", "end.poisoned = poisoned || abyss;", "end.poisoned = poisoned;"),
+    mutant(
+        "a NaN does not reach its row",
+        "select(value * end.factor, from_bits(NAN_BITS), end.poisoned)",
+        "value * end.factor",
+    ),
+    mutant("a NaN does not reach its sum", "select(end.sum, from_bits(NAN_BITS), end.poisoned)", "end.sum"),
+    mutant("sums that nobody wants", "parameters.has_sums != 0u", "true"),
+    mutant("no sums", "parameters.has_sums != 0u", "false"),
+];
+
+/// Four weights at a time: `flash_tiled` and `flash_lanes`.
+pub const FLASH_WEIGHTS: &[Mutant] = &[
+    mutant(
+        "weights without the maximum",
+        "max(logits - largest, vec4<f32>(-150.0))",
+        "max(logits, vec4<f32>(-150.0))",
+    ),
+    mutant(
+        "masked keys have weights",
+        "select(weights, vec4<f32>(), logits == vec4<f32>(LOWEST))",
+        "weights",
+    ),
+    mutant("exp ends at −15", "logits - largest, vec4<f32>(-150.0)", "logits - largest, vec4<f32>(-15.0)"),
+    mutant(
+        "strange values of a key are its neighbour's",
+        "careful_product(weights.y, b)",
+        "careful_product(weights.y, a)",
+    ),
+];
+
+/// Keys and values as they are stored, in each of the four forms.
+pub const HEADS: &[Mutant] = &[
+    mutant("k is read for v", "return v[(place + first) / 4u]", "return k[(place + first) / 4u]")
+        .on("heads_f32"),
+    mutant("k is read for v", "let words = v[(place + first) / 4u]", "let words = k[(place + first) / 4u]")
+        .on("heads_f16"),
+    mutant(
+        "k is read for v",
+        "v_element(inside.x), v_element(inside.y)",
+        "k_element(inside.x), k_element(inside.y)",
+    )
+    .on("heads_f16_unaligned"),
+    mutant("k is read for v", "v[inside.x], v[inside.y]", "k[inside.x], k[inside.y]")
+        .on("heads_f32_unaligned"),
+    mutant("a row's blocks are one", "return k[(place + first) / 4u]", "return k[place / 4u]")
+        .on("heads_f32"),
+    mutant("a row's blocks are one", "let words = k[(place + first) / 4u]", "let words = k[place / 4u]")
+        .on("heads_f16"),
+    mutant(
+        "the halves of four elements are exchanged",
+        "unpack2x16float(words.x), unpack2x16float(words.y)",
+        "unpack2x16float(words.y), unpack2x16float(words.x)",
+    )
+    .times(2)
+    .on("heads_f16"),
+    mutant(
+        "the two keys of a word are swapped",
+        "unpack2x16float(k[index / 2u]);\n    return select(pair.x, pair.y, index % 2u == 1u)",
+        "unpack2x16float(k[index / 2u]);\n    return select(pair.x, pair.y, index % 2u == 0u)",
+    )
+    .on("heads_f16_unaligned"),
+    mutant(
+        "an odd value is its neighbour",
+        "unpack2x16float(v[index / 2u]);\n    return select(pair.x, pair.y, index % 2u == 1u)",
+        "unpack2x16float(v[index / 2u]);\n    return pair.x",
+    )
+    .on("heads_f16_unaligned"),
+    mutant("a word for each value", "v[index / 2u]", "v[index]").on("heads_f16_unaligned"),
+    mutant("a row's end is repeated", "select(vec4<f32>(), values, at < vec4<u32>(count))", "values")
+        .times(3)
+        .on("heads_f32_unaligned"),
+    mutant("a row's end is repeated", "select(vec4<f32>(), values, at < vec4<u32>(count))", "values")
+        .times(3)
+        .on("heads_f16_unaligned"),
+    mutant("the second element is the first", "q[inside.x], q[inside.y]", "q[inside.x], q[inside.x]")
+        .on("heads_f32_unaligned"),
+    mutant("a row ends one early", "at < vec4<u32>(count)", "at + 1u < vec4<u32>(count)")
+        .times(3)
+        .on("heads_f32_unaligned"),
+];
+
+/// Where a kernel loads past the end of a row.
+pub const HEADS_PAST_THE_END: &[Mutant] = &[
+    mutant("what lies behind a row is read", "if (first >= count) {", "if (first > count) {")
+        .times(3)
+        .on("heads_f32"),
+    mutant("what lies behind a row is read", "if (first >= count) {", "if (first > count) {")
+        .times(3)
+        .on("heads_f16"),
+];
