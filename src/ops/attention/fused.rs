@@ -20,6 +20,9 @@ const FLOPS_PER_DISPATCH: u64 = 50_000_000_000;
 /// Queries up to which splitting the keys pays.
 const MOST_DECODED: u32 = 8;
 
+/// Heads of flash_lanes that take as long as one tile of flash_decode, on lavapipe.
+const HEADS_PER_DECODED_TILE: u32 = 3;
+
 /// A fused kernel, specialized.
 struct Fused {
     kernel: &'static dyn Kernel,
@@ -101,14 +104,15 @@ impl Checked {
         if too_wide || weights {
             return Ok(None);
         }
-        if p.query_length <= MOST_DECODED {
-            return Ok(Some(decode()));
-        }
-        // Where a software adapter's lanes are a CPU's: see flash_lanes.rs.
+        // Where a software adapter's lanes are a CPU's.
         if device.is_software()
             && let Ok(subgroup) = subgroup()
         {
-            return Ok(Some(subgroup));
+            let tiles = (p.query_length * p.heads_per_key).div_ceil(flash_decode::TILING.rows);
+            return Ok(Some(if HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key { decode() } else { subgroup }));
+        }
+        if p.query_length <= MOST_DECODED {
+            return Ok(Some(decode()));
         }
         Ok(Some(tiled()))
     }
