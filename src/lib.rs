@@ -128,6 +128,10 @@ pub use recording::Recording;
 pub use tensor::{DType, Shape, Tensor};
 pub use {half, wgpu};
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/attention.md")]
+struct AttentionPage;
+
 #[cfg(all(doctest, feature = "models"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -10,8 +10,9 @@ use crate::kernel::{Access, module};
 use crate::tensor::{GpuBuffer, Storage};
 
 /// Floating-point operations that one submission may take. A driver's watchdog (2 s on Windows and some Linux
-/// drivers) ends what runs longer; a software adapter has none, and a GPU does this many well within a second.
-const FLOPS_PER_SUBMIT: u64 = 400_000_000_000;
+/// drivers) ends what runs longer; a software adapter has none, and a GPU that reaches 60 GFLOP/s, such as a laptop's own,
+/// takes a second.
+const FLOPS_PER_SUBMIT: u64 = 60_000_000_000;
 
 /// A recording with its pipelines, buffers and bind groups: ready to be encoded.
 pub(crate) struct Prepared {

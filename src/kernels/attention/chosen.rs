@@ -2,7 +2,8 @@
 //! by one shows. A few samples would meet some of them.
 
 use super::Parameters;
-use super::problem::{Data, Padding, Placement, Poison, Position, Problem, Scores};
+use super::problem::{Padding, Placement, Poison, Position, Problem};
+use super::problem_data::{Data, Scores};
 
 /// A problem, and how a fused kernel runs it.
 pub(crate) struct Chosen {

@@ -7,7 +7,8 @@
 
 use super::chosen::{self, Chosen};
 use super::parameters::{NONE, Parameters, Row};
-use super::problem::{Data, Problem};
+use super::problem::Problem;
+use super::problem_data::Data;
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Variant, geometry};
 use crate::kernels::multiply::{multiply, multiply_carefully};
 use crate::kernels::shared::{

@@ -14,6 +14,7 @@ pub mod flash_tiled;
 pub mod merge;
 mod parameters;
 pub(crate) mod problem;
+pub(crate) mod problem_data;
 pub mod scale_mask_softmax;
 pub mod scores;
 mod sizes;

@@ -15,7 +15,7 @@
 //! the first and one from cache in the second. The rows' reduction is chosen by adapter (see `kernels::rows`).
 
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant};
-use crate::kernels::attention::problem::Data;
+use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{NONE, Parameters, Row, Sizes, chosen};
 use crate::kernels::rows;
 use crate::kernels::shared::{ATTENTION, ATTENTION_MASKING, TANH};

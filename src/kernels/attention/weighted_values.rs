@@ -12,7 +12,7 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
 };
-use crate::kernels::attention::problem::Data;
+use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{Parameters, Sizes, chosen};
 use crate::kernels::multiply::multiply_carefully;
 use crate::kernels::shared::{ATTENTION, COMPONENT, INDEXING, MULTIPLY_TILE, tile_iterations};

@@ -15,7 +15,7 @@ use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
 /// The most that one dispatch takes on: a submission ends between two of them.
-const FLOPS_PER_DISPATCH: u64 = 50_000_000_000;
+const FLOPS_PER_DISPATCH: u64 = 20_000_000_000;
 
 /// Queries up to which splitting the keys pays.
 const MOST_DECODED: u32 = 8;
@@ -109,7 +109,11 @@ impl Checked {
             && let Ok(subgroup) = subgroup()
         {
             let tiles = (p.query_length * p.heads_per_key).div_ceil(flash_decode::TILING.rows);
-            return Ok(Some(if HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key { decode() } else { subgroup }));
+            return Ok(Some(if HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key {
+                decode()
+            } else {
+                subgroup
+            }));
         }
         if p.query_length <= MOST_DECODED {
             return Ok(Some(decode()));
