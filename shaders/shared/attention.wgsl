@@ -81,16 +81,20 @@ fn is_packed() -> bool {
     return parameters.sequences_at != NONE;
 }
 
+// Functions here have one return: with more, Direct3D's FXC takes what they give for perhaps uninitialized, and refuses
+// a barrier behind a branch on it.
+
 // The first packed query of an item, and its number of queries.
 fn query_start(batch: u32) -> u32 {
     return items[parameters.sequences_at + batch];
 }
 
 fn query_count(batch: u32) -> u32 {
+    var count = parameters.query_length;
     if (is_packed()) {
-        return query_start(batch + 1u) - query_start(batch);
+        count = query_start(batch + 1u) - query_start(batch);
     }
-    return parameters.query_length;
+    return count;
 }
 
 fn key_start(batch: u32) -> u32 {
@@ -99,54 +103,58 @@ fn key_start(batch: u32) -> u32 {
 
 // The keys that an item has, padding included.
 fn stored_keys(batch: u32) -> u32 {
+    var count = parameters.key_length;
     if (is_packed()) {
-        return key_start(batch + 1u) - key_start(batch);
+        count = key_start(batch + 1u) - key_start(batch);
     }
-    return parameters.key_length;
+    return count;
 }
 
 fn key_count(batch: u32) -> u32 {
+    var count = stored_keys(batch);
     if (parameters.key_padding == 1u) {
-        return min(stored_keys(batch), items[batch]);
+        count = min(count, items[batch]);
     }
-    return stored_keys(batch);
+    return count;
 }
 
 fn q_place(batch: u32, head: u32, query: u32) -> u32 {
-    let place = parameters.q_offset + head * parameters.q_head;
+    var first = parameters.q_offset + head * parameters.q_head;
     if (is_packed()) {
-        return place + (query_start(batch) + query) * parameters.q_row;
+        first = first + query_start(batch) * parameters.q_row;
+    } else {
+        first = first + batch * parameters.q_batch;
     }
-    return place + batch * parameters.q_batch + query * parameters.q_row;
+    return first + query * parameters.q_row;
 }
 
 fn output_place(batch: u32, head: u32, query: u32) -> u32 {
-    let place = parameters.output_offset + head * parameters.output_head;
+    var first = parameters.output_offset + head * parameters.output_head + batch * parameters.output_batch;
     if (is_packed() && parameters.output_batch == 0u) {
-        return place + (query_start(batch) + query) * parameters.output_row;
+        first = first + query_start(batch) * parameters.output_row;
     }
-    return place + batch * parameters.output_batch + query * parameters.output_row;
+    return first + query * parameters.output_row;
 }
 
 fn sums_place(batch: u32, head: u32, query: u32) -> u32 {
-    let place = parameters.sums_offset + head * parameters.sums_head + query;
+    var first = parameters.sums_offset + head * parameters.sums_head + batch * parameters.sums_batch;
     if (is_packed() && parameters.sums_batch == 0u) {
-        return place + query_start(batch);
+        first = first + query_start(batch);
     }
-    return place + batch * parameters.sums_batch;
+    return first + query;
 }
 
 // Which strides of the batch and of the row a key has: its block and its place there, or its item and its index.
 fn key_steps(batch: u32, key: u32) -> vec2<u32> {
+    var steps = vec2<u32>(batch, key);
     if (parameters.blocks_at != NONE) {
         let entry = parameters.blocks_at + batch * parameters.blocks + key / parameters.block_size;
         // A table that the host could not check must not lead out of the pool.
-        return vec2<u32>(min(items[entry], parameters.block_count - 1u), key % parameters.block_size);
+        steps = vec2<u32>(min(items[entry], parameters.block_count - 1u), key % parameters.block_size);
+    } else if (is_packed()) {
+        steps = vec2<u32>(0u, key_start(batch) + key);
     }
-    if (is_packed()) {
-        return vec2<u32>(0u, key_start(batch) + key);
-    }
-    return vec2<u32>(batch, key);
+    return steps;
 }
 
 fn k_at(steps: vec2<u32>, head: u32) -> u32 {
