@@ -39,6 +39,20 @@ pub const DEFECTS: &[DriverDefect] = &[
         met: "kernels whose shaders FXC compiles take components by `component`, which selects",
     },
     DriverDefect {
+        driver: "Direct3D 12's FXC",
+        seen: "d3dcompiler_47, shader model 5.1",
+        differs: "takes what a function with more than one return gives for perhaps uninitialized (X4000), and refuses a \
+                  barrier behind a branch on it (X4026): all fused attention",
+        met: "functions whose results such branches depend on have one return",
+    },
+    DriverDefect {
+        driver: "lavapipe",
+        seen: "Mesa 22.3.6; not in Mesa 26",
+        differs: "for some values of the parameters, such as 8 or 32 batch items in `flash_lanes`, it compiles a shader \
+                  again in each dispatch: 14 ms with Mesa's shader cache, seconds without (MESA_SHADER_CACHE_DISABLE)",
+        met: "not at all: the results are right",
+    },
+    DriverDefect {
         driver: "naga",
         seen: "wgpu 30.0.1",
         differs: "rejects `enable subgroups;`, though it has the subgroup operations",
