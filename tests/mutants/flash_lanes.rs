@@ -50,18 +50,14 @@ pub const FLASH_LANES: Mutants = Mutants {
             .once(),
             mutant(
                 "the third block is the fourth",
-                "select(select(picked, c, block == 2u), d, block == 3u)",
-                "select(picked, d, block >= 2u)",
+                "select(picked, c, block == 2u)",
+                "select(picked, d, block == 2u)",
             )
             .on("value_blocks=4")
             .once(),
-            mutant(
-                "the fourth block is the third",
-                "select(select(picked, c, block == 2u), d, block == 3u)",
-                "select(picked, c, block >= 2u)",
-            )
-            .on("value_blocks=4")
-            .once(),
+            mutant("the fourth block is the third", "d, block == 3u)", "c, block == 3u)")
+                .on("value_blocks=4")
+                .once(),
             mutant("the third block is kept for a neighbour", "block2[5] = row5;", "block2[5] = row4;")
                 .on("value_blocks=4")
                 .once(),
@@ -70,8 +66,8 @@ pub const FLASH_LANES: Mutants = Mutants {
                 .once(),
             mutant(
                 "the fourth block of a row is its neighbour's",
-                "row4 = pick(block, block0[4], block1[4], block2[4], block3[4])",
-                "row4 = pick(block, block0[4], block1[4], block2[4], block3[3])",
+                "            row4 = pick(block, block0[4], block1[4], block2[4], block3[4])",
+                "            row4 = pick(block, block0[4], block1[4], block2[4], block3[3])",
             )
             .on("value_blocks=4")
             .once(),
@@ -290,20 +286,20 @@ pub const FLASH_LANES: Mutants = Mutants {
             ),
             mutant(
                 "the last four keys have no logits",
-                "key4 < SUBGROUP_SIZE; key4 = key4 + 1u) {\n        let place = r * SUBGROUP_SIZE + key4;\n        let logits",
-                "key4 + 1u < SUBGROUP_SIZE; key4 = key4 + 1u) {\n        let place = r * SUBGROUP_SIZE + key4;\n        let logits",
+                "var after = before;\n    for (var key4 = 0u; key4 < SUB",
+                "var after = before;\n    for (var key4 = 0u; key4 + 1u < SUB",
             ),
             mutant(
                 "the last four keys have no weights",
-                "key4 < SUBGROUP_SIZE; key4 = key4 + 1u) {\n        let place = r * SUBGROUP_SIZE + key4;\n        let weights",
-                "key4 + 1u < SUBGROUP_SIZE; key4 = key4 + 1u) {\n        let place = r * SUBGROUP_SIZE + key4;\n        let weights",
+                "before.sum * after.factor;\n    for (var key4 = 0u; key4 < SUB",
+                "before.sum * after.factor;\n    for (var key4 = 0u; key4 + 1u < SUB",
             ),
             mutant("a NaN is forgotten", "after.poisoned || any_nan(logits)", "any_nan(logits)"),
             mutant("a NaN is not seen", "after.poisoned || any_nan(logits)", "after.poisoned"),
             mutant(
                 "the running maximum is forgotten",
-                "after.largest = max(after.largest, max(max(logits.x, logits.y), max(logits.z, logits.w)));",
-                "after.largest = max(max(logits.x, logits.y), max(logits.z, logits.w));",
+                "var after = before;",
+                "var after = before;\n    after.largest = LOWEST;",
             ),
             mutant(
                 "keys are left out of the maximum",

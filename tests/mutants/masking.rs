@@ -173,13 +173,15 @@ pub const OF_FOUR: &[Mutant] = &[
     mutant("the scale is dropped", "var logits = products * parameters.scale;", "var logits = products;"),
     mutant(
         "the scale comes after the softcap",
-        "var logits = products * parameters.scale;\n    if (parameters.softcap != 0.0) {\n        logits = vec4<f32>(\n            softcapped(logits.x), softcapped(logits.y), softcapped(logits.z), softcapped(logits.w),\n        );\n    }",
-        "var logits = parameters.scale * vec4<f32>(\n            softcapped(products.x), softcapped(products.y), softcapped(products.z), softcapped(products.w),\n        );",
+        "logits = vec4<f32>(\n            softcapped(",
+        "logits = logits / parameters.scale; logits = parameters.scale * vec4<f32>(softcapped(",
     ),
     mutant(
         "the softcap comes after ALiBi",
-        "    if (parameters.softcap != 0.0) {\n        logits = vec4<f32>(\n            softcapped",
-        "    if (parameters.softcap != 0.0) {\n        logits = logits - row.slope * vec4<f32>(abs(vec4<i32>(row.position - i32(key)) - vec4<i32>(0, 1, 2, 3)));\n        logits = row.slope * vec4<f32>(abs(vec4<i32>(row.position - i32(key)) - vec4<i32>(0, 1, 2, 3))) + vec4<f32>(\n            softcapped",
+        "logits = vec4<f32>(\n            softcapped(",
+        "logits -= row.slope * abs(f32(row.position - i32(key)) - vec4<f32>(0.0, 1.0, 2.0, 3.0)); \
+         logits = row.slope * abs(f32(row.position - i32(key)) - vec4<f32>(0.0, 1.0, 2.0, 3.0)) + vec4<f32>( \
+         softcapped(",
     ),
     mutant("no softcap", "if (parameters.softcap != 0.0) {", "if (false) {"),
     mutant(
