@@ -1,7 +1,7 @@
 //! Mutants of the chain of `shaders/attention/`, of the merge, and of the cache's append.
 
 use crate::mutant::{Mutants, all_on, mutant};
-use crate::{placing, shared};
+use crate::{masking, placing, shared};
 
 pub const SCORES: Mutants = Mutants {
     kernel: "attention/scores",
@@ -188,7 +188,14 @@ pub const SCALE_MASK_SOFTMAX: Mutants = Mutants {
         shared::ROWS_ADD_AGAIN,
         shared::ROWS_MAX,
     ],
-    once: &[placing::MASKING, placing::QUERY_COUNTS, placing::KEY_LENGTHS, placing::SUMS, shared::TANH],
+    once: &[
+        masking::MASKING,
+        masking::OF_ONE,
+        placing::QUERY_COUNTS,
+        placing::KEY_LENGTHS,
+        placing::SUMS,
+        shared::TANH,
+    ],
 };
 
 pub const WEIGHTED_VALUES: Mutants = Mutants {

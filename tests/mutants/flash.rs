@@ -1,10 +1,10 @@
-//! Mutants of `shaders/attention/flash_tiled.wgsl` and `flash_lanes.wgsl`.
+//! Mutants of `shaders/attention/flash_tiled.wgsl`, and of what it shares with `flash_lanes.wgsl`.
 
 use crate::mutant::{Mutant, Mutants, mutant};
-use crate::{placing, shared};
+use crate::{masking, placing, shared};
 
 /// How `flash_tiled` and `flash_lanes` divide the work: the same words.
-const TILES: &[Mutant] = &[
+pub const TILES: &[Mutant] = &[
     mutant(
         "each query head has its own keys",
         "let key_head = head / parameters.heads_per_key;",
@@ -63,12 +63,15 @@ pub const FLASH_TILED: Mutants = Mutants {
             mutant("the second block is written to the first", "4u * (PANEL * block + group)", "4u * group")
                 .on("value_blocks=4")
                 .once(),
+            mutant("the blocks share their sums", "let at = 4u * block;", "let at = 0u;")
+                .on("value_blocks=8")
+                .once(),
             mutant(
-                "the blocks share their sums",
-                "accumulated[4u * block] = sums0;",
-                "accumulated[0] = sums0;",
+                "the blocks are written from the first one's sums",
+                "accumulated[4u * block + row - my_row]",
+                "accumulated[row - my_row]",
             )
-            .on("value_blocks=8")
+            .on("value_blocks=2")
             .once(),
             mutant(
                 "the last block is left out",
@@ -78,9 +81,16 @@ pub const FLASH_TILED: Mutants = Mutants {
             .on("value_blocks=8")
             .once(),
             mutant(
+                "the last block's values are left out",
+                "block < VALUE_BLOCKS; block = block + 1u) {\n            for",
+                "block + 1u < VALUE_BLOCKS; block = block + 1u) {\n            for",
+            )
+            .on("value_blocks=4")
+            .once(),
+            mutant(
                 "no barrier between a block of values and the next",
-                "            accumulated[4u * block + 3u] = sums3;\n            workgroupBarrier();",
-                "            accumulated[4u * block + 3u] = sums3;",
+                "            workgroupBarrier();\n        }\n    }\n    shares[invocation] = sum;",
+                "        }\n    }\n    shares[invocation] = sum;",
             )
             .on("value_blocks=2")
             .once(),
@@ -93,6 +103,7 @@ pub const FLASH_TILED: Mutants = Mutants {
                 "first_key = begin / KEYS * KEYS;",
                 "first_key = (begin + KEYS - 1u) / KEYS * KEYS;",
             ),
+            mutant("the keys' last tile is left out", "first_key < end;", "first_key + KEYS <= end;"),
             mutant(
                 "the keys end where the first query's do",
                 "head, last_query).end",
@@ -103,7 +114,7 @@ pub const FLASH_TILED: Mutants = Mutants {
                 "head, first_query).begin",
                 "head, last_query).begin",
             ),
-            mutant("the keys' last tile is left out", "first_key < end;", "first_key + KEYS <= end;"),
+            mutant("a tile without queries is written", "first_query >= queries", "false"),
             mutant(
                 "no barrier between loading panels and multiplying them",
                 "            workgroupBarrier();\n            for (var c = 0u;",
@@ -116,13 +127,13 @@ pub const FLASH_TILED: Mutants = Mutants {
             ),
             mutant(
                 "no barrier between loading values and adding them",
-                "            workgroupBarrier();\n            var sums0",
-                "            var sums0",
+                "            workgroupBarrier();\n            let at = 4u * block;",
+                "            let at = 4u * block;",
             ),
             mutant(
                 "no barrier between adding values and loading keys",
-                "            accumulated[4u * block + 3u] = sums3;\n            workgroupBarrier();",
-                "            accumulated[4u * block + 3u] = sums3;",
+                "            workgroupBarrier();\n        }\n    }\n    shares[invocation] = sum;",
+                "        }\n    }\n    shares[invocation] = sum;",
             ),
             mutant(
                 "each panel is the first",
@@ -152,83 +163,206 @@ pub const FLASH_TILED: Mutants = Mutants {
                 "query_panel[(my_row + 2u) * PANEL + c]",
             ),
             mutant(
-                "a key is masked as its neighbour",
-                "masked_logit(row, key + 3u, products.w)",
-                "masked_logit(row, key + 2u, products.w)",
+                "the lanes' keys overlap",
+                "let place = 4u * group * PANEL + c;",
+                "let place = group * PANEL + c;",
+            ),
+            mutant(
+                "a row's products are its neighbour's",
+                "weight_tile[(my_row + 3u) * 8u + group] = products3;",
+                "weight_tile[(my_row + 3u) * 8u + group] = products2;",
+            ),
+            mutant(
+                "the rows are shared out by halves of the lanes",
+                "let own_row = invocation / 2u;",
+                "let own_row = invocation % 32u;",
+            ),
+            mutant(
+                "both lanes of a row take the same keys",
+                "let own_half = invocation % 2u;",
+                "let own_half = 0u;",
             ),
             mutant(
                 "a row is masked as its neighbour",
-                "first_query + my_row + 2u);",
-                "first_query + my_row + 1u);",
+                "min(first_query + own_row, last_query)",
+                "min(first_query + own_row + 1u, last_query)",
+            ),
+            mutant("a row is masked as the first", "min(first_query + own_row, last_query)", "first_query"),
+            mutant(
+                "keys are masked as their tile's first",
+                "masked_logits(own, first_key + 4u * key4,",
+                "masked_logits(own, first_key,",
             ),
             mutant(
-                "the lanes' keys overlap",
-                "let key = first_key + 4u * group;",
-                "let key = first_key + group;",
+                "fours of keys overlap where they are masked",
+                "masked_logits(own, first_key + 4u * key4,",
+                "masked_logits(own, first_key + key4,",
             ),
             mutant(
-                "a NaN is forgotten with the next tile",
-                "poisoned = select(\n            poisoned,",
-                "poisoned = select(\n            vec4<f32>(),",
+                "half of the logits are left out",
+                "var highest = LOWEST;\n        for (var key4 = own_half; key4 < KEYS / 4u;",
+                "var highest = LOWEST;\n        for (var key4 = own_half; key4 < KEYS / 8u;",
             ),
             mutant(
-                "a NaN of another row",
-                "any_nan(logits0), any_nan(logits1)",
-                "any_nan(logits1), any_nan(logits0)",
+                "the last four keys have no logits",
+                "var highest = LOWEST;\n        for (var key4 = own_half; key4 < KEYS",
+                "var highest = LOWEST;\n        for (var key4 = own_half; key4 + 1u < KEYS",
             ),
+            mutant(
+                "the last four keys have no weights",
+                "sum = sum * factor;\n        for (var key4 = own_half; key4 < KEYS",
+                "sum = sum * factor;\n        for (var key4 = own_half; key4 + 1u < KEYS",
+            ),
+            mutant(
+                "a NaN is forgotten with the next keys",
+                "poisoned = poisoned || any_nan(logits);",
+                "poisoned = any_nan(logits);",
+            ),
+            mutant(
+                "keys are left out of the maximum",
+                "highest = max(highest, max(max(logits.x",
+                "highest = max(LOWEST, max(max(logits.x",
+            ),
+            mutant("the fourth key is left out of the maximum", "max(logits.z, logits.w)", "logits.z"),
+            mutant("the logits are not kept", "            weight_tile[place] = logits;\n", ""),
+            mutant("the weights are not kept", "            weight_tile[place] = weights;\n", ""),
             mutant(
                 "the running maximum is forgotten",
-                "largest = max(before, vec4<f32>(",
-                "largest = max(vec4<f32>(LOWEST), vec4<f32>(",
+                "largest = max(before, max(shares",
+                "largest = max(LOWEST, max(shares",
             ),
             mutant(
                 "a lane is left out of the maximum",
-                "lane < 8u; lane = lane + 1u) {\n        largest",
-                "lane < 7u; lane = lane + 1u) {\n        largest",
+                "max(shares[2u * own_row], shares[2u * own_row + 1u])",
+                "shares[2u * own_row]",
             ),
-            mutant("the running sum is not rescaled", "sum = sum * factors", "sum = sum"),
+            mutant(
+                "the maximum is the lane's own",
+                "max(shares[2u * own_row], shares[2u * own_row + 1u])",
+                "shares[invocation]",
+            ),
+            mutant("the running sum is not rescaled", "sum = sum * factor;", ""),
             mutant(
                 "the values are not rescaled",
-                "accumulated[4u * block + 1u] * factors.y",
-                "accumulated[4u * block + 1u]",
+                "factor_tile[own_row] = factor;",
+                "factor_tile[own_row] = 1.0;",
+            ),
+            mutant(
+                "a row's values are not rescaled",
+                "accumulated[at + 1u] * factor_tile[my_row + 1u]",
+                "accumulated[at + 1u]",
             ),
             mutant(
                 "a row's factor is its neighbour's",
-                "rescale(before.z, largest.z)",
-                "rescale(before.y, largest.y)",
+                "accumulated[at + 2u] * factor_tile[my_row + 2u]",
+                "accumulated[at + 2u] * factor_tile[my_row + 1u]",
             ),
             mutant(
-                "a row's maximum is its neighbour's",
-                "weights_of(logits2, largest.z)",
-                "weights_of(logits2, largest.y)",
+                "values added carefully are not rescaled",
+                "accumulated[at + r] * factor_tile[my_row + r]",
+                "accumulated[at + r]",
             ),
-            mutant("the running sum begins again", "sum = sum * factors\n            + vec4", "sum = vec4"),
-            mutant("a row has its neighbour's sum", "dot(weights3, ones));", "dot(weights2, ones));"),
+            mutant(
+                "values added carefully have the first row's factor",
+                "factor_tile[my_row + r]",
+                "factor_tile[my_row]",
+            ),
+            mutant(
+                "the weights have the maximum before them",
+                "weights_of(weight_tile[place], largest)",
+                "weights_of(weight_tile[place], before)",
+            ),
+            mutant("the running sum begins again", "sum = sum + weights.x", "sum = weights.x"),
+            mutant("a weight is not in the sum", "weights.z + weights.w;", "weights.z;"),
             mutant(
                 "a row's weights are its neighbour's",
                 "weight_tile[(my_row + 2u) * 8u + key4]",
                 "weight_tile[(my_row + 1u) * 8u + key4]",
             ),
-            mutant("the last four keys' values are left out", "key4 < KEYS / 4u;", "key4 + 1u < KEYS / 4u;"),
-            mutant("a value stands for its neighbour", "weights0.w * values3", "weights0.w * values2"),
+            mutant(
+                "the last four keys' values are left out",
+                "factor_tile[my_row + 3u];\n                for (var key4 = 0u; key4 < KEYS",
+                "factor_tile[my_row + 3u];\n                for (var key4 = 0u; key4 + 1u < KEYS",
+            ),
+            mutant(
+                "the last four keys' values are not added carefully",
+                "key4 < KEYS / 4u; key4 = key4 + 1u) {\n                        let place",
+                "key4 + 1u < KEYS / 4u; key4 = key4 + 1u) {\n                        let place",
+            ),
+            mutant("a value stands for its neighbour", "weights0.w * d", "weights0.w * c"),
             mutant(
                 "a key's values are its neighbour's",
-                "let values3 = key_panel[place + 3u * PANEL];",
-                "let values3 = key_panel[place + 2u * PANEL];",
+                "let d = key_panel[place + 3u * PANEL];",
+                "let d = key_panel[place + 2u * PANEL];",
             ),
             mutant("strange values are not told", "atomicStore(&careful, 1u);", "atomicStore(&careful, 0u);"),
             mutant(
-                "a lane is left out of the sum",
-                "lane < 8u; lane = lane + 1u) {\n        sum",
-                "lane < 7u; lane = lane + 1u) {\n        sum",
+                "strange values have the first row's weights",
+                "weight_tile[(my_row + r) * 8u + key4]",
+                "weight_tile[my_row * 8u + key4]",
             ),
-            mutant("the third row ends as the second", "end = ending2;", "end = ending1;"),
+            mutant(
+                "a key's values, added carefully, are its neighbour's",
+                "key_panel[place + 3u * PANEL],\n                        );",
+                "key_panel[place + 2u * PANEL],\n                        );",
+            ),
+            mutant(
+                "the last row's values are not added carefully",
+                "for (var r = 0u; r < 4u;",
+                "for (var r = 0u; r < 3u;",
+            ),
+            mutant(
+                "the first lane's sum is the row's",
+                "let whole = shares[2u * own_row] + shares[2u * own_row + 1u];",
+                "let whole = shares[2u * own_row];",
+            ),
+            mutant(
+                "the second lane's NaN does not reach its row",
+                "shares[2u * own_row] + shares[2u * own_row + 1u] > 0.0",
+                "shares[2u * own_row] > 0.0",
+            ),
+            mutant(
+                "the first lane's NaN does not reach its row",
+                "shares[2u * own_row] + shares[2u * own_row + 1u] > 0.0",
+                "shares[2u * own_row + 1u] > 0.0",
+            ),
+            mutant("a row ends with the last tile's factor", "factor_tile[own_row] = end_of_row.factor;", ""),
+            mutant(
+                "a row's ending is its neighbour's",
+                "ended(component(values, lane), factor_tile[row],",
+                "ended(component(values, lane), factor_tile[max(row, 1u) - 1u],",
+            ),
+            mutant(
+                "a row's NaN is its neighbour's",
+                "poison_tile[row] > 0.0",
+                "poison_tile[max(row, 1u) - 1u] > 0.0",
+            ),
+            mutant(
+                "a lane's NaNs are its row's",
+                "select(0.0, 1.0, end_of_row.poisoned)",
+                "select(0.0, 1.0, poisoned)",
+            ),
+            mutant(
+                "the last query's sum is left out",
+                "first_query + own_row <= last_query",
+                "first_query + own_row < last_query",
+            ),
+            mutant("sums past the end are written", " && first_query + own_row <= last_query", ""),
             mutant(
                 "the last query is left out",
-                "first_query + my_row + row <= last_query",
-                "first_query + my_row + row < last_query",
+                "last_query + 1u - first_query)",
+                "last_query - first_query)",
             ),
-            mutant("queries past the end are written", "first_query + my_row + row <= last_query", "true"),
+            mutant(
+                "queries past the end are written",
+                "min(my_row + 4u, last_query + 1u - first_query)",
+                "my_row + 4u",
+            ),
+            mutant(
+                "the rows of four are the first's",
+                "accumulated[4u * block + row - my_row]",
+                "accumulated[4u * block]",
+            ),
             mutant(
                 "a column too many is written",
                 "column < parameters.value_dim",
@@ -236,13 +370,13 @@ pub const FLASH_TILED: Mutants = Mutants {
             ),
             mutant(
                 "a tile's rows of the output are as long as they have elements",
-                "(my_row + row) * parameters.output_row",
-                "(my_row + row) * parameters.value_dim",
+                "base + row * parameters.output_row",
+                "base + row * parameters.value_dim",
             ),
             mutant(
-                "a row's sum is its neighbour's",
-                "store_sum(batch, head, first_query + my_row + row, split, end)",
-                "store_sum(batch, head, first_query + my_row + row, split, ending0)",
+                "a row's sum is written to the first",
+                "store_sum(batch, head, first_query + own_row, split",
+                "store_sum(batch, head, first_query, split",
             ),
         ],
         TILES,
@@ -258,217 +392,12 @@ pub const FLASH_TILED: Mutants = Mutants {
         placing::OUTPUT,
         placing::SUMS,
         placing::SPLIT_PLACES,
-        placing::MASKING,
+        masking::MASKING,
+        masking::OF_FOUR,
         placing::FLASH,
         placing::FLASH_WEIGHTS,
         shared::TANH,
         shared::COMPONENT,
-        shared::INDEXING,
-    ],
-};
-
-/// Without the faults of the masks themselves: `flash_tiled` and `flash_decode` have the same text of them, and the same
-/// cases, and a pipeline here takes seconds to compile.
-pub const FLASH_LANES: Mutants = Mutants {
-    kernel: "attention/flash_lanes",
-    constants: &[],
-    faults: &[
-        placing::HEADS,
-        &[
-            mutant(
-                "the second block's columns are the first's",
-                "let column = KEYS * block + 4u * lane;",
-                "let column = 4u * lane;",
-            )
-            .on("value_blocks=2")
-            .once(),
-            mutant("the blocks share their sums", "let at = TILE_ROWS * block;", "let at = 0u;")
-                .on("value_blocks=2")
-                .once(),
-            mutant(
-                "the second block is written to the first",
-                "KEYS * block + 4u * lane, values",
-                "4u * lane, values",
-            )
-            .on("value_blocks=4")
-            .once(),
-            mutant(
-                "the last block is left out",
-                "(parameters.value_dim + KEYS - 1u) / KEYS",
-                "max(parameters.value_dim / KEYS, 1u)",
-            )
-            .on("value_blocks=8")
-            .once(),
-        ],
-    ],
-    once: &[
-        &[
-            mutant(
-                "the keys' band begins a tile late",
-                "first_key = begin / KEYS * KEYS;",
-                "first_key = (begin + KEYS - 1u) / KEYS * KEYS;",
-            ),
-            mutant(
-                "the keys end where the first query's do",
-                "first_query + rows - 1u).end",
-                "first_query).end",
-            ),
-            mutant(
-                "the keys begin where the last query's do",
-                "head, first_query).begin",
-                "head, first_query + rows - 1u).begin",
-            ),
-            mutant("the keys' last tile is left out", "first_key < end;", "first_key + KEYS <= end;"),
-            mutant(
-                "an element of four keys is the one before",
-                "vec4<f32>(a.y, b.y, c.y, d.y)",
-                "vec4<f32>(a.x, b.x, c.x, d.x)",
-            ),
-            mutant("the fourth element is left out", " + left.w * right.k3", ""),
-            mutant("the sum begins again with each four elements", "return sum + left.x", "return left.x"),
-            mutant(
-                "a key stands for its neighbour",
-                "min(my_key + 3u, keys - 1u)",
-                "min(my_key + 2u, keys - 1u)",
-            ),
-            mutant(
-                "the lanes' keys overlap",
-                "let my_key = first_key + 4u * lane;",
-                "let my_key = first_key + lane;",
-            ),
-            mutant(
-                "the head's last elements are left out",
-                "first < parameters.head_dim;",
-                "first + 4u < parameters.head_dim;",
-            ),
-            mutant(
-                "the fourth row is the third",
-                "subgroupBroadcast(left[3u / SUBGROUP_SIZE], 3u % SUBGROUP_SIZE)",
-                "subgroupBroadcast(left[2u / SUBGROUP_SIZE], 2u % SUBGROUP_SIZE)",
-            )
-            .times(3),
-            mutant(
-                "the tenth row is the second",
-                "multiply(row9, subgroupBroadcast(left[9u / SUBGROUP_SIZE]",
-                "multiply(row9, subgroupBroadcast(left[0u / SUBGROUP_SIZE]",
-            )
-            .times(2),
-            mutant(
-                "the second rows' queries are the first's",
-                "q_block(left_places.y,",
-                "q_block(left_places.x,",
-            ),
-            mutant(
-                "the second rows' weights are the first's",
-                "weight_tile[left_rows.y *",
-                "weight_tile[left_rows.x *",
-            ),
-            mutant(
-                "a row of strange values is its neighbour's",
-                "multiply_carefully(row5, subgroupBroadcast(left[5u /",
-                "multiply_carefully(row4, subgroupBroadcast(left[5u /",
-            ),
-            mutant(
-                "a key is masked as its neighbour",
-                "masked_logit(row, my_key + 3u, product.w)",
-                "masked_logit(row, my_key + 2u, product.w)",
-            ),
-            mutant(
-                "a row is masked as the first",
-                "row_of_query(batch, head, first_query + r);",
-                "row_of_query(batch, head, first_query);",
-            ),
-            mutant(
-                "the maximum is the lane's own",
-                "max(before, subgroupMax(highest))",
-                "max(before, highest)",
-            ),
-            mutant(
-                "the running maximum is forgotten",
-                "max(before, subgroupMax(highest))",
-                "subgroupMax(highest)",
-            ),
-            mutant("the running maximum stays", "largest[r] = after;", ""),
-            mutant("the running sum is not rescaled", "sum[r] * factor + weights.x", "sum[r] + weights.x"),
-            mutant("the values are not rescaled", "factors[r] = factor;", "factors[r] = 1.0;"),
-            mutant(
-                "a row's values are not rescaled",
-                "accumulated[at + 2u] * factors[2]",
-                "accumulated[at + 2u]",
-            ),
-            mutant(
-                "a row's factor is its neighbour's",
-                "accumulated[at + 11u] * factors[11]",
-                "accumulated[at + 11u] * factors[10]",
-            ),
-            mutant(
-                "the running sum begins again",
-                "sum[r] = sum[r] * factor + weights.x",
-                "sum[r] = weights.x",
-            ),
-            mutant("a weight is not in the sum", " + weights.w;", ";"),
-            mutant("a NaN is forgotten", "poisoned[r] = true;", ""),
-            mutant("a NaN stays in its lane", "subgroupAny(poisoned[r])", "poisoned[r]"),
-            mutant(
-                "a row is kept for its neighbour",
-                "accumulated[at + 12u] = row12;",
-                "accumulated[at + 12u] = row11;",
-            ),
-            mutant(
-                "the last four keys' values are left out",
-                "key4 < SUBGROUP_SIZE;",
-                "key4 + 1u < SUBGROUP_SIZE;",
-            ),
-            mutant(
-                "a key's values are its neighbour's",
-                "min(key + 3u, keys - 1u)",
-                "min(key + 2u, keys - 1u)",
-            ),
-            mutant(
-                "the values are those of the keys' first tile",
-                "let key = first_key + 4u * key4;",
-                "let key = 4u * key4;",
-            ),
-            mutant("strange values are not told", "if (subgroupAny(strange)) {", "if (false) {"),
-            mutant("the sum is the lane's own", "subgroupAdd(sum[r])", "sum[r]"),
-            mutant("queries past the end are written", "min(TILE_ROWS, queries - first_query)", "TILE_ROWS"),
-            mutant(
-                "the last query is left out",
-                "r < rows; r = r + 1u) {\n        let poison",
-                "r + 1u < rows; r = r + 1u) {\n        let poison",
-            ),
-            mutant("a tile without queries is written", "first_query >= queries", "false"),
-            mutant(
-                "a column too many is written",
-                "column < parameters.value_dim",
-                "column <= parameters.value_dim",
-            ),
-            mutant(
-                "a tile's rows of the output are as long as they have elements",
-                "base + r * parameters.output_row",
-                "base + r * parameters.value_dim",
-            ),
-            mutant(
-                "a row's sum is written to the first",
-                "store_sum(batch, head, first_query + r,",
-                "store_sum(batch, head, first_query,",
-            ),
-        ],
-        TILES,
-        SPLITS,
-        placing::QUERIES,
-        placing::PACKED_QUERIES,
-        placing::QUERY_COUNTS,
-        placing::KEYS,
-        placing::PACKED_KEYS,
-        placing::PAGED,
-        placing::KEY_LENGTHS,
-        placing::VALUES,
-        placing::OUTPUT,
-        placing::SUMS,
-        placing::SPLIT_PLACES,
-        placing::FLASH,
-        placing::FLASH_WEIGHTS,
         shared::INDEXING,
     ],
 };

@@ -2,7 +2,7 @@
 
 use crate::flash::SPLITS;
 use crate::mutant::{Mutants, mutant};
-use crate::{placing, shared};
+use crate::{masking, placing, shared};
 
 pub const FLASH_DECODE: Mutants = Mutants {
     kernel: "attention/flash_decode",
@@ -216,7 +216,9 @@ pub const FLASH_DECODE: Mutants = Mutants {
         placing::OUTPUT,
         placing::SUMS,
         placing::SPLIT_PLACES,
-        placing::MASKING,
+        masking::MASKING,
+        masking::OF_ONE,
+        masking::LOGIT,
         placing::FLASH,
         shared::TANH,
         shared::COMPONENT,

@@ -62,6 +62,11 @@ impl Mutant {
         if self.on.is_empty() { self.fault.to_owned() } else { format!("{} ({})", self.fault, self.on) }
     }
 
+    /// Whether it is for subgroups of one size, which an adapter may not have.
+    pub fn is_for_one_subgroup_size(&self) -> bool {
+        self.on.contains("subgroup_size=")
+    }
+
     fn is_for(&self, variant: &Variant) -> bool {
         let name = variant.to_string();
         let has = |word: &str| name.split(' ').any(|other| other == word);

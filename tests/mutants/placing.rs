@@ -1,4 +1,4 @@
-//! Faults in `shaders/shared/attention.wgsl`, `attention_masking.wgsl`, `flash.wgsl` and `heads_*.wgsl`, for the
+//! Faults in `shaders/shared/attention.wgsl`, `flash.wgsl` and `heads_*.wgsl`, for the
 //! kernels that use those parts of them.
 
 use crate::mutant::{Mutant, mutant};
@@ -144,135 +144,8 @@ pub const SPLIT_PLACES: &[Mutant] = &[
     mutant("splits' sums are written to one place", " + split * parameters.sums_split", ""),
 ];
 
-/// `attention_masking`.
-pub const MASKING: &[Mutant] = &[
-    mutant("the causal bound is strict", "i32(parameters.right) + 1", "i32(parameters.right)"),
-    mutant("the causal bound lets one more", "i32(parameters.right) + 1", "i32(parameters.right) + 2"),
-    mutant("no bound on the right", "parameters.right != NONE", "false"),
-    mutant(
-        "the window begins one late",
-        "row.position - i32(parameters.left)",
-        "row.position + 1 - i32(parameters.left)",
-    ),
-    mutant(
-        "the window begins one early",
-        "row.position - i32(parameters.left)",
-        "row.position - 1 - i32(parameters.left)",
-    ),
-    mutant("no window", "parameters.left != NONE", "false"),
-    mutant("bottom-right is taken for top-left", "parameters.aligned_to_end != 0u", "false"),
-    mutant(
-        "all items end where the longest does",
-        "i32(keys) - i32(query_count(batch))",
-        "i32(parameters.key_length) - i32(query_count(batch))",
-    ),
-    mutant("the shift is left out", "i32(query) + shift", "i32(query)"),
-    mutant(
-        "a shift below 0 is none",
-        "bitcast<i32>(parameters.shift)",
-        "max(bitcast<i32>(parameters.shift), 0)",
-    ),
-    mutant(
-        "the bound on the right passes the end",
-        "min(keys, u32(max(row.position + i32(parameters.right) + 1, 0)))",
-        "u32(max(row.position + i32(parameters.right) + 1, 0))",
-    ),
-    mutant(
-        "a bound below 0 wraps",
-        "u32(max(row.position + i32(parameters.right) + 1, 0))",
-        "u32(row.position + i32(parameters.right) + 1)",
-    ),
-    mutant(
-        "a window from below 0 wraps",
-        "u32(max(row.position - i32(parameters.left), 0))",
-        "u32(row.position - i32(parameters.left))",
-    ),
-    mutant("ALiBi rises", "logit - row.slope", "logit + row.slope"),
-    mutant("ALiBi has a sign on the other side", "abs(row.position - i32(key))", "(row.position - i32(key))"),
-    mutant(
-        "ALiBi from the query's index",
-        "abs(row.position - i32(key))",
-        "abs(i32(row.end) - 1 - i32(key))",
-    ),
-    mutant(
-        "the heads share their slope",
-        "head_terms[parameters.slopes_at + head]",
-        "head_terms[parameters.slopes_at]",
-    ),
-    mutant(
-        "the scale is dropped",
-        "biased(row, key, softcapped(product * parameters.scale))",
-        "biased(row, key, softcapped(product))",
-    ),
-    mutant(
-        "the scale comes after the softcap",
-        "biased(row, key, softcapped(product * parameters.scale))",
-        "biased(row, key, softcapped(product) * parameters.scale)",
-    ),
-    mutant(
-        "the softcap comes after the mask",
-        "biased(row, key, softcapped(product * parameters.scale))",
-        "softcapped(biased(row, key, product * parameters.scale))",
-    ),
-    mutant("no softcap", "parameters.softcap == 0.0 || ", "true || "),
-    mutant(
-        "the softcap is not multiplied again",
-        "return parameters.softcap * tanh_stable",
-        "return tanh_stable",
-    ),
-    mutant("the softcap is not divided by", "tanh_stable(score / parameters.softcap)", "tanh_stable(score)"),
-    mutant(
-        "a float mask is scaled too",
-        "logit + bitcast<f32>(mask",
-        "logit + parameters.scale * bitcast<f32>(mask",
-    ),
-    mutant("a float mask only rules out", "parameters.mask_kind == 2u", "false"),
-    mutant(
-        "a boolean mask is turned over",
-        "word != 0u, parameters.mask_kind == 1u",
-        "word == 0u, parameters.mask_kind == 1u",
-    ),
-    mutant("a float mask rules nothing out", "select(word != NEGATIVE_INFINITY_BITS,", "select(true,"),
-    mutant(
-        "a float mask of 0 rules out",
-        "select(word != NEGATIVE_INFINITY_BITS, word != 0u, parameters.mask_kind == 1u)",
-        "word != 0u",
-    ),
-    mutant("no mask", "parameters.mask_kind == 0u", "true"),
-    mutant("no key padding mask", "parameters.key_padding == 2u &&", "false &&"),
-    mutant(
-        "the key padding mask is turned over",
-        "items[row.keys + key] == 0u",
-        "items[row.keys + key] != 0u",
-    ),
-    mutant(
-        "every item has the first one's key padding mask",
-        "row.keys = batch * parameters.key_length;",
-        "row.keys = 0u;",
-    ),
-    mutant("the batch items share their mask", "batch * parameters.mask_batch", "0u"),
-    mutant("the heads share their mask", "head * parameters.mask_head", "0u"),
-    mutant("the queries share their mask", "query * parameters.mask_row", "0u"),
-    mutant("a mask for each key", "key * parameters.mask_column", "key").times(2),
-    mutant("keys before the band are allowed", "key < row.begin || key >= row.end", "key >= row.end"),
-    mutant("keys behind the band are allowed", "key < row.begin || key >= row.end", "key < row.begin"),
-    mutant(
-        "−∞ is a NaN",
-        "bits == INFINITY_BITS || ",
-        "bits == NEGATIVE_INFINITY_BITS || bits == INFINITY_BITS || ",
-    ),
-];
-
-/// `flash`, but for what only some of its kernels call.
+/// `flash`, but for the masks and for what only some of its kernels call.
 pub const FLASH: &[Mutant] = &[
-    mutant(
-        "a NaN is a number",
-        "bits == INFINITY_BITS || (bits & 0x7fffffffu) > INFINITY_BITS",
-        "bits == INFINITY_BITS",
-    ),
-    mutant("masked keys take part", "if (!allowed(row, key)) {", "if (false) {"),
-    mutant("a NaN among the logits is lost", "if (poisons(logit)) {", "if (false) {"),
-    mutant("a score of −∞ is taken for a masked key", "max(logit, ABYSS)", "max(logit, LOWEST)"),
     mutant(
         "nothing is rescaled",
         "return select(exp(max(before - after, -150.0)), 0.0, before == LOWEST);",
@@ -324,8 +197,8 @@ pub const FLASH: &[Mutant] = &[
     mutant("a row of −∞ alone is no NaN", "end.poisoned = poisoned || abyss;", "end.poisoned = poisoned;"),
     mutant(
         "a NaN does not reach its row",
-        "select(value * end.factor, from_bits(NAN_BITS), end.poisoned)",
-        "value * end.factor",
+        "select(value * factor, from_bits(NAN_BITS), poisoned)",
+        "value * factor",
     ),
     mutant("a NaN does not reach its sum", "select(end.sum, from_bits(NAN_BITS), end.poisoned)", "end.sum"),
     mutant("sums that nobody wants", "parameters.has_sums != 0u", "true"),

@@ -102,7 +102,8 @@ pub(crate) fn all() -> Vec<Chosen> {
             placement: Placement::Shared,
             ..plain(8)
         }),
-        split(Problem { placement: Placement::Packed, batch: 3, ..plain(9) }),
+        // Tiles of an item without queries: what they would write lies in its own gap.
+        split(Problem { placement: Placement::Packed, batch: 3, queries: 35, ..plain(9) }),
         whole(Problem { poison: Poison::Key, ..plain(10) }),
         split(Problem { poison: Poison::Key, ..plain(11) }),
         whole(Problem { poison: Poison::Value, ..plain(12) }),
