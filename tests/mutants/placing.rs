@@ -10,8 +10,8 @@ pub const QUERIES: &[Mutant] = &[
     mutant("the batch items share their queries", "batch * parameters.q_batch", "0u"),
     mutant(
         "q's rows are as long as they have elements",
-        "parameters.q_batch + query * parameters.q_row",
-        "parameters.q_batch + query * parameters.head_dim",
+        "first + query * parameters.q_row",
+        "first + query * parameters.head_dim",
     ),
 ];
 
@@ -19,8 +19,8 @@ pub const QUERIES: &[Mutant] = &[
 pub const PACKED_QUERIES: &[Mutant] = &[
     mutant(
         "every item's queries are the first one's",
-        "(query_start(batch) + query) * parameters.q_row",
-        "query * parameters.q_row",
+        "first + query_start(batch) * parameters.q_row",
+        "first",
     ),
     mutant(
         "an item begins at the next one's query",
@@ -30,8 +30,8 @@ pub const PACKED_QUERIES: &[Mutant] = &[
 ];
 pub const QUERY_COUNTS: &[Mutant] = &[mutant(
     "every item has as many queries as the longest",
-    "return query_start(batch + 1u) - query_start(batch);",
-    "return parameters.query_length;",
+    "count = query_start(batch + 1u) - query_start(batch);",
+    "count = parameters.query_length;",
 )];
 
 /// Where keys lie.
@@ -87,8 +87,8 @@ pub const PACKED_KEYS: &[Mutant] = &[
     mutant("the keys' sums begin one early", "parameters.batches + 1u + batch", "parameters.batches + batch"),
     mutant(
         "every item has as many keys as the longest",
-        "return key_start(batch + 1u) - key_start(batch);",
-        "return parameters.key_length;",
+        "count = key_start(batch + 1u) - key_start(batch);",
+        "count = parameters.key_length;",
     ),
 ];
 
@@ -96,11 +96,11 @@ pub const PACKED_KEYS: &[Mutant] = &[
 pub const KEY_LENGTHS: &[Mutant] = &[
     mutant(
         "the key lengths are left out",
-        "parameters.key_padding == 1u) {\n        return min",
-        "false) {\n        return min",
+        "parameters.key_padding == 1u) {\n        count = min",
+        "false) {\n        count = min",
     ),
     mutant("every item has the first one's key length", "items[batch])", "items[0])"),
-    mutant("a length past the end is believed", "min(stored_keys(batch), items[batch])", "items[batch]"),
+    mutant("a length past the end is believed", "min(count, items[batch])", "items[batch]"),
 ];
 
 /// Where the output lies.
@@ -110,13 +110,13 @@ pub const OUTPUT: &[Mutant] = &[
     mutant("the batch items are written to one place", "batch * parameters.output_batch", "0u"),
     mutant(
         "the output's rows are as long as they have elements",
-        "parameters.output_batch + query * parameters.output_row",
-        "parameters.output_batch + query * parameters.value_dim",
+        "first + query * parameters.output_row",
+        "first + query * parameters.value_dim",
     ),
     mutant(
         "every item's rows are written to the first one's",
-        "(query_start(batch) + query) * parameters.output_row",
-        "query * parameters.output_row",
+        "first + query_start(batch) * parameters.output_row",
+        "first",
     ),
 ];
 
@@ -127,8 +127,8 @@ pub const SUMS: &[Mutant] = &[
     mutant("the batch items' sums are written to one place", "batch * parameters.sums_batch", "0u"),
     mutant(
         "every item's sums are written to the first one's",
-        "return place + query_start(batch);",
-        "return place;",
+        "first = first + query_start(batch);",
+        "first = first;",
     ),
 ];
 
