@@ -4,7 +4,8 @@
 //! share a key-value head, so that grouped heads read each key once, and the keys are split among workgroups.
 //!
 //! Ladder: 8 rows × 64 keys for 64 invocations; a lane for each key in the products, then 4 columns of a share of the
-//! keys for each lane; keys and values are read from memory once and kept nowhere.
+//! keys for each lane; keys and values are read from memory once and kept nowhere. On lavapipe a tile takes as long as three
+//! heads of `flash_lanes` (`cargo bench --bench attention`), so it is chosen there for groups that fill it.
 
 use super::Parameters;
 use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};
