@@ -136,6 +136,22 @@ pub(crate) fn all() -> Vec<Chosen> {
     ]
 }
 
+/// More than two tiles of `keys` keys and one of `rows` queries, with values of that size: every row of every block of
+/// columns has sums to go on from.
+pub(crate) fn several_tiles(rows: u32, keys: u32, value_dim: u32) -> Chosen {
+    let problem = Problem {
+        batch: 1,
+        key_heads: 1,
+        heads_per_key: 1,
+        queries: rows + 3,
+        keys: 2 * keys + 6,
+        head_dim: 4,
+        value_dim,
+        ..plain(25)
+    };
+    Chosen { problem, split_tiles: 0, part: false, has_sums: true }
+}
+
 /// The data of all of them, their labels, and parameters for the chain: every second one as a part, from batch-head 1
 /// and query 4 on.
 pub(crate) fn chain() -> impl Iterator<Item = (Data, String, Parameters)> {
