@@ -109,7 +109,11 @@ impl Checked {
             && let Ok(subgroup) = subgroup()
         {
             let tiles = (p.query_length * p.heads_per_key).div_ceil(flash_decode::TILING.rows);
-            return Ok(Some(if HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key { decode() } else { subgroup }));
+            return Ok(Some(if HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key {
+                decode()
+            } else {
+                subgroup
+            }));
         }
         if p.query_length <= MOST_DECODED {
             return Ok(Some(decode()));
