@@ -40,6 +40,21 @@ fn plain(seed: u64) -> Problem {
     }
 }
 
+/// Of four keys that are taken together, only the one at that place has a value that is no number, and only the last
+/// query sees it.
+fn strange(seed: u64, place: u32) -> Chosen {
+    let problem = Problem {
+        batch: 1,
+        key_heads: 1,
+        keys: 20,
+        // Query 8 is the last.
+        window: [None, Some(4 + place)],
+        poison: Poison::Value,
+        ..plain(seed)
+    };
+    Chosen { problem, split_tiles: 0, part: false, has_sums: true }
+}
+
 /// All of them.
 pub(crate) fn all() -> Vec<Chosen> {
     let whole = |problem| Chosen { problem, split_tiles: 0, part: false, has_sums: true };
@@ -133,6 +148,10 @@ pub(crate) fn all() -> Vec<Chosen> {
             has_sums: false,
             ..whole(Problem { batch: 1, key_heads: 3, heads_per_key: 1, queries: 70, keys: 20, ..plain(20) })
         },
+        strange(26, 0),
+        strange(27, 1),
+        strange(28, 2),
+        strange(29, 3),
     ]
 }
 
