@@ -40,16 +40,15 @@ fn plain(seed: u64) -> Problem {
     }
 }
 
-/// Of four keys that are taken together, only the one at that place has a value that is no number, and only the last
-/// query sees it.
+/// Of all keys, only the one at that place among four has a value that is no number; some queries do not see it.
 fn strange(seed: u64, place: u32) -> Chosen {
     let problem = Problem {
         batch: 1,
         key_heads: 1,
-        keys: 20,
-        // Query 8 is the last.
-        window: [None, Some(4 + place)],
-        poison: Poison::Value,
+        // Query 4 of 9 sees up to key 4 + place, and there is no key that no query sees.
+        keys: 9 + place,
+        window: [None, Some(place)],
+        poison: Poison::Middle,
         ..plain(seed)
     };
     Chosen { problem, split_tiles: 0, part: false, has_sums: true }
