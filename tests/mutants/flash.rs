@@ -131,11 +131,6 @@ pub const FLASH_TILED: Mutants = Mutants {
                 "            let at = 4u * block;",
             ),
             mutant(
-                "no barrier between adding values and loading keys",
-                "            workgroupBarrier();\n        }\n    }\n    shares[invocation] = sum;",
-                "        }\n    }\n    shares[invocation] = sum;",
-            ),
-            mutant(
                 "each panel is the first",
                 "let first = 4u * (d4 + element % PANEL);",
                 "let first = 4u * (element % PANEL);",

@@ -364,6 +364,12 @@ pub const FLASH_LANES: Mutants = Mutants {
             ),
             mutant("strange values are not told", "if (subgroupAny(strange)) {", "if (false) {"),
             mutant(
+                "the first key's strange values are not told",
+                "strange || any_nonfinite(right.k0)",
+                "strange",
+            ),
+            mutant("the third key's strange values are not told", " || any_nonfinite(right.k2)", ""),
+            mutant(
                 "strange values are forgotten with the next keys",
                 "strange || any_nonfinite(right.k0)",
                 "any_nonfinite(right.k0)",

@@ -41,6 +41,20 @@ fn plain(seed: u64) -> Problem {
     }
 }
 
+/// Of all keys, only the one at that place among four has a value that is no number; some queries do not see it.
+fn strange(seed: u64, place: u32) -> Chosen {
+    let problem = Problem {
+        batch: 1,
+        key_heads: 1,
+        // Query 4 of 9 sees up to key 4 + place, and there is no key that no query sees.
+        keys: 9 + place,
+        window: [None, Some(place)],
+        poison: Poison::Middle,
+        ..plain(seed)
+    };
+    Chosen { problem, split_tiles: 0, part: false, has_sums: true }
+}
+
 /// All of them.
 pub(crate) fn all() -> Vec<Chosen> {
     let whole = |problem| Chosen { problem, split_tiles: 0, part: false, has_sums: true };
@@ -134,7 +148,27 @@ pub(crate) fn all() -> Vec<Chosen> {
             has_sums: false,
             ..whole(Problem { batch: 1, key_heads: 3, heads_per_key: 1, queries: 70, keys: 20, ..plain(20) })
         },
+        strange(26, 0),
+        strange(27, 1),
+        strange(28, 2),
+        strange(29, 3),
     ]
+}
+
+/// More than two tiles of `keys` keys and one of `rows` queries, with values of that size: every row of every block of
+/// columns has sums to go on from.
+pub(crate) fn several_tiles(rows: u32, keys: u32, value_dim: u32) -> Chosen {
+    let problem = Problem {
+        batch: 1,
+        key_heads: 1,
+        heads_per_key: 1,
+        queries: rows + 3,
+        keys: 2 * keys + 6,
+        head_dim: 4,
+        value_dim,
+        ..plain(25)
+    };
+    Chosen { problem, split_tiles: 0, part: false, has_sums: true }
 }
 
 /// The data of all of them, their labels, and parameters for the chain: every second one as a part, from batch-head 1

@@ -231,6 +231,9 @@ impl Tiling {
             self.case(&Chosen { problem, split_tiles, part: index % 5 == 4, has_sums: true })
         });
         let mut cases: Vec<Case> = cases.collect();
+        let mut several = chosen::several_tiles(self.rows, self.keys, largest_value_dim);
+        several.problem.half = form.half;
+        cases.push(self.case(&several));
         if all_options {
             for mut chosen in chosen::all() {
                 let problem = &mut chosen.problem;

@@ -52,6 +52,8 @@ pub enum Poison {
     Peak,
     /// And scores of −∞: all of item 0 in the first key-value head, the first 64 keys elsewhere. Never sampled.
     Abyss,
+    /// Such a value of the last key that the first head's middle query sees.
+    Middle,
 }
 
 /// One attention. Its `Debug` form tells all of it.

@@ -315,6 +315,11 @@ impl Data {
         if let Some(b) = (0..batch).find(|&b| allowed[b].contains(&true)) {
             let at = match problem.poison {
                 Poison::Peak => allowed[b].iter().position(|&allowed| allowed),
+                Poison::Middle => {
+                    let dims = one(b);
+                    let rows = &allowed[b][..(dims.queries / 2 + 1) * dims.keys];
+                    rows.iter().rposition(|&allowed| allowed)
+                }
                 _ => allowed[b].iter().rposition(|&allowed| allowed),
             };
             let at = at.unwrap_or(0);
@@ -325,7 +330,7 @@ impl Data {
                 Poison::Hidden | Poison::Abyss => {}
                 Poison::Peak => k[key_row(k_lie, b, h, j)] = f32::INFINITY,
                 Poison::Key => k[key_row(k_lie, b, h, j) + head_dim / 2] = f32::NAN,
-                Poison::Value => {
+                Poison::Value | Poison::Middle => {
                     let bad = if problem.seed.is_multiple_of(2) { f32::NAN } else { f32::INFINITY };
                     v[key_row(v_lie, b, h, j) + value_dim / 2] = bad;
                 }
