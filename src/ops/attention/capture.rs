@@ -82,9 +82,10 @@ impl Checked {
             Some(heads) => runs(batch, all_heads, heads),
             None => vec![(0, (0, batch * all_heads))],
         };
+        let k = self.as_f32(recording, &self.k)?;
         for (place, (head, count)) in runs {
             let part = Part { heads: (head, count), queries: (first, end - first) };
-            self.record_stage(recording, part, stage, (&to, place * head_size))?;
+            self.record_stage(recording, &k, part, stage, (&to, place * head_size))?;
         }
         Ok(to)
     }

@@ -83,31 +83,32 @@ impl Checked {
         self.check_bytes(recording.device(), "weights", self.dims)?;
         let all = recording.temporary(self.dims, DType::F32)?;
         let part = Part { heads: (0, batch * heads), queries: (0, queries) };
-        self.record_stage(recording, part, Parameters::new().stage, (&all, 0))?;
+        let k = self.as_f32(recording, &self.k)?;
+        self.record_stage(recording, &k, part, Parameters::new().stage, (&all, 0))?;
         Ok(all)
     }
 
-    /// Records a stage of a part's scores into a value, from an element on.
+    /// Records a stage of a part's scores, from keys in f32, into a value from an element on.
     pub(super) fn record_stage(
         &self,
         recording: &mut Recording,
+        k: &Value,
         part: Part,
         stage: u32,
         to: (&Value, usize),
     ) -> Result<()> {
-        let k = self.as_f32(recording, &self.k)?;
         let keys = self.dims[3];
         let head_size = part.queries.1 * keys;
         for piece in Part::split(part.heads, part.queries, keys, recording.device()) {
             let place =
                 (piece.heads.0 - part.heads.0) * head_size + (piece.queries.0 - part.queries.0) * keys;
-            let raw = self.record_scores(recording, &k, piece)?;
+            let raw = self.record_scores(recording, k, piece)?;
             self.record_softmax(recording, piece, &raw, stage, (to.0, to.1 + place), None)?;
         }
         Ok(())
     }
 
-    fn as_f32(&self, recording: &mut Recording, value: &Value) -> Result<Value> {
+    pub(super) fn as_f32(&self, recording: &mut Recording, value: &Value) -> Result<Value> {
         if value.dtype() == DType::F16 { cast(recording, value, DType::F32) } else { Ok(value.clone()) }
     }
 
