@@ -120,7 +120,7 @@ class Transformer:
 
 class Gru:
     folder = "dates-gru"
-    steps, size, rate = 6000, 96, 3e-3
+    steps, size, rate = 2500, 96, 3e-3
 
     def __init__(self, tokenizer):
         self.config = {
