@@ -66,6 +66,10 @@ pub struct DecoderLayerValues {
     pub self_attention_weights: Option<Value>,
     /// The weights of the cross-attention, if asked for.
     pub cross_attention_weights: Option<Value>,
+    /// What was captured of the self-attention.
+    pub self_attention_captured: Option<Value>,
+    /// What was captured of the cross-attention.
+    pub cross_attention_captured: Option<Value>,
 }
 
 /// A decoder layer on a device.
@@ -139,22 +143,28 @@ impl DecoderLayer {
             let expected = format!("of as many batch items as x {}", x.shape());
             return Err(Error::argument("decoder_layer", "memory", expected, memory.shape().to_string()));
         }
-        let (mut self_attention_weights, mut cross_attention_weights) = (None, None);
+        let (mut own, mut cross) = ((None, None), (None, None));
         let x = self.self_attention_block.record(recording, x, |recording, x, residual| {
             let options = MultiHeadAttentionOptions { residual, ..options.self_attention };
             let values = self.self_attention.record_self(recording, x, &options)?;
-            self_attention_weights = values.weights;
+            own = (values.weights, values.captured);
             Ok(values.output)
         })?;
         let x = self.cross_attention_block.record(recording, &x, |recording, x, residual| {
             let options = MultiHeadAttentionOptions { residual, ..options.cross_attention };
             let values = self.cross_attention.record(recording, [x, memory, memory], &options)?;
-            cross_attention_weights = values.weights;
+            cross = (values.weights, values.captured);
             Ok(values.output)
         })?;
         let output = self.feed_forward_block.record(recording, &x, |recording, x, residual| {
             self.feed_forward.record(recording, x, residual)
         })?;
-        Ok(DecoderLayerValues { output, self_attention_weights, cross_attention_weights })
+        Ok(DecoderLayerValues {
+            output,
+            self_attention_weights: own.0,
+            cross_attention_weights: cross.0,
+            self_attention_captured: own.1,
+            cross_attention_captured: cross.1,
+        })
     }
 }

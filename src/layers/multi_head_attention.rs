@@ -3,7 +3,7 @@
 use super::HostLinear;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::ops::{Attention, Causal, Heads, Linear, LinearWeights, Mask, Pooling, pool};
+use crate::ops::{Attention, Capture, Causal, Heads, Linear, LinearWeights, Mask, Pooling, pool};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -123,6 +123,8 @@ pub struct MultiHeadAttentionOptions<'a> {
     pub mask: Option<Mask<'a>>,
     /// Which weights to give.
     pub weights: AttentionWeights,
+    /// Weights, or scores before them, of some heads and queries, to be given beside the output.
+    pub capture: Option<Capture<'a>>,
     /// Added to the output.
     pub residual: Option<&'a Value>,
 }
@@ -134,6 +136,8 @@ pub struct MultiHeadAttentionValues {
     pub output: Value,
     /// The weights that were asked for.
     pub weights: Option<Value>,
+    /// What was captured, `[batch, heads, queries, keys]` of the heads and queries that were asked for.
+    pub captured: Option<Value>,
 }
 
 impl MultiHeadAttention {
@@ -274,6 +278,9 @@ impl MultiHeadAttention {
         if options.weights != AttentionWeights::None {
             attention = attention.with_weights();
         }
+        if let Some(capture) = options.capture {
+            attention = attention.capture(capture);
+        }
         let values = attention.record(recording, q, k, v)?;
         let weights = match (options.weights, values.weights) {
             (AttentionWeights::Averaged, Some(weights)) => {
@@ -294,7 +301,7 @@ impl MultiHeadAttention {
             }
             output.record(recording, &values.output)
         })?;
-        Ok(MultiHeadAttentionValues { output, weights })
+        Ok(MultiHeadAttentionValues { output, weights, captured: values.captured })
     }
 }
 
