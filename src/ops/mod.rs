@@ -4,6 +4,7 @@ mod activate;
 mod attention;
 mod axes;
 mod cast;
+mod embedding;
 mod embedding_norm;
 mod layer_norm;
 mod linear;
@@ -21,6 +22,7 @@ pub use attention::{
     PagedKeys, Stage, attention,
 };
 pub use cast::cast;
+pub use embedding::{Embedding, EmbeddingTable, gather_rows};
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
 pub use layer_norm::{LayerNorm, LayerNormValues, LayerNormWeights, layer_norm};
 pub use linear::{Linear, LinearWeights};
