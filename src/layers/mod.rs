@@ -10,7 +10,8 @@ mod multi_head_attention;
 mod residual_block;
 
 pub use decoder_layer::{
-    DecoderLayer, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerValues, DecoderLayerWeights,
+    DecoderLayer, DecoderLayerCache, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerValues,
+    DecoderLayerWeights,
 };
 pub use encoder::Encoder;
 pub use encoder_layer::{EncoderLayer, EncoderLayerConfig, EncoderLayerWeights};

@@ -2,6 +2,8 @@
 
 mod bert;
 mod embedder;
+mod generation;
 
 pub use bert::{BertEncoder, TokenBatch};
 pub use embedder::{EmbedStatistics, Embedder, EmbedderOptions, Embeddings, Encode, Truncation};
+pub use generation::{EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules};
