@@ -14,9 +14,11 @@ mod folder;
 mod header;
 pub(crate) mod json;
 mod sentence;
+mod sentencepiece;
 mod tokenizer;
 
 pub use checkpoint::Checkpoint;
 pub use config::{EncoderConfig, Family};
 pub use folder::EmbedderFolder;
+pub use sentencepiece::{Piece, PieceKind, SentencePiece};
 pub use tokenizer::{Encoding, Tokenizer, TruncationSide};
