@@ -24,6 +24,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::flash_decode::FlashDecode,
     &attention::merge::Merge,
     &attention::append::Append,
+    &attention::additive::Additive,
     &linear::gemm::Gemm,
     &linear::gemm_lanes::GemmLanes,
     &normalization::layer_norm::LayerNorm,

@@ -8,6 +8,7 @@
 //! that names it. Sizes of 0 are valid everywhere.
 
 pub mod activation;
+pub mod additive;
 pub mod attention;
 pub mod cast;
 pub mod embedding;
