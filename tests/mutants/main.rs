@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod additive;
 mod attention;
 mod elementwise;
 mod embedding;
@@ -43,6 +44,7 @@ const MUTANTS: &[Mutants] = &[
     flash_decode::FLASH_DECODE,
     attention::MERGE,
     attention::APPEND,
+    additive::ADDITIVE,
     linear::GEMM,
     linear::GEMM_LANES,
     normalization::LAYER_NORM,
