@@ -4,6 +4,7 @@ mod call;
 mod file;
 mod onnx;
 mod onnx_attention;
+mod scored_attention;
 mod torch_attention;
 mod torch_layers;
 
@@ -31,7 +32,7 @@ struct Op {
 }
 
 /// All of them.
-const OPS: [&Op; 13] = [
+const OPS: [&Op; 15] = [
     &onnx_attention::ATTENTION,
     &onnx::GELU,
     &onnx::GEMM,
@@ -45,6 +46,8 @@ const OPS: [&Op; 13] = [
     &torch_layers::TRANSFORMER_ENCODER_LAYER,
     &torch_layers::TRANSFORMER_ENCODER,
     &torch_layers::TRANSFORMER_DECODER_LAYER,
+    &scored_attention::ADDITIVE_ATTENTION,
+    &scored_attention::LUONG_ATTENTION,
 ];
 
 /// The ops that a case may ask for.
