@@ -9,6 +9,7 @@ pub(crate) mod multiply;
 pub mod normalization;
 pub mod pooling;
 pub mod position;
+pub mod recurrent;
 pub(crate) mod rows;
 pub(crate) mod shared;
 
@@ -33,6 +34,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,
     &position::rotary_embedding::RotaryEmbedding,
+    &recurrent::gru::Gru,
     &elementwise::activate::Activate,
     &elementwise::cast::Cast,
     &elementwise::strided_copy::StridedCopy,

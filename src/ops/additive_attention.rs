@@ -217,7 +217,11 @@ impl<'a> AdditiveAttention<'a> {
         let value_dim = value.shape().last();
         let parameters = Parameters {
             items: size(OP, "the items", items)?,
-            rows: size(OP, "the queries of an item", batch.checked_div(items).unwrap_or(0).saturating_mul(queries))?,
+            rows: size(
+                OP,
+                "the queries of an item",
+                batch.checked_div(items).unwrap_or(0).saturating_mul(queries),
+            )?,
             key_length: size(OP, "the keys", keys)?,
             width: size(OP, "the projected columns", self.weights.width())?,
             value_dim: size(OP, "the columns of value", value_dim)?,

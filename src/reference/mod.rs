@@ -15,6 +15,7 @@ pub mod embedding;
 pub mod linear;
 pub mod normalization;
 pub mod pooling;
+pub mod recurrent;
 pub mod rotary;
 pub mod softmax;
 

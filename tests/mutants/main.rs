@@ -21,6 +21,7 @@ mod normalization;
 mod placing;
 mod pooling;
 mod position;
+mod recurrent;
 mod shared;
 
 use std::collections::BTreeSet;
@@ -53,6 +54,7 @@ const MUTANTS: &[Mutants] = &[
     embedding::EMBEDDING_NORM,
     pooling::POOL,
     position::ROTARY_EMBEDDING,
+    recurrent::GRU,
     elementwise::ACTIVATE,
     elementwise::CAST,
     elementwise::STRIDED_COPY,
