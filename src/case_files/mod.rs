@@ -6,6 +6,7 @@ mod onnx;
 mod onnx_attention;
 mod scored_attention;
 mod torch_attention;
+mod torch_gru;
 mod torch_layers;
 
 use std::fmt;
@@ -32,7 +33,7 @@ struct Op {
 }
 
 /// All of them.
-const OPS: [&Op; 15] = [
+const OPS: [&Op; 16] = [
     &onnx_attention::ATTENTION,
     &onnx::GELU,
     &onnx::GEMM,
@@ -46,6 +47,7 @@ const OPS: [&Op; 15] = [
     &torch_layers::TRANSFORMER_ENCODER_LAYER,
     &torch_layers::TRANSFORMER_ENCODER,
     &torch_layers::TRANSFORMER_DECODER_LAYER,
+    &torch_gru::GRU,
     &scored_attention::ADDITIVE_ATTENTION,
     &scored_attention::LUONG_ATTENTION,
 ];

@@ -6,6 +6,7 @@ mod attention;
 mod axes;
 mod cast;
 mod embedding_norm;
+mod gru_step;
 mod layer_norm;
 mod linear;
 mod luong_attention;
@@ -27,6 +28,7 @@ pub use attention::{
 };
 pub use cast::cast;
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
+pub(crate) use gru_step::GruStep;
 pub use layer_norm::{LayerNorm, LayerNormValues, LayerNormWeights, layer_norm};
 pub use linear::{Linear, LinearWeights};
 pub use luong_attention::{LuongAttention, LuongScore};

@@ -4,8 +4,8 @@ use super::expect_length;
 
 /// The new state \[B, H\] from the gates' sums over the input and over the state, `[B, 3H]` each: r, z, n.
 ///
-/// r = σ(x_r + h_r), z = σ(x_z + h_z), n = tanh(x_n + r·h_n), h' = (1 − z)·n + z·h: PyTorch's `nn.GRU` (Cho et al. 2014,
-/// with the reset gate behind the product).
+/// r = σ(x_r + h_r), z = σ(x_z + h_z), n = tanh(x_n + r·h_n), h' = (1 − z)·n + z·h: PyTorch's `nn.GRU` (Cho et al. 2014
+/// have the reset gate inside the product with the state).
 ///
 /// # Panics
 /// If a slice has another length.

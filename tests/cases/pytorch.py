@@ -516,6 +516,76 @@ def make_scored(cases):
         luong(f"{score}_no_keys", score, 2, 2, 5, 4, 4, 3, a=6, lengths=[5, 0], note=masked)
 
 
+# --- gated recurrent units ------------------------------------------------------------------------------
+
+
+def own_gru(state, x, lengths, initial, directions):
+    """A sequence and a step at a time. x is [B, L, I]."""
+    b, length, h = x.shape[0], x.shape[1], initial.shape[-1]
+    output, last = torch.zeros(b, length, directions * h, dtype=x.dtype), initial.clone()
+    for n in range(b):
+        for d in range(directions):
+            w = {k: state.get(f"{k}_l0" + ("_reverse" if d else "")) for k in
+                 ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+            steps = range(int(lengths[n]))
+            for t in reversed(steps) if d else steps:
+                gi = (nn.functional.linear(x[n, t], w["weight_ih"], w["bias_ih"])).chunk(3)
+                gh = (nn.functional.linear(last[d, n], w["weight_hh"], w["bias_hh"])).chunk(3)
+                r, z = torch.sigmoid(gi[0] + gh[0]), torch.sigmoid(gi[1] + gh[1])
+                last[d, n] = (1 - z) * torch.tanh(gi[2] + r * gh[2]) + z * last[d, n]
+                output[n, t, d * h:(d + 1) * h] = last[d, n]
+    return output, last
+
+
+def torch_gru(m, x, lengths, initial):
+    """x is [B, L, I]."""
+    if lengths is None:
+        output, last = m(x if m.batch_first else x.transpose(0, 1), initial)
+        return (output if m.batch_first else output.transpose(0, 1)), last
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    output, last = m(packed, initial)
+    return nn.utils.rnn.pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])[0], last
+
+
+def make_gru(cases):
+    def one(name, b, length, i, h, *, lengths=None, first=False, batch_first=True, bidirectional=False, bias=True):
+        g = seeded("gru_" + name)
+        attributes = {"input_size": i, "hidden_size": h, "batch_first": batch_first, "bidirectional": bidirectional}
+        if not bias:
+            attributes["bias"] = False
+        m = nn.GRU(**attributes).eval()
+        randomise(m, g)
+        directions = 2 if bidirectional else 1
+        x = normal(g, b, length, i)
+        inputs = {"input": x if batch_first else x.transpose(0, 1).contiguous()}
+        initial = torch.zeros(directions, b, h)
+        if first:
+            initial = inputs["h_0"] = normal(g, directions, b, h)
+        if lengths:
+            inputs["lengths"] = torch.tensor(lengths)
+        state = {k: v.clone() for k, v in m.state_dict().items()}
+        f32 = torch_gru(m, x, lengths, initial)
+        m = m.double()
+        theirs = torch_gru(m, x.double(), lengths, initial.double())
+        own = own_gru(m.state_dict(), x.double(), lengths or [length] * b, initial.double(), directions)
+        answer = [agree(name, o, t) for o, t in zip(own, theirs)]
+        if not batch_first:
+            answer[0], f32 = answer[0].transpose(0, 1).contiguous(), (f32[0].transpose(0, 1), f32[1])
+        names = ("output", "h_n")
+        cases.write("gru_" + name, "GRU", attributes, inputs, dict(zip(names, answer)), dict(zip(names, f32)), RTOL,
+                    LAYER_ATOL, state)
+
+    one("one_step", 1, 1, 3, 4)
+    one("forward", 2, 7, 5, 6)
+    one("no_bias_initial", 2, 4, 6, 5, bias=False, first=True)
+    one("bidirectional", 2, 6, 7, 8, bidirectional=True)
+    one("bidirectional_lengths", 4, 9, 5, 7, bidirectional=True, lengths=[9, 1, 4, 8])
+    one("bidirectional_lengths_initial", 3, 5, 4, 6, bidirectional=True, lengths=[2, 5, 3], first=True)
+    one("length_second", 3, 4, 5, 5, batch_first=False, bidirectional=True)
+    one("hidden_33", 2, 4, 6, 33)
+    one("long", 2, 60, 4, 6, lengths=[60, 33])
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", type=pathlib.Path, default=HERE / "pytorch", help="where to write (default: %(default)s)")
@@ -529,6 +599,7 @@ def main():
         make_encoders(cases)
         make_decoders(cases)
         make_scored(cases)
+        make_gru(cases)
     print(f"{sum(path.stat().st_size for path in out.iterdir())} bytes in {len(list(out.iterdir()))} files")
 
 

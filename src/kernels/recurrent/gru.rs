@@ -2,8 +2,8 @@
 //!
 //! r = σ(x_r + h_r), z = σ(x_z + h_z), n = tanh(x_n + r · h_n), state = (1 − z) · n + z · h: PyTorch's `nn.GRU`. x_\* are the
 //! gates' sums over the input, bias included (`W_ih x + b_ih`, of all steps by one linear layer beforehand), h_\* those over
-//! the state before (`W_hh h + b_hh`). Cho et al. 2014 and Bahdanau et al. 2015 have the reset gate before the product,
-//! U (r ⊙ h), no second bias, and z and 1 − z exchanged; no checkpoint of theirs is in use.
+//! the state before (`W_hh h + b_hh`). Cho et al. 2014 have the reset gate inside the product, U (r ⊙ h), which PyTorch has
+//! behind it, r ⊙ (U h + b); Bahdanau et al. 2015 (appendix A.1.1) do as Cho, and exchange z and 1 − z besides.
 //!
 //! f32. x_gates is `[rows, length, x_row]` with r, z and n of this direction from column `x_first` on, `units` each; h_gates
 //! `[rows, 3·units]`, dense; h and state `[rows, units]`; output `[rows, length, output_row]`, of which the units from
