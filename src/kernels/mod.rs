@@ -31,6 +31,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &normalization::layer_norm::LayerNorm,
     &normalization::rms_norm::RmsNorm,
     &normalization::softmax::Softmax,
+    &embedding::gather::Gather,
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,
     &position::rotary_embedding::RotaryEmbedding,

@@ -12,7 +12,8 @@ mod residual_block;
 mod split_linear;
 
 pub use decoder_layer::{
-    DecoderLayer, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerValues, DecoderLayerWeights,
+    DecoderLayer, DecoderLayerCache, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerValues,
+    DecoderLayerWeights,
 };
 pub use encoder::Encoder;
 pub use encoder_layer::{EncoderLayer, EncoderLayerConfig, EncoderLayerWeights};

@@ -5,6 +5,7 @@ mod additive_attention;
 mod attention;
 mod axes;
 mod cast;
+mod embedding;
 mod embedding_norm;
 mod gru_step;
 mod layer_norm;
@@ -27,6 +28,7 @@ pub use attention::{
     PagedKeys, Stage, attention,
 };
 pub use cast::cast;
+pub use embedding::{Embedding, EmbeddingTable, gather_rows};
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
 pub(crate) use gru_step::GruStep;
 pub use layer_norm::{LayerNorm, LayerNormValues, LayerNormWeights, layer_norm};

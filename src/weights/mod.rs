@@ -13,10 +13,12 @@ pub(crate) mod files;
 mod folder;
 mod header;
 pub(crate) mod json;
+mod marian;
 mod sentence;
 mod tokenizer;
 
 pub use checkpoint::Checkpoint;
 pub use config::{EncoderConfig, Family};
 pub use folder::EmbedderFolder;
+pub use marian::{GenerationConfig, MarianConfig};
 pub use tokenizer::{Encoding, Tokenizer, TruncationSide};

@@ -51,6 +51,7 @@ const MUTANTS: &[Mutants] = &[
     normalization::LAYER_NORM,
     normalization::RMS_NORM,
     normalization::SOFTMAX,
+    embedding::GATHER,
     embedding::EMBEDDING_NORM,
     pooling::POOL,
     position::ROTARY_EMBEDDING,
