@@ -8,6 +8,7 @@
 //! [`Checkpoint`], [`EncoderConfig`], [`Tokenizer`] and [`SentencePiece`] read one file each. [`Seq2SeqTokenizer`] reads
 //! what a folder of a model has that writes a text for a text.
 
+mod bahdanau;
 mod checkpoint;
 mod config;
 pub(crate) mod files;
@@ -18,13 +19,16 @@ mod marian;
 mod marian_tokenizer;
 mod sentence;
 mod sentencepiece;
+mod seq2seq_folder;
 mod seq2seq_tokenizer;
 mod tokenizer;
 
+pub use bahdanau::BahdanauConfig;
 pub use checkpoint::Checkpoint;
 pub use config::{EncoderConfig, Family};
 pub use folder::EmbedderFolder;
 pub use marian::{GenerationConfig, MarianConfig};
 pub use sentencepiece::{Piece, PieceKind, SentencePiece};
+pub use seq2seq_folder::{Seq2SeqConfig, Seq2SeqFiles, Seq2SeqFolder};
 pub use seq2seq_tokenizer::Seq2SeqTokenizer;
 pub use tokenizer::{Encoding, Tokenizer, TruncationSide};

@@ -173,22 +173,6 @@ impl TransformerSeq2Seq {
         capacity: usize,
         capture: Option<&CrossAttention>,
     ) -> Result<TransformerDecoder<'_>> {
-        let limit = self.config.max_positions;
-        if capacity > limit {
-            let found = format!("{capacity} tokens");
-            return Err(Error::argument(OP, "max_tokens", format!("at most {limit}, its positions"), found));
-        }
-        if let Some(capture) = capture {
-            for (what, numbers, there) in [
-                ("a captured layer", &capture.layers, self.decoder.len()),
-                ("a captured head", &capture.heads, self.config.decoder_heads),
-            ] {
-                if let Some(found) = numbers.iter().find(|&&number| number >= there) {
-                    let expected = format!("below the {there} there are");
-                    return Err(Error::argument(OP, what, expected, found.to_string()));
-                }
-            }
-        }
         let mut recording = Recording::new(device);
         let (memory, lengths) = self.record_encoder(&mut recording, texts)?;
         let mut projected = Vec::new();
