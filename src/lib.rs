@@ -122,7 +122,7 @@ pub mod weights;
 pub use device::{Device, DeviceOptions};
 pub use error::{Error, Result};
 #[cfg(feature = "models")]
-pub use models::{Embedder, EmbedderOptions};
+pub use models::{BertModel, BertModelOptions, Embedder, EmbedderOptions};
 pub use ops::{Activation, AttentionBuffers, AttentionPlan, AttentionShape, Causal, Pooling, attention};
 pub use recording::Recording;
 pub use tensor::{DType, Shape, Tensor};

@@ -1,7 +1,21 @@
-//! Models: the BERT-family encoder, and sentence embeddings on it.
+//! Models: the BERT-family encoder, sentence embeddings on it, and the whole of BERT: hidden words, next sentences,
+//! labels of texts and tokens, and the two tasks that it is pre-trained on.
 
+mod batches;
 mod bert;
+mod bert_model;
+mod classify;
 mod embedder;
+mod fill_mask;
+mod heads;
 
+pub use batches::ModelStatistics;
 pub use bert::{BertEncoder, TokenBatch};
-pub use embedder::{EmbedStatistics, Embedder, EmbedderOptions, Embeddings, Encode, Truncation};
+pub use bert_model::{BertModel, BertModelOptions};
+pub use classify::{
+    Classifications, Classify, ClassifyTokens, IsNext, LabelledToken, NextSentence, NextSentences, Scores,
+    TokenClassifications,
+};
+pub use embedder::{Embedder, EmbedderOptions, Embeddings, Encode, Truncation};
+pub use fill_mask::{FillMask, FilledMask, FilledText, FilledTexts, Prediction};
+pub use heads::{BertHead, HeadKind};

@@ -131,7 +131,7 @@ impl EmbedderFolder {
 }
 
 /// The parts of tokenizer_config.json that change tokens.
-fn apply(object: &Object, tokenizer: &mut Tokenizer, notices: &mut Vec<String>) -> Result<()> {
+pub(super) fn apply(object: &Object, tokenizer: &mut Tokenizer, notices: &mut Vec<String>) -> Result<()> {
     match object.text("truncation_side")? {
         None => {}
         Some("left") => tokenizer.set_truncation_side(TruncationSide::Left),
@@ -160,7 +160,7 @@ fn apply(object: &Object, tokenizer: &mut Tokenizer, notices: &mut Vec<String>) 
 }
 
 /// The sequence limit: sentence-transformers' own, else the tokenizer's, and never above the positions.
-fn limit(
+pub(super) fn limit(
     config: &EncoderConfig,
     sentence: Option<(usize, String)>,
     tokenizer_config: Option<&Object>,

@@ -4,13 +4,15 @@
 //! an [`Error`](crate::Error) that names the file and the problem, and neither a panic nor an allocation
 //! that the file merely claims to need.
 //!
-//! [`EmbedderFolder::open`] reads a whole sentence-transformers (or plain Hugging Face) folder;
-//! [`Checkpoint`], [`EncoderConfig`] and [`Tokenizer`] read one file each.
+//! [`EmbedderFolder::open`] reads a whole sentence-transformers (or plain Hugging Face) folder, [`EncoderFolder::open`] one
+//! of transformers with its heads; [`Checkpoint`], [`EncoderConfig`], [`HeadConfig`] and [`Tokenizer`] read one file each.
 
 mod checkpoint;
 mod config;
+mod encoder_folder;
 pub(crate) mod files;
 mod folder;
+mod head_config;
 mod header;
 pub(crate) mod json;
 mod sentence;
@@ -18,5 +20,7 @@ mod tokenizer;
 
 pub use checkpoint::Checkpoint;
 pub use config::{EncoderConfig, Family};
+pub use encoder_folder::EncoderFolder;
 pub use folder::EmbedderFolder;
+pub use head_config::{HeadConfig, Problem};
 pub use tokenizer::{Encoding, Tokenizer, TruncationSide};
