@@ -6,8 +6,10 @@ mod bert;
 mod bert_model;
 mod classify;
 mod embedder;
+mod evaluate;
 mod fill_mask;
 mod heads;
+pub mod pretraining;
 
 pub use batches::ModelStatistics;
 pub use bert::{BertEncoder, TokenBatch};
@@ -17,5 +19,6 @@ pub use classify::{
     TokenClassifications,
 };
 pub use embedder::{Embedder, EmbedderOptions, Embeddings, Encode, Truncation};
+pub use evaluate::{Evaluate, Evaluation, TaskScore};
 pub use fill_mask::{FillMask, FilledMask, FilledText, FilledTexts, Prediction};
 pub use heads::{BertHead, HeadKind};
