@@ -94,13 +94,14 @@ impl<'a, S: AsRef<str> + Sync> FillMask<'a, S> {
         let masks = masks
             .map(|(index, encoding)| model.masks(index, self.texts[index].as_ref(), encoding))
             .collect::<Result<Vec<_>>>()?;
-        let mut found: Vec<Vec<(Vec<(u32, f32)>, f64)>> =
-            masks.iter().map(|masks| vec![(Vec::new(), 0.0); masks.len()]).collect();
+        let mut found: Vec<Vec<Best>> =
+            masks.iter().map(|masks| vec![Best::default(); masks.len()]).collect();
         let top = self.top;
         let wanted = [Wanted { head, rows: &masks }];
         let statistics = model
             .answer(&encodings, &wanted, &mut self.progress, &mut |place, logits| {
-                found[place.encoding][place.row] = (largest(logits, top), log_sum_exp(logits));
+                found[place.encoding][place.row] =
+                    Best { words: largest(logits, top), sum: log_sum_exp(logits) };
             })
             .await?;
         let mut texts = Vec::with_capacity(found.len());
@@ -120,15 +121,17 @@ impl<'a, S: AsRef<str> + Sync> FillMask<'a, S> {
     }
 }
 
-fn filled(
-    model: &BertModel,
-    encoding: &Encoding,
-    masks: &[u32],
-    found: Vec<(Vec<(u32, f32)>, f64)>,
-) -> Result<FilledText> {
+/// The best words of a mask with their scores, and log Σ exp of all scores.
+#[derive(Clone, Default)]
+struct Best {
+    words: Vec<(u32, f32)>,
+    sum: f64,
+}
+
+fn filled(model: &BertModel, encoding: &Encoding, masks: &[u32], found: Vec<Best>) -> Result<FilledText> {
     let mut ids = encoding.ids.clone();
     let mut answers = Vec::with_capacity(masks.len());
-    for (&token, (words, sum)) in masks.iter().zip(found) {
+    for (&token, Best { words, sum }) in masks.iter().zip(found) {
         if let Some(&(best, _)) = words.first() {
             ids[token as usize] = best;
         }
