@@ -171,7 +171,7 @@ pub enum Error {
         head: &'static str,
         /// The tensor that shows that there is one.
         tensor: String,
-        /// What there is, such as `only the encoder`.
+        /// What there is, such as `only the encoder and the pooler`.
         found: String,
     },
     /// A checkpoint's tensor has another shape than the config says, a case's another than its op takes.

@@ -5,6 +5,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
+use attentive::models::pretraining::{Corpus, Masking};
 use attentive::models::{BertHead, Classifications, HeadKind, TokenBatch};
 use attentive::ops::gather_rows;
 use attentive::verify::compare::compare_allclose;
@@ -358,4 +359,78 @@ fn texts_that_cannot_be_answered_are_refused() {
     let classifier = BertModel::from_dir(&device, fixture("bert-sequence")).unwrap();
     let found = classifier.classify(&["the cat", &long]).run().unwrap();
     assert_eq!((found.truncations.len(), found.truncations[0].index, found.truncations[0].kept), (1, 1, 40));
+}
+
+#[test]
+fn losses_and_accuracies_are_pytorchs() {
+    let about: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(fixture("evaluation.json")).unwrap()).unwrap();
+    let corpus = Corpus::parse(about["text"].as_str().unwrap());
+    assert_eq!((corpus.documents().len(), corpus.sentences()), (3, 9));
+    for device in common::devices() {
+        for name in ["bert-pretraining", "distilbert-mlm", "roberta-mlm"] {
+            let model = BertModel::from_dir(&device, fixture(name)).unwrap();
+            for seed in [0, 7] {
+                let found = model.evaluate(&corpus).seed(seed).run().unwrap();
+                let expected = &about["answers"][format!("{name} {seed}")];
+                for (task, score) in
+                    [("masked_language", found.masked_language), ("next_sentence", found.next_sentence)]
+                {
+                    let Some(score) = score else {
+                        assert!(expected[task].is_null());
+                        continue;
+                    };
+                    let expected = |key: &str| expected[task][key].as_f64().unwrap();
+                    let what = format!("{name} {task} with seed {seed} on {}: {score:?}", device.name());
+                    assert_eq!(score.count as f64, expected("count"), "{what}");
+                    assert_eq!(score.right as f64, expected("right"), "{what}");
+                    // A loss is a difference of two scores.
+                    assert!((score.loss - expected("loss")).abs() <= 2.0 * ATOL, "{what}");
+                    assert!((score.perplexity().ln() - score.loss).abs() < 1e-12);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_evaluation_does_not_depend_on_its_batches() {
+    let text: String = (0..30).map(|n| format!("the cat sat {}\n", "on the mat ".repeat(n % 5))).collect();
+    let corpus = Corpus::parse(&text);
+    let of = |tokens: usize| {
+        let mut options = BertModelOptions::default();
+        options.max_batch_tokens = tokens;
+        let model = BertModel::from_dir_with(&Device::cpu(), fixture("bert-pretraining"), &options).unwrap();
+        model.evaluate(&corpus).seed(3).run().unwrap()
+    };
+    let (alone, together) = (of(1), of(8192));
+    assert!(alone.statistics.batches > together.statistics.batches);
+    for (a, b) in
+        [(alone.masked_language, together.masked_language), (alone.next_sentence, together.next_sentence)]
+    {
+        let (a, b) = (a.unwrap(), b.unwrap());
+        assert_eq!((a.count, a.right), (b.count, b.right));
+        assert!((a.loss - b.loss).abs() < 1e-5, "{a:?} {b:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_refused() {
+    let device = Device::cpu();
+    let bert = BertModel::from_dir(&device, fixture("bert-pretraining")).unwrap();
+    let refused = |text: &str, word: &str| {
+        argument(bert.evaluate(&Corpus::parse(text)).run(), &[word]);
+    };
+    refused("", "with sentences");
+    refused("a\n\nb\n", "two sentences in one document");
+    let mut masking = Masking::default();
+    masking.predicted = 2.0;
+    argument(bert.evaluate(&Corpus::parse("a\nb")).masking(masking).run(), &["predicted", "from 0 to 1"]);
+    // Without either head there is nothing to measure.
+    let classifier = BertModel::from_dir(&device, fixture("roberta-token")).unwrap();
+    let error = classifier.evaluate(&Corpus::parse("a\nb")).run().unwrap_err();
+    assert!(matches!(error, Error::MissingHead { .. }), "{error}");
+    // What is too long is cut and counted.
+    let long = format!("the cat\n{}", "cat ".repeat(100));
+    assert_eq!(bert.evaluate(&Corpus::parse(&long)).run().unwrap().truncated, 1);
 }

@@ -39,12 +39,7 @@ impl BertModel {
             Some(other) => format!("without one; its `{other}` is not this model's"),
             None => "without one".to_owned(),
         };
-        Err(Error::argument(
-            OP,
-            format!("text {index}"),
-            format!("a text with the mask token `{token}`"),
-            found,
-        ))
+        Err(Error::argument(OP, format!("text {index}"), format!("one with the mask token `{token}`"), found))
     }
 
     /// The mask token, for an op that needs it.

@@ -156,7 +156,7 @@ impl BertHead {
         let names: Vec<&str> = present.iter().map(|kind| kind.name()).collect();
         let mut found = match names.as_slice() {
             [] => "only the encoder".to_owned(),
-            names => format!("the encoder and the {}", names.join(", the ")),
+            names => format!("only the encoder and the {}", names.join(", the ")),
         };
         if kind == HeadKind::NextSentence && config.family != Family::Bert {
             found += &format!(" ({:?} is trained without that task)", config.family);

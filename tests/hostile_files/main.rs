@@ -5,6 +5,7 @@
 mod checkpoint;
 mod config;
 mod folder;
+mod heads;
 mod tokenizer;
 
 use std::path::Path;

@@ -97,7 +97,7 @@ impl BertArguments {
             padding => format!(" and {} of padding", thousands(padding as u64)),
         };
         format!(
-            "device  {}\nmodel   {}: {:?}, {} layers, {} × {} heads\ninput   {}, {} tokens{padding}, {}\n\
+            "device  {}\nmodel   {}: {:?}, {} layers, {} wide, {} heads\ninput   {}, {} tokens{padding}, {}\n\
              memory  weights {}, temporaries {} at the peak\ntime    loading {:.2} s, running {:.2} s\n",
             model.device().name(),
             self.model,
