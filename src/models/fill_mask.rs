@@ -127,14 +127,16 @@ fn filled(model: &BertModel, encoding: &Encoding, masks: &[u32], found: Vec<Best
     let mut ids = encoding.ids.clone();
     let mut answers = Vec::with_capacity(masks.len());
     for (&token, Best { words, sum }) in masks.iter().zip(found) {
-        if let Some(&(best, _)) = words.first() {
+        if let Some(&(best, _)) = words.first().filter(|(id, _)| model.tokenizer.token(*id).is_some()) {
             ids[token as usize] = best;
         }
         let predictions = words
             .into_iter()
             .map(|(id, logit)| {
                 let token = model.tokenizer.token(id).unwrap_or_default();
-                let text = model.tokenizer.decode(&[id])?.trim().to_owned();
+                // A table may have more rows than there are tokens.
+                let known = if token.is_empty() { &[][..] } else { &[id] };
+                let text = model.tokenizer.decode(known)?.trim().to_owned();
                 // Special tokens decode to nothing.
                 let text = if text.is_empty() { token.clone() } else { text };
                 let probability = (f64::from(logit) - sum).exp() as f32;

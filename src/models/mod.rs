@@ -8,8 +8,10 @@ mod classify;
 mod embedder;
 mod evaluate;
 mod fill_mask;
+mod generation;
 mod heads;
 pub mod pretraining;
+mod seq2seq;
 
 pub use batches::ModelStatistics;
 pub use bert::{BertEncoder, TokenBatch};
@@ -21,4 +23,6 @@ pub use classify::{
 pub use embedder::{Embedder, EmbedderOptions, Embeddings, Encode, Truncation};
 pub use evaluate::{Evaluate, Evaluation, TaskScore};
 pub use fill_mask::{FillMask, FilledMask, FilledText, FilledTexts, Prediction};
+pub use generation::{EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules};
 pub use heads::{BertHead, HeadKind};
+pub use seq2seq::{CrossAttention, TransformerSeq2Seq};

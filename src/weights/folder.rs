@@ -186,7 +186,8 @@ pub(super) fn limit(
     }
 }
 
-fn model_max_length(object: &Object) -> Result<Option<usize>> {
+/// The limit that tokenizer_config.json sets, if it sets one.
+pub(super) fn model_max_length(object: &Object) -> Result<Option<usize>> {
     const KEY: &str = "model_max_length";
     match object.number(KEY)? {
         None => Ok(None),

@@ -6,6 +6,7 @@ mod checkpoint;
 mod config;
 mod folder;
 mod heads;
+mod seq2seq_tokenizer;
 mod tokenizer;
 
 use std::path::Path;
