@@ -9,7 +9,7 @@ use crate::layers::{
     Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, HostLinear,
     MultiHeadAttentionOptions, MultiHeadAttentionWeights, NormPosition,
 };
-use crate::ops::{EmbeddingTables, LayerNormWeights, Tokens, embedding_norm};
+use crate::ops::{EmbeddingTable, EmbeddingTables, LayerNormWeights, Tokens, embedding_norm};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 use crate::weights::{Checkpoint, EncoderConfig, Family};
@@ -70,9 +70,17 @@ impl BertEncoder {
         &self.config
     }
 
+    /// The word table, which decoders may be tied to.
+    pub(super) fn words(&self) -> &EmbeddingTable {
+        self.embeddings.words()
+    }
+
     /// Bytes of the weights on the device.
     pub fn bytes(&self) -> u64 {
-        self.embeddings.bytes() + self.encoder.layers().iter().map(EncoderLayer::bytes).sum::<u64>()
+        let layers = self.encoder.layers();
+        // γ and β of two norms, f32, which a layer's own count leaves out.
+        let norms = (layers.len() * 2 * 2 * self.config.hidden_size) as u64 * 4;
+        self.embeddings.bytes() + layers.iter().map(EncoderLayer::bytes).sum::<u64>() + norms
     }
 
     /// Records the encoder on a batch, padded to its longest sequence: `[batch, longest, hidden_size]`, and the length
@@ -142,7 +150,7 @@ impl BertEncoder {
 }
 
 /// A checkpoint read under the names of a family.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     config: &'a EncoderConfig,
     checkpoint: &'a Checkpoint,
     prefix: &'static str,
@@ -172,7 +180,7 @@ const DISTILBERT_LAYER: [&str; 8] = [
 ];
 
 impl<'a> Source<'a> {
-    fn new(config: &'a EncoderConfig, checkpoint: &'a Checkpoint) -> Self {
+    pub(super) fn new(config: &'a EncoderConfig, checkpoint: &'a Checkpoint) -> Self {
         // A bare encoder has no prefix, one saved with a head has its model's.
         let prefixes = ["", "bert.", "roberta.", "distilbert."];
         let has = |prefix: &&str| checkpoint.contains(&format!("{prefix}embeddings.word_embeddings.weight"));
@@ -180,24 +188,30 @@ impl<'a> Source<'a> {
         Self { config, checkpoint, prefix, used: HashSet::new() }
     }
 
-    fn name(&mut self, name: &str) -> String {
+    /// Names as they are: those of the heads, which stand beside the encoder.
+    pub(super) fn beside(config: &'a EncoderConfig, checkpoint: &'a Checkpoint) -> Self {
+        Self { config, checkpoint, prefix: "", used: HashSet::new() }
+    }
+
+    /// The whole name of a part of the encoder.
+    pub(super) fn name(&mut self, name: &str) -> String {
         let name = format!("{}{name}", self.prefix);
         self.used.insert(name.clone());
         name
     }
 
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    pub(super) fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let name = self.name(name);
         self.checkpoint.tensor_f32(&name, shape)
     }
 
-    fn linear(&mut self, name: &str, shape: [usize; 2]) -> Result<(Vec<f32>, Vec<f32>)> {
+    pub(super) fn linear(&mut self, name: &str, shape: [usize; 2]) -> Result<(Vec<f32>, Vec<f32>)> {
         let weight = self.tensor(&format!("{name}.weight"), &shape)?;
         Ok((weight, self.tensor(&format!("{name}.bias"), &shape[..1])?))
     }
 
     /// γ and β, which checkpoints of TensorFlow's time call so, and later ones weight and bias.
-    fn norm(&mut self, name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
+    pub(super) fn norm(&mut self, name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
         let old = self.checkpoint.contains(&format!("{}{name}.gamma", self.prefix));
         let [gamma, beta] = if old { ["gamma", "beta"] } else { ["weight", "bias"] };
         let size = [self.config.hidden_size];

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use super::batches::{Load, ModelStatistics, Progress, batch_tokens, batches};
 use super::{BertEncoder, TokenBatch};
 use crate::device::Device;
 use crate::error::Result;
 use crate::ops::{Pooling, pool};
-use crate::recording::{Recording, RunStatistics, Step, Value, trace};
+use crate::recording::{Recording, Step, Value, trace};
 use crate::tensor::DType;
 use crate::weights::{EmbedderFolder, EncoderConfig, Encoding, Tokenizer};
 
@@ -77,12 +78,7 @@ impl Embedder {
     ) -> Result<Self> {
         let folder = EmbedderFolder::open(folder)?;
         let encoder = BertEncoder::load(device, &folder.config, &folder.checkpoint, options.dtype)?;
-        // The widest activations of a batch must fit one binding.
-        let config = &folder.config;
-        let widest = (3 * config.hidden_size).max(config.intermediate_size) as u64 * 4;
-        let allowed = device.capabilities().tensor_bytes() / widest.max(1);
-        let batch_tokens =
-            options.max_batch_tokens.clamp(1, usize::try_from(allowed).unwrap_or(usize::MAX).max(1));
+        let batch_tokens = batch_tokens(device, &folder.config, options.max_batch_tokens);
         let default_prompt = folder.default_prompt_text().map(str::to_owned);
         Ok(Self {
             device: device.clone(),
@@ -166,57 +162,7 @@ impl Embedder {
         recording.output(&vectors)?;
         Ok((recording, vectors))
     }
-
-    /// Texts by falling length, so that little is padded, and the largest batch, which may not fit, comes first.
-    fn batches(&self, encodings: &[Encoding]) -> Vec<Vec<usize>> {
-        let mut order: Vec<usize> = (0..encodings.len()).collect();
-        order.sort_by_key(|&index| std::cmp::Reverse(encodings[index].ids.len()));
-        let mut batches: Vec<Vec<usize>> = Vec::new();
-        let mut room = Room { batch_tokens: self.batch_tokens, ..Default::default() };
-        for index in order {
-            let tokens = encodings[index].ids.len();
-            match batches.last_mut() {
-                Some(batch) if room.takes(tokens) => batch.push(index),
-                _ => {
-                    room = Room { longest: tokens, texts: 1, padding: 0, ..room };
-                    batches.push(vec![index]);
-                }
-            }
-        }
-        batches
-    }
 }
-
-/// What a batch has taken in.
-#[derive(Clone, Copy, Debug, Default)]
-struct Room {
-    batch_tokens: usize,
-    longest: usize,
-    texts: usize,
-    padding: usize,
-}
-
-impl Room {
-    /// Tokens below which a batch takes any text: what a batch costs by itself is more than their padding.
-    const SMALL: usize = 512;
-    /// Padding that a larger batch may have: one token of so many.
-    const PADDING_SHARE: usize = 8;
-
-    /// Takes in a text no longer than those before, if it may.
-    fn takes(&mut self, tokens: usize) -> bool {
-        let total = (self.texts + 1) * self.longest;
-        let padding = self.padding + self.longest - tokens;
-        let fits = total <= self.batch_tokens;
-        if !fits || total > Self::SMALL && padding * Self::PADDING_SHARE > total {
-            return false;
-        }
-        (self.texts, self.padding) = (self.texts + 1, padding);
-        true
-    }
-}
-
-/// What is told of the progress: tokens done, and of how many.
-type Progress<'a> = Box<dyn FnMut(usize, usize) + Send + 'a>;
 
 /// An [`Embedder::encode`] to be run.
 pub struct Encode<'a, S> {
@@ -261,10 +207,12 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
             values: vec![0.0; encodings.len() * dimensions],
             dimensions,
             truncations: truncations(&encodings),
-            statistics: EmbedStatistics { texts: encodings.len(), tokens: total, ..Default::default() },
+            statistics: ModelStatistics { texts: encodings.len(), tokens: total, ..Default::default() },
         };
         let mut done = 0;
-        for batch in embedder.batches(&encodings) {
+        let loads: Vec<Load> =
+            encodings.iter().map(|encoding| Load { tokens: encoding.ids.len(), bytes: 0 }).collect();
+        for batch in batches(&loads, embedder.batch_tokens) {
             let members: Vec<&Encoding> = batch.iter().map(|&index| &encodings[index]).collect();
             let (recording, vectors) = embedder.record(&members)?;
             let outputs = recording.run_async().await?;
@@ -292,7 +240,7 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
     }
 }
 
-fn truncations(encodings: &[Encoding]) -> Vec<Truncation> {
+pub(super) fn truncations(encodings: &[Encoding]) -> Vec<Truncation> {
     let cut = encodings.iter().enumerate().filter(|(_, encoding)| encoding.is_truncated());
     cut.map(|(index, encoding)| Truncation { index, tokens: encoding.total_tokens, kept: encoding.ids.len() })
         .collect()
@@ -310,42 +258,6 @@ pub struct Truncation {
     pub kept: usize,
 }
 
-/// What an encoding took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EmbedStatistics {
-    /// Texts.
-    pub texts: usize,
-    /// Their tokens.
-    pub tokens: usize,
-    /// Tokens that were computed, padding included.
-    pub padded_tokens: usize,
-    /// Batches.
-    pub batches: usize,
-    /// Dispatches, over all batches.
-    pub dispatches: usize,
-    /// Submissions, over all batches.
-    pub submits: usize,
-    /// Floating-point operations, over all batches.
-    pub flops: u64,
-    /// Bytes of temporaries in the largest batch, as the memory plan shares them.
-    pub peak_bytes: u64,
-    /// What the same values would take without sharing.
-    pub unshared_bytes: u64,
-}
-
-impl EmbedStatistics {
-    fn add(&mut self, padded_tokens: usize, run: &RunStatistics) {
-        self.padded_tokens += padded_tokens;
-        self.batches += 1;
-        self.dispatches += run.dispatches;
-        self.submits += run.submits;
-        self.flops += run.cost.flops;
-        self.peak_bytes = self.peak_bytes.max(run.peak_bytes);
-        self.unshared_bytes = self.unshared_bytes.max(run.unshared_bytes);
-    }
-}
-
 /// Embeddings, `[texts, dimensions]`, in the order of the texts.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -355,7 +267,7 @@ pub struct Embeddings {
     /// The texts that were cut.
     pub truncations: Vec<Truncation>,
     /// What the encoding took.
-    pub statistics: EmbedStatistics,
+    pub statistics: ModelStatistics,
 }
 
 impl Embeddings {

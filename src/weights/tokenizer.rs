@@ -59,6 +59,8 @@ pub struct Tokenizer {
     special_in_pair: usize,
     side: TruncationSide,
     largest_id: u32,
+    /// The special tokens that are put around texts.
+    around: Vec<u32>,
 }
 
 impl Tokenizer {
@@ -95,8 +97,16 @@ impl Tokenizer {
         let Some(largest_id) = largest else {
             return Err(bad(&path, "the tokenizer's vocabulary is empty"));
         };
-        let mut tokenizer =
-            Self { path, inner, special, special_in_single: 0, special_in_pair: 0, side, largest_id };
+        let mut tokenizer = Self {
+            path,
+            inner,
+            special,
+            special_in_single: 0,
+            special_in_pair: 0,
+            side,
+            largest_id,
+            around: Vec::new(),
+        };
         tokenizer.measure_special_tokens()?;
         Ok(tokenizer)
     }
@@ -110,8 +120,8 @@ impl Tokenizer {
         })?;
         self.special_in_single = single.len();
         self.special_in_pair = pair.len();
-        let largest = single.get_ids().iter().chain(pair.get_ids()).copied().max();
-        self.largest_id = self.largest_id.max(largest.unwrap_or(0));
+        self.around = single.get_ids().iter().chain(pair.get_ids()).copied().collect();
+        self.largest_id = self.largest_id.max(self.around.iter().copied().max().unwrap_or(0));
         Ok(())
     }
 
@@ -160,6 +170,25 @@ impl Tokenizer {
     /// The token of an id.
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
+    }
+
+    /// The ids of the special tokens (`[CLS]`, `[SEP]`, `[MASK]`, …), sorted: those that `tokenizer.json` says are, and
+    /// those that are put around texts.
+    pub fn special_ids(&self) -> Vec<u32> {
+        let added = self.inner.get_added_tokens_decoder();
+        let special = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id);
+        let mut ids: Vec<u32> = special.chain(self.around.iter().copied()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// The ids that stand for a token, sorted: a vocabulary may have gaps.
+    pub fn ids(&self) -> Vec<u32> {
+        let mut ids: Vec<u32> = self.inner.get_vocab(true).into_values().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
     }
 
     /// All tokens, in alphabetical order.
@@ -222,6 +251,25 @@ impl Tokenizer {
             .into_maybe_par_iter_cond(several)
             .map(|index| self.encode_at(index, texts[index].as_ref(), None, max_tokens))
             .collect();
+        encodings.into_iter().collect()
+    }
+
+    /// [`Tokenizer::encode_batch`] for pairs of texts.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode_batch`].
+    pub fn encode_pairs<S: AsRef<str> + Sync>(
+        &self,
+        pairs: &[(S, S)],
+        max_tokens: usize,
+    ) -> Result<Vec<Encoding>> {
+        let several = cfg!(not(target_arch = "wasm32")) && pairs.len() > 1;
+        let one = |index: usize| {
+            let (first, second) = &pairs[index];
+            self.encode_at(index, first.as_ref(), Some(second.as_ref()), max_tokens)
+        };
+        let encodings: Vec<Result<Encoding>> =
+            (0..pairs.len()).into_maybe_par_iter_cond(several).map(one).collect();
         encodings.into_iter().collect()
     }
 

@@ -99,9 +99,18 @@ enum PoolingName {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum DTypeName {
+pub enum DTypeName {
     F32,
     F16,
+}
+
+impl DTypeName {
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+        }
+    }
 }
 
 /// How long the parts of an embedding took.
@@ -123,7 +132,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let bad = say_bad_rows(&rows);
 
     let start = Instant::now();
-    let folder = model::find(&arguments.model, arguments.hub.offline)?;
+    let folder = model::find(&arguments.model, model::SENTENCE_TRANSFORMERS, arguments.hub.offline)?;
     let start_loading = if start.elapsed() > Duration::from_secs(1) { Instant::now() } else { start };
     let device = arguments.open.open(&arguments.device)?;
     say_if_slow(&device);
@@ -157,10 +166,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 impl Arguments {
     fn options(&self) -> EmbedderOptions {
         let mut options = EmbedderOptions::default();
-        options.dtype = match self.dtype {
-            DTypeName::F32 => DType::F32,
-            DTypeName::F16 => DType::F16,
-        };
+        options.dtype = self.dtype.dtype();
         options.pooling = self.pooling.map(|pooling| match pooling {
             PoolingName::Mean => Pooling::Mean,
             PoolingName::Cls => Pooling::Cls,
@@ -193,7 +199,7 @@ fn rows(arguments: &Arguments) -> Result<Vec<Row>> {
     Ok((1..).zip(&arguments.texts).map(|(line, text)| Row { line, text: Ok(text.clone()) }).collect())
 }
 
-fn say_bad_rows(rows: &[Row]) -> usize {
+pub fn say_bad_rows(rows: &[Row]) -> usize {
     let bad: Vec<(u64, &String)> =
         rows.iter().filter_map(|row| Some((row.line, row.text.as_ref().err()?))).collect();
     for (line, problem) in bad.iter().take(NAMED_ROWS) {

@@ -3,14 +3,19 @@
 #![forbid(unsafe_code)]
 
 mod agreement;
+mod bert;
 mod check;
+mod classify;
 mod devices;
 mod doctor;
 mod embed;
+mod evaluate;
+mod fill_mask;
 mod input;
 mod kernels;
 mod matrix;
 mod model;
+mod next_sentence;
 mod open;
 mod output;
 mod summary;
@@ -37,9 +42,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Check(check::Arguments),
+    Classify(classify::Arguments),
     Devices(devices::Arguments),
     Doctor(doctor::Arguments),
     Embed(embed::Arguments),
+    Evaluate(evaluate::Arguments),
+    FillMask(fill_mask::Arguments),
+    NextSentence(next_sentence::Arguments),
     Verify(verify::Arguments),
 }
 
@@ -47,9 +56,13 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Classify(arguments) => classify::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Doctor(_) => doctor::run(),
         Command::Embed(arguments) => embed::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::FillMask(arguments) => fill_mask::run(&arguments),
+        Command::NextSentence(arguments) => next_sentence::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     match result {

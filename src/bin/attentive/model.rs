@@ -32,13 +32,14 @@ const BESIDE: [&str; 10] = [
     "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
 ];
+/// Where the hub has embedding models that are called by one word.
+pub const SENTENCE_TRANSFORMERS: &str = "sentence-transformers";
 const AT_THE_ROOT: [&str; 2] = ["modules.json", "config_sentence_transformers.json"];
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// The folder of `name`: itself a folder, or `org/name` of the hub; `name` alone is also tried as
-/// `sentence-transformers/name`.
-pub fn find(name: &str, offline: bool) -> Result<PathBuf> {
+/// The folder of `name`: itself a folder, or `org/name` of the hub; `name` alone is also tried as `organization/name`.
+pub fn find(name: &str, organization: &str, offline: bool) -> Result<PathBuf> {
     let path = Path::new(name);
     if path.is_dir() {
         return Ok(path.to_owned());
@@ -46,7 +47,7 @@ pub fn find(name: &str, offline: bool) -> Result<PathBuf> {
     if path.exists() {
         return Err(Failure::file(path, "this is a file; a model is the folder that holds it"));
     }
-    let Some(id) = hub_id(name) else {
+    let Some(id) = hub_id(name, organization) else {
         return Err(Failure::Failed(format!("there is no folder {name}")));
     };
     from_hub(&id, offline).map_err(|problem| {
@@ -57,13 +58,13 @@ pub fn find(name: &str, offline: bool) -> Result<PathBuf> {
 }
 
 /// The name that a hub could know, unless it can only be a path.
-fn hub_id(name: &str) -> Option<String> {
+fn hub_id(name: &str, organization: &str) -> Option<String> {
     let valid = |part: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         !part.is_empty() && part.chars().all(known) && !part.starts_with('.')
     };
     match name.split('/').collect::<Vec<_>>().as_slice() {
-        [name] if valid(name) => Some(format!("sentence-transformers/{name}")),
+        [name] if valid(name) => Some(format!("{organization}/{name}")),
         [organization, name] if valid(organization) && valid(name) => Some(format!("{organization}/{name}")),
         _ => None,
     }
@@ -250,6 +251,7 @@ mod tests {
 
     #[test]
     fn names_that_a_hub_could_know() {
+        let hub_id = |name| hub_id(name, SENTENCE_TRANSFORMERS);
         assert_eq!(hub_id("all-MiniLM-L6-v2").unwrap(), "sentence-transformers/all-MiniLM-L6-v2");
         assert_eq!(hub_id("BAAI/bge-small-en-v1.5").unwrap(), "BAAI/bge-small-en-v1.5");
         for path in ["", "/", "./model", "../model", "a/b/c", "/model", "model/", "C:\\model", "a b"] {
