@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use attentive::models::{HeadKind, ModelStatistics};
-use attentive::{BertModel, BertModelOptions, Error};
+use attentive::{BertModel, BertModelOptions, DType, Device, Error};
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use serde_json::Value;
 
 use crate::embed::{DTypeName, say_bad_rows};
-use crate::input::{Format, Row};
+use crate::input::Row;
 use crate::model::ModelArguments;
 use crate::open::{OpenArguments, say_if_slow};
 use crate::output::{Failure, Result, WholeFile, bytes, count, note, print, stdout_failure, thousands};
-use crate::{input, model, open};
+use crate::{model, open};
 
 /// Where the hub has models that are called by one word.
 const ORGANIZATION: &str = "google-bert";
@@ -54,18 +54,32 @@ pub struct BertArguments {
 }
 
 impl BertArguments {
-    /// The folder and what it takes to load the heads from it.
-    pub fn load(&self, heads: Option<Vec<HeadKind>>) -> Result<Loaded> {
-        let folder = model::find(&self.model, ORGANIZATION, self.hub.offline).map_err(|failure| {
+    /// The model's folder.
+    pub fn folder(&self) -> Result<PathBuf> {
+        model::find(&self.model, ORGANIZATION, self.hub.offline).map_err(|failure| {
             let hint = "-m FOLDER takes a folder that has config.json, model.safetensors and tokenizer.json";
             match failure {
                 Failure::Failed(problem) => Failure::Failed(format!("{problem}. {hint}")),
                 other => other,
             }
-        })?;
-        let start = Instant::now();
+        })
+    }
+
+    pub fn device(&self) -> Result<Device> {
         let device = self.open.open(&self.device)?;
         say_if_slow(&device);
+        Ok(device)
+    }
+
+    pub fn dtype(&self) -> DType {
+        self.dtype.dtype()
+    }
+
+    /// The model with its heads.
+    pub fn load(&self, heads: Option<Vec<HeadKind>>) -> Result<Loaded> {
+        let folder = self.folder()?;
+        let start = Instant::now();
+        let device = self.device()?;
         let mut options = BertModelOptions::default();
         options.dtype = self.dtype.dtype();
         options.heads = heads;
@@ -149,44 +163,6 @@ impl Target {
                 print(report)
             }
         }
-    }
-}
-
-/// Texts from the arguments or from a file.
-#[derive(Args)]
-pub struct TextArguments {
-    /// The texts
-    #[arg(value_name = "TEXT", conflicts_with = "input")]
-    texts: Vec<String>,
-
-    /// A file with one text a line, or a table (see --column); - is standard input
-    #[arg(long, short, env = "ATTENTIVE_INPUT", hide_env_values = true, value_name = "FILE")]
-    input: Option<PathBuf>,
-
-    /// The column of a CSV or TSV, or the key in a JSONL, that holds the texts
-    #[arg(long, env = "ATTENTIVE_COLUMN", hide_env_values = true, value_name = "NAME")]
-    column: Option<String>,
-
-    /// What --input holds [default: by the file's extension, else text]
-    #[arg(long, env = "ATTENTIVE_FORMAT", hide_env_values = true, value_enum)]
-    format: Option<Format>,
-}
-
-impl TextArguments {
-    pub fn rows(&self, what: &str) -> Result<Vec<Row>> {
-        if let Some(path) = &self.input {
-            return input::read(path, self.format, self.column.as_deref());
-        }
-        if self.column.is_some() || self.format.is_some() {
-            let problem = "--column and --format say how to read --input, which is missing";
-            return Err(Failure::Usage(problem.to_owned()));
-        }
-        if self.texts.is_empty() {
-            return Err(Failure::Usage(format!(
-                "there is nothing to {what}: give texts as arguments, or a file by --input (- is standard input)"
-            )));
-        }
-        Ok((1..).zip(&self.texts).map(|(line, text)| Row { line, text: Ok(text.clone()) }).collect())
     }
 }
 

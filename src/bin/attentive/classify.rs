@@ -4,7 +4,8 @@ use attentive::models::{HeadKind, Scores};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::bert::{Bad, BertArguments, TextArguments, falsey, objects};
+use crate::bert::{Bad, BertArguments, falsey, objects};
+use crate::input::TextArguments;
 use crate::next_sentence::{expect_pairs, parted};
 use crate::output::{Result, bar, count, note};
 use crate::table::{Align, Table, shortened};

@@ -10,10 +10,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::bert::BertArguments;
+use crate::evaluate_pairs;
 use crate::output::{Failure, Result, bar, count, note};
 use crate::table::{Align, Table};
 
-/// A model's loss and accuracy on a text, by the two tasks that BERT is pre-trained on
+/// A model's loss and accuracy: BERT's on a text, by the two tasks that it is pre-trained on; a translator's on pairs
 ///
 /// Hidden words: of each input 15 % of the tokens are to be guessed; 80 % of these are masked, 10 % replaced, 10 % left.
 /// Next sentence: half of the pairs are sentences that follow each other, half have a random second one. A model without a
@@ -22,9 +23,11 @@ use crate::table::{Align, Table};
 #[command(after_help = "\
 Examples:
   attentive evaluate -m google-bert/bert-base-uncased book.txt
+  attentive evaluate -m dates-transformer models/dates/held_out.tsv
   attentive evaluate -m ./my-roberta --seed 7 --json - articles.txt | jq .masked_language.perplexity")]
 pub struct Arguments {
-    /// A text with one sentence a line and blank lines between documents; - is standard input
+    /// A text with one sentence a line and blank lines between documents, or for a translator a source, a tab and the
+    /// right target in each line; - is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
@@ -55,6 +58,9 @@ fn text(path: &Path) -> Result<String> {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let target = arguments.bert.target()?;
+    if let Some(place) = evaluate_pairs::translator(&arguments.bert)? {
+        return evaluate_pairs::run(&arguments.bert, place, &text(&arguments.file)?, &arguments.file, target);
+    }
     let corpus = Corpus::parse(&text(&arguments.file)?);
     if corpus.sentences() == 0 {
         return Err(Failure::file(&arguments.file, "there are no sentences in it"));

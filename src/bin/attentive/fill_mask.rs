@@ -4,7 +4,8 @@ use attentive::models::{FilledText, HeadKind};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::bert::{Bad, BertArguments, TextArguments, check_rows, objects};
+use crate::bert::{Bad, BertArguments, check_rows, objects};
+use crate::input::TextArguments;
 use crate::output::{Result, bar};
 use crate::table::{Align, Table, shortened};
 

@@ -10,6 +10,7 @@ mod devices;
 mod doctor;
 mod embed;
 mod evaluate;
+mod evaluate_pairs;
 mod fill_mask;
 mod input;
 mod kernels;
@@ -21,6 +22,7 @@ mod output;
 mod summary;
 mod system;
 mod table;
+mod translate;
 mod vectors;
 mod verify;
 
@@ -28,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Sentence embeddings by hand-written kernels on any GPU, each checked against the CPU.
+/// Attention and Transformer models by hand-written kernels on any GPU, each checked against the CPU.
 #[derive(Parser)]
 #[command(name = "attentive", version, propagate_version = true, max_term_width = 110)]
 #[command(after_help = "\
@@ -49,6 +51,7 @@ enum Command {
     Evaluate(evaluate::Arguments),
     FillMask(fill_mask::Arguments),
     NextSentence(next_sentence::Arguments),
+    Translate(translate::Arguments),
     Verify(verify::Arguments),
 }
 
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::FillMask(arguments) => fill_mask::run(&arguments),
         Command::NextSentence(arguments) => next_sentence::run(&arguments),
+        Command::Translate(arguments) => translate::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     match result {

@@ -20,10 +20,15 @@ pub struct ModelArguments {
 }
 
 /// What may lie beside the weights in a Transformer's folder.
-const BESIDE: [&str; 10] = [
+const BESIDE: [&str; 15] = [
     "config.json",
+    "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "source.spm",
+    "target.spm",
+    "vocab.json",
+    "target_vocab.json",
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",
@@ -34,6 +39,8 @@ const BESIDE: [&str; 10] = [
 ];
 /// Where the hub has embedding models that are called by one word.
 pub const SENTENCE_TRANSFORMERS: &str = "sentence-transformers";
+/// And translation models.
+pub const HELSINKI: &str = "Helsinki-NLP";
 const AT_THE_ROOT: [&str; 2] = ["modules.json", "config_sentence_transformers.json"];
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -113,7 +120,12 @@ fn cached(cache: &Cache, id: &str) -> Option<(PathBuf, bool)> {
     let repo = cache.model(id.to_owned());
     let Some(modules) = repo.get("modules.json") else {
         let config = repo.get("config.json")?;
-        repo.get("tokenizer.json")?;
+        // MarianMT's folders have two SentencePiece models and a vocabulary instead.
+        let of_marian =
+            || ["source.spm", "target.spm", "vocab.json"].iter().all(|file| repo.get(file).is_some());
+        if repo.get("tokenizer.json").is_none() && !of_marian() {
+            return None;
+        }
         repo.get(WEIGHTS)?;
         return Some((config.parent()?.to_owned(), false));
     };
