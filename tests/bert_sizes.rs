@@ -117,7 +117,7 @@ struct Answers {
     next: Vec<f32>,
 }
 
-const LENGTHS: [usize; 2] = [64, 40];
+const LENGTHS: [usize; 2] = [24, 16];
 
 fn run(device: &Device, size: &Size, checkpoint: &Checkpoint) -> Answers {
     let config = EncoderConfig::from_json(&size.config(), "config.json").unwrap();
@@ -138,9 +138,9 @@ fn run(device: &Device, size: &Size, checkpoint: &Checkpoint) -> Answers {
     let mut recording = Recording::new(device);
     let (hidden, _) = encoder.record(&mut recording, TokenBatch { ids: &ids, types: &types }).unwrap();
     let rows = hidden.reshape([2 * LENGTHS[0], size.width]).unwrap();
-    let masked = gather_rows(&mut recording, &rows, &[7, 64 + 9]).unwrap();
+    let masked = gather_rows(&mut recording, &rows, &[7, LENGTHS[0] as u32 + 9]).unwrap();
     let words = words.record(&mut recording, &masked).unwrap();
-    let first = gather_rows(&mut recording, &rows, &[0, 64]).unwrap();
+    let first = gather_rows(&mut recording, &rows, &[0, LENGTHS[0] as u32]).unwrap();
     let next = next.record(&mut recording, &first).unwrap();
     for value in [&hidden, &words, &next] {
         recording.output(value).unwrap();
