@@ -236,7 +236,13 @@ impl Marian {
                 None => out.extend(token.as_bytes()),
             }
         }
-        Ok(String::from_utf8_lossy(&out).replace(SPACE, " ").trim().to_owned())
+        // SentencePiece has a mark for each byte that is in no character, the standard library one for several.
+        let mut text = String::with_capacity(out.len());
+        for chunk in out.utf8_chunks() {
+            text.push_str(chunk.valid());
+            text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+        }
+        Ok(text.replace(SPACE, " ").trim().to_owned())
     }
 }
 
