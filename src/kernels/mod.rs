@@ -9,6 +9,7 @@ pub(crate) mod multiply;
 pub mod normalization;
 pub mod pooling;
 pub mod position;
+pub mod recurrent;
 pub(crate) mod rows;
 pub(crate) mod shared;
 
@@ -24,6 +25,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::flash_decode::FlashDecode,
     &attention::merge::Merge,
     &attention::append::Append,
+    &attention::additive::Additive,
     &linear::gemm::Gemm,
     &linear::gemm_lanes::GemmLanes,
     &normalization::layer_norm::LayerNorm,
@@ -33,6 +35,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,
     &position::rotary_embedding::RotaryEmbedding,
+    &recurrent::gru::Gru,
     &elementwise::activate::Activate,
     &elementwise::cast::Cast,
     &elementwise::strided_copy::StridedCopy,

@@ -147,7 +147,7 @@ pub(crate) struct StepOutput {
 /// A model's decoder over a batch of rows: texts × hypotheses of each, those of a text one after the other.
 pub(crate) trait StepDecoder {
     /// Tokens that there are.
-    fn vocabulary_size(&self) -> usize;
+    fn vocabulary(&self) -> usize;
 
     /// One step: `tokens[row]` is the row's last token, `parents[row]` the row of the step before that it goes on from
     /// (itself at the first step).
@@ -163,7 +163,7 @@ pub(crate) async fn generate(
     options: &GenerationOptions,
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<Vec<Hypothesis>>> {
-    let vocabulary = decoder.vocabulary_size();
+    let vocabulary = decoder.vocabulary();
     options.check(vocabulary)?;
     let per_text = options.rows_per_text();
     let mut searches: Vec<Search> = (0..texts).map(|text| Search::new(options, text)).collect();

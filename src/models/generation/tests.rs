@@ -36,7 +36,7 @@ fn mark(prefix: &[u64]) -> Arc<[f32]> {
 }
 
 impl StepDecoder for Random {
-    fn vocabulary_size(&self) -> usize {
+    fn vocabulary(&self) -> usize {
         self.vocabulary
     }
 
