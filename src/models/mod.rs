@@ -8,4 +8,4 @@ mod seq2seq;
 pub use bert::{BertEncoder, TokenBatch};
 pub use embedder::{EmbedStatistics, Embedder, EmbedderOptions, Embeddings, Encode, Truncation};
 pub use generation::{EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules};
-pub use seq2seq::{CrossAttention, TransformerSeq2Seq};
+pub use seq2seq::{BahdanauMemory, BahdanauSeq2Seq, BahdanauStep, CrossAttention, TransformerSeq2Seq};

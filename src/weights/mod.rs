@@ -7,6 +7,7 @@
 //! [`EmbedderFolder::open`] reads a whole sentence-transformers (or plain Hugging Face) folder;
 //! [`Checkpoint`], [`EncoderConfig`] and [`Tokenizer`] read one file each.
 
+mod bahdanau;
 mod checkpoint;
 mod config;
 pub(crate) mod files;
@@ -17,6 +18,7 @@ mod marian;
 mod sentence;
 mod tokenizer;
 
+pub use bahdanau::BahdanauConfig;
 pub use checkpoint::Checkpoint;
 pub use config::{EncoderConfig, Family};
 pub use folder::EmbedderFolder;
