@@ -79,18 +79,17 @@ impl BahdanauSeq2Seq {
         let mut source = Source::new(checkpoint);
         let &BahdanauConfig { vocabulary_size: words, embedding_dim, hidden_dim: hidden, .. } = config;
         let (width, annotation) = (config.attention_dim, 2 * hidden);
-        let [from, to] = ["source", "target"].map(|name| {
-            source.table(device, &format!("{name}_embedding.weight"), [words, embedding_dim], dtype)
-        });
-        let [forward, backward] =
-            ["_l0", "_l0_reverse"].map(|suffix| gru(&mut source, "encoder", suffix, embedding_dim, hidden));
+        let mut table = |name: &str| source.table(device, name, [words, embedding_dim], dtype);
+        let (from, to) = (table("source_embedding.weight")?, table("target_embedding.weight")?);
+        let forward = gru(&mut source, "encoder", "_l0", embedding_dim, hidden)?;
+        let backward = gru(&mut source, "encoder", "_l0_reverse", embedding_dim, hidden)?;
         let encoder = GruConfig {
             input_dim: embedding_dim,
             hidden_dim: hidden,
             direction: GruDirection::Bidirectional,
             dtype,
         };
-        let encoder = Gru::new(device, encoder, &[host_gru(&forward?), host_gru(&backward?)])?;
+        let encoder = Gru::new(device, encoder, &[host_gru(&forward), host_gru(&backward)])?;
         let initial = source.linear("initial", [hidden, hidden])?;
         let key = source.linear("attention.key", [width, annotation])?;
         let score = source.tensor("attention.value.weight", &[1, width])?;
@@ -114,8 +113,8 @@ impl BahdanauSeq2Seq {
         };
         Ok(Self {
             config: config.clone(),
-            source: from?,
-            target: to?,
+            source: from,
+            target: to,
             encoder,
             initial: upload(initial.host(), [hidden, hidden])?,
             attention,
