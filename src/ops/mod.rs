@@ -9,8 +9,8 @@ mod layer_norm;
 mod linear;
 mod matmul;
 mod pool;
+mod position;
 mod rms_norm;
-mod rotary_embedding;
 mod softmax;
 
 pub use crate::kernels::activation::Activation;
@@ -26,8 +26,11 @@ pub use layer_norm::{LayerNorm, LayerNormValues, LayerNormWeights, layer_norm};
 pub use linear::{Linear, LinearWeights};
 pub use matmul::{Gemm, matmul};
 pub use pool::{Pooling, pool};
+pub use position::{
+    RelativePositionBias, RelativePositionBuckets, RotaryEmbedding, SinusoidalLayout, alibi_slopes,
+    rotary_tables, sinusoidal_positions,
+};
 pub use rms_norm::rms_norm;
-pub use rotary_embedding::{RotaryEmbedding, rotary_tables};
 pub use softmax::softmax;
 
 use crate::device::{Device, OPS};
