@@ -11,6 +11,7 @@ pub mod pooling;
 pub mod position;
 pub(crate) mod rows;
 pub(crate) mod shared;
+pub mod vision;
 
 use crate::kernel::Kernel;
 
@@ -31,8 +32,12 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &normalization::softmax::Softmax,
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,
+    &pooling::mean_max::MeanMax,
     &position::rotary_embedding::RotaryEmbedding,
     &elementwise::activate::Activate,
     &elementwise::cast::Cast,
+    &elementwise::multiply::Multiply,
     &elementwise::strided_copy::StridedCopy,
+    &vision::spatial_attention::SpatialAttention,
+    &vision::deformable_attention::DeformableAttention,
 ];

@@ -21,6 +21,7 @@ mod placing;
 mod pooling;
 mod position;
 mod shared;
+mod vision;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -50,10 +51,14 @@ const MUTANTS: &[Mutants] = &[
     normalization::SOFTMAX,
     embedding::EMBEDDING_NORM,
     pooling::POOL,
+    pooling::MEAN_MAX,
     position::ROTARY_EMBEDDING,
     elementwise::ACTIVATE,
     elementwise::CAST,
+    elementwise::MULTIPLY,
     elementwise::STRIDED_COPY,
+    vision::SPATIAL_ATTENTION,
+    vision::DEFORMABLE_ATTENTION,
 ];
 
 /// Mutants that each kernel has at least.
