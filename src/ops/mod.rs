@@ -4,14 +4,18 @@ mod activate;
 mod attention;
 mod axes;
 mod cast;
+mod deformable_attention;
 mod embedding_norm;
 mod layer_norm;
 mod linear;
 mod matmul;
+mod mean_max;
+mod multiply;
 mod pool;
 mod position;
 mod rms_norm;
 mod softmax;
+mod spatial_attention;
 
 pub use crate::kernels::activation::Activation;
 pub use activate::activate;
@@ -21,10 +25,13 @@ pub use attention::{
     PagedKeys, Stage, attention,
 };
 pub use cast::cast;
+pub use deformable_attention::{DeformableInputs, deformable_attention};
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
 pub use layer_norm::{LayerNorm, LayerNormValues, LayerNormWeights, layer_norm};
 pub use linear::{Linear, LinearWeights};
 pub use matmul::{Gemm, matmul};
+pub use mean_max::{mean, mean_max};
+pub use multiply::multiply;
 pub use pool::{Pooling, pool};
 pub use position::{
     RelativePositionBias, RelativePositionBuckets, RotaryEmbedding, SinusoidalLayout, alibi_slopes,
@@ -32,6 +39,7 @@ pub use position::{
 };
 pub use rms_norm::rms_norm;
 pub use softmax::softmax;
+pub use spatial_attention::spatial_attention;
 
 use crate::device::{Device, OPS};
 use crate::error::{Error, Result};

@@ -120,7 +120,7 @@ pub const MEAN_MAX: Mutants = Mutants {
             ),
         ],
         shared::INDEXING,
-        shared::ROWS_ADD,
+        shared::ROWS_ADD_OF_THE_FIRST,
         shared::ROWS_MAX,
     ],
     once: &[],

@@ -33,6 +33,9 @@ pub const ROWS_ADD: &[Mutant] = &[
         .times(2),
 ];
 
+/// The same where only the first lane takes the sum, so that what the others have does not show.
+pub const ROWS_ADD_OF_THE_FIRST: &[Mutant] = ROWS_ADD.split_at(ROWS_ADD.len() - 1).0;
+
 /// A kernel that reduces a row twice, the second time by a sum.
 pub const ROWS_ADD_AGAIN: &[Mutant] =
     &[mutant("no barrier between a reduction and the next", ADD_FIRST, ADD_FIRST_WITHOUT_BARRIER)

@@ -87,7 +87,7 @@ impl Kernel for MeanMax {
 
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {
         // Outer, columns, inner.
-        let mut sizes = vec![[1, 1, 1], [3, 65, 1], [2, 5, 7], [70, 3, 1], [2, 130, 33]];
+        let mut sizes = vec![[1, 1, 1], [3, 65, 1], [2, 5, 7], [70, 3, 1], [2, 130, 33], [3, 2, 130]];
         if depth == Depth::Full {
             sizes.extend([[64, 196, 1], [2, 512, 196], [1, 2049, 3], [129, 64, 2], [5, 4096, 1]]);
         }
