@@ -4,8 +4,10 @@ mod call;
 mod file;
 mod onnx;
 mod onnx_attention;
+mod t5;
 mod torch_attention;
 mod torch_layers;
+mod vision;
 
 use std::fmt;
 
@@ -31,7 +33,7 @@ struct Op {
 }
 
 /// All of them.
-const OPS: [&Op; 13] = [
+const OPS: [&Op; 20] = [
     &onnx_attention::ATTENTION,
     &onnx::GELU,
     &onnx::GEMM,
@@ -45,6 +47,13 @@ const OPS: [&Op; 13] = [
     &torch_layers::TRANSFORMER_ENCODER_LAYER,
     &torch_layers::TRANSFORMER_ENCODER,
     &torch_layers::TRANSFORMER_DECODER_LAYER,
+    &t5::T5_ATTENTION,
+    &vision::SQUEEZE_EXCITATION,
+    &vision::CHANNEL_ATTENTION,
+    &vision::SPATIAL_ATTENTION,
+    &vision::CBAM,
+    &vision::MS_DEFORM_ATTN,
+    &vision::MS_DEFORM_ATTN_MODULE,
 ];
 
 /// The ops that a case may ask for.

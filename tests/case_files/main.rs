@@ -46,13 +46,23 @@ fn onnx_agrees() {
 }
 
 #[test]
+fn t5_agrees() {
+    check("t5", 11);
+}
+
+#[test]
+fn vision_agrees() {
+    check("vision", 20);
+}
+
+#[test]
 fn the_example_agrees() {
     check("example", 6);
 }
 
 #[test]
 fn every_op_has_a_committed_case() {
-    let folders = ["onnx", "pytorch"];
+    let folders = ["onnx", "pytorch", "t5", "vision"];
     let cases = folders.into_iter().flat_map(committed).map(|path| CaseFile::open(path).unwrap().op_name());
     let seen: std::collections::BTreeSet<&str> = cases.collect();
     assert_eq!(seen, ops().collect());
