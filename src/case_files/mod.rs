@@ -4,8 +4,10 @@ mod call;
 mod file;
 mod onnx;
 mod onnx_attention;
+mod scored_attention;
 mod t5;
 mod torch_attention;
+mod torch_gru;
 mod torch_layers;
 mod vision;
 
@@ -33,7 +35,7 @@ struct Op {
 }
 
 /// All of them.
-const OPS: [&Op; 20] = [
+const OPS: [&Op; 23] = [
     &onnx_attention::ATTENTION,
     &onnx::GELU,
     &onnx::GEMM,
@@ -54,6 +56,9 @@ const OPS: [&Op; 20] = [
     &vision::CBAM,
     &vision::MS_DEFORM_ATTN,
     &vision::MS_DEFORM_ATTN_MODULE,
+    &torch_gru::GRU,
+    &scored_attention::ADDITIVE_ATTENTION,
+    &scored_attention::LUONG_ATTENTION,
 ];
 
 /// The ops that a case may ask for.
