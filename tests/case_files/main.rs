@@ -8,6 +8,7 @@ mod damaged;
 
 use std::path::{Path, PathBuf};
 
+use attentive::DeviceOptions;
 use attentive::case_files::{CaseFile, ops};
 
 fn committed(folder: &str) -> Vec<PathBuf> {
@@ -48,6 +49,23 @@ fn onnx_agrees() {
 #[test]
 fn t5_agrees() {
     check("t5", 11);
+}
+
+/// T5's biases in each implementation of attention.
+#[test]
+fn t5_agrees_whatever_the_implementation() {
+    for adapter in common::usable_adapters() {
+        let plain = common::open(&adapter, &DeviceOptions::default());
+        for implementation in common::attention_implementations(&plain) {
+            let mut options = DeviceOptions::default();
+            options.implementations = vec![format!("attention={implementation}")];
+            let device = common::open(&adapter, &options);
+            for path in committed("t5") {
+                let report = CaseFile::open(&path).unwrap().run(&device).unwrap();
+                assert!(report.passed(), "{} {implementation} {}: {report}", device.name(), path.display());
+            }
+        }
+    }
 }
 
 #[test]
