@@ -38,7 +38,7 @@ fn check(folder: &str, count: usize) {
 
 #[test]
 fn pytorch_agrees() {
-    check("pytorch", 65);
+    check("pytorch", 93);
 }
 
 #[test]
