@@ -134,6 +134,10 @@ pub use {half, wgpu};
 #[doc = include_str!("../docs/attention.md")]
 struct AttentionPage;
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/vision.md")]
+struct VisionPage;
+
 #[cfg(all(doctest, feature = "models"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
