@@ -248,7 +248,9 @@ impl Marian {
             text.push_str(chunk.valid());
             text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
         }
-        Ok(text.replace(SPACE, " ").trim().to_owned())
+        // Python's white space, which has four separators among the control characters too.
+        let space = |c: char| c.is_whitespace() || ('\u{1C}'..='\u{1F}').contains(&c);
+        Ok(text.replace(SPACE, " ").trim_matches(space).to_owned())
     }
 }
 
