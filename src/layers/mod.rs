@@ -6,6 +6,7 @@ mod decoder_layer;
 mod encoder;
 mod encoder_layer;
 mod feed_forward;
+mod layer_capture;
 mod multi_head_attention;
 mod residual_block;
 
@@ -15,6 +16,7 @@ pub use decoder_layer::{
 pub use encoder::Encoder;
 pub use encoder_layer::{EncoderLayer, EncoderLayerConfig, EncoderLayerWeights};
 pub use feed_forward::FeedForward;
+pub use layer_capture::LayerCapture;
 pub use multi_head_attention::{
     AttentionWeights, MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadAttentionOptions,
     MultiHeadAttentionValues, MultiHeadAttentionWeights,

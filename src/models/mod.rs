@@ -1,7 +1,9 @@
-//! Models: the BERT-family encoder, and sentence embeddings on it.
+//! Models: the BERT-family encoder, sentence embeddings on it, and where it attends.
 
+mod attention_maps;
 mod bert;
 mod embedder;
 
+pub use attention_maps::{AttentionMaps, MapToken};
 pub use bert::{BertEncoder, TokenBatch};
-pub use embedder::{EmbedStatistics, Embedder, EmbedderOptions, Embeddings, Encode, Truncation};
+pub use embedder::{Attended, EmbedStatistics, Embedder, EmbedderOptions, Embeddings, Encode, Truncation};

@@ -19,4 +19,4 @@ mod tokenizer;
 pub use checkpoint::Checkpoint;
 pub use config::{EncoderConfig, Family};
 pub use folder::EmbedderFolder;
-pub use tokenizer::{Encoding, Tokenizer, TruncationSide};
+pub use tokenizer::{Encoding, Origin, Tokenizer, TruncationSide};
