@@ -38,7 +38,14 @@ impl<'a> LayerCapture<'a> {
 
     /// All heads of these layers, counted from 0, each once.
     pub fn of(layers: &'a [usize]) -> Self {
-        Self { layers: Some(layers), ..Self::default() }
+        Self::default().layers(layers)
+    }
+
+    /// Of these layers alone, counted from 0, each once.
+    #[must_use]
+    pub fn layers(mut self, layers: &'a [usize]) -> Self {
+        self.layers = Some(layers);
+        self
     }
 
     /// Of these heads alone, counted from 0, each once.

@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 mod agreement;
+mod attention;
 mod check;
 mod devices;
 mod doctor;
+mod draw;
 mod embed;
 mod input;
 mod kernels;
@@ -36,6 +38,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Attention(attention::Arguments),
     Check(check::Arguments),
     Devices(devices::Arguments),
     Doctor(doctor::Arguments),
@@ -46,6 +49,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Attention(arguments) => attention::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Doctor(_) => doctor::run(),
