@@ -1,5 +1,7 @@
 //! Pictures of attention weights: HTML, SVG, PNG, and their numbers as .npy and as text.
 
+#[cfg(all(test, unix))]
+mod browser;
 mod colours;
 mod html;
 mod label;
@@ -8,6 +10,8 @@ mod pair;
 mod png;
 mod svg;
 mod target;
+#[cfg(test)]
+mod tests;
 mod text;
 mod views;
 
