@@ -8,7 +8,7 @@ const OP: &str = "attention_maps";
 /// A token, or a word, at a side of a map.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MapToken {
-    /// As the vocabulary writes it; where that is bytes, as the text does.
+    /// As the vocabulary writes it; where that is bytes, as the text does; an unknown one with what it stands for.
     pub label: String,
     /// The piece of the text that it stands for; empty for special tokens.
     pub source: String,
@@ -258,8 +258,13 @@ pub(super) fn map_tokens(
             return MapToken { label: token.clone(), ..MapToken::default() };
         };
         let source = texts[*text].get(bytes.clone()).unwrap_or_default().to_owned();
-        let readable = byte_level && !source.trim().is_empty();
-        let label = if readable { source.trim().to_owned() } else { token.clone() };
+        let label = match source.trim() {
+            "" => token.clone(),
+            source if byte_level => source.to_owned(),
+            // What it stands for, since all unknown tokens are called the same.
+            source if ["[UNK]", "<unk>"].contains(&token.as_str()) => format!("{token} {source}"),
+            _ => token.clone(),
+        };
         MapToken { label, source, text: *text, word: Some(*word) }
     };
     encoding.tokens.iter().zip(origins).map(token).collect()

@@ -42,7 +42,9 @@ fn own() -> Option<PathBuf> {
 /// Finds a browser, or installs one. None where the tests could not drive it.
 pub fn run(options: &Options) -> Result<Option<PathBuf>> {
     if cfg!(not(unix)) {
-        println!("The pages are tested on Unix, where a browser can be driven through a pipe: nothing to do here.");
+        println!(
+            "The pages are tested on Unix, where a browser can be driven through a pipe: nothing to do here."
+        );
         return Ok(None);
     }
     if let Some(own) = own() {
@@ -55,7 +57,8 @@ pub fn run(options: &Options) -> Result<Option<PathBuf>> {
     if found().is_none() {
         CHROMIUM.install(options)?;
     }
-    let browser = found().ok_or_else(|| format!("{} is not here although it was installed", CHROMIUM.what))?;
+    let browser =
+        found().ok_or_else(|| format!("{} is not here although it was installed", CHROMIUM.what))?;
     println!("The browser is {}: nothing to install.", browser.display());
     Ok(Some(browser))
 }

@@ -43,9 +43,9 @@ pub fn run(options: &Options) -> Result<()> {
     for Picture { name, texts, options } in PICTURES {
         let call = Call::new(place::attentive("release")).words("attention -m").arg(place::from_root(&model));
         let call = texts.iter().fold(call, Call::arg).words(options);
-        let call = [".svg", ".png"].iter().fold(call, |call, end| {
-            call.arg("-o").arg(format!("docs/gallery/{name}{end}"))
-        });
+        let call = [".svg", ".png"]
+            .iter()
+            .fold(call, |call, end| call.arg("-o").arg(format!("docs/gallery/{name}{end}")));
         call.run()?;
     }
     Ok(())

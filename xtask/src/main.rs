@@ -98,7 +98,8 @@ fn main() -> ExitCode {
 }
 
 fn parse(command: &str, mut args: impl Iterator<Item = String>) -> Result<Options> {
-    let commands = ["demo", "test", "setup", "fetch", "drivers", "gallery", "mutants", "help", "-h", "--help"];
+    let commands =
+        ["demo", "test", "setup", "fetch", "drivers", "gallery", "mutants", "help", "-h", "--help"];
     if !commands.contains(&command) {
         return Err(format!("there is no command {command:?}"));
     }

@@ -216,7 +216,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let drawing = Drawing {
         title: arguments.title(),
-        caption: arguments.caption(&embedder, &attended.maps),
+        caption: arguments.caption(&attended.maps),
         maps: &maps,
         sides: ["from", "to"],
         unnumbered,
@@ -287,10 +287,10 @@ impl Arguments {
         }
     }
 
-    fn caption(&self, embedder: &Embedder, maps: &AttentionMaps) -> String {
+    fn caption(&self, maps: &AttentionMaps) -> String {
         let model = self.model.trim_end_matches(['/', '\\']);
         let model = model.rsplit(['/', '\\']).next().unwrap_or(model);
-        let mut caption = format!("{model}, {}", embedder.device().name());
+        let mut caption = model.to_owned();
         if self.words {
             caption += "; pieces merged to words";
         }

@@ -84,7 +84,8 @@ impl Browser {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let answer = self.answers.recv_timeout(left);
-            let answer = answer.unwrap_or_else(|problem| panic!("the browser does not answer {method}: {problem}"));
+            let answer =
+                answer.unwrap_or_else(|problem| panic!("the browser does not answer {method}: {problem}"));
             if answer["id"] == json!(self.next) {
                 assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
                 return answer["result"].clone();
@@ -97,7 +98,10 @@ impl Browser {
         let parameters = &event["params"];
         match event["method"].as_str().unwrap_or_default() {
             "Runtime.exceptionThrown" => self.faults.push(parameters["exceptionDetails"].to_string()),
-            "Runtime.consoleAPICalled" if ["error", "warning", "assert"].contains(&parameters["type"].as_str().unwrap_or_default()) => {
+            "Runtime.consoleAPICalled"
+                if ["error", "warning", "assert"]
+                    .contains(&parameters["type"].as_str().unwrap_or_default()) =>
+            {
                 self.faults.push(parameters["args"].to_string());
             }
             "Log.entryAdded" => self.faults.push(parameters["entry"].to_string()),
@@ -161,7 +165,8 @@ impl Browser {
     pub fn click(&mut self, expression: &str) {
         let at = self.value(expression);
         for kind in ["mousePressed", "mouseReleased"] {
-            let parameters = json!({ "type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1 });
+            let parameters =
+                json!({ "type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1 });
             self.call("Input.dispatchMouseEvent", parameters);
         }
     }

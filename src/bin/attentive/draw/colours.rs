@@ -43,10 +43,10 @@ impl Theme {
                 accent: "#1f5fa8",
                 parts: ["#0072b2", "#a85100", "#6b7178"],
                 on_parts: "#ffffff",
-                // White over yellow-green and teal to dark blue.
+                // White over green and teal to dark blue.
                 map: std::array::from_fn(|step| {
                     let t = step as f64 / (STEPS - 1) as f64;
-                    oklch(0.985 - 0.70 * t, 0.015 + 0.115 * bump(t), 125.0 + 145.0 * t)
+                    oklch(0.985 - 0.70 * t, 0.01 + 0.08 * bump(t) + 0.06 * t, 140.0 + 125.0 * t)
                 }),
             },
             Self::Dark => Palette {

@@ -18,7 +18,7 @@ mod views;
 use attentive::models::AttentionMaps;
 
 pub use colours::Theme;
-pub use label::{label, whole};
+pub use label::label;
 pub use target::{Target, Writer};
 pub use text::text;
 
@@ -104,11 +104,11 @@ impl Drawing<'_> {
         } else if least > most {
             "There are no weights.".to_owned()
         } else if (least - 1.0).abs() < 1e-3 && (most - 1.0).abs() < 1e-3 {
-            format!("Each token ({from}) spreads a weight of 1 over the others ({to}).")
+            format!("The weights of each token ({from}) sum to 1 over all tokens ({to}).")
         } else {
             format!(
-                "Each token ({from}) spreads a weight of 1; what is drawn of it sums to {least:.3} to {most:.3}, the \
-                 rest goes to tokens that are left out."
+                "The weights of each token ({from}) sum to 1; of these, {least:.3} to {most:.3} are shown, the rest goes \
+                 to tokens that are left out ({to})."
             )
         }
     }

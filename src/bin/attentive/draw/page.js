@@ -128,7 +128,7 @@ function fit() {
 function drawMap() {
   const c = state.cell || (state.cell = fit());
   const values = current(), end = most(values);
-  element("map-about").textContent = `${capital(nameOf(state.layer, state.head)) || "Weights"}: rows are ${rowSide}, columns ${columnSide}.`;
+  element("map-about").textContent = `${capital(nameOf(state.layer, state.head)) || "Weights"}; rows: ${rowSide}, columns: ${columnSide}. A row can be chosen.`;
   paint(element("map-canvas"), values, [R, C], end);
   Object.assign(element("map-canvas").style, { width: `${C * c}px`, height: `${R * c}px` });
   const lines = element("map-lines").style;
@@ -145,7 +145,11 @@ function drawMap() {
     name.dataset.row = place;
     if (place === state.from) name.dataset.chosen = "";
   }));
-  element("map-columns").replaceChildren(...named(columns, (name, place) => { name.style.left = `${(place + 0.5) * c + font * 0.45}px`; }));
+  const top = element("map-columns");
+  top.replaceChildren(...named(columns, (name, place) => { name.style.left = `${(place + 0.5) * c + font * 0.45}px`; }));
+  // Slanted by 45°, so that so much of their length is height.
+  const long = [...top.children].reduce((most, name) => Math.max(most, name.offsetWidth), 0);
+  top.style.height = `${Math.ceil((long + font) * Math.SQRT1_2 + 6)}px`;
   rowBox.hidden = state.from === MEAN;
   Object.assign(rowBox.style, { top: `${state.from * c}px`, height: `${c - 1}px` });
 }
@@ -195,7 +199,7 @@ for (const [id, factor] of [["smaller", 1 / 1.3], ["larger", 1.3]]) {
 function drawFrom() {
   const chosen = state.from === MEAN ? 0 : state.from;
   const values = current().subarray(chosen * C, (chosen + 1) * C), end = most(state.scale === "map" ? values : current());
-  element("from-title").replaceChildren(`${capital(rowSide)} `, R ? token(rows[chosen]) : "", `, ${nameOf(state.layer, state.head) || "weights"}`);
+  element("from-title").replaceChildren(`${capital(rowSide)} “`, R ? token(rows[chosen]) : "", `”: ${nameOf(state.layer, state.head) || "weights"}`);
   const self = data.columns === null;
   const chips = columns.map((of, place) => {
     const fill = color(values[place], end);

@@ -3,6 +3,7 @@
 use attentive::models::{AttentionMaps, MapToken};
 
 use super::Drawing;
+use super::label::ems;
 use super::svg::{Anchor, MARGIN, Style, Svg};
 
 /// The parts of a pair.
@@ -45,14 +46,15 @@ pub fn svg(drawing: &Drawing<'_>) -> String {
     let [layers, heads, ..] = maps.shape();
     let mut all = Vec::new();
     if layers * heads > 1 {
-        all.push((format!("mean of {}", layers * heads), split(&maps.mean(), 0, 0)));
+        all.push((format!("mean of these {}", layers * heads), split(&maps.mean(), 0, 0)));
     }
     for layer in 0..layers {
         for head in 0..heads {
             all.push((drawing.name(layer, head), split(maps, layer, head)));
         }
     }
-    let (left, wide, gap, high) = (128.0, 280.0, 24.0, 20.0);
+    let (wide, gap, high) = (280.0, 24.0, 20.0);
+    let left = all.iter().map(|(name, _)| ems(name) * 12.5).fold(60.0, f64::max) + 12.0;
     let mut svg = Svg::new(drawing.theme.palette(), left + 2.0 * wide + gap);
     svg.heading(drawing, "Of what the tokens of each text attend to, how much lies in each text");
     let (text, faint) = (svg.palette.text, svg.palette.faint);
@@ -74,8 +76,8 @@ pub fn svg(drawing: &Drawing<'_>) -> String {
                 let size = (wide * share).clamp(0.0, wide);
                 let fill = svg.palette.parts[part];
                 svg.rect([x, y, (size - 1.0).max(0.0), high - 2.0], fill);
-                if size >= 34.0 {
-                    let style = Style::new(11.0, "#ffffff").at(Anchor::Middle);
+                if size >= 26.0 {
+                    let style = Style::new(10.5, "#ffffff").at(Anchor::Middle);
                     let style = Style { fill: svg.palette.on_parts, ..style };
                     svg.text((x + size / 2.0, y + 13.0), style, &format!("{:.0} %", 100.0 * share));
                 }

@@ -126,19 +126,47 @@ impl Svg {
         );
     }
 
-    /// Rectangles of weights, of one size; those of one colour are one path, so that large maps stay small files.
-    pub fn cells(&mut self, cells: impl IntoIterator<Item = ([f64; 2], f32)>, size: [f64; 2], most: f32) {
-        let mut paths: BTreeMap<Option<usize>, String> = BTreeMap::new();
-        let [width, height] = size.map(short);
-        for ([x, y], weight) in cells {
-            let path = paths.entry(self.palette.step(weight, most)).or_default();
-            let _ = write!(path, "M{} {}h{width}v{height}h-{width}z", short(x), short(y));
+    /// Rectangles of weights, at places of a grid that begins at `x` and `y`, `gap` apart. Those of one colour are one
+    /// path of lines, as thick as a row, so that large maps stay small files.
+    pub fn cells(
+        &mut self,
+        ([x, y], [width, height], gap): ([f64; 2], [f64; 2], f64),
+        cells: impl IntoIterator<Item = ([usize; 2], f32)>,
+        most: f32,
+    ) {
+        let mut paths: BTreeMap<Option<usize>, Vec<[usize; 3]>> = BTreeMap::new();
+        for ([column, row], weight) in cells {
+            let runs = paths.entry(self.palette.step(weight, most)).or_default();
+            match runs.last_mut() {
+                Some([first, its_row, length])
+                    if gap == 0.0 && *its_row == row && *first + *length == column =>
+                {
+                    *length += 1;
+                }
+                _ => runs.push([column, row, 1]),
+            }
         }
-        for (step, path) in paths {
-            let fill = step.map_or_else(|| self.palette.nan.to_owned(), |step| self.palette.color(step));
-            let _ =
-                writeln!(self.body, "<path shape-rendering=\"crispEdges\" fill=\"{fill}\" d=\"{path}\"/>");
+        let thick = format!("{:.4}", (height - gap) / height);
+        let end = if gap == 0.0 { 0.0 } else { gap / width };
+        let _ = writeln!(
+            self.body,
+            "<g transform=\"translate({} {}) scale({} {})\" stroke-width=\"{thick}\" shape-rendering=\"crispEdges\">",
+            short(x),
+            short(y + (height - gap) / 2.0),
+            short(width),
+            short(height)
+        );
+        for (step, runs) in paths {
+            let color = step.map_or_else(|| self.palette.nan.to_owned(), |step| self.palette.color(step));
+            let _ = write!(self.body, "<path stroke=\"{color}\" d=\"");
+            for [column, row, length] in runs {
+                let length = format!("{:.3}", length as f64 - end);
+                let length = length.trim_end_matches('0').trim_end_matches('.').trim_start_matches('0');
+                let _ = write!(self.body, "M{column} {row}h{length}");
+            }
+            self.body += "\"/>\n";
         }
+        self.body += "</g>\n";
     }
 
     /// Lines of text, broken where they are too long.
@@ -165,8 +193,8 @@ impl Svg {
         let Palette { text, faint, line, nan, .. } = self.palette;
         self.y += 18.0;
         let (wide, high, x) = (256.0, 12.0, MARGIN);
-        let steps = (0..64).map(|step| ([x + 4.0 * f64::from(step), self.y], most * step as f32 / 63.0));
-        self.cells(steps.collect::<Vec<_>>(), [wide / 64.0 + 0.3, high], most);
+        let steps = (0..128).map(|step| ([step, 0], most * step as f32 / 127.0));
+        self.cells(([x, self.y], [wide / 128.0, high], 0.0), steps, most);
         self.frame([x, self.y, wide, high], line, 1.0);
         for quarter in 0..=4 {
             let share = f64::from(quarter) / 4.0;
@@ -237,14 +265,20 @@ pub fn number(weight: f64) -> String {
     if weight.abs() < 0.001 { format!("{weight:.1e}") } else { format!("{weight:.3}") }
 }
 
-/// A weight in a cell: `.42`; nothing where it rounds to 0.
+/// The least weight whose number is written into its cell, and the sentence that says so.
+const WRITTEN: f32 = 0.015;
+pub const ABOUT_NUMBERS: &str = "Numbers below .02 are not written.";
+
+/// A weight in a cell: `.42`; nothing for a small one.
 pub fn in_cell(weight: f32) -> String {
     if weight.is_nan() {
         return "NaN".to_owned();
     }
+    if weight < WRITTEN {
+        return String::new();
+    }
     let text = format!("{weight:.2}");
     match text.strip_prefix("0.") {
-        Some("00") => String::new(),
         Some(decimals) => format!(".{decimals}"),
         None => text.chars().take(4).collect(),
     }
@@ -262,7 +296,7 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         assert_eq!([0.0, 0.25, 1.0, 0.00012].map(number), ["0", "0.250", "1.000", "1.2e-4"]);
-        assert_eq!([0.0, 0.004, 0.42, 1.0, f32::NAN].map(in_cell), ["", "", ".42", "1.00", "NaN"]);
+        assert_eq!([0.0, 0.014, 0.42, 1.0, f32::NAN].map(in_cell), ["", "", ".42", "1.00", "NaN"]);
         assert_eq!([1.0, 1.25, 0.1, -2.5].map(short), ["1", "1.25", "0.1", "-2.5"]);
     }
 

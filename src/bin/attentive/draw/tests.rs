@@ -75,11 +75,13 @@ fn the_pages_numbers_are_the_weights() {
     let maps = square(&HOSTILE, 2, 3);
     let data = data(&html::page(&drawing(&maps)));
     let bytes = base64::engine::general_purpose::STANDARD.decode(data["weights"].as_str().unwrap()).unwrap();
-    let weights: Vec<f32> = bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+    let weights: Vec<f32> =
+        bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
     assert_eq!(weights, maps.weights());
     assert_eq!((&data["layers"], &data["heads"]), (&json!([3, 4]), &json!([3, 4, 5])));
     assert_eq!(data["columns"], Value::Null);
-    let labels: Vec<&str> = data["rows"].as_array().unwrap().iter().map(|row| row["label"].as_str().unwrap()).collect();
+    let labels: Vec<&str> =
+        data["rows"].as_array().unwrap().iter().map(|row| row["label"].as_str().unwrap()).collect();
     assert_eq!(labels[..7], HOSTILE[..7]);
     assert_eq!(labels[7..11], ["a\\u{0}\\u{1b}[31m\\u{202e}b", "{title}", "(empty)", "␣"]);
     assert_eq!(data["rows"][2]["right_to_left"], true);
@@ -99,8 +101,12 @@ fn nothing_of_a_text_becomes_markup() {
     }
     for view in VIEWS {
         let svg = Drawing { view: Some(view), from: Some(2), ..drawing.clone() }.svg();
-        let tree = resvg::usvg::roxmltree::Document::parse(&svg).unwrap_or_else(|error| panic!("{view:?}: {error}"));
-        assert!(tree.descendants().all(|node| !node.has_tag_name("b") && !node.has_tag_name("script")), "{view:?}");
+        let tree =
+            resvg::usvg::roxmltree::Document::parse(&svg).unwrap_or_else(|error| panic!("{view:?}: {error}"));
+        assert!(
+            tree.descendants().all(|node| !node.has_tag_name("b") && !node.has_tag_name("script")),
+            "{view:?}"
+        );
         let texts: Vec<&str> = tree.descendants().filter_map(|node| node.text()).collect();
         if view != View::Pair {
             for whole in ["שלום", "中文", "</script><b onclick=\"x\">&'"] {
@@ -116,7 +122,14 @@ fn every_view_is_drawn_of_every_size() {
     let long: Vec<String> = (0..512).map(|number| format!("token{number}")).collect();
     let long: Vec<&str> = long.iter().map(String::as_str).collect();
     let tall = maps([tokens(&long[..40]), tokens(&HOSTILE)], 1, 1);
-    let all = [square(&["x"], 1, 1), square(&long, 1, 1), square(&HOSTILE, 6, 12), tall, square(&[], 1, 1), square(&["x"], 0, 2)];
+    let all = [
+        square(&["x"], 1, 1),
+        square(&long, 1, 1),
+        square(&HOSTILE, 6, 12),
+        tall,
+        square(&[], 1, 1),
+        square(&["x"], 0, 2),
+    ];
     for maps in &all {
         for theme in [Theme::Light, Theme::Dark] {
             for view in VIEWS {
@@ -157,7 +170,12 @@ fn what_is_no_number_is_shown_as_such() {
 #[test]
 fn cells_have_the_colours_of_their_weights() {
     let tokens = tokens(&["a", "b"]);
-    let maps = AttentionMaps::new([tokens.clone(), tokens], vec![Some(0)], vec![Some(0)], vec![0.25, 0.75, 1.0, 0.0]);
+    let maps = AttentionMaps::new(
+        [tokens.clone(), tokens],
+        vec![Some(0)],
+        vec![Some(0)],
+        vec![0.25, 0.75, 1.0, 0.0],
+    );
     let maps = maps.unwrap();
     let svg = Drawing { most: Some(1.0), view: Some(View::Map), ..drawing(&maps) }.svg();
     let palette = Theme::Light.palette();
@@ -181,7 +199,7 @@ fn the_array_has_four_axes() {
 #[test]
 fn sums_are_told_as_they_are() {
     let maps = square(&["a", "b", "c"], 1, 1);
-    assert!(drawing(&maps).about_sums().contains("weight of 1 over"));
+    assert!(drawing(&maps).about_sums().contains("sum to 1 over all"));
     let fewer = maps.only(|token| token.label != "c");
     assert!(drawing(&fewer).about_sums().contains("left out"));
 }
@@ -235,7 +253,10 @@ mod in_a_browser {
         open(&mut browser, "translation", &Drawing { sides, ..drawing(&translated) });
         browser.point(&cell(1, 2));
         let tip = browser.text("tip.innerText");
-        assert!(tip.contains("chat") && tip.contains("sat") && tip.contains(&shown(translated.map(0, 0)[5])), "{tip}");
+        assert!(
+            tip.contains("chat") && tip.contains("sat") && tip.contains(&shown(translated.map(0, 0)[5])),
+            "{tip}"
+        );
         assert_eq!(browser.value("element('heads-part').hidden && element('pair-part').hidden"), json!(true));
 
         let long: Vec<String> = (0..512).map(|number| format!("token{number}")).collect();
@@ -243,7 +264,10 @@ mod in_a_browser {
         for (name, texts) in [("one", &["x"][..]), ("many", &long), ("none", &[])] {
             let maps = square(texts, 1, 1);
             open(&mut browser, name, &drawing(&maps));
-            assert_eq!(browser.value("[R, C, weights.length]"), json!([texts.len(), texts.len(), texts.len().pow(2)]));
+            assert_eq!(
+                browser.value("[R, C, weights.length]"),
+                json!([texts.len(), texts.len(), texts.len().pow(2)])
+            );
             if !texts.is_empty() {
                 browser.point(&cell(0, 0));
                 assert!(browser.text("tip.innerText").contains(&shown(maps.map(0, 0)[0])), "{name}");
@@ -264,7 +288,8 @@ mod in_a_browser {
         assert_eq!(browser.value("Array.from(weights)"), Value::Array(weights));
         assert_eq!(browser.value("tip.hidden"), json!(true));
         // At first the mean of all is seen; then one head is chosen in the grid.
-        browser.value("document.querySelector('#heads [data-map=\"1 2\"]').scrollIntoView({ block: 'center' })");
+        browser
+            .value("document.querySelector('#heads [data-map=\"1 2\"]').scrollIntoView({ block: 'center' })");
         browser.click(&middle("document.querySelector('#heads [data-map=\"1 2\"]')"));
         assert_eq!(browser.value("[state.layer, state.head]"), json!([1, 2]));
         assert!(browser.text("element('map-about').textContent").starts_with("Layer 4, head 5"));
@@ -286,7 +311,8 @@ mod in_a_browser {
         );
         assert_eq!(last, json!(true));
         // What one token attends to, as bars.
-        let bars = browser.value("[...document.querySelectorAll('#bars .number')].map((of) => of.textContent)");
+        let bars =
+            browser.value("[...document.querySelectorAll('#bars .number')].map((of) => of.textContent)");
         let row: Vec<String> = maps.row(1, 2, 6).iter().map(|&weight| shown(weight)).collect();
         assert_eq!(bars, json!(row));
     }
@@ -313,10 +339,12 @@ mod in_a_browser {
 
     #[track_caller]
     fn tokens_stay_readable(browser: &mut Browser) {
-        let labels = browser.value("[...document.querySelectorAll('#map-rows bdi')].map((of) => of.textContent)");
+        let labels =
+            browser.value("[...document.querySelectorAll('#map-rows bdi')].map((of) => of.textContent)");
         assert_eq!(labels[1], "</script><b onclick=\"x\">&'");
         assert_eq!(labels[6], HOSTILE[6]);
-        let direction = "[2, 3, 4].map((row) => getComputedStyle(element('map-rows').children[row]).direction)";
+        let direction =
+            "[2, 3, 4].map((row) => getComputedStyle(element('map-rows').children[row]).direction)";
         assert_eq!(browser.value(direction), json!(["rtl", "rtl", "ltr"]));
         // The long one is cut by dots and whole in its title.
         let cut = "(({ offsetWidth, scrollWidth, title }) => [offsetWidth < 200, scrollWidth > offsetWidth, title])(element('map-rows').children[6])";

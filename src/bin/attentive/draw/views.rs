@@ -3,7 +3,7 @@
 use attentive::models::MapToken;
 
 use super::label::{ems, label, whole};
-use super::svg::{Anchor, MARGIN, Style, Svg, in_cell, ink, number};
+use super::svg::{ABOUT_NUMBERS, Anchor, MARGIN, Style, Svg, in_cell, ink, number};
 use super::{Drawing, View, pair};
 
 /// Columns that a token's name may take.
@@ -93,18 +93,17 @@ fn map(drawing: &Drawing<'_>) -> String {
     let left = widest(&names) * top.font + 10.0;
     let mut svg = Svg::new(drawing.theme.palette(), left + columns as f64 * cell + top.behind());
     let [row_side, column_side] = drawing.sides;
-    svg.heading(drawing, &format!("{}: rows are {row_side}, columns {column_side}", sentence(&name)));
+    svg.heading(drawing, &format!("{}; rows: {row_side}, columns: {column_side}", sentence(&name)));
     svg.y += top.height();
     let (x, y) = (MARGIN + left, svg.y);
     top.draw(&mut svg, maps.columns(), x, y);
     let weights = one.map(0, 0);
     let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-    let cells = places
-        .clone()
-        .zip(weights)
-        .map(|((row, column), &weight)| ([x + column as f64 * cell, y + row as f64 * cell], weight));
-    let size = if cell >= 10.0 { cell - 1.0 } else { cell };
-    svg.cells(cells.collect::<Vec<_>>(), [size, size], most);
+    let cells = places.clone().zip(weights).map(|((row, column), &weight)| ([column, row], weight));
+    let gap = if cell >= 10.0 { 1.0 } else { 0.0 };
+    let size = cell - gap;
+    svg.cells(([x, y], [cell, cell], gap), cells, most);
+
     for (row, name) in names.iter().enumerate().step_by(top.every) {
         let at = (x - 6.0, y + (row as f64 + 0.5) * cell + top.font * 0.35);
         let style = Style::new(top.font, svg.palette.text).at(Anchor::End);
@@ -128,6 +127,7 @@ fn map(drawing: &Drawing<'_>) -> String {
     }
     svg.y += rows as f64 * cell;
     let every = match top.every {
+        1 if cell >= 27.0 => ABOUT_NUMBERS.to_owned(),
         1 => String::new(),
         every => format!("Of {every} tokens one is named."),
     };
@@ -172,12 +172,14 @@ fn heads(drawing: &Drawing<'_>) -> String {
     let pooled = rows.max(columns).div_ceil(SMALL).max(1);
     let (across, down) = (columns.div_ceil(pooled), rows.div_ceil(pooled));
     let cell = (96.0 / across.max(down).max(1) as f64).floor().clamp(1.0, 12.0);
-    let (wide, high, gap) = (across as f64 * cell, down as f64 * cell, 10.0);
+    // A gap of whole points, so that all maps lie on one grid.
+    let apart = (10.0 / cell).ceil() as usize;
+    let (wide, high, gap) = (across as f64 * cell, down as f64 * cell, apart as f64 * cell);
     let left = 62.0;
     let mut svg = Svg::new(drawing.theme.palette(), left + heads as f64 * (wide + gap) - gap);
     let [row_side, column_side] = drawing.sides;
     let what = format!(
-        "Layers from top to bottom, heads from left to right; in each, rows are {row_side}, columns {column_side}"
+        "Layers from top to bottom, heads from left to right; in each, rows: {row_side}, columns: {column_side}"
     );
     svg.heading(drawing, &what);
     svg.y += 10.0;
@@ -191,6 +193,8 @@ fn heads(drawing: &Drawing<'_>) -> String {
         svg.text((x, svg.y), Style::new(11.5, text).at(Anchor::Middle), &name);
     }
     svg.y += 8.0;
+    let begin = svg.y;
+    let mut points = Vec::new();
     for layer in 0..layers {
         let y = svg.y;
         if let Some(layer) = maps.layers().get(layer).copied().flatten() {
@@ -198,16 +202,16 @@ fn heads(drawing: &Drawing<'_>) -> String {
         }
         for head in 0..heads {
             let x = MARGIN + left + head as f64 * (wide + gap);
-            let points = pool(maps.map(layer, head), [rows, columns], pooled);
-            let cells = points.into_iter().enumerate().map(|(place, weight)| {
+            let small = pool(maps.map(layer, head), [rows, columns], pooled);
+            points.extend(small.into_iter().enumerate().map(|(place, weight)| {
                 let (row, column) = (place / across.max(1), place % across.max(1));
-                ([x + column as f64 * cell, y + row as f64 * cell], weight)
-            });
-            svg.cells(cells.collect::<Vec<_>>(), [cell, cell], most);
+                ([head * (across + apart) + column, layer * (down + apart) + row], weight)
+            }));
             svg.frame([x - 0.5, y - 0.5, wide + 1.0, high + 1.0], line, 1.0);
         }
         svg.y += high + gap;
     }
+    svg.cells(([MARGIN + left, begin], [cell, cell], 0.0), points, most);
     let more = match pooled {
         1 => String::new(),
         side => format!("Each point is the largest of {side} · {side} weights."),
@@ -241,7 +245,7 @@ fn strips(drawing: &Drawing<'_>, row: usize) -> Vec<Strip> {
     let [layers, heads, ..] = maps.shape();
     let mut strips = Vec::new();
     if layers * heads > 1 {
-        let name = format!("mean of {}", layers * heads);
+        let name = format!("Mean of these {}", layers * heads);
         strips.push(Strip { name, weights: maps.mean().row(0, 0, row).to_vec() });
     }
     for layer in 0..layers {
@@ -283,9 +287,8 @@ fn from(drawing: &Drawing<'_>) -> String {
     let (x, mut y) = (MARGIN + left, svg.y);
     top.draw(&mut svg, maps.columns(), x, y);
     for (place, strip) in strips.iter().enumerate() {
-        let cells = strip.weights.iter().enumerate();
-        let cells = cells.map(|(column, &weight)| ([x + column as f64 * cell, y], weight));
-        svg.cells(cells.collect::<Vec<_>>(), [cell - 1.0, high - 1.0], most);
+        let cells = strip.weights.iter().enumerate().map(|(column, &weight)| ([column, 0], weight));
+        svg.cells(([x, y], [cell, high], 1.0), cells, most);
         let style = Style::new(12.0, svg.palette.text).at(Anchor::End);
         let mean = place == 0 && strips.len() > 1;
         let style = if mean { style.bold() } else { style };
@@ -304,8 +307,7 @@ fn from(drawing: &Drawing<'_>) -> String {
         y += high + if mean { 6.0 } else { 0.0 };
     }
     svg.y = y;
-    let sums = "Numbers below .005 are left out.";
-    svg.legend(drawing, most, if cell >= 30.0 { sums } else { "" });
+    svg.legend(drawing, most, if cell >= 30.0 { ABOUT_NUMBERS } else { "" });
     svg.finish(drawing)
 }
 
