@@ -21,12 +21,12 @@ const PICTURES: [Picture; 6] = [
     Picture {
         name: "it-tired-heads",
         texts: &[TIRED],
-        options: "--from it --words --without-special --layers 4,5 --scale 0.5",
+        options: "--from it --words --without-special --layers 3,4 --scale 0.7",
     },
     Picture {
         name: "it-narrow-heads",
         texts: &[NARROW],
-        options: "--from it --words --without-special --layers 4,5 --scale 0.5",
+        options: "--from it --words --without-special --layers 3,4 --scale 0.7",
     },
     Picture { name: "heads", texts: &[TIRED], options: "--view heads" },
     Picture {
