@@ -23,7 +23,8 @@ fn attention(words: &[&str]) -> Command {
 fn every_format_is_written_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let mut command = attention(&["the cat sat on the mat", "--from", "cat", "--layers", "1", "--heads", "0,2-3"]);
+    let mut command =
+        attention(&["the cat sat on the mat", "--from", "cat", "--layers", "1", "--heads", "0,2-3"]);
     for name in ["a.npy", "a.svg", "a.png", "a.HTML"] {
         command.arg("-o").arg(path(name));
     }
@@ -37,7 +38,10 @@ fn every_format_is_written_by_its_name() {
     let weights = npy.into_vec::<f32>().unwrap();
     assert!(weights.chunks(8).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-5));
     let svg = std::fs::read_to_string(path("a.svg")).unwrap();
-    assert!(svg.starts_with("<svg ") && svg.contains("Layer 1, head 3") && svg.contains("“cat” (token 2)"), "{svg}");
+    assert!(
+        svg.starts_with("<svg ") && svg.contains("Layer 1, head 3") && svg.contains("“cat” (token 2)"),
+        "{svg}"
+    );
     assert!(std::fs::read(path("a.png")).unwrap().starts_with(b"\x89PNG"));
     let html = std::fs::read_to_string(path("a.HTML")).unwrap();
     assert!(html.contains("<title>the cat sat on the mat</title>"));
@@ -55,7 +59,11 @@ fn a_terminal_shows_the_strongest() {
     assert!(from.stdout.contains("from “cat” (token 1)") && from.stdout.contains('█'), "{}", from.stdout);
     assert!(from.stdout.contains("layer 1, head 3") && !from.stdout.contains("[SEP] 0"), "{}", from.stdout);
     let pair = run(&mut attention(&["the cat", "the mat", "--average", "all"]));
-    assert!(pair.stdout.contains("Between the two texts") && pair.stdout.contains("from B"), "{}", pair.stdout);
+    assert!(
+        pair.stdout.contains("Between the two texts") && pair.stdout.contains("from B"),
+        "{}",
+        pair.stdout
+    );
     let harmless = run(&mut attention(&["the \x1b[31m cat"]));
     assert!(!harmless.stdout.contains('\x1b'), "{}", harmless.stdout);
 }
@@ -110,7 +118,9 @@ fn a_text_that_is_cut_is_told() {
 #[test]
 fn texts_of_every_script_are_drawn() {
     let folder = tempfile::tempdir().unwrap();
-    for text in ["שלום עולם", "مرحبا بالعالم", "那只动物", "🦜 👩‍👩‍👧", "", " ", &"x".repeat(300), "a\u{0}b\u{202e}c"] {
+    for text in
+        ["שלום עולם", "مرحبا بالعالم", "那只动物", "🦜 👩‍👩‍👧", "", " ", &"x".repeat(300), "a\u{0}b\u{202e}c"]
+    {
         // A process gets no argument with a NUL.
         let text = text.replace('\0', "\u{1}");
         let mut command = attention(&["--words"]);

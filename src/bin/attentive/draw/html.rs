@@ -14,7 +14,7 @@ use crate::table::shortened;
 pub fn page(drawing: &Drawing<'_>) -> String {
     format!(
         include_str!("page.html"),
-        title = escaped(&drawing.title),
+        title = escaped(&drawing.title()),
         caption = escaped(&drawing.caption),
         style = include_str!("page.css"),
         data = in_script(&data(drawing)),

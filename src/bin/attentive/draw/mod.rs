@@ -17,6 +17,8 @@ mod views;
 
 use attentive::models::AttentionMaps;
 
+use crate::table::shortened;
+
 pub use colours::Theme;
 pub use label::label;
 pub use target::{Target, Writer};
@@ -61,6 +63,11 @@ pub struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
+    /// The title in one line, harmless.
+    fn title(&self) -> String {
+        shortened(&self.title, 600)
+    }
+
     /// The view that is drawn.
     pub fn view(&self) -> View {
         let [layers, heads, ..] = self.maps.shape();

@@ -372,7 +372,7 @@ const numbered = (count, name, mean) => [...(count > 1 ? [[MEAN, mean]] : []), .
 options("layer", numbered(L, layerName, "mean of layers"));
 options("head", numbered(H, headName, "mean of heads"));
 options("from", [[MEAN, "all tokens"], ...rows.map((of, place) => [place, `${place}: ${of.label}`])]);
-options("scale", [...(data.most ? [[String(data.most), String(data.most)]] : []), ["map", "each picture's largest"], ["all", "the largest of all"], ["1", "1"]]);
+options("scale", [...(data.most ? [[String(data.most), String(data.most)]] : []), ["map", "each picture's largest"], ["all", "the largest of all"], ...["1", "0.5", "0.2", "0.1"].map((end) => [end, end])]);
 if (data.most) state.scale = String(data.most);
 element("sums").textContent = data.sums;
 takeTheme();

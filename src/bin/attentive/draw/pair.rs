@@ -72,6 +72,12 @@ pub fn svg(drawing: &Drawing<'_>) -> String {
         svg.text((MARGIN, y + 14.0), style, name);
         for (side, shares) in shares.iter().enumerate() {
             let mut x = MARGIN + left + side as f64 * (wide + gap);
+            if shares.iter().any(|share| !share.is_finite()) {
+                let nan = svg.palette.nan;
+                svg.rect([x, y, wide - 1.0, high - 2.0], nan);
+                svg.text((x + wide / 2.0, y + 13.0), Style::new(10.5, "#000000").at(Anchor::Middle), "NaN");
+                continue;
+            }
             for (part, share) in shares.iter().enumerate() {
                 let size = (wide * share).clamp(0.0, wide);
                 let fill = svg.palette.parts[part];

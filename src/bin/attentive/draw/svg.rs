@@ -180,7 +180,7 @@ impl Svg {
 
     pub fn heading(&mut self, drawing: &Drawing<'_>, what: &str) {
         let Palette { text, faint, .. } = self.palette;
-        self.paragraph(Style::new(16.0, text).bold(), &drawing.title);
+        self.paragraph(Style::new(16.0, text).bold(), &drawing.title());
         self.paragraph(Style::new(12.5, faint), what);
         if !drawing.caption.is_empty() {
             self.paragraph(Style::new(12.5, faint), &drawing.caption);
@@ -221,7 +221,7 @@ impl Svg {
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
              font-family=\"{FONTS}\" role=\"img\">\n<title>{}</title>\n<rect width=\"{width}\" height=\"{height}\" fill=\"{}\"/>\n{}</svg>\n",
-            escaped(&drawing.title),
+            escaped(&drawing.title()),
             self.palette.background,
             self.body,
         )
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn lines_are_broken() {
-        assert_eq!(wrapped("aa bb cc", 4.5), ["aa bb", "cc"]);
+        assert_eq!(wrapped("aa bb cc", 3.5), ["aa bb", "cc"]);
         assert!(wrapped(&"x".repeat(100), 10.0).iter().all(|line| ems(line) <= 10.0));
         assert!(wrapped("", 10.0).is_empty());
     }

@@ -181,7 +181,7 @@ fn cells_have_the_colours_of_their_weights() {
     let palette = Theme::Light.palette();
     for (weight, text) in [(0.25, ">.25<"), (0.75, ">.75<"), (1.0, ">1.00<")] {
         let color = palette.color(palette.step(weight, 1.0).unwrap());
-        assert!(svg.contains(&format!("fill=\"{color}\"")) && svg.contains(text), "{weight}");
+        assert!(svg.contains(&format!("stroke=\"{color}\"")) && svg.contains(text), "{weight}");
     }
     assert!(svg.contains("layer") || svg.contains("Layer 0, head 0"), "{svg}");
 }
@@ -232,7 +232,7 @@ mod in_a_browser {
         let Some(program) = chosen() else { return };
         let folder = tempfile::tempdir().unwrap();
         let mut browser = Browser::start(&program);
-        let mut open = |browser: &mut Browser, name: &str, drawing: &Drawing<'_>| {
+        let open = |browser: &mut Browser, name: &str, drawing: &Drawing<'_>| {
             let file = folder.path().join(format!("{name}.html"));
             std::fs::write(&file, html::page(drawing)).unwrap();
             browser.open(&file);
@@ -284,8 +284,9 @@ mod in_a_browser {
 
     #[track_caller]
     fn a_hover_is_answered(browser: &mut Browser, maps: &AttentionMaps) {
-        let weights: Vec<Value> = maps.weights().iter().map(|&weight| json!(f64::from(weight))).collect();
-        assert_eq!(browser.value("Array.from(weights)"), Value::Array(weights));
+        let weights = browser.value("Array.from(weights)");
+        let weights = weights.as_array().unwrap().iter().map(|weight| weight.as_f64().unwrap() as f32);
+        assert_eq!(weights.collect::<Vec<_>>(), maps.weights());
         assert_eq!(browser.value("tip.hidden"), json!(true));
         // At first the mean of all is seen; then one head is chosen in the grid.
         browser
