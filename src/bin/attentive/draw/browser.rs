@@ -126,13 +126,14 @@ impl Browser {
             self.call(&format!("{domain}.enable"), json!({}));
         }
         self.call("Page.navigate", json!({ "url": format!("file://{}", file.display()) }));
-        self.wait("document.documentElement.dataset.ready !== undefined");
+        // In the meantime there may be no document.
+        self.wait("document.documentElement?.dataset.ready !== undefined");
     }
 
-    /// The value of an expression in the page.
+    /// The value of an expression in the page, or of what it promises.
     #[track_caller]
     pub fn value(&mut self, expression: &str) -> Value {
-        let parameters = json!({ "expression": expression, "returnByValue": true });
+        let parameters = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         let answer = self.call("Runtime.evaluate", parameters);
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {}", answer["exceptionDetails"]);
         answer["result"]["value"].clone()

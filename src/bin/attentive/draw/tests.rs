@@ -209,18 +209,26 @@ mod in_a_browser {
     use super::super::browser::{Browser, chosen};
     use super::*;
 
-    const MIDDLE: &str = "(({ left, top, width, height }) => [left + width / 2, top + height / 2])";
-
-    fn middle(of: &str) -> String {
-        format!("{MIDDLE}({of}.getBoundingClientRect())")
+    /// Scrolls to an element, lets that be drawn, and gives a point then.
+    fn scrolled(to: &str, point: &str) -> String {
+        format!(
+            "(async () => {{ {to}.scrollIntoView({{ block: 'center', inline: 'center' }}); for (let frame = 0; frame < 2; \
+             frame++) await new Promise(requestAnimationFrame); return {point}; }})()"
+        )
     }
 
-    /// The middle of a cell of the map, scrolled to.
+    /// The middle of an element.
+    fn middle(of: &str) -> String {
+        let point = "[box.left + box.width / 2, box.top + box.height / 2]";
+        scrolled(of, &format!("((box) => {point})({of}.getBoundingClientRect())"))
+    }
+
+    /// The middle of a cell of the map.
     fn cell(row: usize, column: usize) -> String {
-        format!(
-            "(element('map-part').scrollIntoView(), (({{ left, top }}) => [left + ({column} + 0.5) * state.cell, top + \
-             ({row} + 0.5) * state.cell])(element('map-canvas').getBoundingClientRect()))"
-        )
+        let point =
+            format!("[box.left + ({column} + 0.5) * state.cell, box.top + ({row} + 0.5) * state.cell]");
+        let point = format!("((box) => {point})(element('map-canvas').getBoundingClientRect())");
+        scrolled(&format!("(mark({row}, {column}), cellBox)"), &point)
     }
 
     fn shown(weight: f32) -> String {
@@ -289,8 +297,6 @@ mod in_a_browser {
         assert_eq!(weights.collect::<Vec<_>>(), maps.weights());
         assert_eq!(browser.value("tip.hidden"), json!(true));
         // At first the mean of all is seen; then one head is chosen in the grid.
-        browser
-            .value("document.querySelector('#heads [data-map=\"1 2\"]').scrollIntoView({ block: 'center' })");
         browser.click(&middle("document.querySelector('#heads [data-map=\"1 2\"]')"));
         assert_eq!(browser.value("[state.layer, state.head]"), json!([1, 2]));
         assert!(browser.text("element('map-about').textContent").starts_with("Layer 4, head 5"));
