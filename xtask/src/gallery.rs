@@ -39,9 +39,9 @@ const PICTURES: [Picture; 6] = [
 /// Draws each as SVG and PNG. The numbers are those of any device; the PNG's text has this machine's fonts.
 pub fn run(options: &Options) -> Result<()> {
     let model = fetch::run(options)?;
-    Call::cargo().words("build --release --features cli").run()?;
+    Call::cargo().words("build --all-features").run()?;
     for Picture { name, texts, options } in PICTURES {
-        let call = Call::new(place::attentive("release")).words("attention -m").arg(place::from_root(&model));
+        let call = Call::new(place::attentive("debug")).words("attention -m").arg(place::from_root(&model));
         let call = texts.iter().fold(call, Call::arg).words(options);
         let call = [".svg", ".png"]
             .iter()

@@ -105,17 +105,17 @@ impl Drawing<'_> {
             nan |= !sum.is_finite();
             (least, most) = (least.min(sum), most.max(sum));
         }
-        let [from, to] = self.sides;
         if nan {
             "Some rows are not numbers.".to_owned()
         } else if least > most {
             "There are no weights.".to_owned()
         } else if (least - 1.0).abs() < 1e-3 && (most - 1.0).abs() < 1e-3 {
+            let [from, to] = self.sides;
             format!("The weights of each token ({from}) sum to 1 over all tokens ({to}).")
         } else {
             format!(
-                "The weights of each token ({from}) sum to 1; of these, {least:.3} to {most:.3} are shown, the rest goes \
-                 to tokens that are left out ({to})."
+                "The weights of a token sum to 1; {least:.3} to {most:.3} of that is shown, the rest goes to tokens \
+                 that are left out."
             )
         }
     }

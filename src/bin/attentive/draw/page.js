@@ -277,7 +277,7 @@ function drawPair() {
   const lines = [0, 1].map((from) => {
     const blocks = shares[from].map((share, part) => {
       const part_share = share / Math.max(1, counts[from]);
-      const block = make("div", { textContent: part_share >= 0.06 ? `${(100 * part_share).toFixed(1)} %` : "", title: `from ${names[from]} to ${names[part]}: ${number(part_share)}` });
+      const block = make("div", { textContent: part_share >= 0.06 ? `${(100 * part_share).toFixed(1)}%` : "", title: `from ${names[from]} to ${names[part]}: ${number(part_share)}` });
       Object.assign(block.style, { width: `${100 * part_share}%`, background: `var(--part-${part})` });
       return block;
     });

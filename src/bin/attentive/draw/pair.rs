@@ -82,10 +82,10 @@ pub fn svg(drawing: &Drawing<'_>) -> String {
                 let size = (wide * share).clamp(0.0, wide);
                 let fill = svg.palette.parts[part];
                 svg.rect([x, y, (size - 1.0).max(0.0), high - 2.0], fill);
-                if size >= 26.0 {
+                if size >= 22.0 {
                     let style = Style::new(10.5, "#ffffff").at(Anchor::Middle);
                     let style = Style { fill: svg.palette.on_parts, ..style };
-                    svg.text((x + size / 2.0, y + 13.0), style, &format!("{:.0} %", 100.0 * share));
+                    svg.text((x + size / 2.0, y + 13.0), style, &format!("{:.0}%", 100.0 * share));
                 }
                 x += size;
             }

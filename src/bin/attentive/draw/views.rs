@@ -276,12 +276,12 @@ fn from(drawing: &Drawing<'_>) -> String {
     let high = if strips.len() <= 24 { 24.0 } else { 17.0 };
     let top = Heads::new(maps.columns(), cell);
     let names: Vec<String> = strips.iter().map(|strip| strip.name.clone()).collect();
-    let left = widest(&names) * 12.0 + 12.0;
+    // The mean is bold, and wider for it.
+    let left = widest(&names) * 12.0 * 1.1 + 12.0;
     let mut svg = Svg::new(drawing.theme.palette(), left + columns as f64 * cell + top.behind());
     let token = maps.rows().get(row).map(|token| label(token, 40)).unwrap_or_default();
     let [row_side, column_side] = drawing.sides;
-    let what =
-        format!("The weights {row_side} “{token}” (token {row}) {column_side} each token, in each head");
+    let what = format!("The weights {row_side} “{token}” (token {row}) {column_side} each token");
     svg.heading(drawing, &what);
     svg.y += top.height();
     let (x, mut y) = (MARGIN + left, svg.y);
