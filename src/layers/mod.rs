@@ -10,6 +10,7 @@ mod encoder;
 mod encoder_layer;
 mod feed_forward;
 mod gru;
+mod layer_capture;
 mod multi_head_attention;
 mod residual_block;
 mod spatial_attention;
@@ -28,6 +29,7 @@ pub use encoder::Encoder;
 pub use encoder_layer::{EncoderLayer, EncoderLayerConfig, EncoderLayerWeights};
 pub use feed_forward::FeedForward;
 pub use gru::{Gru, GruCell, GruConfig, GruDirection, GruOptions, GruValues, HostGru};
+pub use layer_capture::LayerCapture;
 pub use multi_head_attention::{
     AttentionWeights, MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadAttentionOptions,
     MultiHeadAttentionValues, MultiHeadAttentionWeights,

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{
-    Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, HostLinear,
+    Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, HostLinear, LayerCapture,
     MultiHeadAttentionOptions, MultiHeadAttentionWeights, NormPosition,
 };
 use crate::ops::{EmbeddingTable, EmbeddingTables, LayerNormWeights, Tokens, embedding_norm};
@@ -90,6 +90,43 @@ impl BertEncoder {
     /// [`Error::Argument`] for a sequence longer than the position table, an id past its table, or types that do not
     /// fit the ids.
     pub fn record(&self, recording: &mut Recording, batch: TokenBatch<'_>) -> Result<(Value, Vec<u32>)> {
+        let (output, lengths, _) = self.record_captured(recording, batch, &LayerCapture::none())?;
+        Ok((output, lengths))
+    }
+
+    /// Records the encoder as [`BertEncoder::record`] does; for each layer that `capture` names, in that order, there
+    /// is a value `[batch, heads, longest, longest]` too: its attention weights, beside the same fused run.
+    ///
+    /// ```no_run
+    /// # fn main() -> attentive::Result<()> {
+    /// use attentive::layers::LayerCapture;
+    /// use attentive::models::{BertEncoder, TokenBatch};
+    /// use attentive::weights::EmbedderFolder;
+    /// use attentive::{DType, Device, Recording};
+    ///
+    /// let device = Device::open("auto")?;
+    /// let folder = EmbedderFolder::open("all-MiniLM-L6-v2")?;
+    /// let encoder = BertEncoder::load(&device, &folder.config, &folder.checkpoint, DType::F32)?;
+    /// let text = folder.tokenizer.encode("the cat sat", 256)?;
+    /// let mut recording = Recording::new(&device);
+    /// let batch = TokenBatch { ids: &[&text.ids], types: &[] };
+    /// let capture = LayerCapture::of(&[4, 5]).heads(&[0, 7]);
+    /// let (_, _, weights) = encoder.record_captured(&mut recording, batch, &capture)?;
+    /// recording.output(&weights[0])?;
+    /// let of_layer_4 = recording.run()?.tensor(&weights[0])?; // [1, 2, tokens, tokens]
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`BertEncoder::record`], and [`Error::Argument`] for layers or heads that there are not and for a capture
+    /// above its bound.
+    pub fn record_captured(
+        &self,
+        recording: &mut Recording,
+        batch: TokenBatch<'_>,
+        capture: &LayerCapture<'_>,
+    ) -> Result<(Value, Vec<u32>, Vec<Value>)> {
         let longest = batch.ids.iter().map(|ids| ids.len()).max().unwrap_or(0);
         let usable = self.config.usable_positions();
         if longest > usable {
@@ -125,9 +162,10 @@ impl BertEncoder {
         let padded = lengths.iter().any(|&length| (length as usize) < longest);
         let key_lengths = padded.then_some(lengths.as_slice());
         let options = MultiHeadAttentionOptions { key_lengths, ..Default::default() };
-        let output =
-            recording.scoped("encoder", |recording| self.encoder.record(recording, &embedded, &options))?;
-        Ok((output, lengths))
+        let (output, captured) = recording.scoped("encoder", |recording| {
+            self.encoder.record_captured(recording, &embedded, &options, capture)
+        })?;
+        Ok((output, lengths, captured))
     }
 
     /// The position of each token. RoBERTa counts the tokens that are not padding from `position_offset` on, and gives

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use super::attention_maps::map_tokens;
 use super::batches::{Load, ModelStatistics, Progress, batch_tokens, batches};
-use super::{BertEncoder, TokenBatch};
+use super::{AttentionMaps, BertEncoder, TokenBatch};
 use crate::device::Device;
 use crate::error::Result;
+use crate::layers::LayerCapture;
 use crate::ops::{Pooling, pool};
-use crate::recording::{Recording, Step, Value, trace};
+use crate::recording::{Recording, RunStatistics, Step, Value, trace};
 use crate::tensor::DType;
 use crate::weights::{EmbedderFolder, EncoderConfig, Encoding, Tokenizer};
 
@@ -139,6 +141,69 @@ impl Embedder {
         Encode { embedder: self, texts, prompt: self.default_prompt.clone(), progress: None }
     }
 
+    /// Runs the encoder on a text, or on a pair, and gives the attention weights of some layers and heads. They are
+    /// captured beside the run's fused attention. A text longer than the model takes is cut.
+    ///
+    /// # Errors
+    /// [`Error::Tokenize`](crate::Error::Tokenize); [`Error::Argument`](crate::Error::Argument) for layers or heads
+    /// that there are not, and for a capture above its bound, before anything runs; those of
+    /// [`Recording::run_async`].
+    pub async fn attention_async(
+        &self,
+        text: &str,
+        second: Option<&str>,
+        capture: &LayerCapture<'_>,
+    ) -> Result<Attended> {
+        let (encoding, origins) = self.tokenizer.encode_with_origins(text, second, self.max_tokens)?;
+        let tokens = map_tokens(&self.tokenizer, &encoding, &origins, [text, second.unwrap_or_default()]);
+        let length = encoding.ids.len();
+        let config = self.config();
+        let layers = capture.check(&vec![config.heads; config.layers], [1, length, length])?;
+        let heads = capture.chosen_heads(config.heads)?;
+        let mut recording = Recording::new(&self.device);
+        let batch = TokenBatch { ids: &[&encoding.ids], types: &[&encoding.type_ids] };
+        let (_, _, captured) = self.encoder.record_captured(&mut recording, batch, capture)?;
+        for value in &captured {
+            recording.output(value)?;
+        }
+        let outputs = recording.run_async().await?;
+        let mut weights = Vec::with_capacity(layers.len() * heads.len() * length * length);
+        for value in &captured {
+            weights.extend(outputs.tensor(value)?.to_f32_async().await?);
+        }
+        let truncation = truncations(std::slice::from_ref(&encoding)).pop();
+        let numbers = |numbers: Vec<usize>| numbers.into_iter().map(Some).collect();
+        let sides = [tokens.clone(), tokens];
+        let maps = AttentionMaps::new(sides, numbers(layers), numbers(heads), weights)?;
+        Ok(Attended { maps, truncation, statistics: outputs.statistics })
+    }
+
+    /// The blocking form of [`Embedder::attention_async`].
+    ///
+    /// ```no_run
+    /// # fn main() -> attentive::Result<()> {
+    /// use attentive::layers::LayerCapture;
+    /// use attentive::{Device, Embedder};
+    ///
+    /// let embedder = Embedder::from_dir(&Device::open("auto")?, "all-MiniLM-L6-v2")?;
+    /// let attended = embedder.attention("The cat sat.", None, &LayerCapture::of(&[4, 5]))?;
+    /// println!("{:?}: {:?}", attended.maps.shape(), attended.maps.row(0, 3, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Embedder::attention_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn attention(
+        &self,
+        text: &str,
+        second: Option<&str>,
+        capture: &LayerCapture<'_>,
+    ) -> Result<Attended> {
+        pollster::block_on(self.attention_async(text, second, capture))
+    }
+
     /// Runs the model on texts in one batch and holds each dispatch against its twin: see
     /// [`trace`](crate::recording::trace).
     ///
@@ -256,6 +321,18 @@ pub struct Truncation {
     pub tokens: usize,
     /// Those that were used.
     pub kept: usize,
+}
+
+/// What [`Embedder::attention_async`] gives.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Attended {
+    /// The weights, with their tokens.
+    pub maps: AttentionMaps,
+    /// That the text was cut, if it was.
+    pub truncation: Option<Truncation>,
+    /// What the run took.
+    pub statistics: RunStatistics,
 }
 
 /// Embeddings, `[texts, dimensions]`, in the order of the texts.

@@ -1,7 +1,8 @@
 //! Models: the BERT-family encoder, sentence embeddings on it, and the whole of BERT: hidden words, next sentences,
-//! labels of texts and tokens, and the two tasks that it is pre-trained on; and sequence to sequence: Bahdanau's model, the
+//! labels of texts and tokens, where it attends, and the two tasks that it is pre-trained on; and sequence to sequence: Bahdanau's model, the
 //! Transformer, and generating with them.
 
+mod attention_maps;
 mod batches;
 mod bert;
 mod bert_model;
@@ -14,6 +15,7 @@ mod heads;
 pub mod pretraining;
 mod seq2seq;
 
+pub use attention_maps::{AttentionMaps, MapToken};
 pub use batches::ModelStatistics;
 pub use bert::{BertEncoder, TokenBatch};
 pub use bert_model::{BertModel, BertModelOptions};
@@ -21,7 +23,7 @@ pub use classify::{
     Classifications, Classify, ClassifyTokens, IsNext, LabelledToken, NextSentence, NextSentences, Scores,
     TokenClassifications,
 };
-pub use embedder::{Embedder, EmbedderOptions, Embeddings, Encode, Truncation};
+pub use embedder::{Attended, Embedder, EmbedderOptions, Embeddings, Encode, Truncation};
 pub use evaluate::{Evaluate, Evaluation, TaskScore};
 pub use fill_mask::{FillMask, FilledMask, FilledText, FilledTexts, Prediction};
 pub use generation::{EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules};

@@ -35,4 +35,4 @@ pub use marian::{GenerationConfig, MarianConfig};
 pub use sentencepiece::{Piece, PieceKind, SentencePiece};
 pub use seq2seq_folder::{Seq2SeqConfig, Seq2SeqFiles, Seq2SeqFolder};
 pub use seq2seq_tokenizer::Seq2SeqTokenizer;
-pub use tokenizer::{Encoding, Tokenizer, TruncationSide};
+pub use tokenizer::{Encoding, Origin, Tokenizer, TruncationSide};

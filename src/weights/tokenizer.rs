@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::parallelism::MaybeParallelIterator;
-use tokenizers::{Encoding as Tokens, PostProcessor, PostProcessorWrapper, TruncationDirection};
+use tokenizers::{
+    DecoderWrapper, Encoding as Tokens, PostProcessor, PostProcessorWrapper, TruncationDirection,
+};
 
 use super::files::{LFS_POINTER, bad, is_lfs_pointer, read, shown};
 use super::marian_tokenizer::no_token;
@@ -33,6 +35,18 @@ impl Encoding {
     pub fn is_truncated(&self) -> bool {
         self.total_tokens > self.ids.len()
     }
+}
+
+/// Where a token comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Origin {
+    /// 0, or 1 for the second text of a pair.
+    pub text: usize,
+    /// The word of that text that it is (a piece of), as the tokenizer splits words, counted from 0.
+    pub word: usize,
+    /// The bytes of the text. Bytes of a character that is split among tokens are the first one's.
+    pub bytes: std::ops::Range<usize>,
 }
 
 /// The side at which a text that is too long loses tokens.
@@ -288,6 +302,28 @@ impl Tokenizer {
             .map_err(|problem| Error::Tokenize { index: 0, problem: shown(&problem) })
     }
 
+    /// Tokenizes a text or a pair as [`Tokenizer::encode`] and [`Tokenizer::encode_pair`] do, and says where each token
+    /// comes from; the special tokens that are put around the texts come from nowhere.
+    ///
+    /// # Errors
+    /// [`Error::Tokenize`].
+    pub fn encode_with_origins(
+        &self,
+        text: &str,
+        second: Option<&str>,
+        max_tokens: usize,
+    ) -> Result<(Encoding, Vec<Option<Origin>>)> {
+        let (whole, total) = self.tokens_at(0, text, second, max_tokens, true)?;
+        let texts = [text, second.unwrap_or_default()];
+        let origins = origins(&whole, texts);
+        Ok((self.encoding(&whole, total), origins))
+    }
+
+    /// Whether tokens are written as bytes in the alphabet of GPT-2 and RoBERTa, which only a decoder can read.
+    pub fn is_byte_level(&self) -> bool {
+        matches!(self.inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_)))
+    }
+
     fn encode_at(
         &self,
         index: usize,
@@ -295,6 +331,29 @@ impl Tokenizer {
         second: Option<&str>,
         max_tokens: usize,
     ) -> Result<Encoding> {
+        let (whole, total) = self.tokens_at(index, text, second, max_tokens, false)?;
+        Ok(self.encoding(&whole, total))
+    }
+
+    fn encoding(&self, whole: &Tokens, total_tokens: usize) -> Encoding {
+        let tokens = whole.get_ids().iter().zip(whole.get_tokens());
+        Encoding {
+            ids: whole.get_ids().to_vec(),
+            type_ids: whole.get_type_ids().to_vec(),
+            tokens: tokens.map(|(&id, token)| self.spell(id, token)).collect(),
+            total_tokens,
+        }
+    }
+
+    /// The tokens with the special ones, and how many there were before the cut.
+    fn tokens_at(
+        &self,
+        index: usize,
+        text: &str,
+        second: Option<&str>,
+        max_tokens: usize,
+        with_origins: bool,
+    ) -> Result<(Tokens, usize)> {
         let special = if second.is_some() { self.special_in_pair } else { self.special_in_single };
         let Some(room) = max_tokens.checked_sub(special).filter(|&room| room > 0) else {
             return Err(Error::argument(
@@ -305,7 +364,13 @@ impl Tokenizer {
             ));
         };
         let failed = |problem: String| Error::Tokenize { index, problem: shown(&problem) };
-        let tokens = |text: &str| guarded(|| self.inner.encode_fast(text, false)).map_err(failed);
+        let tokens = |text: &str| {
+            let encode = || match with_origins {
+                true => self.inner.encode(text, false),
+                false => self.inner.encode_fast(text, false),
+            };
+            guarded(encode).map_err(failed)
+        };
         let first = tokens(text)?;
         let second = second.map(tokens).transpose()?;
 
@@ -314,17 +379,7 @@ impl Tokenizer {
         let first = self.cut(first, keep_first);
         let second = second.map(|second| self.cut(second, keep_second));
         let whole = self.add_special_tokens(first, second).map_err(failed)?;
-        Ok(Encoding {
-            ids: whole.get_ids().to_vec(),
-            type_ids: whole.get_type_ids().to_vec(),
-            tokens: whole
-                .get_ids()
-                .iter()
-                .zip(whole.get_tokens())
-                .map(|(&id, token)| self.spell(id, token))
-                .collect(),
-            total_tokens: lengths.0 + lengths.1 + special,
-        })
+        Ok((whole, lengths.0 + lengths.1 + special))
     }
 
     /// The fast encoding leaves a text's own tokens blank, which saves it a million strings.
@@ -361,6 +416,28 @@ impl Tokenizer {
             None => guarded(|| self.inner.post_process(first, second, true)),
         }
     }
+}
+
+/// Where the tokens of one text or two come from.
+fn origins(whole: &Tokens, texts: [&str; 2]) -> Vec<Option<Origin>> {
+    let sequences = whole.get_sequence_ids();
+    let mut ends = [0; 2];
+    let mut origins = Vec::with_capacity(whole.len());
+    for (place, sequence) in sequences.into_iter().enumerate() {
+        let special = whole.get_special_tokens_mask().get(place) == Some(&1);
+        let text = sequence.filter(|&text| !special && text < 2);
+        let word = whole.get_word_ids().get(place).copied().flatten();
+        let span = whole.get_offsets().get(place).copied();
+        let origin = text.zip(word).zip(span).map(|((text, word), (start, end))| {
+            // What does not lie in the text, between characters, is no piece of it.
+            let start = start.max(ends[text]);
+            let bytes = if texts[text].get(start..end).is_some() { start..end } else { start..start };
+            ends[text] = bytes.end.max(ends[text]);
+            Origin { text, word: word as usize, bytes }
+        });
+        origins.push(origin);
+    }
+    origins
 }
 
 /// How many tokens of two texts remain: both are cut to the same length before the shorter one is.

@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod agreement;
+mod attention;
 mod bert;
 mod check;
 mod classify;
 mod devices;
 mod doctor;
+mod draw;
 mod embed;
 mod evaluate;
 mod evaluate_pairs;
@@ -43,6 +45,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Attention(attention::Arguments),
     Check(check::Arguments),
     Classify(classify::Arguments),
     Devices(devices::Arguments),
@@ -58,6 +61,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Attention(arguments) => attention::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
