@@ -173,7 +173,7 @@ def accuracy(model, tokenizer, pairs):
 
 def train(kind, out, tokenizer, held_out, steps):
     torch.manual_seed(SEED)
-    began = time.time()
+    began, busy = time.time(), time.process_time()
     model = kind(tokenizer)
     steps = steps or kind.steps
     parameters = [p for p in model.model.parameters() if p.requires_grad]
@@ -204,7 +204,7 @@ def train(kind, out, tokenizer, held_out, steps):
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     model.save(folder, tokenizer)
-    print(f"  trained in {time.time() - began:.0f} s, {torch.get_num_threads()} threads")
+    print(f"  trained in {time.time() - began:.0f} s ({time.process_time() - busy:.0f} s of CPU), {torch.get_num_threads()} threads")
     report(kind, folder, tokenizer, held_out)
 
 
