@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use attentive::layers::LayerCapture;
 use attentive::models::{Attended, AttentionMaps, MapToken};
 use attentive::{Embedder, Error};
+use clap::Args;
 use clap::builder::FalseyValueParser;
-use clap::{Args, ValueEnum};
 
-use crate::draw::{self, Drawing, Target, Theme, View, Writer};
+use crate::draw::{self, Drawing, PictureArguments, Target, View, Writer};
 use crate::model::ModelArguments;
 use crate::open::{OpenArguments, say_if_slow};
 use crate::output::{Failure, Result, bytes, count, note, print, say, thousands};
@@ -46,20 +46,6 @@ pub struct Arguments {
     #[arg(value_parser = Target::parse)]
     output: Vec<Target>,
 
-    /// Of these layers, such as 4,5 or 0-2
-    #[arg(
-        long,
-        env = "ATTENTIVE_LAYERS",
-        hide_env_values = true,
-        value_name = "LIST",
-        default_value = "all"
-    )]
-    layers: Numbers,
-
-    /// Of these heads, such as 0,7 or 8-11
-    #[arg(long, env = "ATTENTIVE_HEADS", hide_env_values = true, value_name = "LIST", default_value = "all")]
-    heads: Numbers,
-
     /// What this token attends to: a token or word of the text, or #N by its place
     #[arg(long, env = "ATTENTIVE_FROM", hide_env_values = true, value_name = "TOKEN")]
     from: Option<String>,
@@ -73,26 +59,13 @@ pub struct Arguments {
     #[arg(value_parser = FalseyValueParser::new())]
     without_special: bool,
 
-    /// The mean in the place of the heads: of each layer's heads, or of all of them
-    #[arg(long, env = "ATTENTIVE_AVERAGE", hide_env_values = true, value_enum)]
-    average: Option<Average>,
-
-    /// What .svg and .png show [default: from with --from, else map of one head, or heads]
-    #[arg(long, env = "ATTENTIVE_VIEW", hide_env_values = true, value_enum)]
-    view: Option<View>,
-
-    /// The colours of .svg and .png; a page has both
-    #[arg(long, env = "ATTENTIVE_THEME", hide_env_values = true, value_enum, default_value = "light")]
-    theme: Theme,
-
-    /// The weight at which the colours end, so that pictures can be compared [default: the largest that is drawn]
-    #[arg(long, env = "ATTENTIVE_SCALE", hide_env_values = true, value_name = "WEIGHT", value_parser = weight)]
-    scale: Option<f32>,
-
     /// Bytes that the captured weights may take, such as 64MiB
     #[arg(long, env = "ATTENTIVE_MAX_CAPTURE_BYTES", hide_env_values = true, value_name = "BYTES")]
     #[arg(value_parser = byte_count, default_value = "256MiB")]
     max_capture_bytes: u64,
+
+    #[command(flatten)]
+    picture: PictureArguments,
 
     /// auto, gpu, gpu:N, gpu:name=TEXT, vulkan, metal, dx12, gl or cpu (see `attentive devices`)
     #[arg(long, env = "ATTENTIVE_DEVICE", hide_env_values = true, value_name = "SPEC")]
@@ -104,65 +77,6 @@ pub struct Arguments {
 
     #[command(flatten)]
     hub: ModelArguments,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Average {
-    /// One map a layer
-    Heads,
-    /// One map
-    All,
-}
-
-/// Some numbers, or all there are.
-#[derive(Clone, Debug, PartialEq)]
-enum Numbers {
-    All,
-    These(Vec<usize>),
-}
-
-impl std::str::FromStr for Numbers {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.eq_ignore_ascii_case("all") {
-            return Ok(Self::All);
-        }
-        let wrong = || format!("it should be all, or numbers such as 4,5 or 0-2, and is `{text}`");
-        let number = |text: &str| text.trim().parse::<usize>().ok();
-        let mut numbers = Vec::new();
-        for part in text.split(',') {
-            let (first, last) = match part.split_once('-') {
-                Some((first, last)) => (number(first), number(last)),
-                None => (number(part), number(part)),
-            };
-            let (first, last) = first.zip(last).ok_or_else(wrong)?;
-            // No model has so many layers or heads; a list of them all would take memory.
-            if last < first || last - first > 10_000 {
-                return Err(wrong());
-            }
-            for number in first..=last {
-                if !numbers.contains(&number) {
-                    numbers.push(number);
-                }
-            }
-        }
-        Ok(Self::These(numbers))
-    }
-}
-
-impl Numbers {
-    fn these(&self) -> Option<&[usize]> {
-        match self {
-            Self::All => None,
-            Self::These(numbers) => Some(numbers),
-        }
-    }
-}
-
-fn weight(text: &str) -> Result<f32, String> {
-    let weight = text.parse::<f32>().ok().filter(|weight| weight.is_finite() && *weight > 0.0);
-    weight.ok_or_else(|| "it should be a number above 0, such as 0.5".to_owned())
 }
 
 fn byte_count(text: &str) -> Result<u64, String> {
@@ -208,10 +122,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
     let (maps, unnumbered) = arguments.chosen(&attended.maps);
     let from = arguments.from.as_deref().map(|from| find(&maps, from)).transpose()?;
-    if arguments.view == Some(View::From) && from.is_none() {
+    if arguments.picture.view == Some(View::From) && from.is_none() {
         return Err(Failure::Usage("--view from needs --from: the token whose weights are drawn".to_owned()));
     }
-    if arguments.view == Some(View::Pair) && arguments.second.is_none() {
+    if arguments.picture.view == Some(View::Pair) && arguments.second.is_none() {
         return Err(Failure::Usage("--view pair needs two texts".to_owned()));
     }
     let drawing = Drawing {
@@ -221,9 +135,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         sides: ["from", "to"],
         unnumbered,
         from,
-        most: arguments.scale,
-        theme: arguments.theme,
-        view: arguments.view,
+        most: arguments.picture.scale,
+        theme: arguments.picture.theme,
+        view: arguments.picture.view,
     };
     let summary = summary(&embedder, &attended, [load, took]);
     if outputs.is_empty() {
@@ -244,10 +158,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 fn attend(arguments: &Arguments, embedder: &Embedder) -> Result<Attended> {
     let mut capture = LayerCapture::all().max_bytes(arguments.max_capture_bytes);
-    if let Some(layers) = arguments.layers.these() {
+    if let Some(layers) = arguments.picture.layers.these() {
         capture = capture.layers(layers);
     }
-    if let Some(heads) = arguments.heads.these() {
+    if let Some(heads) = arguments.picture.heads.these() {
         capture = capture.heads(heads);
     }
     let attended = embedder.attention(&arguments.text, arguments.second.as_deref(), &capture);
@@ -265,12 +179,7 @@ fn attend(arguments: &Arguments, embedder: &Embedder) -> Result<Attended> {
 impl Arguments {
     /// The maps that are looked at, and what one without a number is.
     fn chosen(&self, maps: &AttentionMaps) -> (AttentionMaps, String) {
-        let [layers, heads, ..] = maps.shape();
-        let (mut chosen, unnumbered) = match self.average {
-            None => (maps.clone(), String::new()),
-            Some(Average::Heads) => (maps.mean_of_heads(), format!("mean of {}", count(heads, "head"))),
-            Some(Average::All) => (maps.mean(), format!("mean of {}", count(layers * heads, "head"))),
-        };
+        let (mut chosen, unnumbered) = self.picture.averaged(maps);
         if self.words {
             chosen = chosen.words();
         }

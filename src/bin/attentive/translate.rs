@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use crate::draw::{Drawing, Numbers, PictureArguments, Target, Writer};
 use crate::embed::{DTypeName, say_bad_rows};
 use crate::input::{Format, Row, TextArguments};
 use crate::model::ModelArguments;
@@ -36,6 +37,7 @@ Examples:
   attentive translate --model dates-gru \"Thursday, May 3rd 1979\" \"一九七九年五月三日\"
   attentive translate -m Helsinki-NLP/opus-mt-en-fr --beams 4 --n-best 2 \"The cat sat on the mat.\"
   attentive translate -m ./opus-mt-en-fr --input english.txt -o french.txt
+  attentive translate \"le 3 mai 1979\" --alignment look.html --alignment look.svg
   attentive translate --sample --temperature 1.5 --seed 7 --n-best 3 \"the third of May\"")]
 pub struct Arguments {
     /// dates-transformer or dates-gru, which need no download; a folder; or a model of the Hugging Face hub (ORG/NAME)
@@ -49,6 +51,12 @@ pub struct Arguments {
     /// Where the translations go: NAME.jsonl (with ids and scores), or any other name for lines [default: stdout]
     #[arg(short, long, env = "ATTENTIVE_OUTPUT", hide_env_values = true, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// Draw where the decoder looks in the source while it writes, by the name's end: .html (a page to look around in),
+    /// .svg, .png, or .npy ([layers, heads, target, source], f32); of one text; may be repeated
+    #[arg(long, env = "ATTENTIVE_ALIGNMENT", hide_env_values = true, value_name = "FILE")]
+    #[arg(value_parser = Target::parse)]
+    alignment: Vec<Target>,
 
     /// Print a JSON object for each text
     #[arg(long, env = "ATTENTIVE_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
@@ -130,6 +138,9 @@ pub struct Arguments {
     dtype: DTypeName,
 
     #[command(flatten)]
+    picture: PictureArguments,
+
+    #[command(flatten)]
     open: OpenArguments,
 
     #[command(flatten)]
@@ -148,6 +159,7 @@ enum EarlyStoppingName {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let output = arguments.output.as_deref().map(WholeFile::create).transpose()?;
+    let pictures = arguments.alignment.iter().map(Writer::create).collect::<Result<Vec<_>>>()?;
     let rows = arguments.texts.rows("translate")?;
     let bad = say_bad_rows(&rows);
     let start = Instant::now();
@@ -159,9 +171,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         note(notice);
     }
     let texts: Vec<&str> = rows.iter().filter_map(|row| row.text.as_deref().ok()).collect();
+    let capture = arguments.capture(&translator, texts.len())?;
     let start = Instant::now();
     let bar = bar();
-    let translations = arguments.translate(&translator, &texts, &bar);
+    let translations = arguments.translate(&translator, &texts, capture, &bar);
     bar.finish_and_clear();
     let translations = translations?;
     let took = start.elapsed();
@@ -174,6 +187,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         None => print(&text)?,
     }
+    if let (false, Some(alignment)) = (pictures.is_empty(), alignment(&translations)) {
+        arguments.draw(&rows, alignment, pictures)?;
+    }
     say_what_was_done(arguments, &translator, &translations, [load, took]);
     say_what_was_cut(&translations);
     match bad {
@@ -183,6 +199,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             Err(Failure::Said)
         }
     }
+}
+
+/// Of the first text's best translation.
+fn alignment(translations: &Translations) -> Option<&Alignment> {
+    translations.texts.first()?.first()?.alignment.as_ref()
 }
 
 /// A model that the program holds, a folder, or one of the hub.
@@ -236,7 +257,61 @@ impl Arguments {
         }
     }
 
-    fn translate(&self, translator: &Translator, texts: &[&str], bar: &ProgressBar) -> Result<Translations> {
+    /// What is captured for a picture: the layers and heads that are asked for.
+    fn capture(&self, translator: &Translator, texts: usize) -> Result<Option<CrossAttention>> {
+        if self.alignment.is_empty() {
+            return Ok(None);
+        }
+        if texts != 1 {
+            let problem = format!("--alignment draws where one text is looked at, but there are {texts}");
+            return Err(Failure::Usage(problem));
+        }
+        let [layers, heads] = translator.cross_attention_size();
+        let chosen = |numbers: &Numbers, there: usize, what: &str| -> Result<Vec<usize>> {
+            let chosen = numbers.these().map_or_else(|| (0..there).collect(), <[usize]>::to_vec);
+            match chosen.iter().find(|&&number| number >= there) {
+                None => Ok(chosen),
+                Some(found) => {
+                    let last = there.saturating_sub(1);
+                    Err(Failure::Usage(format!("--{what}: there is no {found}; there are 0 to {last}")))
+                }
+            }
+        };
+        Ok(Some(CrossAttention {
+            layers: chosen(&self.picture.layers, layers, "layers")?,
+            heads: chosen(&self.picture.heads, heads, "heads")?,
+        }))
+    }
+
+    fn draw(&self, rows: &[Row], alignment: &Alignment, pictures: Vec<Writer>) -> Result<()> {
+        let tokens = |tokens: &[String]| tokens.iter().map(MapToken::new).collect::<Vec<_>>();
+        let numbers = |numbers: &[usize]| numbers.iter().copied().map(Some).collect::<Vec<_>>();
+        let sides = [tokens(&alignment.target_tokens), tokens(&alignment.source_tokens)];
+        let (layers, heads) = (numbers(&alignment.layers), numbers(&alignment.heads));
+        let maps = AttentionMaps::new(sides, layers, heads, alignment.weights.clone())?;
+        let (maps, unnumbered) = self.picture.averaged(&maps);
+        let source = rows.iter().find_map(|row| row.text.as_deref().ok()).unwrap_or_default();
+        let drawing = Drawing {
+            title: source.to_owned(),
+            caption: self.model.clone(),
+            maps: &maps,
+            sides: ["target", "source"],
+            unnumbered,
+            from: None,
+            most: self.picture.scale,
+            theme: self.picture.theme,
+            view: self.picture.view,
+        };
+        pictures.into_iter().try_for_each(|picture| picture.write(&drawing))
+    }
+
+    fn translate(
+        &self,
+        translator: &Translator,
+        texts: &[&str],
+        capture: Option<CrossAttention>,
+        bar: &ProgressBar,
+    ) -> Result<Translations> {
         let mut translate = translator
             .translate(texts)
             .strategy(self.strategy(translator.options().strategy))
@@ -246,6 +321,9 @@ impl Arguments {
                 bar.set_position(progress.texts as u64);
                 bar.set_message(format!("texts, {} tokens of this batch", progress.tokens));
             });
+        if let Some(capture) = capture {
+            translate = translate.capture(capture);
+        }
         if let Some(tokens) = self.max_tokens {
             translate = translate.max_tokens(usize::try_from(tokens).unwrap_or(usize::MAX));
         }

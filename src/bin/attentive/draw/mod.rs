@@ -6,6 +6,7 @@ mod colours;
 mod html;
 mod label;
 mod npy;
+mod options;
 mod pair;
 mod png;
 mod svg;
@@ -21,6 +22,7 @@ use crate::table::shortened;
 
 pub use colours::Theme;
 pub use label::label;
+pub use options::{Numbers, PictureArguments};
 pub use target::{Target, Writer};
 pub use text::text;
 
