@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use attentive::DType;
 use attentive::models::{
-    EarlyStopping, EmbeddedModel, Strategy, Translation, TranslationProgress, Translations, Translator,
+    Alignment, AttentionMaps, CrossAttention, EarlyStopping, EmbeddedModel, MapToken, Strategy, Translation,
+    TranslationProgress, Translations, Translator,
 };
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};

@@ -110,3 +110,25 @@ fn weight(text: &str) -> Result<f32, String> {
     let weight = text.parse::<f32>().ok().filter(|weight| weight.is_finite() && *weight > 0.0);
     weight.ok_or_else(|| "it should be a number above 0, such as 0.5".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_lists_and_ranges() {
+        let these =
+            |text: &str| text.parse::<Numbers>().map(|numbers| numbers.these().unwrap_or(&[]).to_vec());
+        assert_eq!(these("4,5"), Ok(vec![4, 5]));
+        assert_eq!(these("0-2, 7,1"), Ok(vec![0, 1, 2, 7]));
+        assert_eq!("ALL".parse(), Ok(Numbers::All));
+        for wrong in ["", "x", "2-1", "-1", "1,,2", "0-99999999", "1.5"] {
+            assert!(these(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn weights_are_above_0() {
+        assert!(weight("0").is_err() && weight("NaN").is_err() && weight("0.5").is_ok());
+    }
+}
