@@ -69,6 +69,8 @@ pub(super) struct Call<'a> {
 
 enum Answer {
     Value(Value, Finish),
+    /// One behind the other along a new first axis.
+    Stack(Vec<Value>),
     /// Written by the run.
     Tensor(Tensor),
 }
@@ -195,6 +197,13 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
+    /// Values of one shape, one behind the other along a new first axis.
+    pub(super) fn answer_stacked(&mut self, name: &'static str, values: &[Value]) -> Result<()> {
+        values.iter().try_for_each(|value| self.recording.output(value))?;
+        self.answers.push((name, Answer::Stack(values.to_vec())));
+        Ok(())
+    }
+
     /// A tensor that the recording writes.
     pub(super) fn answer_tensor(&mut self, name: &'static str, tensor: &Tensor) {
         self.answers.push((name, Answer::Tensor(tensor.clone())));
@@ -215,6 +224,15 @@ impl<'a> Call<'a> {
             let (tensor, finish) = match answer {
                 Answer::Value(value, finish) => (outputs.tensor(&value)?, finish),
                 Answer::Tensor(tensor) => (tensor, (|array| array) as Finish),
+                Answer::Stack(values) => {
+                    let mut all = Array { shape: vec![values.len()], values: Vec::new() };
+                    all.shape.extend(values.first().map_or(&[][..], |value| value.shape().dims()));
+                    for value in &values {
+                        all.values.extend(outputs.tensor(value)?.to_f32_async().await?);
+                    }
+                    arrays.push((name, all));
+                    continue;
+                }
             };
             let values = tensor.to_f32_async().await?;
             arrays.push((name, finish(Array { shape: tensor.shape().dims().to_vec(), values })));

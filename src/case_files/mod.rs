@@ -4,7 +4,9 @@ mod call;
 mod file;
 mod onnx;
 mod onnx_attention;
+mod scored_attention;
 mod torch_attention;
+mod torch_gru;
 mod torch_layers;
 
 use std::fmt;
@@ -31,7 +33,7 @@ struct Op {
 }
 
 /// All of them.
-const OPS: [&Op; 13] = [
+const OPS: [&Op; 16] = [
     &onnx_attention::ATTENTION,
     &onnx::GELU,
     &onnx::GEMM,
@@ -45,6 +47,9 @@ const OPS: [&Op; 13] = [
     &torch_layers::TRANSFORMER_ENCODER_LAYER,
     &torch_layers::TRANSFORMER_ENCODER,
     &torch_layers::TRANSFORMER_DECODER_LAYER,
+    &torch_gru::GRU,
+    &scored_attention::ADDITIVE_ATTENTION,
+    &scored_attention::LUONG_ATTENTION,
 ];
 
 /// The ops that a case may ask for.

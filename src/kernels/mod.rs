@@ -9,6 +9,7 @@ pub(crate) mod multiply;
 pub mod normalization;
 pub mod pooling;
 pub mod position;
+pub mod recurrent;
 pub(crate) mod rows;
 pub(crate) mod shared;
 
@@ -24,14 +25,17 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::flash_decode::FlashDecode,
     &attention::merge::Merge,
     &attention::append::Append,
+    &attention::additive::Additive,
     &linear::gemm::Gemm,
     &linear::gemm_lanes::GemmLanes,
     &normalization::layer_norm::LayerNorm,
     &normalization::rms_norm::RmsNorm,
     &normalization::softmax::Softmax,
+    &embedding::gather::Gather,
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,
     &position::rotary_embedding::RotaryEmbedding,
+    &recurrent::gru::Gru,
     &elementwise::activate::Activate,
     &elementwise::cast::Cast,
     &elementwise::strided_copy::StridedCopy,

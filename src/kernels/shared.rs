@@ -24,6 +24,8 @@ shared_files! {
     HEADS_F32_UNALIGNED = "heads_f32_unaligned";
     INDEXING = "indexing";
     MULTIPLY_TILE = "multiply_tile";
+    QUERY_ROWS_1 = "query_rows_1";
+    QUERY_ROWS_4 = "query_rows_4";
     ROWS_INVOCATION = "rows_invocation";
     ROWS_SUBGROUP = "rows_subgroup";
     ROWS_WORKGROUP = "rows_workgroup";

@@ -4,13 +4,13 @@
 use super::residual_block::ResidualBlock;
 use super::{
     FeedForward, HostLayerNorm, HostLinear, MultiHeadAttention, MultiHeadAttentionConfig,
-    MultiHeadAttentionOptions, MultiHeadAttentionWeights, NormPosition,
+    MultiHeadAttentionOptions, MultiHeadAttentionValues, MultiHeadAttentionWeights, NormPosition,
 };
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::ops::Activation;
+use crate::ops::{Activation, Causal, KvCache, KvCacheShape};
 use crate::recording::{Recording, Value};
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 
 /// The sizes and options of a decoder layer.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +83,34 @@ pub struct DecoderLayer {
     feed_forward_block: ResidualBlock,
 }
 
+/// What a decoder layer keeps from one step of decoding to the next: its own keys and values, and those of the memory.
+#[derive(Debug)]
+pub struct DecoderLayerCache {
+    own: KvCache,
+    /// Keys `[items, length, heads · head_dim]` and values.
+    memory: [Tensor; 2],
+}
+
+impl DecoderLayerCache {
+    /// Its own keys and values, an item for each row.
+    pub fn own(&self) -> &KvCache {
+        &self.own
+    }
+
+    /// Lets each row go on from what row `parents[row]` has: [`KvCache::reorder`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reorder(&mut self, parents: &[u32]) -> Result<()> {
+        self.own.reorder(parents)
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        self.own.bytes() + self.memory.iter().map(Tensor::bytes).sum::<u64>()
+    }
+}
+
 impl DecoderLayer {
     /// Uploads the weights.
     ///
@@ -132,27 +160,131 @@ impl DecoderLayer {
         memory: &Value,
         options: &DecoderLayerOptions<'_>,
     ) -> Result<DecoderLayerValues> {
-        let columns = self.self_attention.config().model_dim;
-        for (argument, value) in [("x", x), ("memory", memory)] {
-            if value.shape().rank() != 3 || value.shape().last() != columns {
-                let (expected, found) = (format!("[batch, length, {columns}]"), value.shape().to_string());
-                return Err(Error::argument("decoder_layer", argument, expected, found));
-            }
-        }
+        self.check("x", x)?;
+        self.check("memory", memory)?;
         if memory.shape()[0] != x.shape()[0] {
             let expected = format!("of as many batch items as x {}", x.shape());
             return Err(Error::argument("decoder_layer", "memory", expected, memory.shape().to_string()));
         }
+        self.record_blocks(
+            recording,
+            x,
+            |recording, x, residual| {
+                let options = MultiHeadAttentionOptions { residual, ..options.self_attention };
+                self.self_attention.record_self(recording, x, &options)
+            },
+            |recording, x, residual| {
+                let options = MultiHeadAttentionOptions { residual, ..options.cross_attention };
+                self.cross_attention.record(recording, [x, memory, memory], &options)
+            },
+        )
+    }
+
+    /// Records what the steps of decoding need of the memory `[items, memory_length, model_dim]`: its keys and values, in
+    /// that shape, for a [`DecoderLayerCache`].
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a shape that does not fit.
+    pub fn record_memory(&self, recording: &mut Recording, memory: &Value) -> Result<[Value; 2]> {
+        self.check("memory", memory)?;
+        let name = self.cross_attention_block.name();
+        recording.scoped(name, |recording| self.cross_attention.record_memory(recording, memory))
+    }
+
+    /// Records it on new positions x `[items · beams, length, model_dim]`, behind those that the cache has: each sees
+    /// those, itself and those before it. The beams of an item lie one after the other and share its memory. The causal
+    /// bound is the layer's own.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for shapes that do not fit, a cache without room, or key padding of the self-attention.
+    pub fn record_step(
+        &self,
+        recording: &mut Recording,
+        x: &Value,
+        cache: &mut DecoderLayerCache,
+        options: &DecoderLayerOptions<'_>,
+    ) -> Result<DecoderLayerValues> {
+        self.check("x", x)?;
+        let [k, v] = [recording.tensor(&cache.memory[0])?, recording.tensor(&cache.memory[1])?];
+        let (items, columns) = (k.shape()[0], x.shape().last());
+        let [rows, length] = [x.shape()[0], x.shape()[1]];
+        if items == 0 || !rows.is_multiple_of(items) {
+            let expected = format!("a multiple of the memory's {items} items in its first axis");
+            return Err(Error::argument("decoder_layer", "x", expected, x.shape().to_string()));
+        }
+        // The beams of an item are so many queries to one memory.
+        let beams = [items, rows / items * length, columns];
+        self.record_blocks(
+            recording,
+            x,
+            |recording, x, residual| {
+                let causal = Causal::BottomRight;
+                let options = MultiHeadAttentionOptions { residual, causal, ..options.self_attention };
+                self.self_attention.record_cached(recording, x, &mut cache.own, &options)
+            },
+            |recording, x, residual| {
+                let residual = residual.map(|residual| residual.reshape(beams)).transpose()?;
+                let options =
+                    MultiHeadAttentionOptions { residual: residual.as_ref(), ..options.cross_attention };
+                let x = x.reshape(beams)?;
+                let mut values = self.cross_attention.record_to_memory(recording, &x, [&k, &v], &options)?;
+                values.output = values.output.reshape([rows, length, columns])?;
+                Ok(values)
+            },
+        )
+    }
+
+    /// An empty cache for `rows` rows of at most `capacity` positions, with the keys and values of a memory as
+    /// [`DecoderLayer::record_memory`] gives them.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for sizes of 0 or a memory that does not fit, [`Error::Limit`], [`Error::OutOfMemory`].
+    pub fn cache(&self, rows: usize, capacity: usize, memory: [Tensor; 2]) -> Result<DecoderLayerCache> {
+        let &MultiHeadAttentionConfig { heads, head_dim, value_head_dim, .. } = self.self_attention.config();
+        let [k, v] = memory.each_ref().map(|tensor| tensor.shape().dims());
+        if k.len() != 3 || k[..2] != v[..v.len().min(2)] {
+            let found = format!("{} and {}", memory[0].shape(), memory[1].shape());
+            let expected = "keys and values [items, length, columns]";
+            return Err(Error::argument("decoder_layer", "the memory", expected, found));
+        }
+        let shape = KvCacheShape {
+            batch: rows,
+            key_heads: heads,
+            capacity,
+            head_dim,
+            value_dim: value_head_dim,
+            dtype: DType::F32,
+            // So that beams can share what they have in common.
+            paged: Some((1, rows.saturating_mul(capacity))),
+        };
+        Ok(DecoderLayerCache { own: KvCache::new(memory[0].device(), shape)?, memory })
+    }
+
+    fn check(&self, argument: &str, value: &Value) -> Result<()> {
+        let columns = self.self_attention.config().model_dim;
+        if value.shape().rank() == 3 && value.shape().last() == columns {
+            return Ok(());
+        }
+        let (expected, found) = (format!("[batch, length, {columns}]"), value.shape().to_string());
+        Err(Error::argument("decoder_layer", argument, expected, found))
+    }
+
+    /// The three blocks, each attention by its own way; it is given its input and the residual to be added.
+    fn record_blocks(
+        &self,
+        recording: &mut Recording,
+        x: &Value,
+        self_attention: impl FnOnce(&mut Recording, &Value, Option<&Value>) -> Result<MultiHeadAttentionValues>,
+        cross_attention: impl FnOnce(&mut Recording, &Value, Option<&Value>) -> Result<MultiHeadAttentionValues>,
+    ) -> Result<DecoderLayerValues> {
         let (mut own, mut cross) = ((None, None), (None, None));
         let x = self.self_attention_block.record(recording, x, |recording, x, residual| {
-            let options = MultiHeadAttentionOptions { residual, ..options.self_attention };
-            let values = self.self_attention.record_self(recording, x, &options)?;
+            let values = self_attention(recording, x, residual)?;
             own = (values.weights, values.captured);
             Ok(values.output)
         })?;
         let x = self.cross_attention_block.record(recording, &x, |recording, x, residual| {
-            let options = MultiHeadAttentionOptions { residual, ..options.cross_attention };
-            let values = self.cross_attention.record(recording, [x, memory, memory], &options)?;
+            let values = cross_attention(recording, x, residual)?;
             cross = (values.weights, values.captured);
             Ok(values.output)
         })?;

@@ -1,4 +1,4 @@
-//! Layers: multi-head attention, feed-forward, decoder layers, encoder layers and their stack.
+//! Layers: multi-head attention, feed-forward, decoder layers, encoder layers and their stack, gated recurrent units.
 //!
 //! A layer holds its weights on a device and records itself. Weights come as host slices in PyTorch's layout.
 
@@ -6,22 +6,27 @@ mod decoder_layer;
 mod encoder;
 mod encoder_layer;
 mod feed_forward;
+mod gru;
 mod layer_capture;
 mod multi_head_attention;
 mod residual_block;
+mod split_linear;
 
 pub use decoder_layer::{
-    DecoderLayer, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerValues, DecoderLayerWeights,
+    DecoderLayer, DecoderLayerCache, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerValues,
+    DecoderLayerWeights,
 };
 pub use encoder::Encoder;
 pub use encoder_layer::{EncoderLayer, EncoderLayerConfig, EncoderLayerWeights};
 pub use feed_forward::FeedForward;
+pub use gru::{Gru, GruCell, GruConfig, GruDirection, GruOptions, GruValues, HostGru};
 pub use layer_capture::LayerCapture;
 pub use multi_head_attention::{
     AttentionWeights, MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadAttentionOptions,
     MultiHeadAttentionValues, MultiHeadAttentionWeights,
 };
 pub use residual_block::NormPosition;
+pub(crate) use split_linear::SplitLinear;
 
 use crate::device::Device;
 use crate::error::Result;

@@ -3,7 +3,9 @@
 use super::HostLinear;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::ops::{Attention, Capture, Causal, Heads, Linear, LinearWeights, Mask, Pooling, pool};
+use crate::ops::{
+    Attention, AttentionValues, Capture, Causal, Heads, KvCache, Linear, LinearWeights, Mask, Pooling, pool,
+};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -129,6 +131,23 @@ pub struct MultiHeadAttentionOptions<'a> {
     pub residual: Option<&'a Value>,
 }
 
+impl<'a> MultiHeadAttentionOptions<'a> {
+    /// The op, but for what it is told of padded keys.
+    fn attention(&self) -> Attention<'a> {
+        let mut attention = Attention::new().causal(self.causal);
+        if let Some(mask) = self.mask {
+            attention = attention.mask(mask);
+        }
+        if self.weights != AttentionWeights::None {
+            attention = attention.with_weights();
+        }
+        if let Some(capture) = self.capture {
+            attention = attention.capture(capture);
+        }
+        attention
+    }
+}
+
 /// What a call of multi-head attention gives.
 #[derive(Clone, Debug)]
 pub struct MultiHeadAttentionValues {
@@ -215,11 +234,8 @@ impl MultiHeadAttention {
             return self.record(recording, [x, x, x], options);
         };
         let MultiHeadAttentionConfig { heads, head_dim, value_head_dim, .. } = self.config;
-        let keys = heads * head_dim;
-        let all = recording.scoped("qkv", |recording| Linear::new(packed).record(recording, x))?;
-        let q = Heads::in_rows(&all, 0, heads, head_dim)?;
-        let k = Heads::in_rows(&all, keys, heads, head_dim)?;
-        let v = Heads::in_rows(&all, 2 * keys, heads, value_head_dim)?;
+        let all = project(recording, "qkv", packed, x)?;
+        let [q, k, v] = in_rows(&all, heads, [head_dim, value_head_dim])?;
         self.attend(recording, [&q, &k, &v], options)
     }
 
@@ -238,24 +254,84 @@ impl MultiHeadAttention {
             if query.is(key) && key.is(value) {
                 return self.record_self(recording, query, options);
             }
-            let expected = "the same value (the projections are packed: make it with `packed: false`)";
-            return Err(Error::argument(
-                "multi_head_attention",
-                "query, key and value",
-                expected,
-                "different ones",
-            ));
-        };
-        let MultiHeadAttentionConfig { heads, head_dim, value_head_dim, .. } = self.config;
-        let project = |recording: &mut Recording, name: &str, weights: &LinearWeights, x: &Value| {
-            recording.scoped(name, |recording| Linear::new(weights).record(recording, x))
+            return Err(packed("query, key and value"));
         };
         let q = project(recording, "query", &separate[0], query)?;
         let k = project(recording, "key", &separate[1], key)?;
         let v = project(recording, "value", &separate[2], value)?;
-        let q = Heads::in_rows(&q, 0, heads, head_dim)?;
-        let k = Heads::in_rows(&k, 0, heads, head_dim)?;
-        let v = Heads::in_rows(&v, 0, heads, value_head_dim)?;
+        self.record_projected(recording, &q, [&k, &v], options)
+    }
+
+    /// Records the keys `[batch, keys, heads · head_dim]` and values `[batch, keys, heads · value_head_dim]` of a memory
+    /// `[batch, keys, key_dim]`, for [`MultiHeadAttention::record_to_memory`] in one step after the other.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for shapes that do not fit, or packed projections.
+    pub fn record_memory(&self, recording: &mut Recording, memory: &Value) -> Result<[Value; 2]> {
+        let Projections::Separate(separate) = &self.projections else { return Err(packed("a memory")) };
+        let k = project(recording, "key", &separate[1], memory)?;
+        Ok([k, project(recording, "value", &separate[2], memory)?])
+    }
+
+    /// Records attention of queries `[batch, queries, model_dim]` to the keys and values of a memory, as
+    /// [`MultiHeadAttention::record_memory`] gives them.
+    ///
+    /// # Errors
+    /// As [`MultiHeadAttention::record`].
+    pub fn record_to_memory(
+        &self,
+        recording: &mut Recording,
+        query: &Value,
+        memory: [&Value; 2],
+        options: &MultiHeadAttentionOptions<'_>,
+    ) -> Result<MultiHeadAttentionValues> {
+        let Projections::Separate(separate) = &self.projections else { return Err(packed("a memory")) };
+        let q = project(recording, "query", &separate[0], query)?;
+        self.record_projected(recording, &q, memory, options)
+    }
+
+    /// Records self-attention of new positions x `[batch, length, model_dim]` to all that the cache has, to which their
+    /// keys and values are appended first. A causal bound is [`Causal::BottomRight`].
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for shapes that do not fit the cache, a cache that has no room, or key padding, which a cache
+    /// knows itself.
+    pub fn record_cached(
+        &self,
+        recording: &mut Recording,
+        x: &Value,
+        cache: &mut KvCache,
+        options: &MultiHeadAttentionOptions<'_>,
+    ) -> Result<MultiHeadAttentionValues> {
+        let MultiHeadAttentionConfig { heads, head_dim, value_head_dim, .. } = self.config;
+        let attention = options.attention();
+        let Projections::Packed(packed) = &self.projections else {
+            let (expected, found) = ("packed projections", "separate ones");
+            return Err(Error::argument("multi_head_attention", "a cached self-attention", expected, found));
+        };
+        if options.key_lengths.is_some() || options.key_padding_mask.is_some() {
+            let (expected, found) = ("left to the cache", "given");
+            return Err(Error::argument("multi_head_attention", "key lengths or padding", expected, found));
+        }
+        let all = project(recording, "qkv", packed, x)?;
+        let [q, k, v] = in_rows(&all, heads, [head_dim, value_head_dim])?;
+        cache.record_append(recording, &k, &v, None)?;
+        let values = cache.record_attention(recording, attention, &q)?;
+        self.finish(recording, values, options)
+    }
+
+    /// Attention over what the projections gave.
+    fn record_projected(
+        &self,
+        recording: &mut Recording,
+        q: &Value,
+        [k, v]: [&Value; 2],
+        options: &MultiHeadAttentionOptions<'_>,
+    ) -> Result<MultiHeadAttentionValues> {
+        let MultiHeadAttentionConfig { heads, head_dim, value_head_dim, .. } = self.config;
+        let q = Heads::in_rows(q, 0, heads, head_dim)?;
+        let k = Heads::in_rows(k, 0, heads, head_dim)?;
+        let v = Heads::in_rows(v, 0, heads, value_head_dim)?;
         self.attend(recording, [&q, &k, &v], options)
     }
 
@@ -265,23 +341,24 @@ impl MultiHeadAttention {
         [q, k, v]: [&Heads; 3],
         options: &MultiHeadAttentionOptions<'_>,
     ) -> Result<MultiHeadAttentionValues> {
-        let mut attention = Attention::new().causal(options.causal);
+        let mut attention = options.attention();
         if let Some(lengths) = options.key_lengths {
             attention = attention.key_lengths(lengths);
         }
         if let Some(mask) = options.key_padding_mask {
             attention = attention.key_padding_mask(mask);
         }
-        if let Some(mask) = options.mask {
-            attention = attention.mask(mask);
-        }
-        if options.weights != AttentionWeights::None {
-            attention = attention.with_weights();
-        }
-        if let Some(capture) = options.capture {
-            attention = attention.capture(capture);
-        }
         let values = attention.record(recording, q, k, v)?;
+        self.finish(recording, values, options)
+    }
+
+    /// The output projection, and the weights as they were asked for.
+    fn finish(
+        &self,
+        recording: &mut Recording,
+        values: AttentionValues,
+        options: &MultiHeadAttentionOptions<'_>,
+    ) -> Result<MultiHeadAttentionValues> {
         let weights = match (options.weights, values.weights) {
             (AttentionWeights::Averaged, Some(weights)) => {
                 let &[batch, heads, queries, keys] = weights.shape().dims() else {
@@ -303,6 +380,23 @@ impl MultiHeadAttention {
         })?;
         Ok(MultiHeadAttentionValues { output, weights, captured: values.captured })
     }
+}
+
+fn project(recording: &mut Recording, name: &str, weights: &LinearWeights, x: &Value) -> Result<Value> {
+    recording.scoped(name, |recording| Linear::new(weights).record(recording, x))
+}
+
+/// Queries, keys and values of packed projections.
+fn in_rows(all: &Value, heads: usize, [head_dim, value_head_dim]: [usize; 2]) -> Result<[Heads<'_>; 3]> {
+    let keys = heads * head_dim;
+    let q = Heads::in_rows(all, 0, heads, head_dim)?;
+    let k = Heads::in_rows(all, keys, heads, head_dim)?;
+    Ok([q, k, Heads::in_rows(all, 2 * keys, heads, value_head_dim)?])
+}
+
+fn packed(argument: &str) -> Error {
+    let expected = "the same value (the projections are packed: make it with `packed: false`)";
+    Error::argument("multi_head_attention", argument, expected, "different ones")
 }
 
 fn unranked(weights: &Value) -> Error {

@@ -37,6 +37,11 @@ impl ResidualBlock {
         Ok(Self { name, norm_name, norm: norm.upload(device, epsilon)?, position })
     }
 
+    /// The scope of the block.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Records f around x: `block` is given its input, and the residual where it is to be added to its output.
     pub(super) fn record(
         &self,

@@ -3,7 +3,11 @@
 mod attention_maps;
 mod bert;
 mod embedder;
+mod generation;
+mod seq2seq;
 
 pub use attention_maps::{AttentionMaps, MapToken};
 pub use bert::{BertEncoder, TokenBatch};
 pub use embedder::{Attended, EmbedStatistics, Embedder, EmbedderOptions, Embeddings, Encode, Truncation};
+pub use generation::{EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules};
+pub use seq2seq::{CrossAttention, TransformerSeq2Seq};

@@ -1,5 +1,6 @@
 //! Embeddings with their layer norm.
 
+use super::embedding::{EmbeddingTable, check_ids};
 use super::{choose_rows, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -12,8 +13,7 @@ use crate::tensor::{DType, Tensor};
 /// The tables of a BERT-family embedding. The word table comes in parts where it passes the device's binding limit.
 #[derive(Clone, Debug)]
 pub struct EmbeddingTables {
-    /// `[vocabulary, columns]`, by ids.
-    words: Vec<Tensor>,
+    words: EmbeddingTable,
     position: Tensor,
     token_type: Option<Tensor>,
     norm: LayerNormWeights,
@@ -40,13 +40,12 @@ impl EmbeddingTables {
         };
         let position = table("the position table", position)?;
         let token_type = token_type.map(|values| table("the token type table", values)).transpose()?;
-        Ok(Self { words: Vec::new(), position, token_type, norm })
+        Ok(Self { words: EmbeddingTable::empty(norm.columns()), position, token_type, norm })
     }
 
-    /// Rows of the word table that one part can hold on that device: always an even number, so that f16 rows of odd
-    /// length begin at words.
+    /// Rows of the word table that one part can hold on that device: [`EmbeddingTable::part_rows`].
     pub fn part_rows(device: &Device, columns: usize, dtype: DType) -> usize {
-        super::part_rows(device, columns, dtype)
+        EmbeddingTable::part_rows(device, columns, dtype)
     }
 
     /// Adds the next rows of the word table, at most [`EmbeddingTables::part_rows`], stored as f32 or f16.
@@ -54,27 +53,22 @@ impl EmbeddingTables {
     /// # Errors
     /// As [`EmbeddingTables::new`], and [`Error::Limit`] for too many rows.
     pub fn push_words(&mut self, device: &Device, rows: &[f32], dtype: DType) -> Result<()> {
-        let columns = self.norm.columns();
-        if columns == 0 || !rows.len().is_multiple_of(columns) {
-            let (expected, found) = (format!("rows of {columns}"), format!("{} elements", rows.len()));
-            return Err(Error::argument("embedding_norm", "the word table", expected, found));
-        }
-        let shape = [rows.len() / columns, columns];
-        self.words.push(match dtype {
-            DType::F16 => Tensor::from_f32_as_f16(device, shape, rows)?,
-            _ => Tensor::from_f32(device, shape, rows)?,
-        });
-        Ok(())
+        self.words.push(device, rows, dtype)
+    }
+
+    /// The word table.
+    pub fn words(&self) -> &EmbeddingTable {
+        &self.words
     }
 
     /// Words in the table.
     pub fn vocabulary_size(&self) -> usize {
-        self.words.iter().map(|part| part.shape()[0]).sum()
+        self.words.rows()
     }
 
     /// Tensors that the word table is split into.
     pub fn parts(&self) -> usize {
-        self.words.len()
+        self.words.parts().len()
     }
 
     /// Elements of an embedding.
@@ -85,7 +79,7 @@ impl EmbeddingTables {
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         let norm = [&self.norm.gamma, &self.norm.beta];
-        let tables = self.words.iter().chain([&self.position]).chain(&self.token_type);
+        let tables = self.words.parts().iter().chain([&self.position]).chain(&self.token_type);
         tables.chain(norm).map(Tensor::bytes).sum()
     }
 }
@@ -128,10 +122,7 @@ pub fn embedding_norm(
                 list.len().to_string(),
             ));
         }
-        if let Some((place, found)) = list.iter().enumerate().find(|(_, id)| **id as usize >= limit) {
-            let expected = format!("below {limit}, the rows of its table");
-            return Err(Error::argument(OP, format!("{name}[{place}]"), expected, found.to_string()));
-        }
+        check_ids(OP, name, list, limit)?;
     }
     let types_or_zeros = if types.is_some() { tokens.types.to_vec() } else { vec![0; rows] };
     let words = [tokens.ids, tokens.positions, &types_or_zeros].concat();
@@ -149,11 +140,11 @@ pub fn embedding_norm(
     let (gamma, beta) = (recording.tensor(&tables.norm.gamma)?, recording.tensor(&tables.norm.beta)?);
     let base = choose_rows(&device, OP, columns)?;
     let mut first_id = 0;
-    for part in &tables.words {
+    for part in tables.words.parts() {
         let id_count = size(OP, "the word table", part.shape()[0])?;
         let ids = first_id..first_id + id_count;
         first_id += id_count;
-        if tables.words.len() > 1 && !tokens.ids.iter().any(|id| ids.contains(id)) {
+        if tables.parts() > 1 && !tokens.ids.iter().any(|id| ids.contains(id)) {
             continue;
         }
         let parameters = Parameters {

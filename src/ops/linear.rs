@@ -79,6 +79,18 @@ impl LinearWeights {
         Ok(Self { parts: vec![weight.clone()], bias: bias.cloned(), inputs, outputs, transposed })
     }
 
+    /// From parts of W `[outputs, inputs]` that are on the device already, by outputs.
+    pub(super) fn from_parts(device: &Device, parts: Vec<Tensor>, bias: Option<&[f32]>) -> Result<Self> {
+        let inputs = parts.first().map_or(0, |part| part.shape().last());
+        let outputs = parts.iter().map(|part| part.shape()[0]).sum();
+        if let Some(bias) = bias.filter(|bias| bias.len() != outputs) {
+            let found = format!("{} elements", bias.len());
+            return Err(Error::argument("linear", "bias", format!("[{outputs}]"), found));
+        }
+        let bias = bias.map(|bias| Tensor::from_f32(device, [outputs], bias)).transpose()?;
+        Ok(Self { parts, bias, inputs, outputs, transposed: true })
+    }
+
     /// Columns of x.
     pub fn inputs(&self) -> usize {
         self.inputs

@@ -1,12 +1,16 @@
 //! Ops: check the arguments, choose an implementation, record its dispatches.
 
 mod activate;
+mod additive_attention;
 mod attention;
 mod axes;
 mod cast;
+mod embedding;
 mod embedding_norm;
+mod gru_step;
 mod layer_norm;
 mod linear;
+mod luong_attention;
 mod matmul;
 mod pool;
 mod rms_norm;
@@ -15,15 +19,21 @@ mod softmax;
 
 pub use crate::kernels::activation::Activation;
 pub use activate::activate;
+pub use additive_attention::{
+    AdditiveAttention, AdditiveAttentionWeights, HostAdditiveAttention, ScoredAttentionValues,
+};
 pub use attention::{
     Alignment, Attention, AttentionBuffers, AttentionCall, AttentionPlan, AttentionShape, AttentionTensors,
     AttentionValues, AttentionVariableLengths, Capture, Causal, Heads, KvCache, KvCacheShape, Layout, Mask,
     PagedKeys, Stage, attention,
 };
 pub use cast::cast;
+pub use embedding::{Embedding, EmbeddingTable, gather_rows};
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
+pub(crate) use gru_step::GruStep;
 pub use layer_norm::{LayerNorm, LayerNormValues, LayerNormWeights, layer_norm};
 pub use linear::{Linear, LinearWeights};
+pub use luong_attention::{LuongAttention, LuongScore};
 pub use matmul::{Gemm, matmul};
 pub use pool::{Pooling, pool};
 pub use rms_norm::rms_norm;

@@ -54,6 +54,30 @@ pub fn embedding_norm(inputs: EmbeddingNorm) -> Vec<f64> {
     layer_norm_f64(&sum, gamma, beta, eps)
 }
 
+/// y\[t\] = scale · word\[ids\[t\]\] + position\[p\[t\]\], with p and the table of positions `[P, C]` in `positions`;
+/// returns `[T, C]` (Vaswani et al. 2017, section 3.4).
+///
+/// # Panics
+/// As [`embedding_norm`].
+pub fn embedding(
+    ids: &[u32],
+    word: &[f32],
+    columns: usize,
+    scale: f32,
+    positions: Option<(&[u32], &[f32])>,
+) -> Vec<f64> {
+    // Column by column, so that no row is read as one.
+    let mut y = vec![0.0; ids.len() * columns];
+    for c in 0..columns {
+        for (t, &id) in ids.iter().enumerate() {
+            let added = positions.map(|(places, table)| row("position", table, places[t], columns)[c]);
+            let product = f64::from(scale) * f64::from(row("word", word, id, columns)[c]);
+            y[t * columns + c] = product + added.map_or(0.0, f64::from);
+        }
+    }
+    y
+}
+
 /// Row `id` of a table.
 fn row<'a>(name: &str, table: &'a [f32], id: u32, columns: usize) -> &'a [f32] {
     if columns == 0 {
@@ -62,10 +86,10 @@ fn row<'a>(name: &str, table: &'a [f32], id: u32, columns: usize) -> &'a [f32] {
     let rows = table.len() / columns;
     assert!(
         table.len().is_multiple_of(columns),
-        "embedding_norm: {name} must be rows of {columns} elements, but has {} elements",
+        "embedding: {name} must be rows of {columns} elements, but has {} elements",
         table.len()
     );
-    assert!((id as usize) < rows, "embedding_norm: {name} has {rows} rows, but row {id} is asked for");
+    assert!((id as usize) < rows, "embedding: {name} has {rows} rows, but row {id} is asked for");
     &table[id as usize * columns..][..columns]
 }
 
@@ -104,6 +128,15 @@ mod tests {
     }
 
     #[test]
+    fn scaled_and_without_a_norm() {
+        let EmbeddingNorm { ids, positions, word, position, .. } = INPUTS;
+        let scaled = [6.0, 14.0, 2.0, 4.0, 6.0, 14.0];
+        assert_eq!(embedding(ids, word, 2, 2.0, None), scaled);
+        let sums = [6.5, 14.0, 3.0, 8.0, 5.0, 16.0];
+        assert_eq!(embedding(ids, word, 2, 2.0, Some((positions, position))), sums);
+    }
+
+    #[test]
     fn no_tokens_give_nothing() {
         assert!(
             embedding_norm(EmbeddingNorm { ids: &[], type_ids: &[], positions: &[], ..INPUTS }).is_empty()
@@ -111,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "embedding_norm: word has 3 rows, but row 3 is asked for")]
+    #[should_panic(expected = "embedding: word has 3 rows, but row 3 is asked for")]
     fn an_id_outside_is_named() {
         embedding_norm(EmbeddingNorm { ids: &[0, 3, 0], ..INPUTS });
     }

@@ -8,12 +8,14 @@
 //! that names it. Sizes of 0 are valid everywhere.
 
 pub mod activation;
+pub mod additive;
 pub mod attention;
 pub mod cast;
 pub mod embedding;
 pub mod linear;
 pub mod normalization;
 pub mod pooling;
+pub mod recurrent;
 pub mod rotary;
 pub mod softmax;
 

@@ -12,11 +12,11 @@ use crate::ops::Activation;
 const ARCHITECTURES: [&str; 5] = ["bert", "camembert", "distilbert", "roberta", "xlm-roberta"];
 
 // Far above any published encoder, and small enough that no product of them overflows 64 bits.
-const MAX_VOCABULARY: usize = 10_000_000;
-const MAX_WIDTH: usize = 1 << 20;
-const MAX_LAYERS: usize = 1000;
-const MAX_HEADS: usize = 1024;
-const MAX_POSITIONS: usize = 1 << 20;
+pub(super) const MAX_VOCABULARY: usize = 10_000_000;
+pub(super) const MAX_WIDTH: usize = 1 << 20;
+pub(super) const MAX_LAYERS: usize = 1000;
+pub(super) const MAX_HEADS: usize = 1024;
+pub(super) const MAX_POSITIONS: usize = 1 << 20;
 const MAX_TYPES: usize = 1024;
 
 /// Which of the encoders it is. They differ in their embeddings and in their tensors' names.
@@ -243,7 +243,7 @@ fn distilbert(object: &Object) -> Result<EncoderConfig> {
     })
 }
 
-fn activation(object: &Object, key: &str) -> Result<Activation> {
+pub(super) fn activation(object: &Object, key: &str) -> Result<Activation> {
     let name = object.text(key)?.unwrap_or("gelu");
     let known = ACTIVATIONS.iter().find(|(known, _)| *known == name);
     known.map(|&(_, activation)| activation).ok_or_else(|| {

@@ -131,7 +131,7 @@ impl EmbedderFolder {
 }
 
 /// The parts of tokenizer_config.json that change tokens.
-fn apply(object: &Object, tokenizer: &mut Tokenizer, notices: &mut Vec<String>) -> Result<()> {
+pub(super) fn apply(object: &Object, tokenizer: &mut Tokenizer, notices: &mut Vec<String>) -> Result<()> {
     match object.text("truncation_side")? {
         None => {}
         Some("left") => tokenizer.set_truncation_side(TruncationSide::Left),
@@ -186,7 +186,8 @@ fn limit(
     }
 }
 
-fn model_max_length(object: &Object) -> Result<Option<usize>> {
+/// The limit that tokenizer_config.json sets, if it sets one.
+pub(super) fn model_max_length(object: &Object) -> Result<Option<usize>> {
     const KEY: &str = "model_max_length";
     match object.number(KEY)? {
         None => Ok(None),

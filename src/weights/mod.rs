@@ -1,11 +1,12 @@
-//! Files of others: safetensors, `config.json`, `tokenizer.json`. Nothing in them is trusted.
+//! Files of others: safetensors, `config.json`, `tokenizer.json`, SentencePiece models. Nothing in them is trusted.
 //!
 //! Every size is bounded and every offset checked before it is used, so a damaged or hostile file gives
 //! an [`Error`](crate::Error) that names the file and the problem, and neither a panic nor an allocation
 //! that the file merely claims to need.
 //!
 //! [`EmbedderFolder::open`] reads a whole sentence-transformers (or plain Hugging Face) folder;
-//! [`Checkpoint`], [`EncoderConfig`] and [`Tokenizer`] read one file each.
+//! [`Checkpoint`], [`EncoderConfig`], [`Tokenizer`] and [`SentencePiece`] read one file each. [`Seq2SeqTokenizer`] reads
+//! what a folder of a model has that writes a text for a text.
 
 mod checkpoint;
 mod config;
@@ -13,10 +14,17 @@ pub(crate) mod files;
 mod folder;
 mod header;
 pub(crate) mod json;
+mod marian;
+mod marian_tokenizer;
 mod sentence;
+mod sentencepiece;
+mod seq2seq_tokenizer;
 mod tokenizer;
 
 pub use checkpoint::Checkpoint;
 pub use config::{EncoderConfig, Family};
 pub use folder::EmbedderFolder;
+pub use marian::{GenerationConfig, MarianConfig};
+pub use sentencepiece::{Piece, PieceKind, SentencePiece};
+pub use seq2seq_tokenizer::Seq2SeqTokenizer;
 pub use tokenizer::{Encoding, Origin, Tokenizer, TruncationSide};

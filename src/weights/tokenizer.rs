@@ -10,6 +10,7 @@ use tokenizers::{
 };
 
 use super::files::{LFS_POINTER, bad, is_lfs_pointer, read, shown};
+use super::marian_tokenizer::no_token;
 use crate::error::{Error, Result};
 
 /// The largest published tokenizers have 40 MB.
@@ -175,6 +176,11 @@ impl Tokenizer {
         self.inner.id_to_token(id)
     }
 
+    /// All tokens, in alphabetical order.
+    pub(super) fn tokens_in_order(&self) -> impl Iterator<Item = String> {
+        self.inner.get_vocab(true).into_keys().collect::<std::collections::BTreeSet<_>>().into_iter()
+    }
+
     /// The side at which long texts are cut.
     pub fn truncation_side(&self) -> TruncationSide {
         self.side
@@ -253,6 +259,21 @@ impl Tokenizer {
     /// Whether tokens are written as bytes in the alphabet of GPT-2 and RoBERTa, which only a decoder can read.
     pub fn is_byte_level(&self) -> bool {
         matches!(self.inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_)))
+    }
+
+    /// The text of ids, by the file's decoder, without the special tokens.
+    ///
+    /// A file without a decoder gives the tokens with a space between each two, as in the tokenizers library.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an id that the vocabulary does not have, [`Error::Tokenize`] if the decoder fails.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        // The library would leave such an id out.
+        if let Some(&id) = ids.iter().find(|&&id| self.token(id).is_none()) {
+            return Err(no_token(id, &self.path));
+        }
+        guarded(|| self.inner.decode(ids, true))
+            .map_err(|problem| Error::Tokenize { index: 0, problem: shown(&problem) })
     }
 
     fn encode_at(

@@ -420,6 +420,172 @@ def make_decoders(cases):
     one("post_one_position", 1, 1, 1, 16, 2, 8, activation="gelu")
 
 
+# --- additive and Luong's attention ----------------------------------------------------------------
+
+
+def own_scored(score, query, key, value, key_lengths=None):
+    """A pair of a query and a key at a time, as the papers write it."""
+    b, lq, lk = query.shape[0], query.shape[1], key.shape[1]
+    scores = torch.stack([torch.stack([torch.stack([score(query[n, i], key[n, j]) for j in range(lk)])
+                                       for i in range(lq)]) for n in range(b)])
+    if key_lengths is not None:
+        scores = scores.masked_fill(lengths_mask(key_lengths, lk)[:, None], -math.inf)
+    weights = softmax(scores)
+    return weights @ value, weights
+
+
+def torch_scored(scores, value, key_lengths=None):
+    """The same by whole tensors; a row without keys is NaN."""
+    if key_lengths is not None:
+        scores = scores.masked_fill(lengths_mask(key_lengths, scores.shape[-1])[:, None], -math.inf)
+    weights = scores.softmax(-1)
+    return torch.einsum("bqk,bkd->bqd", weights, value), weights
+
+
+def write_scored(cases, name, op, attributes, inputs, state, own_score, torch_scores, note,
+                 rtol, atol):
+    """One case; the scores are functions of the state, and of a pair of vectors or of whole tensors."""
+    wide, wide_state = f64(inputs), f64(state)
+    value, lengths = wide["value"], wide.get("key_lengths")
+    own = own_scored(lambda q, k: own_score(wide_state, q, k), **wide)
+    torchs = torch_scored(torch_scores(wide_state, wide["query"], wide["key"]), value, lengths)
+    answer = [agree(name, o, t, lengths is not None and 0 in lengths) for o, t in zip(own, torchs)]
+    if lengths is not None:
+        bites(name, own[0], own_scored(lambda q, k: own_score(wide_state, q, k), wide["query"], wide["key"], value)[0])
+    f32 = torch_scored(torch_scores(state, inputs["query"], inputs["key"]), inputs["value"], lengths)
+    names = ("out", "weights")
+    f32 = {n: torch.where(torch.isnan(x), a.float(), x) for n, x, a in zip(names, f32, answer)}
+    cases.write(name, op, attributes, inputs, dict(zip(names, answer)), f32, rtol, atol, state, note)
+
+
+def make_scored(cases):
+    def one(name, op, b, lq, lk, dq, dk, dv, state, own_score, torch_scores, *, lengths=None, attributes=None,
+            note=None, rtol=RTOL, atol=ATOL):
+        g = seeded(name)
+        inputs = {"query": normal(g, b, lq, dq), "key": normal(g, b, lk, dk), "value": normal(g, b, lk, dv)}
+        if lengths is not None:
+            inputs["key_lengths"] = torch.tensor(lengths)
+        write_scored(cases, name, op, attributes or {}, inputs, {k: s(g) for k, s in state.items()}, own_score,
+                     torch_scores, note, rtol, atol)
+
+    def additive(name, b, lq, lk, dq, dk, a, dv, *, bias=True, spread=1.0, **more):
+        linear = nn.functional.linear
+        state = {"W_q": lambda g: normal(g, a, dq, std=dq**-0.5), "W_k": lambda g: normal(g, a, dk, std=dk**-0.5),
+                 "w_v": lambda g: normal(g, a, std=spread)}
+        if bias:
+            state["b"] = lambda g: normal(g, a, std=0.3)
+        own = lambda s, q, k: s["w_v"] @ torch.tanh(s["W_q"] @ q + s["W_k"] @ k + s.get("b", 0.0))
+        whole = lambda s, q, k: torch.tanh(
+            linear(q, s["W_q"])[:, :, None] + linear(k, s["W_k"], s.get("b"))[:, None]) @ s["w_v"]
+        one("additive_" + name, "AdditiveAttention", b, lq, lk, dq, dk, dv, state, own, whole, **more)
+
+    additive("decoder_step", 3, 1, 12, 16, 32, 16, 32, lengths=[12, 5, 1])
+    additive("square", 2, 9, 9, 8, 8, 12, 8)
+    additive("no_bias", 2, 5, 7, 12, 6, 9, 10, bias=False)
+    additive("past_tiles", 1, 6, 131, 8, 8, 33, 5)
+    additive("past_tiles_lengths", 2, 3, 130, 5, 7, 20, 5, lengths=[64, 129])
+    additive("value_dim_70", 2, 3, 6, 5, 7, 20, 70, lengths=[6, 4])
+    additive("large_scores", 2, 4, 20, 8, 8, 16, 6, spread=8.0, rtol=1e-4, atol=2e-5,
+             note="scores to ±60, whose f32 error exp makes relative: wider tolerance")
+    additive("one_of_each", 1, 1, 1, 1, 1, 1, 1)
+    additive("no_keys", 2, 3, 6, 4, 5, 8, 4, lengths=[0, 6], note="a query without keys has weights and an output of 0")
+
+    def luong(name, score, b, lq, lk, dq, dk, dv, a=0, **more):
+        state, own, whole = {
+            "dot": lambda: ({}, lambda s, q, k: q @ k, lambda s, q, k: q @ k.transpose(1, 2)),
+            "general": lambda: ({"W": lambda g: normal(g, dq, dk, std=dk**-0.5)}, lambda s, q, k: q @ s["W"] @ k,
+                                lambda s, q, k: torch.einsum("bqd,de,bke->bqk", q, s["W"], k)),
+            "concat": lambda: ({"W": lambda g: normal(g, a, dq + dk, std=dk**-0.5), "v": lambda g: normal(g, a)},
+                               lambda s, q, k: s["v"] @ torch.tanh(s["W"] @ torch.cat([q, k])),
+                               lambda s, q, k: torch.tanh(torch.cat([
+                                   q[:, :, None].expand(-1, -1, k.shape[1], -1),
+                                   k[:, None].expand(-1, q.shape[1], -1, -1)], -1) @ s["W"].T) @ s["v"]),
+        }[score]()
+        one("luong_" + name, "LuongAttention", b, lq, lk, dq, dk, dv, state, own, whole,
+            attributes={"score": score}, **more)
+
+    luong("dot", "dot", 2, 5, 7, 8, 8, 6)
+    luong("dot_lengths", "dot", 3, 4, 9, 6, 6, 6, lengths=[9, 2, 5])
+    luong("dot_past_tiles", "dot", 1, 3, 131, 8, 8, 8)
+    luong("general", "general", 2, 5, 7, 8, 12, 6)
+    luong("general_lengths", "general", 3, 1, 11, 12, 5, 9, lengths=[1, 11, 4])
+    luong("concat", "concat", 2, 5, 7, 8, 12, 6, a=10)
+    luong("concat_lengths", "concat", 2, 6, 70, 4, 9, 5, a=13, lengths=[70, 33])
+    masked = "a query without keys has weights and an output of 0"
+    for score in ("dot", "general", "concat"):
+        luong(f"{score}_no_keys", score, 2, 2, 5, 4, 4, 3, a=6, lengths=[5, 0], note=masked)
+
+
+# --- gated recurrent units ------------------------------------------------------------------------------
+
+
+def own_gru(state, x, lengths, initial, directions):
+    """A sequence and a step at a time. x is [B, L, I]."""
+    b, length, h = x.shape[0], x.shape[1], initial.shape[-1]
+    output, last = torch.zeros(b, length, directions * h, dtype=x.dtype), initial.clone()
+    for n in range(b):
+        for d in range(directions):
+            w = {k: state.get(f"{k}_l0" + ("_reverse" if d else "")) for k in
+                 ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+            steps = range(int(lengths[n]))
+            for t in reversed(steps) if d else steps:
+                gi = (nn.functional.linear(x[n, t], w["weight_ih"], w["bias_ih"])).chunk(3)
+                gh = (nn.functional.linear(last[d, n], w["weight_hh"], w["bias_hh"])).chunk(3)
+                r, z = torch.sigmoid(gi[0] + gh[0]), torch.sigmoid(gi[1] + gh[1])
+                last[d, n] = (1 - z) * torch.tanh(gi[2] + r * gh[2]) + z * last[d, n]
+                output[n, t, d * h:(d + 1) * h] = last[d, n]
+    return output, last
+
+
+def torch_gru(m, x, lengths, initial):
+    """x is [B, L, I]."""
+    if lengths is None:
+        output, last = m(x if m.batch_first else x.transpose(0, 1), initial)
+        return (output if m.batch_first else output.transpose(0, 1)), last
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    output, last = m(packed, initial)
+    return nn.utils.rnn.pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])[0], last
+
+
+def make_gru(cases):
+    def one(name, b, length, i, h, *, lengths=None, first=False, batch_first=True, bidirectional=False, bias=True):
+        g = seeded("gru_" + name)
+        attributes = {"input_size": i, "hidden_size": h, "batch_first": batch_first, "bidirectional": bidirectional}
+        if not bias:
+            attributes["bias"] = False
+        m = nn.GRU(**attributes).eval()
+        randomise(m, g)
+        directions = 2 if bidirectional else 1
+        x = normal(g, b, length, i)
+        inputs = {"input": x if batch_first else x.transpose(0, 1).contiguous()}
+        initial = torch.zeros(directions, b, h)
+        if first:
+            initial = inputs["h_0"] = normal(g, directions, b, h)
+        if lengths:
+            inputs["lengths"] = torch.tensor(lengths)
+        state = {k: v.clone() for k, v in m.state_dict().items()}
+        f32 = torch_gru(m, x, lengths, initial)
+        m = m.double()
+        theirs = torch_gru(m, x.double(), lengths, initial.double())
+        own = own_gru(m.state_dict(), x.double(), lengths or [length] * b, initial.double(), directions)
+        answer = [agree(name, o, t) for o, t in zip(own, theirs)]
+        if not batch_first:
+            answer[0], f32 = answer[0].transpose(0, 1).contiguous(), (f32[0].transpose(0, 1), f32[1])
+        names = ("output", "h_n")
+        cases.write("gru_" + name, "GRU", attributes, inputs, dict(zip(names, answer)), dict(zip(names, f32)), RTOL,
+                    LAYER_ATOL, state)
+
+    one("one_step", 1, 1, 3, 4)
+    one("forward", 2, 7, 5, 6)
+    one("no_bias_initial", 2, 4, 6, 5, bias=False, first=True)
+    one("bidirectional", 2, 6, 7, 8, bidirectional=True)
+    one("bidirectional_lengths", 4, 9, 5, 7, bidirectional=True, lengths=[9, 1, 4, 8])
+    one("bidirectional_lengths_initial", 3, 5, 4, 6, bidirectional=True, lengths=[2, 5, 3], first=True)
+    one("length_second", 3, 4, 5, 5, batch_first=False, bidirectional=True)
+    one("hidden_33", 2, 4, 6, 33)
+    one("long", 2, 60, 4, 6, lengths=[60, 33])
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", type=pathlib.Path, default=HERE / "pytorch", help="where to write (default: %(default)s)")
@@ -432,6 +598,8 @@ def main():
         make_sdpa(cases)
         make_encoders(cases)
         make_decoders(cases)
+        make_scored(cases)
+        make_gru(cases)
     print(f"{sum(path.stat().st_size for path in out.iterdir())} bytes in {len(list(out.iterdir()))} files")
 
 

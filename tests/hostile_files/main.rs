@@ -5,6 +5,7 @@
 mod checkpoint;
 mod config;
 mod folder;
+mod seq2seq_tokenizer;
 mod tokenizer;
 
 use std::path::Path;

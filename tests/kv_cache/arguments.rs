@@ -175,3 +175,15 @@ fn sizes_of_caches() {
     assert_eq!(cache.lengths(), [4, 2, 3]);
     assert_eq!(recording.run().unwrap().statistics.dispatches, 0);
 }
+
+#[test]
+fn what_cannot_be_reordered() {
+    let device = Device::cpu();
+    let mut cache = KvCache::new(&device, SHAPE).unwrap();
+    assert_refused(cache.reorder(&[0, 1, 2]), &["a cache to be reordered", "blocks of one key", "one piece"]);
+    let mut cache = KvCache::new(&device, KvCacheShape { paged: Some((4, 9)), ..SHAPE }).unwrap();
+    assert_refused(cache.reorder(&[0, 1, 2]), &["blocks of one key", "blocks of 4"]);
+    let mut cache = KvCache::new(&device, KvCacheShape { paged: Some((1, 36)), ..SHAPE }).unwrap();
+    assert_refused(cache.reorder(&[0, 1]), &["parents", "3 items", "[0, 1]"]);
+    assert_refused(cache.reorder(&[0, 3, 1]), &["parents", "below 3", "[0, 3, 1]"]);
+}

@@ -50,6 +50,50 @@ fn several_steps_of_ragged_items() {
 }
 
 #[test]
+fn items_that_go_on_from_each_other() {
+    let devices = common::devices();
+    // As beams do, and as they do not: items die out, come back from one, change places.
+    let parents: [&[u32]; 6] = [&[2, 1, 0], &[0, 0, 0], &[0, 1, 2], &[1, 2, 1], &[2, 0, 2], &[2, 2, 1]];
+    let steps: [(usize, &[u32]); 6] = [
+        (2, &[2, 0, 1]),
+        (1, &[1, 1, 1]),
+        (3, &[3, 1, 2]),
+        (1, &[1, 1, 1]),
+        (2, &[2, 2, 2]),
+        (1, &[1, 1, 1]),
+    ];
+    for (dtype, dims) in [(DType::F32, [7, 5]), (DType::F16, [33, 64])] {
+        let [head_dim, value_dim] = dims;
+        // As many blocks as items without anything in common need, and no more.
+        let shape = KvCacheShape { head_dim, value_dim, dtype, paged: Some((1, 36)), ..SHAPE };
+        let scenario = Scenario::new(shape, 4, &steps, 77).reordered(&parents);
+        scenario.check(&devices, &format!("reordered {shape:?}"));
+    }
+}
+
+#[test]
+fn blocks_that_items_share_come_back_once() {
+    let device = Device::cpu();
+    let mut cache = KvCache::new(&device, KvCacheShape { paged: Some((1, 12)), ..SHAPE }).unwrap();
+    let mut recording = Recording::new(&device);
+    append(&mut cache, &mut recording, 1.0, &[4, 4, 4]).unwrap();
+    cache.reorder(&[1, 1, 1]).unwrap();
+    // Eight blocks are free: two each and two.
+    append(&mut cache, &mut recording, 2.0, &[4, 2, 2]).unwrap();
+    assert!(append(&mut cache, &mut recording, 3.0, &[0, 1, 0]).is_err());
+    cache.truncate(0, 0).unwrap();
+    // The shared four stay with the others.
+    append(&mut cache, &mut recording, 4.0, &[4, 0, 0]).unwrap();
+    assert!(append(&mut cache, &mut recording, 5.0, &[1, 0, 0]).is_err());
+    for item in 0..3 {
+        cache.truncate(item, 0).unwrap();
+    }
+    append(&mut cache, &mut recording, 6.0, &[4, 4, 4]).unwrap();
+    recording.run().unwrap();
+    assert_eq!(means(&cache, &device), [6.0; 3]);
+}
+
+#[test]
 fn a_prefill_in_chunks_is_the_whole() {
     for paged in [None, Some((4, 8))] {
         let shape = KvCacheShape { batch: 2, capacity: 13, head_dim: 33, paged, ..SHAPE };

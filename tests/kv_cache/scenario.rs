@@ -16,6 +16,8 @@ pub struct Step {
     pub q: Vec<f32>,
     pub k: Vec<f32>,
     pub v: Vec<f32>,
+    /// Which item each goes on from.
+    pub parents: Option<Vec<u32>>,
 }
 
 /// A cache and what it goes through.
@@ -45,9 +47,17 @@ impl Scenario {
             };
             let (k, v) = (rows(head_dim), rows(value_dim));
             let q = random.values(batch * heads * new * head_dim, 1.0);
-            Step { new, counts: counts.to_vec(), q, k, v }
+            Step { new, counts: counts.to_vec(), q, k, v, parents: None }
         });
         Self { shape, heads, steps: steps.collect() }
+    }
+
+    /// Reordered before each step.
+    pub fn reordered(mut self, parents: &[&[u32]]) -> Self {
+        for (step, parents) in self.steps.iter_mut().zip(parents) {
+            step.parents = Some(parents.to_vec());
+        }
+        self
     }
 
     fn stored(&self, value: f32) -> f32 {
@@ -60,6 +70,9 @@ impl Scenario {
         let mut items: Vec<Vec<Token>> = vec![Vec::new(); batch];
         let mut after = Vec::new();
         for step in &self.steps {
+            if let Some(parents) = &step.parents {
+                items = parents.iter().map(|&parent| items[parent as usize].clone()).collect();
+            }
             for (item, tokens) in items.iter_mut().enumerate() {
                 for row in 0..step.counts[item] as usize {
                     let of = |values: &[f32], columns: usize| -> Vec<f32> {
@@ -146,6 +159,9 @@ impl Scenario {
                 let v = taken(&mut recording, &[batch, key_heads, step.new, value_dim], &step.v);
                 let q = taken(&mut recording, &[batch, self.heads, step.new, head_dim], &step.q);
                 let [q, k, v] = [&q, &k, &v].map(|value| Heads::first(value).unwrap());
+                if let Some(parents) = &step.parents {
+                    cache.reorder(parents).unwrap();
+                }
                 let all = step.counts.iter().all(|&count| count as usize == step.new);
                 let counts = Some(&step.counts[..]).filter(|_| !all);
                 cache.record_append(&mut recording, &k, &v, counts).unwrap();
@@ -190,6 +206,10 @@ impl Scenario {
                         }
                     }
                     assert_eq!(cache.lengths(), lengths);
+                    if self.steps.iter().any(|step| step.parents.is_some()) {
+                        // Items share what they have, and what none has is left.
+                        continue;
+                    }
                     self.check_memory(&cache, tokens.last().unwrap(), &format!("{}: {what}", device.name()));
                 }
             }

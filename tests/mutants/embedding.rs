@@ -91,3 +91,57 @@ pub const EMBEDDING_NORM: Mutants = Mutants {
     ],
     once: &[],
 };
+
+pub const GATHER: Mutants = Mutants {
+    kernel: "embedding/gather",
+    constants: &[],
+    faults: &[
+        &[
+            mutant(
+                "a part of the table is taken for the first",
+                "tokens[row] - parameters.first_id",
+                "tokens[row]",
+            ),
+            mutant(
+                "a part of the table has one id more",
+                "word >= parameters.id_count",
+                "word > parameters.id_count",
+            ),
+            mutant(
+                "a part of the table has one id less",
+                "word >= parameters.id_count",
+                "word + 1u >= parameters.id_count",
+            ),
+            mutant("the ids of other parts are not left alone", "word >= parameters.id_count", "false"),
+            mutant("the position is the row", "tokens[parameters.rows + row]", "row"),
+            mutant("the ids are read for the positions", "tokens[parameters.rows + row]", "tokens[row]"),
+            mutant("positions where there are none", "parameters.has_positions != 0u", "true"),
+            mutant("the positions are left out", "parameters.has_positions != 0u", "false"),
+            mutant("the scale is dropped", "parameters.scale * weight_at", "weight_at"),
+            mutant(
+                "the position is scaled too",
+                "sum = sum + position",
+                "sum = sum + parameters.scale * position",
+            ),
+            mutant("rows of the table have one element", "word * columns + column", "word + column"),
+            mutant(
+                "a row and its column are exchanged",
+                "let row = index / columns;",
+                "let row = index % columns;",
+            ),
+            mutant(
+                "one element too many",
+                "index >= parameters.rows * columns",
+                "index > parameters.rows * columns",
+            ),
+            mutant(
+                "the last element is left out",
+                "index >= parameters.rows * columns",
+                "index + 1u >= parameters.rows * columns",
+            ),
+            mutant("workgroups overlap", "* WORKGROUP + invocation", "* (WORKGROUP / 2u) + invocation"),
+        ],
+        shared::WEIGHTS,
+    ],
+    once: &[shared::INDEXING],
+};

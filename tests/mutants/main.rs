@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod additive;
 mod attention;
 mod elementwise;
 mod embedding;
@@ -20,6 +21,7 @@ mod normalization;
 mod placing;
 mod pooling;
 mod position;
+mod recurrent;
 mod shared;
 
 use std::collections::BTreeSet;
@@ -43,14 +45,17 @@ const MUTANTS: &[Mutants] = &[
     flash_decode::FLASH_DECODE,
     attention::MERGE,
     attention::APPEND,
+    additive::ADDITIVE,
     linear::GEMM,
     linear::GEMM_LANES,
     normalization::LAYER_NORM,
     normalization::RMS_NORM,
     normalization::SOFTMAX,
+    embedding::GATHER,
     embedding::EMBEDDING_NORM,
     pooling::POOL,
     position::ROTARY_EMBEDDING,
+    recurrent::GRU,
     elementwise::ACTIVATE,
     elementwise::CAST,
     elementwise::STRIDED_COPY,

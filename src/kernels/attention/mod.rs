@@ -4,7 +4,10 @@
 //!
 //! Attention(Q, K, V) = softmax(Q·Kᵀ / √d + mask) · V (Vaswani et al. 2017, equation 1). The chain is the path that
 //! hands out attention weights. All of them share their parameters, their masking and their places.
+//!
+//! Additive attention ([`additive`]) is a kernel of its own.
 
+pub mod additive;
 pub mod append;
 mod chosen;
 pub mod flash;

@@ -1,3 +1,4 @@
 //! Embeddings.
 
 pub mod embedding_norm;
+pub mod gather;

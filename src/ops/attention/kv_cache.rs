@@ -68,7 +68,10 @@ pub struct KvCache {
     lengths: Vec<u32>,
     /// `[B, blocks]` of a paged cache.
     table: Vec<u32>,
+    /// Blocks of no item.
     free: Vec<u32>,
+    /// Items that have each block.
+    owners: Vec<u32>,
 }
 
 impl KvCacheShape {
@@ -116,6 +119,7 @@ impl KvCache {
             lengths: vec![0; batch],
             table: vec![0; batch * shape.blocks()],
             free: if paged.is_some() { (0..pool as u32).rev().collect() } else { Vec::new() },
+            owners: if paged.is_some() { vec![0; pool] } else { Vec::new() },
         })
     }
 
@@ -161,9 +165,61 @@ impl KvCache {
         if let Some((block, _)) = self.shape.paged {
             let blocks = self.shape.blocks();
             let used = length.div_ceil(block)..(before as usize).div_ceil(block);
-            self.free.extend(used.rev().map(|place| self.table[item * blocks + place]));
+            for place in used.rev() {
+                self.give_back(self.table[item * blocks + place]);
+            }
         }
         self.lengths[item] = length as u32;
+        Ok(())
+    }
+
+    /// One item less has that block.
+    fn give_back(&mut self, block: u32) {
+        let owners = &mut self.owners[block as usize];
+        *owners -= 1;
+        if *owners == 0 {
+            self.free.push(block);
+        }
+    }
+
+    /// Lets each item go on from what item `parents[item]` has, as the beams of a search do. Nothing is copied: items
+    /// share their blocks, which are of one key each.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a cache that has not blocks of one key, another number of parents than items, or a parent
+    /// that is none of them. Then the cache is as it was.
+    pub fn reorder(&mut self, parents: &[u32]) -> Result<()> {
+        let batch = self.shape.batch;
+        // Items that share a block which is not full would write into it, each its own key.
+        if self.shape.paged.is_none_or(|(block, _)| block != 1) {
+            let found = match self.shape.paged {
+                Some((block, _)) => format!("blocks of {block}"),
+                None => "one piece for each item".to_owned(),
+            };
+            return Err(Error::argument(
+                OP,
+                "a cache to be reordered",
+                "blocks of one key (`paged: Some((1, …))`)",
+                found,
+            ));
+        }
+        if parents.len() != batch || parents.iter().any(|&parent| parent as usize >= batch) {
+            let expected = format!("one below {batch} for each of {batch} items");
+            return Err(Error::argument(OP, "parents", expected, format!("{parents:?}")));
+        }
+        let blocks = self.shape.blocks();
+        let before = self.table.clone();
+        let of = |item: usize, length: u32| item * blocks..item * blocks + length as usize;
+        let lengths: Vec<u32> = parents.iter().map(|&parent| self.lengths[parent as usize]).collect();
+        for (item, (&parent, &length)) in parents.iter().zip(&lengths).enumerate() {
+            let kept = &before[of(parent as usize, length)];
+            kept.iter().for_each(|&block| self.owners[block as usize] += 1);
+            self.table[of(item, length)].copy_from_slice(kept);
+        }
+        for item in 0..batch {
+            before[of(item, self.lengths[item])].iter().for_each(|&block| self.give_back(block));
+        }
+        self.lengths = lengths;
         Ok(())
     }
 
@@ -251,7 +307,7 @@ impl KvCache {
             }
         }
         (self.table, self.lengths) = (table, ends);
-        self.free.truncate(left);
+        self.free.split_off(left).into_iter().for_each(|block| self.owners[block as usize] = 1);
         Ok(())
     }
 

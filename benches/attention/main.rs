@@ -4,10 +4,13 @@
 //!     cargo bench --bench attention -- choice    each implementation over shapes that models have (choice "512, 64")
 //!     cargo bench --bench attention -- skips     what a causal bound and a window save
 //!     cargo bench --bench attention -- memory    16,384 keys in 12 heads
+//!     cargo bench --bench attention -- cost docs/gallery/cost.svg    time and memory by the length, and a picture of it
 //!
 //! On another device: `ATTENTIVE_DEVICE=gpu:1`. Rounds of all implementations follow one another, each as many calls in
 //! one recording as take a while; medians, and the spread from the first to the third quartile. A result that is not the
 //! chain's has no time.
+
+mod cost;
 
 use std::time::{Duration, Instant};
 
@@ -36,6 +39,9 @@ fn main() -> Result<()> {
     }
     if wants("memory") {
         memory(&device)?;
+    }
+    if wants("cost") {
+        cost::cost(&device, wanted.get(1).map(String::as_str))?;
     }
     Ok(())
 }

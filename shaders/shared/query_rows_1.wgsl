@@ -1,0 +1,25 @@
+// One query in a workgroup, for kernels that take it or four of them at once: a number for each query.
+alias Numbers = f32;
+alias Words = u32;
+const QUERY_ROWS: u32 = 1u;
+
+// Where the queries' rows begin in a dense matrix.
+fn row_places(first: u32, rows: u32, columns: u32) -> Words {
+    return first * columns;
+}
+
+fn number_of(values: Numbers, row: u32) -> f32 {
+    return values;
+}
+
+fn query_numbers(places: Words, column: u32) -> Numbers {
+    return q[places + column];
+}
+
+fn output_numbers(places: Words, column: u32) -> Numbers {
+    return output[places + column];
+}
+
+fn tanh_numbers(values: Numbers) -> Numbers {
+    return tanh_stable(values);
+}

@@ -1,0 +1,3 @@
+//! Recurrent units.
+
+pub mod gru;

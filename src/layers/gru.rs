@@ -1,0 +1,288 @@
+//! Gated recurrent units (Cho et al. 2014) with PyTorch's equations.
+
+use super::{HostLinear, SplitLinear};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::ops::{GruStep, Linear, LinearWeights};
+use crate::recording::{Recording, Value};
+use crate::tensor::{DType, Tensor};
+
+const OP: &str = "gru";
+
+/// The weights of a GRU's one direction on the host, as PyTorch's `nn.GRU` and `nn.GRUCell` have them: the rows of r, z and n
+/// one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct HostGru<'a> {
+    /// W_ih `[3H, I]` and b_ih `[3H]`.
+    pub input: HostLinear<'a>,
+    /// W_hh `[3H, H]` and b_hh `[3H]`.
+    pub hidden: HostLinear<'a>,
+}
+
+/// Which way a GRU reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GruDirection {
+    /// From the first step to the last.
+    #[default]
+    Forward,
+    /// From each sequence's own last step to the first.
+    Backward,
+    /// Both, the outputs side by side, forward first.
+    Bidirectional,
+}
+
+impl GruDirection {
+    /// Whether each direction is the reverse.
+    fn reverses(self) -> &'static [bool] {
+        match self {
+            Self::Forward => &[false],
+            Self::Backward => &[true],
+            Self::Bidirectional => &[false, true],
+        }
+    }
+}
+
+/// The sizes of a GRU.
+#[derive(Clone, Copy, Debug)]
+pub struct GruConfig {
+    /// I: the columns of the input.
+    pub input_dim: usize,
+    /// H: the elements of a state.
+    pub hidden_dim: usize,
+    /// Which way it reads.
+    pub direction: GruDirection,
+    /// What the weights are stored as: f32 or f16.
+    pub dtype: DType,
+}
+
+/// What a call of a GRU may be given.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GruOptions<'a> {
+    /// Steps of each sequence; what follows is padding. At most L. Without: all are L long.
+    pub lengths: Option<&'a [u32]>,
+    /// The states `[B, H]` that the directions begin with; without, zeros.
+    pub initial: Option<&'a [&'a Value]>,
+}
+
+/// What a call of a GRU gives.
+#[derive(Clone, Debug)]
+pub struct GruValues {
+    /// `[B, L, directions · H]`; 0 at padding.
+    pub output: Value,
+    /// The last state of each direction, `[B, H]`: forward that of each sequence's own last step, backward that of its
+    /// first.
+    pub states: Vec<Value>,
+}
+
+/// One layer of gated recurrent units on a device:
+///
+/// r = σ(W_ir·x + b_ir + W_hr·h + b_hr), z = σ(W_iz·x + b_iz + W_hz·h + b_hz),
+/// n = tanh(W_in·x + b_in + r ⊙ (W_hn·h + b_hn)), h' = (1 − z) ⊙ n + z ⊙ h
+///
+/// as PyTorch's `nn.GRU`. Cho et al. 2014 apply r to h before the product; Bahdanau et al. 2015 do too, and call 1 − z what
+/// is z here: weights trained by those equations do not fit.
+///
+/// A batch of sequences of different lengths gives what each would give alone (PyTorch's `pack_padded_sequence`).
+#[derive(Clone, Debug)]
+pub struct Gru {
+    config: GruConfig,
+    /// Of all directions: `[directions · 3H, I]`.
+    input: LinearWeights,
+    hidden: Vec<LinearWeights>,
+}
+
+impl Gru {
+    /// Uploads the weights, those of each direction.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if sizes do not fit, [`Error::OutOfMemory`].
+    pub fn new(device: &Device, config: GruConfig, weights: &[HostGru<'_>]) -> Result<Self> {
+        let GruConfig { input_dim, hidden_dim, direction, dtype } = config;
+        let directions = direction.reverses().len();
+        if weights.len() != directions {
+            let found = weights.len().to_string();
+            return Err(Error::argument(OP, "weights", format!("of {directions} directions"), found));
+        }
+        let gates = hidden_dim.saturating_mul(3);
+        let (mut all, mut bias) = (Vec::new(), Vec::new());
+        for HostGru { input, .. } in weights {
+            if Some(input.weight.len()) != gates.checked_mul(input_dim) {
+                let found = format!("{} elements", input.weight.len());
+                return Err(Error::argument(OP, "W_ih", format!("[{gates}, {input_dim}]"), found));
+            }
+            if let Some(bias) = input.bias.filter(|bias| bias.len() != gates) {
+                let found = format!("{} elements", bias.len());
+                return Err(Error::argument(OP, "b_ih", format!("[{gates}]"), found));
+            }
+            all.extend_from_slice(input.weight);
+            match input.bias {
+                Some(own) => bias.extend_from_slice(own),
+                None => bias.extend(std::iter::repeat_n(0.0, gates)),
+            }
+        }
+        let hidden = weights.iter().map(|weights| hidden_weights(device, hidden_dim, &weights.hidden, dtype));
+        Ok(Self {
+            config,
+            input: LinearWeights::new(device, [gates * directions, input_dim], &all, Some(&bias), dtype)?,
+            hidden: hidden.collect::<Result<_>>()?,
+        })
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &GruConfig {
+        &self.config
+    }
+
+    /// Bytes of the weights on the device.
+    pub fn bytes(&self) -> u64 {
+        self.input.bytes() + self.hidden.iter().map(LinearWeights::bytes).sum::<u64>()
+    }
+
+    /// Records it on x `[B, L, I]`, all steps in this recording.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for shapes or lengths that do not fit, [`Error::Limit`].
+    pub fn record(
+        &self,
+        recording: &mut Recording,
+        x: &Value,
+        options: &GruOptions<'_>,
+    ) -> Result<GruValues> {
+        let GruConfig { input_dim, hidden_dim, direction, .. } = self.config;
+        let (&[batch, length, columns], DType::F32) = (x.shape().dims(), x.dtype()) else {
+            let found = format!("{} {}", x.dtype(), x.shape());
+            return Err(Error::argument(OP, "x", format!("f32 [batch, length, {input_dim}]"), found));
+        };
+        if columns != input_dim {
+            let expected = format!("[batch, length, {input_dim}]");
+            return Err(Error::argument(OP, "x", expected, x.shape().to_string()));
+        }
+        let reverses = direction.reverses();
+        if let Some(lengths) = options.lengths {
+            let wrong = |expected| Err(Error::argument(OP, "lengths", expected, format!("{lengths:?}")));
+            if lengths.len() != batch {
+                return wrong(format!("one for each of {batch} sequences"));
+            }
+            if lengths.iter().any(|&steps| steps as usize > length) {
+                return wrong(format!("at most {length}, the length of x {}", x.shape()));
+            }
+        }
+        if let Some(initial) = options.initial {
+            if initial.len() != reverses.len() {
+                let expected = format!("one for each of {} directions", reverses.len());
+                return Err(Error::argument(OP, "the initial states", expected, initial.len().to_string()));
+            }
+            for state in initial {
+                if state.shape().dims() != [batch, hidden_dim] || state.dtype() != DType::F32 {
+                    let (expected, found) = (
+                        format!("f32 [{batch}, {hidden_dim}]"),
+                        format!("{} {}", state.dtype(), state.shape()),
+                    );
+                    return Err(Error::argument(OP, "an initial state", expected, found));
+                }
+            }
+        }
+        let device = recording.device().clone();
+        let lengths = match options.lengths {
+            Some(lengths) => Some(recording.tensor(&Tensor::from_u32(&device, [batch], lengths)?)?),
+            None => None,
+        };
+        let output = recording.temporary([batch, length, hidden_dim * reverses.len()], DType::F32)?;
+        let x_gates = recording.scoped("input", |recording| Linear::new(&self.input).record(recording, x))?;
+        let mut states = match options.initial {
+            Some(initial) => initial.iter().map(|&state| state.clone()).collect(),
+            None => {
+                let zeros = Tensor::zeros(&device, [batch, hidden_dim], DType::F32)?;
+                vec![recording.tensor(&zeros)?; reverses.len()]
+            }
+        };
+        for step in 0..length {
+            for (direction, (state, &reverse)) in states.iter_mut().zip(reverses).enumerate() {
+                let h_gates = Linear::new(&self.hidden[direction]).record(recording, state)?;
+                let one = GruStep {
+                    x_gates: &x_gates,
+                    direction,
+                    h_gates: &h_gates,
+                    lengths: lengths.as_ref(),
+                    step,
+                    reverse,
+                    output: Some(&output),
+                };
+                *state = one.record(recording, state)?;
+            }
+        }
+        Ok(GruValues { output, states })
+    }
+}
+
+/// One step at a time, for decoders: PyTorch's `nn.GRUCell`, with the equations of [`Gru`].
+#[derive(Clone, Debug)]
+pub struct GruCell {
+    input: SplitLinear,
+    hidden: LinearWeights,
+    hidden_dim: usize,
+}
+
+impl GruCell {
+    /// Uploads the weights for a state of `hidden_dim` and an input that is the concatenation of these sizes.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if sizes do not fit, [`Error::OutOfMemory`].
+    pub fn new(
+        device: &Device,
+        input_dims: &[usize],
+        hidden_dim: usize,
+        weights: &HostGru<'_>,
+        dtype: DType,
+    ) -> Result<Self> {
+        let gates = hidden_dim.saturating_mul(3);
+        Ok(Self {
+            input: SplitLinear::new(device, gates, input_dims, &weights.input, dtype)?,
+            hidden: hidden_weights(device, hidden_dim, &weights.hidden, dtype)?,
+            hidden_dim,
+        })
+    }
+
+    /// Bytes of the weights on the device.
+    pub fn bytes(&self) -> u64 {
+        self.input.bytes() + self.hidden.bytes()
+    }
+
+    /// Records one step from the state `[B, H]` on inputs `[B, …]`, which are taken as one, side by side: the next state
+    /// `[B, H]`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for shapes that do not fit, [`Error::Limit`].
+    pub fn record(&self, recording: &mut Recording, inputs: &[&Value], state: &Value) -> Result<Value> {
+        let rows = state.shape().rows();
+        for (size, input) in self.input.inputs().zip(inputs) {
+            if input.shape().dims() != [rows, size] {
+                let expected = format!("[{rows}, {size}] for a state {}", state.shape());
+                return Err(Error::argument(OP, "an input", expected, input.shape().to_string()));
+            }
+        }
+        let x_gates = self.input.record(recording, inputs)?.reshape([rows, 1, 3 * self.hidden_dim])?;
+        let h_gates = Linear::new(&self.hidden).record(recording, state)?;
+        let step = GruStep {
+            x_gates: &x_gates,
+            direction: 0,
+            h_gates: &h_gates,
+            lengths: None,
+            step: 0,
+            reverse: false,
+            output: None,
+        };
+        step.record(recording, state)
+    }
+}
+
+/// W_hh `[3H, H]` and b_hh.
+fn hidden_weights(
+    device: &Device,
+    hidden_dim: usize,
+    hidden: &HostLinear<'_>,
+    dtype: DType,
+) -> Result<LinearWeights> {
+    let gates = hidden_dim.saturating_mul(3);
+    LinearWeights::new(device, [gates, hidden_dim], hidden.weight, hidden.bias, dtype)
+}

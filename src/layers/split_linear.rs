@@ -1,0 +1,66 @@
+//! A linear layer over concatenated inputs, without the concatenation: W is cut by columns.
+
+use super::HostLinear;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::ops::{Linear, LinearWeights};
+use crate::recording::{Recording, Value};
+use crate::tensor::DType;
+
+/// W·\[x₁; x₂; …\] + b = W₁·x₁ + b + W₂·x₂ + …, on a device.
+#[derive(Clone, Debug)]
+pub(crate) struct SplitLinear {
+    parts: Vec<LinearWeights>,
+}
+
+impl SplitLinear {
+    /// From W `[outputs, Σ inputs]`, cut into the columns of each input.
+    pub fn new(
+        device: &Device,
+        outputs: usize,
+        inputs: &[usize],
+        weights: &HostLinear<'_>,
+        dtype: DType,
+    ) -> Result<Self> {
+        const OP: &str = "linear";
+        let columns = inputs.iter().fold(0_usize, |sum, &size| sum.saturating_add(size));
+        if Some(weights.weight.len()) != outputs.checked_mul(columns) || inputs.is_empty() {
+            let found = format!("{} elements", weights.weight.len());
+            return Err(Error::argument(OP, "weight", format!("[{outputs}, {columns}]"), found));
+        }
+        let mut first = 0;
+        let parts = inputs.iter().enumerate().map(|(index, &size)| {
+            let rows = weights.weight.chunks_exact(columns.max(1));
+            let part: Vec<f32> = rows.flat_map(|row| &row[first..first + size]).copied().collect();
+            first += size;
+            let bias = weights.bias.filter(|_| index == 0);
+            LinearWeights::new(device, [outputs, size], &part, bias, dtype)
+        });
+        Ok(Self { parts: parts.collect::<Result<_>>()? })
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(LinearWeights::bytes).sum()
+    }
+
+    /// Columns of each input.
+    pub fn inputs(&self) -> impl Iterator<Item = usize> + '_ {
+        self.parts.iter().map(LinearWeights::inputs)
+    }
+
+    /// Records it: inputs `[…, size]` give `[…, outputs]`.
+    pub fn record(&self, recording: &mut Recording, inputs: &[&Value]) -> Result<Value> {
+        if inputs.len() != self.parts.len() {
+            let expected = format!("{} values", self.parts.len());
+            return Err(Error::argument("linear", "the inputs", expected, inputs.len().to_string()));
+        }
+        let mut sum: Option<Value> = None;
+        for (part, input) in self.parts.iter().zip(inputs) {
+            let linear = Linear::new(part);
+            let linear = sum.as_ref().map_or(linear, |sum| linear.residual(sum));
+            sum = Some(linear.record(recording, input)?);
+        }
+        sum.ok_or_else(|| Error::argument("linear", "the inputs", "one or more", "none"))
+    }
+}

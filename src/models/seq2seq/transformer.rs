@@ -1,0 +1,431 @@
+//! The encoder–decoder Transformer (Vaswani et al. 2017, figure 1), with the weights of a MarianMT folder.
+
+use std::sync::Arc;
+
+use super::source::Source;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::layers::{
+    DecoderLayer, DecoderLayerCache, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerWeights, Encoder,
+    EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, MultiHeadAttentionOptions, NormPosition,
+};
+use crate::models::generation::{StepDecoder, StepOutput};
+use crate::ops::{Capture, Causal, Embedding, EmbeddingTable, Linear, LinearWeights};
+use crate::recording::{Recording, Value};
+use crate::tensor::{DType, Tensor};
+use crate::weights::{Checkpoint, MarianConfig};
+
+const OP: &str = "transformer";
+/// PyTorch's default, which Marian's norms have.
+const EPSILON: f32 = 1e-5;
+
+/// An encoder–decoder Transformer on a device.
+#[derive(Clone, Debug)]
+pub struct TransformerSeq2Seq {
+    config: MarianConfig,
+    source: EmbeddingTable,
+    target: EmbeddingTable,
+    /// `[max_positions, model_dim]` of the encoder and of the decoder.
+    positions: [Tensor; 2],
+    encoder: Encoder,
+    decoder: Vec<DecoderLayer>,
+    output: LinearWeights,
+}
+
+/// Which cross-attention weights to give while decoding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CrossAttention {
+    /// Decoder layers, the first being 0.
+    pub layers: Vec<usize>,
+    /// Heads of each of them.
+    pub heads: Vec<usize>,
+}
+
+impl TransformerSeq2Seq {
+    /// Loads the weights of a MarianMT checkpoint and stores the matrices as `dtype` (f32 or f16).
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::TensorShape`]; [`Error::Unsupported`] for a tensor that no part of the
+    /// architecture accounts for; [`Error::OutOfMemory`].
+    pub fn load(
+        device: &Device,
+        config: &MarianConfig,
+        checkpoint: &Checkpoint,
+        dtype: DType,
+    ) -> Result<Self> {
+        let mut source = Source::new(checkpoint);
+        let width = config.model_dim;
+        let rows = [config.vocabulary_size, config.target_vocabulary_size];
+        let tables = match config.shared_embeddings {
+            true => {
+                let shared = source.table(device, "model.shared.weight", [rows[0], width], dtype)?;
+                // Older folders have it three times.
+                source.ignore(&["model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"]);
+                [shared.clone(), shared]
+            }
+            false => [
+                source.table(device, "model.encoder.embed_tokens.weight", [rows[0], width], dtype)?,
+                source.table(device, "model.decoder.embed_tokens.weight", [rows[1], width], dtype)?,
+            ],
+        };
+        let [from, to] = tables;
+        let bias = match source.contains("final_logits_bias") {
+            true => source.tensor("final_logits_bias", &[1, rows[1]])?,
+            false => vec![0.0; rows[1]],
+        };
+        let output = match config.tied_output {
+            true => {
+                source.ignore(&["lm_head.weight"]);
+                to.projection(device, Some(&bias))?
+            }
+            false => {
+                let weight = source.tensor("lm_head.weight", &[rows[1], width])?;
+                LinearWeights::new(device, [rows[1], width], &weight, Some(&bias), dtype)?
+            }
+        };
+        let mut positions = |name: &str| -> Result<Tensor> {
+            let name = format!("model.{name}.embed_positions.weight");
+            let shape = [config.max_positions, width];
+            let table = match source.contains(&name) {
+                true => source.tensor(&name, &shape)?,
+                false => sinusoids(config.max_positions, width),
+            };
+            Tensor::from_f32(device, shape, &table)
+        };
+        let positions = [positions("encoder")?, positions("decoder")?];
+        let layers =
+            (0..config.encoder_layers).map(|index| encoder_layer(device, config, &mut source, index, dtype));
+        let layers = layers.collect::<Result<Vec<_>>>()?;
+        let decoder =
+            (0..config.decoder_layers).map(|index| decoder_layer(device, config, &mut source, index, dtype));
+        let decoder = decoder.collect::<Result<Vec<_>>>()?;
+        source.check_all_used("those of an encoder–decoder Transformer of Marian's")?;
+        let encoder = Encoder::new(layers, None);
+        Ok(Self { config: config.clone(), source: from, target: to, positions, encoder, decoder, output })
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &MarianConfig {
+        &self.config
+    }
+
+    /// Bytes of the weights on the device. A table that is used twice counts once.
+    pub fn bytes(&self) -> u64 {
+        let tables =
+            if self.config.shared_embeddings { 0 } else { self.target.bytes() } + self.source.bytes();
+        let output = if self.config.tied_output { 0 } else { self.output.bytes() };
+        let layers: u64 = self.encoder.layers().iter().map(EncoderLayer::bytes).sum();
+        let decoder: u64 = self.decoder.iter().map(DecoderLayer::bytes).sum();
+        tables + output + layers + decoder + self.positions.iter().map(Tensor::bytes).sum::<u64>()
+    }
+
+    /// Records the encoder on source token ids, padded to the longest: `[texts, longest, model_dim]`, and the length of
+    /// each. What stands at padded positions has no meaning.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an empty text, one longer than the positions, or an id past its table.
+    pub fn record_encoder(&self, recording: &mut Recording, texts: &[&[u32]]) -> Result<(Value, Vec<u32>)> {
+        let (x, lengths) = self.embed(recording, "a source", texts, &self.source, &self.positions[0])?;
+        let key_lengths = padded(&lengths);
+        let options = MultiHeadAttentionOptions { key_lengths, ..Default::default() };
+        let memory = recording.scoped("encoder", |recording| self.encoder.record(recording, &x, &options))?;
+        Ok((memory, lengths))
+    }
+
+    /// Records the whole model on pairs of source and target token ids, the target with its start token: the logits
+    /// `[pairs, longest target, target_vocabulary_size]` of the token after each of the target's.
+    ///
+    /// # Errors
+    /// As [`TransformerSeq2Seq::record_encoder`], and [`Error::Argument`] for other numbers of sources and targets.
+    pub fn record_logits(
+        &self,
+        recording: &mut Recording,
+        sources: &[&[u32]],
+        targets: &[&[u32]],
+    ) -> Result<Value> {
+        if sources.len() != targets.len() {
+            let expected = format!("as many as the {} sources", sources.len());
+            return Err(Error::argument(OP, "targets", expected, targets.len().to_string()));
+        }
+        let (memory, source_lengths) = self.record_encoder(recording, sources)?;
+        let (mut x, _) = self.embed(recording, "a target", targets, &self.target, &self.positions[1])?;
+        let options = DecoderLayerOptions {
+            // No query that counts sees the padding behind it.
+            self_attention: MultiHeadAttentionOptions { causal: Causal::TopLeft, ..Default::default() },
+            cross_attention: MultiHeadAttentionOptions {
+                key_lengths: padded(&source_lengths),
+                ..Default::default()
+            },
+        };
+        for (index, layer) in self.decoder.iter().enumerate() {
+            let name = format!("decoder.layer.{index}");
+            x = recording.scoped(name, |recording| layer.record(recording, &x, &memory, &options))?.output;
+        }
+        recording.scoped("output", |recording| Linear::new(&self.output).record(recording, &x))
+    }
+
+    /// Encodes source texts and gives a decoder for them: `beams` rows for each, of at most `capacity` tokens.
+    pub(crate) async fn decoder(
+        &self,
+        device: &Device,
+        texts: &[&[u32]],
+        beams: usize,
+        capacity: usize,
+        capture: Option<&CrossAttention>,
+    ) -> Result<TransformerDecoder<'_>> {
+        let limit = self.config.max_positions;
+        if capacity > limit {
+            let found = format!("{capacity} tokens");
+            return Err(Error::argument(OP, "max_tokens", format!("at most {limit}, its positions"), found));
+        }
+        if let Some(capture) = capture {
+            for (what, numbers, there) in [
+                ("a captured layer", &capture.layers, self.decoder.len()),
+                ("a captured head", &capture.heads, self.config.decoder_heads),
+            ] {
+                if let Some(found) = numbers.iter().find(|&&number| number >= there) {
+                    let expected = format!("below the {there} there are");
+                    return Err(Error::argument(OP, what, expected, found.to_string()));
+                }
+            }
+        }
+        let mut recording = Recording::new(device);
+        let (memory, lengths) = self.record_encoder(&mut recording, texts)?;
+        let mut projected = Vec::new();
+        for (index, layer) in self.decoder.iter().enumerate() {
+            let name = format!("decoder.layer.{index}");
+            let values = recording.scoped(name, |recording| layer.record_memory(recording, &memory))?;
+            values.iter().try_for_each(|value| recording.output(value))?;
+            projected.push(values);
+        }
+        let outputs = recording.run_async().await?;
+        let rows = texts.len() * beams;
+        let caches = self
+            .decoder
+            .iter()
+            .zip(&projected)
+            .map(|(layer, [k, v])| layer.cache(rows, capacity, [outputs.tensor(k)?, outputs.tensor(v)?]));
+        let caches = caches.collect::<Result<Vec<_>>>()?;
+        Ok(TransformerDecoder {
+            model: self,
+            device: device.clone(),
+            caches,
+            lengths,
+            capture: capture.cloned(),
+        })
+    }
+
+    fn embed(
+        &self,
+        recording: &mut Recording,
+        what: &str,
+        texts: &[&[u32]],
+        table: &EmbeddingTable,
+        positions: &Tensor,
+    ) -> Result<(Value, Vec<u32>)> {
+        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        if texts.iter().any(|text| text.is_empty()) || texts.is_empty() {
+            let found = if texts.is_empty() { "no texts" } else { "none" };
+            return Err(Error::argument(OP, what, "at least 1 token", found));
+        }
+        let limit = self.config.max_positions;
+        if longest > limit {
+            let (expected, found) = (format!("at most {limit} tokens"), format!("{longest} tokens"));
+            return Err(Error::argument(OP, what, expected, found));
+        }
+        let padding = |text: &[u32]| std::iter::repeat_n(self.config.padding_id, longest - text.len());
+        let ids: Vec<u32> = texts.iter().flat_map(|text| text.iter().copied().chain(padding(text))).collect();
+        let places: Vec<u32> = texts.iter().flat_map(|_| 0..longest as u32).collect();
+        let x = recording.scoped("embeddings", |recording| {
+            Embedding::new(table).scale(self.scale()).positions(positions, &places).record(recording, &ids)
+        })?;
+        let lengths = texts.iter().map(|text| text.len() as u32).collect();
+        Ok((x.reshape([texts.len(), longest, self.config.model_dim])?, lengths))
+    }
+
+    fn scale(&self) -> f32 {
+        if self.config.scale_embedding { (self.config.model_dim as f32).sqrt() } else { 1.0 }
+    }
+}
+
+/// The lengths, where there is padding at all.
+fn padded(lengths: &[u32]) -> Option<&[u32]> {
+    let longest = lengths.iter().max();
+    lengths.iter().any(|length| Some(length) < longest).then_some(lengths)
+}
+
+/// The decoder over a batch, with what it keeps from step to step.
+#[derive(Debug)]
+pub(crate) struct TransformerDecoder<'a> {
+    model: &'a TransformerSeq2Seq,
+    device: Device,
+    caches: Vec<DecoderLayerCache>,
+    /// Source tokens of each text.
+    lengths: Vec<u32>,
+    capture: Option<CrossAttention>,
+}
+
+impl StepDecoder for TransformerDecoder<'_> {
+    fn vocabulary(&self) -> usize {
+        self.model.config.target_vocabulary_size
+    }
+
+    async fn step(&mut self, tokens: &[u32], parents: &[u32]) -> Result<StepOutput> {
+        let model = self.model;
+        if parents.iter().enumerate().any(|(row, &parent)| row != parent as usize) {
+            self.caches.iter_mut().try_for_each(|cache| cache.reorder(parents))?;
+        }
+        let place = self.caches.first().and_then(|cache| cache.own().lengths().first()).copied().unwrap_or(0);
+        let mut recording = Recording::new(&self.device);
+        let places = vec![place; tokens.len()];
+        let embedding =
+            Embedding::new(&model.target).scale(model.scale()).positions(&model.positions[1], &places);
+        let x = recording.scoped("embeddings", |recording| embedding.record(recording, tokens))?;
+        let mut x = x.reshape([tokens.len(), 1, model.config.model_dim])?;
+        let mut captured = Vec::new();
+        for (index, (layer, cache)) in model.decoder.iter().zip(&mut self.caches).enumerate() {
+            let capture = self.capture.as_ref().filter(|capture| capture.layers.contains(&index));
+            let capture = capture.map(|capture| Capture::default().heads(&capture.heads));
+            let cross_attention = MultiHeadAttentionOptions {
+                key_lengths: padded(&self.lengths),
+                capture,
+                ..Default::default()
+            };
+            let options = DecoderLayerOptions { cross_attention, ..Default::default() };
+            let name = format!("decoder.layer.{index}");
+            let values =
+                recording.scoped(name, |recording| layer.record_step(recording, &x, cache, &options))?;
+            x = values.output;
+            if let Some(value) = values.cross_attention_captured {
+                recording.output(&value)?;
+                captured.push((index, value));
+            }
+        }
+        let logits =
+            recording.scoped("output", |recording| Linear::new(&model.output).record(recording, &x))?;
+        recording.output(&logits)?;
+        let outputs = recording.run_async().await?;
+        let logits = outputs.tensor(&logits)?.to_f32_async().await?;
+        let attention = match &self.capture {
+            None => Vec::new(),
+            Some(capture) => {
+                let mut layers = Vec::new();
+                for (index, value) in &captured {
+                    layers.push((*index, outputs.tensor(value)?.to_f32_async().await?));
+                }
+                self.per_row(capture, &layers, tokens.len())
+            }
+        };
+        Ok(StepOutput { logits, attention })
+    }
+}
+
+impl TransformerDecoder<'_> {
+    /// What each row attended to, `[layers, heads, source tokens]` in the order asked for, from `[texts, heads, beams,
+    /// longest source]` of each layer.
+    fn per_row(
+        &self,
+        capture: &CrossAttention,
+        layers: &[(usize, Vec<f32>)],
+        rows: usize,
+    ) -> Vec<Arc<[f32]>> {
+        let texts = self.lengths.len();
+        let (beams, heads) = (rows / texts.max(1), capture.heads.len());
+        let longest = self.lengths.iter().copied().max().unwrap_or(0) as usize;
+        let row = |row: usize| -> Arc<[f32]> {
+            let (text, beam) = (row / beams, row % beams);
+            let length = self.lengths[text] as usize;
+            let of_layer =
+                |layer: &usize| layers.iter().find(|(index, _)| index == layer).map(|(_, values)| values);
+            let values = capture.layers.iter().filter_map(of_layer);
+            let heads = values.flat_map(|values| (0..heads).map(move |head| (values, head)));
+            heads
+                .flat_map(|(values, head)| {
+                    values[((text * capture.heads.len() + head) * beams + beam) * longest..][..length]
+                        .to_vec()
+                })
+                .collect()
+        };
+        (0..rows).map(row).collect()
+    }
+}
+
+fn encoder_layer(
+    device: &Device,
+    config: &MarianConfig,
+    source: &mut Source<'_>,
+    index: usize,
+    dtype: DType,
+) -> Result<EncoderLayer> {
+    let home = format!("model.encoder.layers.{index}");
+    let (width, inner) = (config.model_dim, config.encoder_feed_forward_dim);
+    let attention = source.attention(&format!("{home}.self_attn"), width)?;
+    let attention_norm = source.norm(&format!("{home}.self_attn_layer_norm"), width)?;
+    let up = source.linear(&format!("{home}.fc1"), [inner, width])?;
+    let down = source.linear(&format!("{home}.fc2"), [width, inner])?;
+    let feed_forward_norm = source.norm(&format!("{home}.final_layer_norm"), width)?;
+    let layer = EncoderLayerConfig {
+        model_dim: width,
+        heads: config.encoder_heads,
+        feed_forward_dim: inner,
+        activation: config.activation,
+        norm_position: NormPosition::Post,
+        epsilon: EPSILON,
+        dtype,
+    };
+    let weights = EncoderLayerWeights {
+        attention: attention.weights(),
+        attention_norm: attention_norm.host(),
+        feed_forward: [up.host(), down.host()],
+        feed_forward_norm: feed_forward_norm.host(),
+    };
+    EncoderLayer::new(device, &layer, &weights)
+}
+
+fn decoder_layer(
+    device: &Device,
+    config: &MarianConfig,
+    source: &mut Source<'_>,
+    index: usize,
+    dtype: DType,
+) -> Result<DecoderLayer> {
+    let home = format!("model.decoder.layers.{index}");
+    let (width, inner) = (config.model_dim, config.decoder_feed_forward_dim);
+    let own = source.attention(&format!("{home}.self_attn"), width)?;
+    let own_norm = source.norm(&format!("{home}.self_attn_layer_norm"), width)?;
+    let cross = source.attention(&format!("{home}.encoder_attn"), width)?;
+    let cross_norm = source.norm(&format!("{home}.encoder_attn_layer_norm"), width)?;
+    let up = source.linear(&format!("{home}.fc1"), [inner, width])?;
+    let down = source.linear(&format!("{home}.fc2"), [width, inner])?;
+    let feed_forward_norm = source.norm(&format!("{home}.final_layer_norm"), width)?;
+    let layer = DecoderLayerConfig {
+        model_dim: width,
+        heads: config.decoder_heads,
+        feed_forward_dim: inner,
+        activation: config.activation,
+        norm_position: NormPosition::Post,
+        epsilon: EPSILON,
+        dtype,
+    };
+    let weights = DecoderLayerWeights {
+        self_attention: own.weights(),
+        self_attention_norm: own_norm.host(),
+        cross_attention: cross.weights(),
+        cross_attention_norm: cross_norm.host(),
+        feed_forward: [up.host(), down.host()],
+        feed_forward_norm: feed_forward_norm.host(),
+    };
+    DecoderLayer::new(device, &layer, &weights)
+}
+
+/// Sinusoidal positions, sines in the first half and cosines in the second (Vaswani et al. 2017, section 3.5, in the
+/// order of fairseq and Marian).
+fn sinusoids(length: usize, width: usize) -> Vec<f32> {
+    let sines = width.div_ceil(2);
+    let value = |position: usize, column: usize| {
+        let frequency = if column < sines { column } else { column - sines };
+        let angle = position as f64 / 10_000f64.powf(2.0 * frequency as f64 / width as f64);
+        (if column < sines { angle.sin() } else { angle.cos() }) as f32
+    };
+    (0..length).flat_map(|position| (0..width).map(move |column| value(position, column))).collect()
+}

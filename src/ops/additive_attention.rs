@@ -1,0 +1,315 @@
+//! Additive attention.
+
+use super::{Linear, LinearWeights, expect_dtype, expect_shape, size};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::kernels::attention::additive::{Additive, Parameters, variant};
+use crate::recording::{Recording, Value};
+use crate::tensor::{DType, Tensor};
+
+const OP: &str = "additive_attention";
+
+/// The weights of an additive attention on a device: W_q, W_k, b and w_v.
+#[derive(Clone, Debug)]
+pub struct AdditiveAttentionWeights {
+    query: LinearWeights,
+    key: LinearWeights,
+    /// `[A]`.
+    score: Tensor,
+}
+
+/// The same on the host.
+#[derive(Clone, Copy, Debug)]
+pub struct HostAdditiveAttention<'a> {
+    /// W_q `[A, Dq]`, row-major.
+    pub query_weight: &'a [f32],
+    /// W_k `[A, Dk]`, row-major.
+    pub key_weight: &'a [f32],
+    /// b `[A]`.
+    pub bias: Option<&'a [f32]>,
+    /// w_v `[A]`.
+    pub score_weight: &'a [f32],
+}
+
+impl AdditiveAttentionWeights {
+    /// From the sizes \[Dq, Dk\] and slices in PyTorch's layout; A is the length of w_v. The matrices are stored as `dtype`
+    /// (f32 or f16).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if a length does not fit, [`Error::OutOfMemory`].
+    pub fn new(
+        device: &Device,
+        [query_dim, key_dim]: [usize; 2],
+        weights: &HostAdditiveAttention<'_>,
+        dtype: DType,
+    ) -> Result<Self> {
+        let width = weights.score_weight.len();
+        Ok(Self {
+            query: LinearWeights::new(device, [width, query_dim], weights.query_weight, None, dtype)
+                .map_err(named("query_weight"))?,
+            key: LinearWeights::new(device, [width, key_dim], weights.key_weight, weights.bias, dtype)
+                .map_err(named("key_weight"))?,
+            score: Tensor::from_f32(device, [width], weights.score_weight)?,
+        })
+    }
+
+    /// From one W `[A, Dq + Dk]` over the concatenated \[q; k\], as Luong's concat score and some additive attentions have
+    /// it: W·\[q; k\] = W_q·q + W_k·k, W cut by columns.
+    ///
+    /// # Errors
+    /// As [`AdditiveAttentionWeights::new`].
+    pub fn concatenated(
+        device: &Device,
+        [query_dim, key_dim]: [usize; 2],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        score_weight: &[f32],
+        dtype: DType,
+    ) -> Result<Self> {
+        let columns = query_dim.saturating_add(key_dim);
+        if Some(weight.len()) != columns.checked_mul(score_weight.len()) {
+            let expected = format!("[{}, {query_dim} + {key_dim}]", score_weight.len());
+            return Err(Error::argument(OP, "weight", expected, format!("{} elements", weight.len())));
+        }
+        let (mut query_weight, mut key_weight) = (Vec::new(), Vec::new());
+        for row in weight.chunks_exact(columns.max(1)) {
+            let (query, key) = row.split_at(query_dim);
+            query_weight.extend_from_slice(query);
+            key_weight.extend_from_slice(key);
+        }
+        let host = HostAdditiveAttention {
+            query_weight: &query_weight,
+            key_weight: &key_weight,
+            bias,
+            score_weight,
+        };
+        Self::new(device, [query_dim, key_dim], &host, dtype)
+    }
+
+    /// A: the columns that queries and keys are projected to.
+    pub fn width(&self) -> usize {
+        self.score.shape().last()
+    }
+
+    /// \[Dq, Dk\].
+    pub fn inputs(&self) -> [usize; 2] {
+        [self.query.inputs(), self.key.inputs()]
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        self.query.bytes() + self.key.bytes() + self.score.bytes()
+    }
+
+    /// Records W_k·k + b of keys `[B, Lk, Dk]`: `[B, Lk, A]`, for [`AdditiveAttention::record_projected`]. A decoder does
+    /// it once for all its steps.
+    ///
+    /// # Errors
+    /// As [`Linear::record`].
+    pub fn project_keys(&self, recording: &mut Recording, key: &Value) -> Result<Value> {
+        Linear::new(&self.key).record(recording, key)
+    }
+}
+
+/// An error about a projection's weight as one of this op.
+fn named(weight: &'static str) -> impl Fn(Error) -> Error {
+    move |error| match error {
+        Error::Argument { argument, expected, found, .. } => {
+            let argument = if argument == "weight" { weight.to_owned() } else { argument };
+            Error::argument(OP, argument, expected, found)
+        }
+        other => other,
+    }
+}
+
+/// Additive attention to be recorded (Bahdanau et al. 2015, appendix A.1.2):
+///
+/// outputᵢ = Σⱼ weightsᵢⱼ·vⱼ, weightsᵢ = softmaxⱼ(w_vᵀ·tanh(W_q·qᵢ + W_k·kⱼ + b))
+///
+/// It is fused: neither `[Lq, Lk, A]` nor, unless asked for, `[Lq, Lk]` is ever in memory. A key past its item's length
+/// weighs 0; a query without keys gives 0. A NaN or infinity in what a query attends to reaches its output (unless its
+/// weight is 0 in f32), and a NaN in a score makes the whole row NaN.
+///
+/// Batches of queries may share keys and values, as the beams of a text share its encoding: for keys `[N, Lk, Dk]`, B is a
+/// multiple of N, and queries b attend to keys b / (B / N).
+#[derive(Clone, Copy, Debug)]
+pub struct AdditiveAttention<'a> {
+    weights: &'a AdditiveAttentionWeights,
+    lengths: Option<Lengths<'a>>,
+    with_weights: bool,
+}
+
+/// How many keys each item has.
+#[derive(Clone, Copy, Debug)]
+enum Lengths<'a> {
+    Host(&'a [u32]),
+    Value(&'a Value),
+}
+
+/// What a recorded additive or Luong attention gives.
+#[derive(Clone, Debug)]
+pub struct ScoredAttentionValues {
+    /// `[B, Lq, Dv]`.
+    pub output: Value,
+    /// `[B, Lq, Lk]`, if asked for.
+    pub weights: Option<Value>,
+}
+
+impl<'a> AdditiveAttention<'a> {
+    /// With these weights, every key allowed.
+    pub fn new(weights: &'a AdditiveAttentionWeights) -> Self {
+        Self { weights, lengths: None, with_weights: false }
+    }
+
+    /// Keys of each of the N items; those from there on are padding.
+    #[must_use]
+    pub fn key_lengths(mut self, lengths: &'a [u32]) -> Self {
+        self.lengths = Some(Lengths::Host(lengths));
+        self
+    }
+
+    /// The same on the device, u32 `[N]`; what is above the number of keys counts as that.
+    #[must_use]
+    pub fn key_lengths_value(mut self, lengths: &'a Value) -> Self {
+        self.lengths = Some(Lengths::Value(lengths));
+        self
+    }
+
+    /// Gives the weights too.
+    #[must_use]
+    pub fn with_weights(mut self) -> Self {
+        self.with_weights = true;
+        self
+    }
+
+    /// Records it: queries `[B, Lq, Dq]`, keys `[N, Lk, Dk]`, values `[N, Lk, Dv]`, all f32.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for shapes, dtypes or lengths that do not fit, [`Error::Limit`].
+    pub fn record(
+        self,
+        recording: &mut Recording,
+        query: &Value,
+        key: &Value,
+        value: &Value,
+    ) -> Result<ScoredAttentionValues> {
+        expect_dtype(OP, "key", key, &[DType::F32])?;
+        expect_last(OP, "key", key, self.weights.key.inputs())?;
+        self.check(query, key, value)?;
+        let key = self.weights.project_keys(recording, key)?;
+        self.record_projected(recording, query, &key, value)
+    }
+
+    /// [`AdditiveAttention::record`] with keys `[N, Lk, A]` that [`AdditiveAttentionWeights::project_keys`] gave.
+    ///
+    /// # Errors
+    /// As [`AdditiveAttention::record`].
+    pub fn record_projected(
+        self,
+        recording: &mut Recording,
+        query: &Value,
+        projected_key: &Value,
+        value: &Value,
+    ) -> Result<ScoredAttentionValues> {
+        expect_dtype(OP, "projected_key", projected_key, &[DType::F32])?;
+        expect_last(OP, "projected_key", projected_key, self.weights.width())?;
+        let [batch, queries, items, keys] = self.check(query, projected_key, value)?;
+        let value_dim = value.shape().last();
+        let parameters = Parameters {
+            items: size(OP, "the items", items)?,
+            rows: size(
+                OP,
+                "the queries of an item",
+                batch.checked_div(items).unwrap_or(0).saturating_mul(queries),
+            )?,
+            key_length: size(OP, "the keys", keys)?,
+            width: size(OP, "the projected columns", self.weights.width())?,
+            value_dim: size(OP, "the columns of value", value_dim)?,
+            has_lengths: self.lengths.is_some().into(),
+            has_weights: self.with_weights.into(),
+        };
+        let output = recording.temporary([batch, queries, value_dim], DType::F32)?;
+        let weights = self.with_weights.then(|| recording.temporary([batch, queries, keys], DType::F32));
+        let weights = weights.transpose()?;
+        if output.shape().elements() == 0 && weights.as_ref().is_none_or(|all| all.shape().elements() == 0) {
+            return Ok(ScoredAttentionValues { output, weights });
+        }
+        let unwanted = match &weights {
+            Some(weights) => weights.clone(),
+            // A binding that is written has a buffer of its own.
+            None => recording.temporary([1], DType::F32)?,
+        };
+        let lengths = match self.lengths {
+            None => recording.absent()?,
+            Some(Lengths::Value(lengths)) => lengths.clone(),
+            Some(Lengths::Host(lengths)) => {
+                let lengths = Tensor::from_u32(recording.device(), [lengths.len()], lengths)?;
+                recording.tensor(&lengths)?
+            }
+        };
+        let query = Linear::new(&self.weights.query).record(recording, query)?;
+        let score = recording.tensor(&self.weights.score)?;
+        let bindings = [&query, projected_key, value, &score, &lengths, &output, &unwanted];
+        recording.dispatch(&Additive, variant(parameters.rows), &parameters, &bindings)?;
+        Ok(ScoredAttentionValues { output, weights })
+    }
+
+    /// The shapes that all forms have in common: \[B, Lq, N, Lk\].
+    fn check(&self, query: &Value, key: &Value, value: &Value) -> Result<[usize; 4]> {
+        expect_last(OP, "query", query, self.weights.query.inputs())?;
+        let dims = check_shapes(OP, query, key, value)?;
+        match self.lengths {
+            None => {}
+            Some(Lengths::Host(lengths)) => check_lengths(OP, lengths, dims)?,
+            Some(Lengths::Value(lengths)) => {
+                expect_dtype(OP, "key_lengths", lengths, &[DType::U32])?;
+                expect_shape(OP, "key_lengths", lengths, &[dims[2]])?;
+            }
+        }
+        Ok(dims)
+    }
+}
+
+/// [`Error::Argument`] unless the value is `[…, …, columns]`.
+pub(super) fn expect_last(op: &str, argument: &str, value: &Value, columns: usize) -> Result<()> {
+    if value.shape().rank() == 3 && value.shape().last() == columns {
+        return Ok(());
+    }
+    let expected = format!("[batch, length, {columns}]");
+    Err(Error::argument(op, argument, expected, value.shape().to_string()))
+}
+
+/// \[B, Lq, N, Lk\] of queries, keys and values that fit each other.
+pub(super) fn check_shapes(op: &str, query: &Value, key: &Value, value: &Value) -> Result<[usize; 4]> {
+    for (name, tensor) in [("query", query), ("key", key), ("value", value)] {
+        expect_dtype(op, name, tensor, &[DType::F32])?;
+        if tensor.shape().rank() != 3 {
+            let found = tensor.shape().to_string();
+            return Err(Error::argument(op, name, "[batch, length, columns]", found));
+        }
+    }
+    let ([batch, queries], [items, keys]) =
+        ([query.shape()[0], query.shape()[1]], [key.shape()[0], key.shape()[1]]);
+    if value.shape().dims()[..2] != [items, keys] {
+        let expected = format!("[{items}, {keys}, columns] for key {}", key.shape());
+        return Err(Error::argument(op, "value", expected, value.shape().to_string()));
+    }
+    let fits = if items == 0 { batch == 0 } else { batch.is_multiple_of(items) };
+    if !fits {
+        let expected = format!("[a multiple of {items}, length, columns] for key {}", key.shape());
+        return Err(Error::argument(op, "query", expected, query.shape().to_string()));
+    }
+    Ok([batch, queries, items, keys])
+}
+
+/// [`Error::Argument`] unless there is a length within the keys for each item.
+pub(super) fn check_lengths(op: &str, lengths: &[u32], [_, _, items, keys]: [usize; 4]) -> Result<()> {
+    let wrong = |expected| Err(Error::argument(op, "key_lengths", expected, format!("{lengths:?}")));
+    if lengths.len() != items {
+        return wrong(format!("one for each of {items} items"));
+    }
+    match lengths.iter().any(|&length| length as usize > keys) {
+        true => wrong(format!("at most {keys}, the keys of an item")),
+        false => Ok(()),
+    }
+}

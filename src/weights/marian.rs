@@ -1,0 +1,271 @@
+//! `config.json` of an encoder–decoder Transformer as MarianMT folders have it (Junczys-Dowmunt et al. 2018; the
+//! Transformer of Vaswani et al. 2017 with post-norm layers and sinusoidal positions).
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::config::{MAX_HEADS, MAX_LAYERS, MAX_POSITIONS, MAX_VOCABULARY, MAX_WIDTH, activation};
+use super::files::{CONFIG_BYTES, bad, read, unsupported};
+use super::json::Object;
+use crate::error::Result;
+use crate::ops::Activation;
+
+/// The sizes of an encoder–decoder Transformer. Every value has been checked against bounds.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct MarianConfig {
+    /// Source tokens.
+    pub vocabulary_size: usize,
+    /// Target tokens.
+    pub target_vocabulary_size: usize,
+    /// Whether both have one table.
+    pub shared_embeddings: bool,
+    /// Whether the output projection is the target's table.
+    pub tied_output: bool,
+    /// Width of the hidden states.
+    pub model_dim: usize,
+    /// Encoder layers.
+    pub encoder_layers: usize,
+    /// Decoder layers.
+    pub decoder_layers: usize,
+    /// Heads of the encoder's attention.
+    pub encoder_heads: usize,
+    /// Heads of the decoder's attentions.
+    pub decoder_heads: usize,
+    /// Width inside the encoder's feed-forward networks.
+    pub encoder_feed_forward_dim: usize,
+    /// Width inside the decoder's.
+    pub decoder_feed_forward_dim: usize,
+    /// Their activation.
+    pub activation: Activation,
+    /// The most tokens of a source, and of a target with its start token.
+    pub max_positions: usize,
+    /// Whether embeddings are multiplied by √model_dim.
+    pub scale_embedding: bool,
+    /// The token that fills up short sequences.
+    pub padding_id: u32,
+    /// The token that a target begins with.
+    pub start_id: u32,
+}
+
+impl MarianConfig {
+    /// Reads a `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) for a file that is missing or cannot be read, and those of
+    /// [`MarianConfig::from_json`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::from_json(&read(path, CONFIG_BYTES, "the model's architecture and sizes")?, path)
+    }
+
+    /// Reads the content of a `config.json`; `path` stands for it in errors.
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::Error::File) for what is no JSON or out of bounds,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for what this crate cannot compute.
+    pub fn from_json(json: &[u8], path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let object = Object::parse(path, json)?;
+        match object.text("model_type")? {
+            Some("marian") => {}
+            Some(other) => return Err(unsupported(path, "architecture", other, &["marian"])),
+            None => return Err(bad(path, "the key `model_type` is missing; needed is marian")),
+        }
+        if object.flag("normalize_embedding")? == Some(true) {
+            return Err(unsupported(path, "setting", "normalize_embedding: true", &["false"]));
+        }
+        if object.flag("normalize_before")? == Some(true) {
+            return Err(unsupported(path, "setting", "normalize_before: true", &["norms after each block"]));
+        }
+        if object.flag("static_position_embeddings")? == Some(false) {
+            return Err(unsupported(path, "setting", "static_position_embeddings: false", &["sinusoids"]));
+        }
+        let needed = |key: &str, most: usize| object.needed_count(key, 1..=most);
+        let vocabulary_size = needed("vocab_size", MAX_VOCABULARY)?;
+        let shared_embeddings = object.flag("share_encoder_decoder_embeddings")?.unwrap_or(true);
+        let target = object.count("decoder_vocab_size", 1..=MAX_VOCABULARY)?.unwrap_or(vocabulary_size);
+        if shared_embeddings && target != vocabulary_size {
+            let problem = format!(
+                "`decoder_vocab_size` must be `vocab_size` ({vocabulary_size}) where the embeddings are shared, but is {target}"
+            );
+            return Err(bad(path, problem));
+        }
+        let config = Self {
+            vocabulary_size,
+            target_vocabulary_size: target,
+            shared_embeddings,
+            tied_output: object.flag("tie_word_embeddings")?.unwrap_or(true),
+            model_dim: needed("d_model", MAX_WIDTH)?,
+            encoder_layers: needed("encoder_layers", MAX_LAYERS)?,
+            decoder_layers: needed("decoder_layers", MAX_LAYERS)?,
+            encoder_heads: needed("encoder_attention_heads", MAX_HEADS)?,
+            decoder_heads: needed("decoder_attention_heads", MAX_HEADS)?,
+            encoder_feed_forward_dim: needed("encoder_ffn_dim", MAX_WIDTH)?,
+            decoder_feed_forward_dim: needed("decoder_ffn_dim", MAX_WIDTH)?,
+            activation: activation(&object, "activation_function")?,
+            max_positions: object.count("max_position_embeddings", 1..=MAX_POSITIONS)?.unwrap_or(1024),
+            scale_embedding: object.flag("scale_embedding")?.unwrap_or(false),
+            padding_id: id(&object, "pad_token_id", target)?,
+            start_id: id(&object, "decoder_start_token_id", target)?,
+        };
+        for (key, heads) in [
+            ("encoder_attention_heads", config.encoder_heads),
+            ("decoder_attention_heads", config.decoder_heads),
+        ] {
+            if !config.model_dim.is_multiple_of(heads) {
+                let problem = format!("`{key}` must divide `d_model` ({}), but is {heads}", config.model_dim);
+                return Err(bad(path, problem));
+            }
+        }
+        if config.padding_id as usize >= vocabulary_size {
+            let (padding, problem) = (config.padding_id, "`pad_token_id` must be below `vocab_size`");
+            return Err(bad(path, format!("{problem} ({vocabulary_size}), but is {padding}")));
+        }
+        Ok(config)
+    }
+}
+
+/// A token's id that must be there and below the target's vocabulary.
+fn id(object: &Object, key: &str, vocabulary: usize) -> Result<u32> {
+    Ok(object.needed_count(key, 0..=vocabulary - 1)? as u32)
+}
+
+/// What `generation_config.json` (or an old `config.json`) says of generating: transformers' keys, `None` for those that
+/// are not there.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct GenerationConfig {
+    /// The most tokens of an output with its start token: `max_length`.
+    pub max_length: Option<usize>,
+    /// The most tokens without it: `max_new_tokens`.
+    pub max_new_tokens: Option<usize>,
+    /// The fewest with the start token before a stop token may come: `min_length`.
+    pub min_length: Option<usize>,
+    /// The fewest without it: `min_new_tokens`.
+    pub min_new_tokens: Option<usize>,
+    /// `num_beams`.
+    pub beams: Option<usize>,
+    /// `length_penalty`.
+    pub length_penalty: Option<f32>,
+    /// `early_stopping`: true, false, or `None` for "never"; the outer one for a key that is not there.
+    pub early_stopping: Option<Option<bool>>,
+    /// `do_sample`.
+    pub sample: Option<bool>,
+    /// `temperature`.
+    pub temperature: Option<f32>,
+    /// `top_k`.
+    pub top_k: Option<usize>,
+    /// `top_p`.
+    pub top_p: Option<f32>,
+    /// `eos_token_id`: one or several.
+    pub stop: Vec<u32>,
+    /// `pad_token_id`.
+    pub padding: Option<u32>,
+    /// `decoder_start_token_id`.
+    pub start: Option<u32>,
+    /// `bad_words_ids`.
+    pub forbidden: Vec<Vec<u32>>,
+    /// `forced_eos_token_id`.
+    pub forced_last: Option<u32>,
+    /// `repetition_penalty`.
+    pub repetition_penalty: Option<f32>,
+    /// `no_repeat_ngram_size`.
+    pub no_repeat_ngram: Option<usize>,
+    /// `renormalize_logits`.
+    pub renormalize: Option<bool>,
+}
+
+impl GenerationConfig {
+    /// Reads a folder's `generation_config.json`, or where there is none what its `config.json` says.
+    ///
+    /// # Errors
+    /// As [`MarianConfig::open`].
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let purpose = "how outputs are generated";
+        match Object::read_if_there(&folder.join("generation_config.json"), purpose)? {
+            Some(object) => Self::of(&object),
+            None => Self::of(&Object::read(&folder.join("config.json"), "the model's architecture")?),
+        }
+    }
+
+    /// Reads the content of a `generation_config.json`; `path` stands for it in errors.
+    ///
+    /// # Errors
+    /// As [`MarianConfig::from_json`].
+    pub fn from_json(json: &[u8], path: impl AsRef<Path>) -> Result<Self> {
+        Self::of(&Object::parse(path.as_ref(), json)?)
+    }
+
+    fn of(object: &Object) -> Result<Self> {
+        const MANY: usize = MAX_VOCABULARY;
+        // What changes the output and is not computed here.
+        let others = ["num_beam_groups", "diversity_penalty", "penalty_alpha", "typical_p", "epsilon_cutoff"];
+        for (key, neutral) in others.into_iter().zip([1.0, 0.0, 0.0, 1.0, 0.0]) {
+            if let Some(found) = object.number(key)?.filter(|&found| found != neutral) {
+                let found = format!("{key}: {found}");
+                return Err(unsupported(
+                    object.path(),
+                    "setting",
+                    &found,
+                    &["greedy, beam search or sampling"],
+                ));
+            }
+        }
+        let single = |key: &str| -> Result<Option<u32>> { Ok(ids(object, key)?.first().copied()) };
+        let forbidden = match object.get("bad_words_ids") {
+            None => Vec::new(),
+            Some(Value::Array(lists)) => {
+                lists.iter().map(|list| id_list(object, "bad_words_ids", list)).collect::<Result<_>>()?
+            }
+            Some(other) => return Err(object.wrong("bad_words_ids", "a list of lists of ids", other)),
+        };
+        let early_stopping = match object.get("early_stopping") {
+            None => None,
+            Some(Value::Bool(flag)) => Some(Some(*flag)),
+            Some(Value::String(text)) if text == "never" => Some(None),
+            Some(other) => return Err(object.wrong("early_stopping", "true, false or \"never\"", other)),
+        };
+        let number =
+            |key: &str| -> Result<Option<f32>> { Ok(object.number(key)?.map(|number| number as f32)) };
+        Ok(Self {
+            max_length: object.count("max_length", 1..=MANY)?,
+            max_new_tokens: object.count("max_new_tokens", 1..=MANY)?,
+            min_length: object.count("min_length", 0..=MANY)?,
+            min_new_tokens: object.count("min_new_tokens", 0..=MANY)?,
+            beams: object.count("num_beams", 1..=1 << 16)?,
+            length_penalty: number("length_penalty")?,
+            early_stopping,
+            sample: object.flag("do_sample")?,
+            temperature: number("temperature")?,
+            top_k: object.count("top_k", 0..=MANY)?,
+            top_p: number("top_p")?,
+            stop: ids(object, "eos_token_id")?,
+            padding: single("pad_token_id")?,
+            start: single("decoder_start_token_id")?,
+            forbidden,
+            forced_last: single("forced_eos_token_id")?,
+            repetition_penalty: number("repetition_penalty")?,
+            no_repeat_ngram: object.count("no_repeat_ngram_size", 0..=MANY)?,
+            renormalize: object.flag("renormalize_logits")?,
+        })
+    }
+}
+
+/// One id or a list of them.
+fn ids(object: &Object, key: &str) -> Result<Vec<u32>> {
+    match object.get(key) {
+        None => Ok(Vec::new()),
+        Some(list @ Value::Array(_)) => id_list(object, key, list),
+        Some(_) => Ok(object.count(key, 0..=MAX_VOCABULARY)?.map(|id| id as u32).into_iter().collect()),
+    }
+}
+
+fn id_list(object: &Object, key: &str, list: &Value) -> Result<Vec<u32>> {
+    let wrong = || object.wrong(key, "ids", list);
+    let Value::Array(values) = list else { return Err(wrong()) };
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(wrong);
+    values.iter().map(id).collect()
+}

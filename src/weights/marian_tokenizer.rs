@@ -1,0 +1,314 @@
+//! Marian's own files: `source.spm`, `target.spm`, `vocab.json`, and `target_vocab.json` where there are two
+//! vocabularies.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::files::{bad, shown};
+use super::json::{Object, brief};
+use super::sentencepiece::{PieceKind, SPACE, SentencePiece};
+use super::tokenizer::{Encoding, TruncationSide};
+use crate::error::{Error, Result};
+
+/// As in configs: far above any published vocabulary.
+const MAX_ID: u32 = 10_000_000;
+
+/// A vocabulary's file: tokens and their numbers.
+#[derive(Debug)]
+pub(super) struct Vocabulary {
+    pub(super) path: PathBuf,
+    ids: BTreeMap<String, u32>,
+    tokens: HashMap<u32, String>,
+    pub(super) largest: u32,
+}
+
+impl Vocabulary {
+    fn open(path: PathBuf) -> Result<Self> {
+        let object = Object::read(&path, "the vocabulary's tokens and their ids")?;
+        let mut ids = BTreeMap::new();
+        let mut tokens = HashMap::new();
+        for token in object.keys() {
+            let value = object.get(token).unwrap_or(&Value::Null);
+            let number = value.as_u64().and_then(|id| u32::try_from(id).ok()).filter(|&id| id <= MAX_ID);
+            let id = number.ok_or_else(|| {
+                let (token, found) = (shown(token), brief(value));
+                bad(&path, format!("the id of `{token}` must be a whole number to {MAX_ID}, but is {found}"))
+            })?;
+            if let Some(other) = tokens.insert(id, token.to_owned()) {
+                let (one, other) = (shown(&other), shown(token));
+                return Err(bad(&path, format!("`{one}` and `{other}` have the same id, {id}")));
+            }
+            ids.insert(token.to_owned(), id);
+        }
+        let Some(largest) = ids.values().copied().max() else {
+            return Err(bad(&path, "the vocabulary is empty"));
+        };
+        Ok(Self { path, ids, tokens, largest })
+    }
+
+    pub(super) fn id(&self, token: &str) -> Option<u32> {
+        self.ids.get(token).copied()
+    }
+
+    pub(super) fn token(&self, id: u32) -> Option<&str> {
+        self.tokens.get(&id).map(String::as_str)
+    }
+
+    fn needed(&self, token: &str) -> Result<u32> {
+        self.id(token)
+            .ok_or_else(|| bad(&self.path, format!("the token `{}` is not in the vocabulary", shown(token))))
+    }
+
+    pub(super) fn codes(&self) -> impl Iterator<Item = &str> {
+        let all = self.ids.range(">>".to_owned()..).map(|(token, _)| token.as_str());
+        all.take_while(|token| token.starts_with(">>")).filter(|token| token.ends_with("<<"))
+    }
+}
+
+/// One of the two languages: how its text is cut, and the numbers of its pieces.
+#[derive(Debug)]
+struct Language {
+    pieces: SentencePiece,
+    unknown: u32,
+    end: u32,
+}
+
+/// As transformers' `MarianTokenizer`.
+#[derive(Debug)]
+pub(super) struct Marian {
+    source: Language,
+    target: Language,
+    pub(super) vocabulary: Vocabulary,
+    target_vocabulary: Option<Vocabulary>,
+    /// The tokens that a text may spell: end, unknown, padding.
+    special: Vec<String>,
+    /// Target ids that leave no text.
+    silent: HashSet<u32>,
+    /// Whether pieces such as `<0xE2>` are bytes.
+    bytes: bool,
+    side: TruncationSide,
+}
+
+impl Marian {
+    pub(super) fn open(folder: &Path, config: Option<&Object>, notices: &mut Vec<String>) -> Result<Self> {
+        let vocabulary = Vocabulary::open(folder.join("vocab.json"))?;
+        let separate = config.map(|config| config.flag("separate_vocabs")).transpose()?.flatten();
+        let target_vocabulary = match separate {
+            Some(true) => Some(Vocabulary::open(folder.join("target_vocab.json"))?),
+            Some(false) | None => None,
+        };
+        let (end, unknown, padding) = (
+            special(config, "eos_token", "</s>")?,
+            special(config, "unk_token", "<unk>")?,
+            special(config, "pad_token", "<pad>")?,
+        );
+        let language = |file: &str, vocabulary: &Vocabulary, notices: &mut Vec<String>| {
+            let pieces = SentencePiece::open(folder.join(file))?;
+            check_pieces(&pieces, vocabulary, notices)?;
+            let (unknown, end) = (vocabulary.needed(&unknown)?, vocabulary.needed(&end)?);
+            Ok(Language { pieces, unknown, end })
+        };
+        let source = language("source.spm", &vocabulary, notices)?;
+        let target = language("target.spm", target_vocabulary.as_ref().unwrap_or(&vocabulary), notices)?;
+        if let Some(other) = &target_vocabulary
+            && source.end != target.end
+        {
+            let problem = format!(
+                "`{}` has the id {}, but {} in {}",
+                shown(&end),
+                target.end,
+                source.end,
+                vocabulary.path.display()
+            );
+            return Err(bad(&other.path, problem));
+        }
+        let special = vec![end, unknown, padding];
+        // transformers puts text together by the target's model only where the vocabularies are two.
+        let written = target_vocabulary.as_ref().unwrap_or(&vocabulary);
+        let model = if target_vocabulary.is_some() { &target.pieces } else { &source.pieces };
+        let controls = model.pieces().iter().filter(|piece| piece.kind == PieceKind::Control);
+        let silent = controls
+            .filter_map(|piece| written.id(&piece.text))
+            .chain(special.iter().flat_map(|token| [vocabulary.id(token), written.id(token)]).flatten())
+            .collect();
+        let bytes = model.byte_fallback();
+        let side = TruncationSide::Right;
+        Ok(Self { source, target, vocabulary, target_vocabulary, special, silent, bytes, side })
+    }
+
+    pub(super) fn set_truncation_side(&mut self, side: TruncationSide) {
+        self.side = side;
+    }
+
+    pub(super) fn target_vocabulary(&self) -> &Vocabulary {
+        self.target_vocabulary.as_ref().unwrap_or(&self.vocabulary)
+    }
+
+    pub(super) fn encode(&self, index: usize, text: &str, max_tokens: usize) -> Result<Encoding> {
+        let ids = self.ids(text, &self.source, &self.vocabulary).map_err(|code| self.unknown(index, code))?;
+        self.finish(ids, &self.source, &self.vocabulary, max_tokens)
+    }
+
+    pub(super) fn encode_target(&self, text: &str, max_tokens: usize) -> Result<Encoding> {
+        let vocabulary = self.target_vocabulary();
+        let ids = self.ids(text, &self.target, vocabulary).map_err(|code| self.unknown(0, code))?;
+        self.finish(ids, &self.target, vocabulary, max_tokens)
+    }
+
+    fn unknown(&self, index: usize, code: &str) -> Error {
+        unknown_code(index, code, &self.vocabulary.path, self.vocabulary.codes())
+    }
+
+    /// The text's ids, without the end's; a language code that is not in the vocabulary is the error.
+    fn ids<'a>(
+        &self,
+        text: &'a str,
+        language: &Language,
+        vocabulary: &Vocabulary,
+    ) -> Result<Vec<u32>, &'a str> {
+        let mut ids = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (part, special, after) = self.next_special(rest);
+            let (code, words) = split_code(part);
+            if let Some(code) = code {
+                ids.push(vocabulary.id(code).ok_or(code)?);
+            }
+            let pieces = language.pieces.encode(words);
+            ids.extend(pieces.iter().map(|piece| vocabulary.id(piece).unwrap_or(language.unknown)));
+            ids.extend(special.map(|token| vocabulary.id(token).unwrap_or(language.unknown)));
+            rest = after;
+        }
+        Ok(ids)
+    }
+
+    /// The text before the first special token that it spells, this token, and the text after it.
+    fn next_special<'s, 'a>(&'s self, text: &'a str) -> (&'a str, Option<&'s str>, &'a str) {
+        for (at, _) in text.char_indices() {
+            let (before, rest) = text.split_at(at);
+            let here = self.special.iter().filter(|token| !token.is_empty() && rest.starts_with(*token));
+            if let Some(token) = here.max_by_key(|token| token.len()) {
+                return (before, Some(token), &rest[token.len()..]);
+            }
+        }
+        (text, None, "")
+    }
+
+    fn finish(
+        &self,
+        mut ids: Vec<u32>,
+        language: &Language,
+        vocabulary: &Vocabulary,
+        max_tokens: usize,
+    ) -> Result<Encoding> {
+        const SPECIAL: usize = 1;
+        let Some(room) = max_tokens.checked_sub(SPECIAL).filter(|&room| room > 0) else {
+            return Err(Error::argument(
+                "encode",
+                "max_tokens",
+                format!("above the number of special tokens ({SPECIAL})"),
+                max_tokens.to_string(),
+            ));
+        };
+        let total_tokens = ids.len() + SPECIAL;
+        match self.side {
+            TruncationSide::Left => drop(ids.drain(..ids.len().saturating_sub(room))),
+            TruncationSide::Right => ids.truncate(room),
+        }
+        ids.push(language.end);
+        Ok(Encoding {
+            type_ids: vec![0; ids.len()],
+            tokens: ids.iter().map(|&id| vocabulary.token(id).unwrap_or_default().to_owned()).collect(),
+            ids,
+            total_tokens,
+        })
+    }
+
+    pub(super) fn decode(&self, ids: &[u32]) -> Result<String> {
+        let vocabulary = self.target_vocabulary();
+        let mut out: Vec<u8> = Vec::new();
+        for id in ids.iter().filter(|id| !self.silent.contains(id)) {
+            let Some(token) = vocabulary.token(*id) else { return Err(no_token(*id, &vocabulary.path)) };
+            match byte(token).filter(|_| self.bytes) {
+                Some(byte) => out.push(byte),
+                None => out.extend(token.as_bytes()),
+            }
+        }
+        Ok(String::from_utf8_lossy(&out).replace(SPACE, " ").trim().to_owned())
+    }
+}
+
+/// The error for an id that the vocabulary in this file does not have.
+pub(super) fn no_token(id: u32, vocabulary: &Path) -> Error {
+    Error::argument("decode", "ids", format!("ids of {}", vocabulary.display()), id.to_string())
+}
+
+/// The error for a code at a text's beginning that the vocabulary does not have.
+pub(super) fn unknown_code<'a>(
+    index: usize,
+    code: &str,
+    vocabulary: &Path,
+    known: impl Iterator<Item = &'a str>,
+) -> Error {
+    const EXAMPLES: usize = 5;
+    let known: Vec<&str> = known.collect();
+    let mut there: Vec<String> =
+        known.iter().take(EXAMPLES).map(|code| format!("`{}`", shown(code))).collect();
+    if known.len() > EXAMPLES {
+        there.push("…".to_owned());
+    }
+    let there = match known.len() {
+        0 => "has none: the model translates into one language, without a code".to_owned(),
+        count => format!("has {count}: {}", there.join(", ")),
+    };
+    let problem = format!("the language code `{}` is unknown; {} {there}", shown(code), vocabulary.display());
+    Error::Tokenize { index, problem }
+}
+
+/// A code such as `>>fra<<` at the very beginning, and the text after it.
+pub(super) fn split_code(text: &str) -> (Option<&str>, &str) {
+    match text.find("<<").filter(|_| text.starts_with(">>")) {
+        Some(at) => {
+            let (code, rest) = text.split_at(at + 2);
+            (Some(code), rest)
+        }
+        None => (None, text),
+    }
+}
+
+/// The byte of a piece such as `<0xE2>`.
+fn byte(token: &str) -> Option<u8> {
+    let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
+    let hexadecimal = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    u8::from_str_radix(digits, 16).ok().filter(|_| hexadecimal)
+}
+
+/// The text of a special token: the key's value, or its `content`.
+fn special(config: Option<&Object>, key: &str, default: &str) -> Result<String> {
+    let Some(config) = config else { return Ok(default.to_owned()) };
+    match config.get(key) {
+        None => Ok(default.to_owned()),
+        Some(Value::String(token)) => Ok(token.clone()),
+        Some(value) => match value.get("content") {
+            Some(Value::String(token)) => Ok(token.clone()),
+            _ => Err(config.wrong(key, "a string or an object with `content`", value)),
+        },
+    }
+}
+
+/// Whether the model's pieces and the vocabulary are of one another.
+fn check_pieces(pieces: &SentencePiece, vocabulary: &Vocabulary, notices: &mut Vec<String>) -> Result<()> {
+    let normal = || pieces.pieces().iter().filter(|piece| piece.kind == PieceKind::Normal);
+    let all = normal().count();
+    let known = normal().filter(|piece| vocabulary.id(&piece.text).is_some()).count();
+    let told = format!("of its {all} pieces, {known} are in {}", vocabulary.path.display());
+    if known == 0 {
+        return Err(bad(pieces.path(), format!("{told}: the two files are not of one model")));
+    }
+    if known < all.div_ceil(2) {
+        notices.push(format!("{}: {told}; the others become unknown tokens", pieces.path().display()));
+    }
+    Ok(())
+}
