@@ -90,6 +90,7 @@ impl<'a> LayerCapture<'a> {
     }
 
     /// The heads among `there`.
+    #[cfg(feature = "models")]
     pub(crate) fn chosen_heads(&self, there: usize) -> Result<Vec<usize>> {
         chosen("a head", self.heads, there)
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::Drawing;
 use super::colours::{Palette, STEPS};
-use super::label::{ems, escaped};
+use super::label::{ems, escaped, right_to_left};
 
 /// Fonts by what is often there; the program's own comes last where it rasterizes.
 pub const FONTS: &str = "'DejaVu Sans','Noto Sans','Segoe UI','Helvetica Neue',Arial,sans-serif";
@@ -172,7 +172,11 @@ impl Svg {
     /// Lines of text, broken where they are too long.
     pub fn paragraph(&mut self, style: Style<'_>, text: &str) {
         let room = self.width / style.size / if style.bold { 1.12 } else { 1.0 };
-        for line in wrapped(text, room) {
+        for mut line in wrapped(text, room) {
+            // Lines run from left to right; between two letters that do not, a full stop at the end stays with them.
+            if right_to_left(&line) {
+                line.push('\u{200f}');
+            }
             self.y += style.size * 1.35;
             self.text((MARGIN, self.y - style.size * 0.35), style, &line);
         }
