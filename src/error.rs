@@ -162,6 +162,18 @@ pub enum Error {
         /// Names in the file that end alike.
         similar: Vec<String>,
     },
+    /// A model folder lacks a head.
+    #[error("{}: there is no {head}: it needs the tensor `{tensor}`, and this folder has {found}", path.display())]
+    MissingHead {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The head, such as `masked-language-model head`.
+        head: &'static str,
+        /// The tensor that shows that there is one.
+        tensor: String,
+        /// What there is, such as `only the encoder and the pooler`.
+        found: String,
+    },
     /// A checkpoint's tensor has another shape than the config says, a case's another than its op takes.
     #[error("{}: the tensor `{name}` should be {expected:?}, but is {found:?}", path.display())]
     TensorShape {

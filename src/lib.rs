@@ -8,7 +8,8 @@
 //!
 //! Each can be used alone.
 //!
-//! **Models.** A sentence-transformers or Hugging Face folder in, vectors out, in the caller's order:
+//! **Models.** A sentence-transformers or Hugging Face folder in, vectors out, in the caller's order ([`BertModel`]: hidden
+//! words, next sentences, labels):
 //!
 //! ```no_run
 //! # #[cfg(feature = "models")]
@@ -88,7 +89,8 @@
 //! - [`ops`]: attention, linear, layer norm, …: check the arguments, choose an implementation, record it.
 //! - [`layers`]: multi-head attention, feed-forward, decoder layers, encoder layers and stacks.
 //! - [`weights`]: safetensors, `config.json`, `tokenizer.json` and whole model folders.
-//! - [`models`]: the BERT-family encoder and the sentence embedder.
+//! - [`models`]: the BERT-family encoder and the sentence embedder; BERT with its heads, and the two tasks that it is
+//!   pre-trained on.
 //! - [`case_files`]: the answers of others, and what a device makes of the same inputs.
 //!
 //! # Features
@@ -122,7 +124,7 @@ pub mod weights;
 pub use device::{Device, DeviceOptions};
 pub use error::{Error, Result};
 #[cfg(feature = "models")]
-pub use models::{Embedder, EmbedderOptions};
+pub use models::{BertModel, BertModelOptions, Embedder, EmbedderOptions};
 pub use ops::{Activation, AttentionBuffers, AttentionPlan, AttentionShape, Causal, Pooling, attention};
 pub use recording::Recording;
 pub use tensor::{DType, Shape, Tensor};
@@ -131,6 +133,10 @@ pub use {half, wgpu};
 #[cfg(doctest)]
 #[doc = include_str!("../docs/attention.md")]
 struct AttentionPage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/vision.md")]
+struct VisionPage;
 
 #[cfg(all(doctest, feature = "models"))]
 #[doc = include_str!("../README.md")]

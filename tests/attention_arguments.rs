@@ -5,7 +5,9 @@ mod common;
 
 use std::ops::Range;
 
-use attentive::ops::{Alignment, Attention, AttentionValues, Capture, Heads, Mask, Stage};
+use attentive::ops::{
+    Alignment, Attention, AttentionValues, Capture, Heads, Mask, RelativePositionBias, Stage,
+};
 use attentive::recording::Value;
 use attentive::{Causal, Device, DeviceOptions, Error, Recording, Result, Tensor, attention, wgpu};
 
@@ -170,6 +172,15 @@ fn tables_of_the_device() {
             bench.refused(with(&words), &[&format!("{name} must be f32"), "u32"]);
         }
         let recording = &mut bench.recording;
+        let biases = [&[4][..], &[4, 2], &[4, 0], &[3, 5], &[4, 3, 1]];
+        let biases = biases.map(|shape| (floats(recording, shape), format!("{shape:?}")));
+        for (bias, found) in &biases {
+            let words = ["relative_bias must be [4, 2 · reach + 1]", found];
+            bench.refused(Attention::new().relative_bias_value(bias), &words);
+        }
+        let words = numbers(&mut bench.recording, &[4, 3]);
+        bench.refused(Attention::new().relative_bias_value(&words), &["relative_bias must be f32", "u32"]);
+        let recording = &mut bench.recording;
         let tables =
             [&[3, 2][..], &[2], &[2, 2, 1]].map(|shape| (numbers(recording, shape), format!("{shape:?}")));
         for (table, found) in &tables {
@@ -210,6 +221,9 @@ fn tables_of_the_host() {
             bench.refused(Attention::new().alibi_slopes(terms), &["alibi_slopes", expected, found]);
             bench.refused(Attention::new().sinks(terms), &["sinks", expected, found]);
         }
+        let of_two = RelativePositionBias::from_distances(&[0.5; 14], 2).unwrap();
+        let words = ["relative_bias must be of 4 heads", "of 2"];
+        bench.refused(Attention::new().relative_bias(&of_two), &words);
         for (table, expected, found) in [
             (&[0, 1, 1][..], "as many entries for each of 2 batch items", "is 3"),
             (
@@ -420,10 +434,12 @@ fn outputs_in_the_memory_of_an_input() {
             [[1, 4, 1, 8], [1, 2, 5, 8], [1, 2, 5, 1]].map(|shape| floats(recording, &shape));
         let [one, keys, values] = [&one, &keys, &values].map(|value| Heads::first(value).unwrap());
         let to_terms = Heads::strided(&taken, [1, 4, 1, 1], 0, [4, 1, 1]).unwrap();
+        let bias = recording.tensor(&four.reshape([4, 1]).unwrap()).unwrap();
         for (name, attention) in [
             ("the mask", Attention::new().mask(Mask::Float(&mask))),
             ("alibi_slopes", Attention::new().alibi_slopes_value(&terms)),
             ("sinks", Attention::new().sinks_value(&terms)),
+            ("relative_bias", Attention::new().relative_bias_value(&bias)),
         ] {
             let outcome = attention.record_into(recording, &one, &keys, &values, &to_terms);
             assert_refused(outcome, &["the output", "a value of its own", &format!("that of {name}")]);
@@ -462,6 +478,7 @@ fn values_of_another_recording_and_tensors_of_another_device() {
             ("packed", Attention::new().packed_value(&table, [1, 1])),
             ("alibi_slopes", Attention::new().alibi_slopes_value(&terms)),
             ("sinks", Attention::new().sinks_value(&terms)),
+            ("relative_bias", Attention::new().relative_bias_value(&terms)),
         ] {
             bench.refused(attention, &[name, "a value of this recording", "of another"]);
         }

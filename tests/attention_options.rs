@@ -4,7 +4,7 @@
 mod common;
 
 use attentive::kernel::Inputs;
-use attentive::ops::{Attention, AttentionValues, Capture, Heads, Layout, Mask, Stage};
+use attentive::ops::{Attention, AttentionValues, Capture, Heads, Layout, Mask, RelativePositionBias, Stage};
 use attentive::recording::Value;
 use attentive::reference::attention::{self as oracle, Dims, Options, Strided, View};
 use attentive::reference::rounding_floor;
@@ -95,6 +95,8 @@ fn captures_beside_weights_and_sums() {
         let data = Data::new(dims, 1);
         let mut random = Inputs::new(2);
         let (lengths, slopes, sinks) = ([70, 33], [0.5, 0.25, 0.125, 0.0625], [1.0, -2.0, 0.0, 0.5]);
+        let relative = random.values(4 * 31, 1.0);
+        let bias = RelativePositionBias::from_distances(&relative, 4).unwrap();
         let keep = random.mask(queries * 70);
         let mask: Vec<f32> = random.values(queries * 70, 1.0);
         let mask: Vec<f32> = mask
@@ -108,6 +110,7 @@ fn captures_beside_weights_and_sums() {
             position: oracle::Causal::BottomRight,
             window: [Some(50), None],
             slopes: Some(&slopes),
+            relative: Some(&relative),
             sinks: Some(&sinks),
             key_lengths: Some(&lengths),
             mask: oracle::Mask::Float { data: &mask, strides: [0, 0, 70, 1] },
@@ -159,6 +162,7 @@ fn captures_beside_weights_and_sums() {
                         .causal(Causal::BottomRight)
                         .window(Some(50), None)
                         .alibi_slopes(&slopes)
+                        .relative_bias(&bias)
                         .sinks(&sinks)
                         .key_lengths(&lengths)
                         .mask(Mask::Float(&mask))
@@ -363,6 +367,7 @@ fn tables_from_the_host_and_the_device() {
         let lengths = [36, 3, 11];
         let keep = random.mask(batch * keys);
         let (slopes, sinks) = ([0.5, 0.25, 0.125, 0.0625], [1.0, -2.0, 0.0, 0.5]);
+        let bias = RelativePositionBias::from_distances(&random.values(4 * 15, 1.0), 4).unwrap();
         let on = |device: &Device, implementation: &str, said: Said| {
             let mut recording = Recording::new(device);
             let [q, k, v] = data.values(&mut recording, F32);
@@ -414,6 +419,11 @@ fn tables_from_the_host_and_the_device() {
             };
             attention =
                 if said == Said::Host { attention.sinks(&sinks) } else { attention.sinks_value(&terms[1]) };
+            let bias_value = recording.tensor(&bias.upload(device).unwrap()).unwrap();
+            attention = match on_device {
+                true => attention.relative_bias_value(&bias_value),
+                false => attention.relative_bias(&bias),
+            };
             let [q, k, v] = [&q, &k, &v].map(|value| Heads::first(value).unwrap());
             let made = attention.record(&mut recording, &q, &k, &v).unwrap();
             let [output, _, sums, mut captured] = run(recording, &made);

@@ -4,7 +4,9 @@
 mod common;
 
 use attentive::kernel::Inputs;
-use attentive::ops::{Alignment, Attention, AttentionVariableLengths, Heads, Layout, Mask, PagedKeys};
+use attentive::ops::{
+    Alignment, Attention, AttentionVariableLengths, Heads, Layout, Mask, PagedKeys, RelativePositionBias,
+};
 use attentive::recording::Value;
 use attentive::verify::compare::compare_bits;
 use attentive::wgpu::{self, util::DeviceExt};
@@ -26,6 +28,7 @@ struct Problem {
     mask: Words,
     alibi_slopes: Words,
     sinks: Words,
+    relative_bias: Words,
     packed: Words,
     block_table: Words,
 }
@@ -106,6 +109,9 @@ impl Problem {
             mask,
             alibi_slopes: shape.has_alibi_slopes.then(|| words(&random.values(shape.heads, 0.2))),
             sinks: shape.has_sinks.then(|| words(&random.values(shape.heads, 1.0))),
+            relative_bias: shape
+                .relative_bias
+                .map(|reach| words(&random.values(shape.heads * (2 * reach + 1), 1.0))),
             packed,
             block_table,
             shape,
@@ -144,6 +150,9 @@ impl Problem {
             words.iter().flatten().map(|&word| f32::from_bits(word)).collect()
         };
         let (slopes, sinks) = (floats(&self.alibi_slopes), floats(&self.sinks));
+        let relative = shape.relative_bias.map(|_| {
+            RelativePositionBias::from_distances(&floats(&self.relative_bias), shape.heads).unwrap()
+        });
         let packed = self.packed.as_ref().map(|sums| sums.split_at(shape.batch + 1));
         let mut attention = Attention::new()
             .causal(shape.causal)
@@ -162,6 +171,7 @@ impl Problem {
         };
         attention = if slopes.is_empty() { attention } else { attention.alibi_slopes(&slopes) };
         attention = if sinks.is_empty() { attention } else { attention.sinks(&sinks) };
+        attention = relative.as_ref().map_or(attention, |bias| attention.relative_bias(bias));
         attention = packed.map_or(attention, |(queries, keys)| attention.packed(queries, keys));
         attention = self.block_table.as_ref().map_or(attention, |table| attention.block_table(table));
         attention = implementation.map_or(attention, |name| attention.implementation(name));
@@ -191,11 +201,12 @@ impl Problem {
             &self.mask,
             &self.alibi_slopes,
             &self.sinks,
+            &self.relative_bias,
             &self.packed,
             &self.block_table,
         ];
         let optional = optional.map(|words| words.as_ref().map(|words| storage(words)));
-        let [lengths, padding, mask, slopes, sinks, packed, table] = &optional;
+        let [lengths, padding, mask, slopes, sinks, relative, packed, table] = &optional;
         let outputs = count(dims(&self.shape)[3]);
         let made = [(); 2].map(|()| [outputs, self.sums()].map(|count| storage(&vec![0x7fc0_dead; count])));
         let mut encoder = host.create_command_encoder(&Default::default());
@@ -206,6 +217,7 @@ impl Problem {
                 mask: mask.as_ref(),
                 alibi_slopes: slopes.as_ref(),
                 sinks: sinks.as_ref(),
+                relative_bias: relative.as_ref(),
                 packed: packed.as_ref(),
                 block_table: table.as_ref(),
                 log_sum_exp: Some(sums).filter(|_| self.shape.has_log_sum_exp),
@@ -254,6 +266,7 @@ fn shapes() -> Vec<AttentionShape> {
         softcap: 4.0,
         has_alibi_slopes: true,
         has_sinks: true,
+        relative_bias: Some(6),
         mask: Some([3, 1, 11, 37]),
         ..plain
     };
@@ -277,6 +290,7 @@ fn shapes() -> Vec<AttentionShape> {
         // Device's tables one after the other in one buffer: they are copied together.
         AttentionShape { has_key_lengths: true, layout: Layout::RowsFirst, ..packed },
         AttentionShape { has_sinks: true, has_alibi_slopes: true, ..packed },
+        AttentionShape { relative_bias: Some(40), ..packed },
         AttentionShape { has_key_padding_mask: true, key_dtype: DType::F16, ..packed },
         paged,
         AttentionShape { has_key_lengths: false, key_dtype: DType::F16, queries: 2, ..paged },
@@ -348,6 +362,7 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
         has_key_lengths: true,
         has_alibi_slopes: true,
         has_sinks: true,
+        relative_bias: Some(2),
         mask: Some([3, 1, 11, 37]),
         ..shape()
     };
@@ -367,8 +382,9 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
             })
         };
         let large: Vec<wgpu::Buffer> =
-            (0..12).map(|_| buffer(1 << 16, wgpu::BufferUsages::STORAGE)).collect();
-        let [q, k, v, output, lengths, padding, mask, slopes, sinks, sums, table, log_sums] = &large[..]
+            (0..13).map(|_| buffer(1 << 16, wgpu::BufferUsages::STORAGE)).collect();
+        let [q, k, v, output, lengths, padding, mask, slopes, sinks, relative, sums, table, log_sums] =
+            &large[..]
         else {
             panic!("{}", large.len())
         };
@@ -380,6 +396,7 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
             key_lengths: Some(lengths),
             alibi_slopes: Some(slopes),
             sinks: Some(sinks),
+            relative_bias: Some(relative),
             mask: Some(mask),
             ..plain
         };
@@ -403,6 +420,7 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
             ("mask", 3 * 11 * 37 * 4, AttentionBuffers { mask: Some(&small), ..whole }),
             ("alibi_slopes", 16, AttentionBuffers { alibi_slopes: Some(&small), ..whole }),
             ("sinks", 16, AttentionBuffers { sinks: Some(&small), ..whole }),
+            ("relative_bias", 80, AttentionBuffers { relative_bias: Some(&small), ..whole }),
             ("log_sum_exp", 3 * 4 * 11 * 4, AttentionBuffers { log_sum_exp: Some(&small), ..whole }),
         ] {
             let needed = format!("{needed} bytes");
@@ -438,6 +456,7 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
             ("mask", &shape, AttentionBuffers { mask: None, ..whole }),
             ("alibi_slopes", &shape, AttentionBuffers { alibi_slopes: None, ..whole }),
             ("sinks", &shape, AttentionBuffers { sinks: None, ..whole }),
+            ("relative_bias", &shape, AttentionBuffers { relative_bias: None, ..whole }),
             ("log_sum_exp", &shape, AttentionBuffers { log_sum_exp: None, ..whole }),
             ("key_padding_mask", &padded, plain),
             ("packed", &packed, plain),
@@ -454,6 +473,7 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
             ("mask", AttentionBuffers { mask: Some(mask), ..only }),
             ("alibi_slopes", AttentionBuffers { alibi_slopes: Some(slopes), ..only }),
             ("sinks", AttentionBuffers { sinks: Some(sinks), ..only }),
+            ("relative_bias", AttentionBuffers { relative_bias: Some(relative), ..only }),
             ("packed", AttentionBuffers { packed: Some(sums), ..only }),
             ("block_table", AttentionBuffers { block_table: Some(table), ..only }),
             ("log_sum_exp", plain),
@@ -468,6 +488,7 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
             ("the output", "the mask", AttentionBuffers { output: mask, ..whole }),
             ("the output", "key_lengths", AttentionBuffers { output: lengths, ..whole }),
             ("the output", "alibi_slopes", AttentionBuffers { output: slopes, ..whole }),
+            ("the output", "relative_bias", AttentionBuffers { output: relative, ..whole }),
             ("log_sum_exp", "sinks", AttentionBuffers { log_sum_exp: Some(sinks), ..whole }),
             ("log_sum_exp", "the output", AttentionBuffers { log_sum_exp: Some(output), ..whole }),
         ] {

@@ -136,3 +136,35 @@ fn ids_without_a_token_and_tables_that_are_too_small_are_told() {
         assert!(matches!(tokenizer.encode("two", room), Err(Error::Argument { .. })));
     }
 }
+
+#[test]
+fn ids_and_texts_of_whole_folders_are_those_of_transformers() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
+    let mut texts = 0;
+    for folder in std::fs::read_dir(models).unwrap() {
+        let folder = folder.unwrap().path();
+        if !folder.file_name().unwrap().to_str().unwrap().starts_with("tiny-marian") {
+            continue;
+        }
+        let tokenizer = Seq2SeqTokenizer::open(&folder).unwrap();
+        let about = json(&folder.join("texts.json"));
+        for entry in about["texts"].as_array().unwrap() {
+            let text = entry["text"].as_str().unwrap();
+            match tokenizer.encode(text, 512) {
+                Ok(encoding) => {
+                    assert_eq!(encoding.ids, ids(&entry["ids"]), "{}: {text:?}", folder.display())
+                }
+                // transformers takes such a code as an unknown token.
+                Err(error) => {
+                    assert!(error.to_string().contains("language code") && text.starts_with(">>"), "{error}");
+                }
+            }
+            texts += 1;
+        }
+        for entry in about["decoded"].as_array().unwrap() {
+            let written = ids(&entry["ids"]);
+            assert_eq!(tokenizer.decode(&written).unwrap(), entry["text"], "{}", folder.display());
+        }
+    }
+    assert!(texts >= 10);
+}

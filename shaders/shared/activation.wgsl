@@ -42,6 +42,12 @@ fn activate(x: f32) -> f32 {
         case 5u: {
             return tanh_stable(x);
         }
+        case 6u: { // sigmoid, by an exponential that does not overflow
+            let e = exp(-abs(x));
+            // A NaN by its bits: WGSL lets exp make a number of it.
+            let is_nan = (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+            return select(select(1.0, e, x < 0.0) / (1.0 + e), x, is_nan);
+        }
         default: {
             return x;
         }

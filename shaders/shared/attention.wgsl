@@ -71,6 +71,9 @@ struct Parameters {
     // Where in head_terms the ALiBi slopes and the sinks stand, one for each head.
     slopes_at: u32,
     sinks_at: u32,
+    // Where in head_terms the biases by distance [H, 2 · reach + 1] stand.
+    relative_at: u32,
+    relative_reach: u32,
     // What scale_mask_softmax gives: 0 scaled scores, 1 softcapped, 2 biased and masked, 3 weights.
     stage: u32,
 }

@@ -25,6 +25,8 @@ struct Row {
     // Where the query stands among the keys.
     position: i32,
     slope: f32,
+    // Where the head's biases by distance begin.
+    relative: u32,
     // Where the row of the mask and that of the key padding mask begin.
     mask: u32,
     keys: u32,
@@ -49,6 +51,10 @@ fn row_of_query(batch: u32, head: u32, query: u32) -> Row {
     row.slope = 0.0;
     if (parameters.slopes_at != NONE) {
         row.slope = head_terms[parameters.slopes_at + head];
+    }
+    row.relative = 0u;
+    if (parameters.relative_at != NONE) {
+        row.relative = parameters.relative_at + head * (2u * parameters.relative_reach + 1u);
     }
     row.mask = batch * parameters.mask_batch + head * parameters.mask_head + query * parameters.mask_row;
     row.keys = batch * parameters.key_length;
@@ -77,11 +83,20 @@ fn softcapped(score: f32) -> f32 {
     return parameters.softcap * tanh_stable(score / parameters.softcap);
 }
 
+// The head's bias for the distance from the query's position to a key; further away it is that of the reach.
+fn relative_bias(row: Row, key: u32) -> f32 {
+    let reach = i32(parameters.relative_reach);
+    return head_terms[row.relative + u32(clamp(i32(key) - row.position, -reach, reach) + reach)];
+}
+
 // For allowed keys.
 fn biased(row: Row, key: u32, score: f32) -> f32 {
     var logit = score;
     if (parameters.slopes_at != NONE) {
         logit = logit - row.slope * f32(abs(row.position - i32(key)));
+    }
+    if (parameters.relative_at != NONE) {
+        logit = logit + relative_bias(row, key);
     }
     if (parameters.mask_kind == 2u) {
         logit = logit + bitcast<f32>(mask[row.mask + key * parameters.mask_column]);

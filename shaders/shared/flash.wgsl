@@ -34,6 +34,12 @@ fn masked_logits(row: Row, key: u32, products: vec4<f32>) -> vec4<f32> {
     if (parameters.slopes_at != NONE) {
         logits = logits - row.slope * vec4<f32>(abs(vec4<i32>(row.position) - vec4<i32>(keys)));
     }
+    if (parameters.relative_at != NONE) {
+        logits = logits + vec4<f32>(
+            relative_bias(row, keys.x), relative_bias(row, keys.y),
+            relative_bias(row, keys.z), relative_bias(row, keys.w),
+        );
+    }
     if (parameters.mask_kind != 0u) {
         let at = row.mask + inside * parameters.mask_column;
         let words = vec4<u32>(mask[at.x], mask[at.y], mask[at.z], mask[at.w]);

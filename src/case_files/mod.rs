@@ -5,9 +5,11 @@ mod file;
 mod onnx;
 mod onnx_attention;
 mod scored_attention;
+mod t5;
 mod torch_attention;
 mod torch_gru;
 mod torch_layers;
+mod vision;
 
 use std::fmt;
 
@@ -33,7 +35,7 @@ struct Op {
 }
 
 /// All of them.
-const OPS: [&Op; 16] = [
+const OPS: [&Op; 23] = [
     &onnx_attention::ATTENTION,
     &onnx::GELU,
     &onnx::GEMM,
@@ -47,6 +49,13 @@ const OPS: [&Op; 16] = [
     &torch_layers::TRANSFORMER_ENCODER_LAYER,
     &torch_layers::TRANSFORMER_ENCODER,
     &torch_layers::TRANSFORMER_DECODER_LAYER,
+    &t5::T5_ATTENTION,
+    &vision::SQUEEZE_EXCITATION,
+    &vision::CHANNEL_ATTENTION,
+    &vision::SPATIAL_ATTENTION,
+    &vision::CBAM,
+    &vision::MS_DEFORM_ATTN,
+    &vision::MS_DEFORM_ATTN_MODULE,
     &torch_gru::GRU,
     &scored_attention::ADDITIVE_ATTENTION,
     &scored_attention::LUONG_ATTENTION,

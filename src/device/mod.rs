@@ -35,8 +35,8 @@ pub struct DeviceOptions {
 }
 
 /// The ops that have implementations to choose from.
-pub const OPS: [&str; 7] =
-    ["attention", "embedding_norm", "layer_norm", "linear", "pool", "rms_norm", "softmax"];
+pub const OPS: [&str; 8] =
+    ["attention", "embedding_norm", "layer_norm", "linear", "mean_max", "pool", "rms_norm", "softmax"];
 
 impl DeviceOptions {
     fn check(&self) -> Result<()> {

@@ -19,11 +19,14 @@ pub enum Activation {
     Silu,
     /// tanh(x).
     Tanh,
+    /// 1 / (1 + exp(−x)).
+    Sigmoid,
 }
 
 impl Activation {
     /// All of them, in the order of their codes.
-    pub const ALL: [Self; 6] = [Self::None, Self::Gelu, Self::GeluTanh, Self::Relu, Self::Silu, Self::Tanh];
+    pub const ALL: [Self; 7] =
+        [Self::None, Self::Gelu, Self::GeluTanh, Self::Relu, Self::Silu, Self::Tanh, Self::Sigmoid];
 
     /// Its number in `shaders/shared/activation.wgsl`.
     pub(crate) fn code(self) -> u32 {
@@ -43,6 +46,7 @@ impl Activation {
             Self::Relu => oracle::relu,
             Self::Silu => oracle::silu,
             Self::Tanh => oracle::tanh,
+            Self::Sigmoid => oracle::sigmoid,
         }
     }
 
@@ -56,6 +60,10 @@ impl Activation {
             Self::Relu => x,
             Self::Silu => x / (1.0 + (-x).exp()),
             Self::Tanh => x.tanh(),
+            Self::Sigmoid => {
+                let e = (-x.abs()).exp();
+                if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
+            }
         }
     }
 }

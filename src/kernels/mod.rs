@@ -12,6 +12,7 @@ pub mod position;
 pub mod recurrent;
 pub(crate) mod rows;
 pub(crate) mod shared;
+pub mod vision;
 
 use crate::kernel::Kernel;
 
@@ -34,9 +35,13 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &embedding::gather::Gather,
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,
+    &pooling::mean_max::MeanMax,
     &position::rotary_embedding::RotaryEmbedding,
     &recurrent::gru::Gru,
     &elementwise::activate::Activate,
     &elementwise::cast::Cast,
+    &elementwise::multiply::Multiply,
     &elementwise::strided_copy::StridedCopy,
+    &vision::spatial_attention::SpatialAttention,
+    &vision::deformable_attention::DeformableAttention,
 ];

@@ -76,6 +76,11 @@ impl EncoderLayer {
         })
     }
 
+    /// Heads of its attention.
+    pub fn heads(&self) -> usize {
+        self.attention.config().heads
+    }
+
     /// Bytes of the weights on the device, the norms' left out.
     pub fn bytes(&self) -> u64 {
         self.attention.bytes() + self.feed_forward.bytes()

@@ -1,29 +1,41 @@
-//! Layers: multi-head attention, feed-forward, decoder layers, encoder layers and their stack, gated recurrent units.
+//! Layers: multi-head attention, feed-forward, decoder layers, encoder layers and their stack, gated recurrent units; attention
+//! over channels, over space, and at sampled places.
 //!
 //! A layer holds its weights on a device and records itself. Weights come as host slices in PyTorch's layout.
 
+mod channel_attention;
 mod decoder_layer;
+mod deformable_attention;
 mod encoder;
 mod encoder_layer;
 mod feed_forward;
 mod gru;
+mod layer_capture;
 mod multi_head_attention;
 mod residual_block;
+mod spatial_attention;
 mod split_linear;
 
+pub use channel_attention::{ChannelAttention, GatedValues, SqueezeExcitation};
 pub use decoder_layer::{
     DecoderLayer, DecoderLayerCache, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerValues,
     DecoderLayerWeights,
+};
+pub use deformable_attention::{
+    DeformableAttention, DeformableAttentionConfig, DeformableAttentionInputs, DeformableAttentionValues,
+    DeformableAttentionWeights,
 };
 pub use encoder::Encoder;
 pub use encoder_layer::{EncoderLayer, EncoderLayerConfig, EncoderLayerWeights};
 pub use feed_forward::FeedForward;
 pub use gru::{Gru, GruCell, GruConfig, GruDirection, GruOptions, GruValues, HostGru};
+pub use layer_capture::LayerCapture;
 pub use multi_head_attention::{
     AttentionWeights, MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadAttentionOptions,
     MultiHeadAttentionValues, MultiHeadAttentionWeights,
 };
 pub use residual_block::NormPosition;
+pub use spatial_attention::{Cbam, CbamValues, SpatialAttention};
 pub(crate) use split_linear::SplitLinear;
 
 use crate::device::Device;

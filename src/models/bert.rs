@@ -6,10 +6,10 @@ use std::collections::HashSet;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{
-    Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, HostLinear,
+    Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, HostLinear, LayerCapture,
     MultiHeadAttentionOptions, MultiHeadAttentionWeights, NormPosition,
 };
-use crate::ops::{EmbeddingTables, LayerNormWeights, Tokens, embedding_norm};
+use crate::ops::{EmbeddingTable, EmbeddingTables, LayerNormWeights, Tokens, embedding_norm};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 use crate::weights::{Checkpoint, EncoderConfig, Family};
@@ -70,9 +70,17 @@ impl BertEncoder {
         &self.config
     }
 
+    /// The word table, which decoders may be tied to.
+    pub(super) fn words(&self) -> &EmbeddingTable {
+        self.embeddings.words()
+    }
+
     /// Bytes of the weights on the device.
     pub fn bytes(&self) -> u64 {
-        self.embeddings.bytes() + self.encoder.layers().iter().map(EncoderLayer::bytes).sum::<u64>()
+        let layers = self.encoder.layers();
+        // γ and β of two norms, f32, which a layer's own count leaves out.
+        let norms = (layers.len() * 2 * 2 * self.config.hidden_size) as u64 * 4;
+        self.embeddings.bytes() + layers.iter().map(EncoderLayer::bytes).sum::<u64>() + norms
     }
 
     /// Records the encoder on a batch, padded to its longest sequence: `[batch, longest, hidden_size]`, and the length
@@ -82,6 +90,43 @@ impl BertEncoder {
     /// [`Error::Argument`] for a sequence longer than the position table, an id past its table, or types that do not
     /// fit the ids.
     pub fn record(&self, recording: &mut Recording, batch: TokenBatch<'_>) -> Result<(Value, Vec<u32>)> {
+        let (output, lengths, _) = self.record_captured(recording, batch, &LayerCapture::none())?;
+        Ok((output, lengths))
+    }
+
+    /// Records the encoder as [`BertEncoder::record`] does; for each layer that `capture` names, in that order, there
+    /// is a value `[batch, heads, longest, longest]` too: its attention weights, beside the same fused run.
+    ///
+    /// ```no_run
+    /// # fn main() -> attentive::Result<()> {
+    /// use attentive::layers::LayerCapture;
+    /// use attentive::models::{BertEncoder, TokenBatch};
+    /// use attentive::weights::EmbedderFolder;
+    /// use attentive::{DType, Device, Recording};
+    ///
+    /// let device = Device::open("auto")?;
+    /// let folder = EmbedderFolder::open("all-MiniLM-L6-v2")?;
+    /// let encoder = BertEncoder::load(&device, &folder.config, &folder.checkpoint, DType::F32)?;
+    /// let text = folder.tokenizer.encode("the cat sat", 256)?;
+    /// let mut recording = Recording::new(&device);
+    /// let batch = TokenBatch { ids: &[&text.ids], types: &[] };
+    /// let capture = LayerCapture::of(&[4, 5]).heads(&[0, 7]);
+    /// let (_, _, weights) = encoder.record_captured(&mut recording, batch, &capture)?;
+    /// recording.output(&weights[0])?;
+    /// let of_layer_4 = recording.run()?.tensor(&weights[0])?; // [1, 2, tokens, tokens]
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`BertEncoder::record`], and [`Error::Argument`] for layers or heads that there are not and for a capture
+    /// above its bound.
+    pub fn record_captured(
+        &self,
+        recording: &mut Recording,
+        batch: TokenBatch<'_>,
+        capture: &LayerCapture<'_>,
+    ) -> Result<(Value, Vec<u32>, Vec<Value>)> {
         let longest = batch.ids.iter().map(|ids| ids.len()).max().unwrap_or(0);
         let usable = self.config.usable_positions();
         if longest > usable {
@@ -117,9 +162,10 @@ impl BertEncoder {
         let padded = lengths.iter().any(|&length| (length as usize) < longest);
         let key_lengths = padded.then_some(lengths.as_slice());
         let options = MultiHeadAttentionOptions { key_lengths, ..Default::default() };
-        let output =
-            recording.scoped("encoder", |recording| self.encoder.record(recording, &embedded, &options))?;
-        Ok((output, lengths))
+        let (output, captured) = recording.scoped("encoder", |recording| {
+            self.encoder.record_captured(recording, &embedded, &options, capture)
+        })?;
+        Ok((output, lengths, captured))
     }
 
     /// The position of each token. RoBERTa counts the tokens that are not padding from `position_offset` on, and gives
@@ -142,7 +188,7 @@ impl BertEncoder {
 }
 
 /// A checkpoint read under the names of a family.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     config: &'a EncoderConfig,
     checkpoint: &'a Checkpoint,
     prefix: &'static str,
@@ -172,7 +218,7 @@ const DISTILBERT_LAYER: [&str; 8] = [
 ];
 
 impl<'a> Source<'a> {
-    fn new(config: &'a EncoderConfig, checkpoint: &'a Checkpoint) -> Self {
+    pub(super) fn new(config: &'a EncoderConfig, checkpoint: &'a Checkpoint) -> Self {
         // A bare encoder has no prefix, one saved with a head has its model's.
         let prefixes = ["", "bert.", "roberta.", "distilbert."];
         let has = |prefix: &&str| checkpoint.contains(&format!("{prefix}embeddings.word_embeddings.weight"));
@@ -180,24 +226,30 @@ impl<'a> Source<'a> {
         Self { config, checkpoint, prefix, used: HashSet::new() }
     }
 
-    fn name(&mut self, name: &str) -> String {
+    /// Names as they are: those of the heads, which stand beside the encoder.
+    pub(super) fn beside(config: &'a EncoderConfig, checkpoint: &'a Checkpoint) -> Self {
+        Self { config, checkpoint, prefix: "", used: HashSet::new() }
+    }
+
+    /// The whole name of a part of the encoder.
+    pub(super) fn name(&mut self, name: &str) -> String {
         let name = format!("{}{name}", self.prefix);
         self.used.insert(name.clone());
         name
     }
 
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    pub(super) fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let name = self.name(name);
         self.checkpoint.tensor_f32(&name, shape)
     }
 
-    fn linear(&mut self, name: &str, shape: [usize; 2]) -> Result<(Vec<f32>, Vec<f32>)> {
+    pub(super) fn linear(&mut self, name: &str, shape: [usize; 2]) -> Result<(Vec<f32>, Vec<f32>)> {
         let weight = self.tensor(&format!("{name}.weight"), &shape)?;
         Ok((weight, self.tensor(&format!("{name}.bias"), &shape[..1])?))
     }
 
     /// γ and β, which checkpoints of TensorFlow's time call so, and later ones weight and bias.
-    fn norm(&mut self, name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
+    pub(super) fn norm(&mut self, name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
         let old = self.checkpoint.contains(&format!("{}{name}.gamma", self.prefix));
         let [gamma, beta] = if old { ["gamma", "beta"] } else { ["weight", "bias"] };
         let size = [self.config.hidden_size];

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use super::{BertEncoder, TokenBatch};
+use super::attention_maps::map_tokens;
+use super::batches::{Load, ModelStatistics, Progress, batch_tokens, batches};
+use super::{AttentionMaps, BertEncoder, TokenBatch};
 use crate::device::Device;
 use crate::error::Result;
+use crate::layers::LayerCapture;
 use crate::ops::{Pooling, pool};
 use crate::recording::{Recording, RunStatistics, Step, Value, trace};
 use crate::tensor::DType;
@@ -77,12 +80,7 @@ impl Embedder {
     ) -> Result<Self> {
         let folder = EmbedderFolder::open(folder)?;
         let encoder = BertEncoder::load(device, &folder.config, &folder.checkpoint, options.dtype)?;
-        // The widest activations of a batch must fit one binding.
-        let config = &folder.config;
-        let widest = (3 * config.hidden_size).max(config.intermediate_size) as u64 * 4;
-        let allowed = device.capabilities().tensor_bytes() / widest.max(1);
-        let batch_tokens =
-            options.max_batch_tokens.clamp(1, usize::try_from(allowed).unwrap_or(usize::MAX).max(1));
+        let batch_tokens = batch_tokens(device, &folder.config, options.max_batch_tokens);
         let default_prompt = folder.default_prompt_text().map(str::to_owned);
         Ok(Self {
             device: device.clone(),
@@ -143,6 +141,69 @@ impl Embedder {
         Encode { embedder: self, texts, prompt: self.default_prompt.clone(), progress: None }
     }
 
+    /// Runs the encoder on a text, or on a pair, and gives the attention weights of some layers and heads. They are
+    /// captured beside the run's fused attention. A text longer than the model takes is cut.
+    ///
+    /// # Errors
+    /// [`Error::Tokenize`](crate::Error::Tokenize); [`Error::Argument`](crate::Error::Argument) for layers or heads
+    /// that there are not, and for a capture above its bound, before anything runs; those of
+    /// [`Recording::run_async`].
+    pub async fn attention_async(
+        &self,
+        text: &str,
+        second: Option<&str>,
+        capture: &LayerCapture<'_>,
+    ) -> Result<Attended> {
+        let (encoding, origins) = self.tokenizer.encode_with_origins(text, second, self.max_tokens)?;
+        let tokens = map_tokens(&self.tokenizer, &encoding, &origins, [text, second.unwrap_or_default()]);
+        let length = encoding.ids.len();
+        let config = self.config();
+        let layers = capture.check(&vec![config.heads; config.layers], [1, length, length])?;
+        let heads = capture.chosen_heads(config.heads)?;
+        let mut recording = Recording::new(&self.device);
+        let batch = TokenBatch { ids: &[&encoding.ids], types: &[&encoding.type_ids] };
+        let (_, _, captured) = self.encoder.record_captured(&mut recording, batch, capture)?;
+        for value in &captured {
+            recording.output(value)?;
+        }
+        let outputs = recording.run_async().await?;
+        let mut weights = Vec::with_capacity(layers.len() * heads.len() * length * length);
+        for value in &captured {
+            weights.extend(outputs.tensor(value)?.to_f32_async().await?);
+        }
+        let truncation = truncations(std::slice::from_ref(&encoding)).pop();
+        let numbers = |numbers: Vec<usize>| numbers.into_iter().map(Some).collect();
+        let sides = [tokens.clone(), tokens];
+        let maps = AttentionMaps::new(sides, numbers(layers), numbers(heads), weights)?;
+        Ok(Attended { maps, truncation, statistics: outputs.statistics })
+    }
+
+    /// The blocking form of [`Embedder::attention_async`].
+    ///
+    /// ```no_run
+    /// # fn main() -> attentive::Result<()> {
+    /// use attentive::layers::LayerCapture;
+    /// use attentive::{Device, Embedder};
+    ///
+    /// let embedder = Embedder::from_dir(&Device::open("auto")?, "all-MiniLM-L6-v2")?;
+    /// let attended = embedder.attention("The cat sat.", None, &LayerCapture::of(&[4, 5]))?;
+    /// println!("{:?}: {:?}", attended.maps.shape(), attended.maps.row(0, 3, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Embedder::attention_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn attention(
+        &self,
+        text: &str,
+        second: Option<&str>,
+        capture: &LayerCapture<'_>,
+    ) -> Result<Attended> {
+        pollster::block_on(self.attention_async(text, second, capture))
+    }
+
     /// Runs the model on texts in one batch and holds each dispatch against its twin: see
     /// [`trace`](crate::recording::trace).
     ///
@@ -166,57 +227,7 @@ impl Embedder {
         recording.output(&vectors)?;
         Ok((recording, vectors))
     }
-
-    /// Texts by falling length, so that little is padded, and the largest batch, which may not fit, comes first.
-    fn batches(&self, encodings: &[Encoding]) -> Vec<Vec<usize>> {
-        let mut order: Vec<usize> = (0..encodings.len()).collect();
-        order.sort_by_key(|&index| std::cmp::Reverse(encodings[index].ids.len()));
-        let mut batches: Vec<Vec<usize>> = Vec::new();
-        let mut room = Room { batch_tokens: self.batch_tokens, ..Default::default() };
-        for index in order {
-            let tokens = encodings[index].ids.len();
-            match batches.last_mut() {
-                Some(batch) if room.takes(tokens) => batch.push(index),
-                _ => {
-                    room = Room { longest: tokens, texts: 1, padding: 0, ..room };
-                    batches.push(vec![index]);
-                }
-            }
-        }
-        batches
-    }
 }
-
-/// What a batch has taken in.
-#[derive(Clone, Copy, Debug, Default)]
-struct Room {
-    batch_tokens: usize,
-    longest: usize,
-    texts: usize,
-    padding: usize,
-}
-
-impl Room {
-    /// Tokens below which a batch takes any text: what a batch costs by itself is more than their padding.
-    const SMALL: usize = 512;
-    /// Padding that a larger batch may have: one token of so many.
-    const PADDING_SHARE: usize = 8;
-
-    /// Takes in a text no longer than those before, if it may.
-    fn takes(&mut self, tokens: usize) -> bool {
-        let total = (self.texts + 1) * self.longest;
-        let padding = self.padding + self.longest - tokens;
-        let fits = total <= self.batch_tokens;
-        if !fits || total > Self::SMALL && padding * Self::PADDING_SHARE > total {
-            return false;
-        }
-        (self.texts, self.padding) = (self.texts + 1, padding);
-        true
-    }
-}
-
-/// What is told of the progress: tokens done, and of how many.
-type Progress<'a> = Box<dyn FnMut(usize, usize) + Send + 'a>;
 
 /// An [`Embedder::encode`] to be run.
 pub struct Encode<'a, S> {
@@ -261,10 +272,12 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
             values: vec![0.0; encodings.len() * dimensions],
             dimensions,
             truncations: truncations(&encodings),
-            statistics: EmbedStatistics { texts: encodings.len(), tokens: total, ..Default::default() },
+            statistics: ModelStatistics { texts: encodings.len(), tokens: total, ..Default::default() },
         };
         let mut done = 0;
-        for batch in embedder.batches(&encodings) {
+        let loads: Vec<Load> =
+            encodings.iter().map(|encoding| Load { tokens: encoding.ids.len(), bytes: 0 }).collect();
+        for batch in batches(&loads, embedder.batch_tokens) {
             let members: Vec<&Encoding> = batch.iter().map(|&index| &encodings[index]).collect();
             let (recording, vectors) = embedder.record(&members)?;
             let outputs = recording.run_async().await?;
@@ -292,7 +305,7 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
     }
 }
 
-fn truncations(encodings: &[Encoding]) -> Vec<Truncation> {
+pub(super) fn truncations(encodings: &[Encoding]) -> Vec<Truncation> {
     let cut = encodings.iter().enumerate().filter(|(_, encoding)| encoding.is_truncated());
     cut.map(|(index, encoding)| Truncation { index, tokens: encoding.total_tokens, kept: encoding.ids.len() })
         .collect()
@@ -310,40 +323,16 @@ pub struct Truncation {
     pub kept: usize,
 }
 
-/// What an encoding took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What [`Embedder::attention_async`] gives.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct EmbedStatistics {
-    /// Texts.
-    pub texts: usize,
-    /// Their tokens.
-    pub tokens: usize,
-    /// Tokens that were computed, padding included.
-    pub padded_tokens: usize,
-    /// Batches.
-    pub batches: usize,
-    /// Dispatches, over all batches.
-    pub dispatches: usize,
-    /// Submissions, over all batches.
-    pub submits: usize,
-    /// Floating-point operations, over all batches.
-    pub flops: u64,
-    /// Bytes of temporaries in the largest batch, as the memory plan shares them.
-    pub peak_bytes: u64,
-    /// What the same values would take without sharing.
-    pub unshared_bytes: u64,
-}
-
-impl EmbedStatistics {
-    fn add(&mut self, padded_tokens: usize, run: &RunStatistics) {
-        self.padded_tokens += padded_tokens;
-        self.batches += 1;
-        self.dispatches += run.dispatches;
-        self.submits += run.submits;
-        self.flops += run.cost.flops;
-        self.peak_bytes = self.peak_bytes.max(run.peak_bytes);
-        self.unshared_bytes = self.unshared_bytes.max(run.unshared_bytes);
-    }
+pub struct Attended {
+    /// The weights, with their tokens.
+    pub maps: AttentionMaps,
+    /// That the text was cut, if it was.
+    pub truncation: Option<Truncation>,
+    /// What the run took.
+    pub statistics: RunStatistics,
 }
 
 /// Embeddings, `[texts, dimensions]`, in the order of the texts.
@@ -355,7 +344,7 @@ pub struct Embeddings {
     /// The texts that were cut.
     pub truncations: Vec<Truncation>,
     /// What the encoding took.
-    pub statistics: EmbedStatistics,
+    pub statistics: ModelStatistics,
 }
 
 impl Embeddings {

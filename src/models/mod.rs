@@ -1,11 +1,35 @@
-//! Models: the BERT-family encoder, and sentence embeddings on it.
+//! Models: the BERT-family encoder, sentence embeddings on it, and the whole of BERT: hidden words, next sentences,
+//! labels of texts and tokens, where it attends, and the two tasks that it is pre-trained on; and sequence to sequence: Bahdanau's model, the
+//! Transformer, and generating with them.
 
+mod attention_maps;
+mod batches;
 mod bert;
+mod bert_model;
+mod classify;
 mod embedder;
+mod evaluate;
+mod fill_mask;
 mod generation;
+mod heads;
+pub mod pretraining;
 mod seq2seq;
 
+pub use attention_maps::{AttentionMaps, MapToken};
+pub use batches::ModelStatistics;
 pub use bert::{BertEncoder, TokenBatch};
-pub use embedder::{EmbedStatistics, Embedder, EmbedderOptions, Embeddings, Encode, Truncation};
+pub use bert_model::{BertModel, BertModelOptions};
+pub use classify::{
+    Classifications, Classify, ClassifyTokens, IsNext, LabelledToken, NextSentence, NextSentences, Scores,
+    TokenClassifications,
+};
+pub use embedder::{Attended, Embedder, EmbedderOptions, Embeddings, Encode, Truncation};
+pub use evaluate::{Evaluate, Evaluation, TaskScore};
+pub use fill_mask::{FillMask, FilledMask, FilledText, FilledTexts, Prediction};
 pub use generation::{EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules};
-pub use seq2seq::{CrossAttention, TransformerSeq2Seq};
+pub use heads::{BertHead, HeadKind};
+pub use seq2seq::{
+    Alignment, BahdanauMemory, BahdanauSeq2Seq, BahdanauStep, CrossAttention, EmbeddedModel,
+    TransformerSeq2Seq, Translate, TranslateStatistics, Translation, TranslationProgress, Translations,
+    Translator,
+};

@@ -5,6 +5,7 @@ mod additive_attention;
 mod attention;
 mod axes;
 mod cast;
+mod deformable_attention;
 mod embedding;
 mod embedding_norm;
 mod gru_step;
@@ -12,10 +13,13 @@ mod layer_norm;
 mod linear;
 mod luong_attention;
 mod matmul;
+mod mean_max;
+mod multiply;
 mod pool;
+mod position;
 mod rms_norm;
-mod rotary_embedding;
 mod softmax;
+mod spatial_attention;
 
 pub use crate::kernels::activation::Activation;
 pub use activate::activate;
@@ -28,6 +32,7 @@ pub use attention::{
     PagedKeys, Stage, attention,
 };
 pub use cast::cast;
+pub use deformable_attention::{DeformableInputs, deformable_attention};
 pub use embedding::{Embedding, EmbeddingTable, gather_rows};
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
 pub(crate) use gru_step::GruStep;
@@ -35,10 +40,16 @@ pub use layer_norm::{LayerNorm, LayerNormValues, LayerNormWeights, layer_norm};
 pub use linear::{Linear, LinearWeights};
 pub use luong_attention::{LuongAttention, LuongScore};
 pub use matmul::{Gemm, matmul};
+pub use mean_max::{mean, mean_max};
+pub use multiply::multiply;
 pub use pool::{Pooling, pool};
+pub use position::{
+    RelativePositionBias, RelativePositionBuckets, RotaryEmbedding, SinusoidalLayout, alibi_slopes,
+    rotary_tables, sinusoidal_positions,
+};
 pub use rms_norm::rms_norm;
-pub use rotary_embedding::{RotaryEmbedding, rotary_tables};
 pub use softmax::softmax;
+pub use spatial_attention::spatial_attention;
 
 use crate::device::{Device, OPS};
 use crate::error::{Error, Result};

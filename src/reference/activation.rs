@@ -45,6 +45,11 @@ pub fn silu(x: f64) -> f64 {
     x / (1.0 + (-x).exp())
 }
 
+/// The logistic function 1/(1 + exp(−x)), 0 at −∞ and 1 at +∞.
+pub fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
 /// The hyperbolic tangent.
 pub fn tanh(x: f64) -> f64 {
     x.tanh()
@@ -221,6 +226,16 @@ mod tests {
                 assert!((f(x) - f(-x) - x).abs() < 1e-14, "{x}");
             }
         }
+    }
+
+    #[test]
+    fn sigmoid_is_half_of_tanh_of_the_half() {
+        for i in -100..=100 {
+            let x = f64::from(i) / 5.0;
+            assert!((sigmoid(x) - 0.5 * (1.0 + (0.5 * x).tanh())).abs() < 1e-15, "{x}");
+        }
+        assert_eq!([f64::NEG_INFINITY, 0.0, f64::INFINITY].map(sigmoid), [0.0, 0.5, 1.0]);
+        assert!(sigmoid(f64::NAN).is_nan());
     }
 
     #[test]

@@ -189,6 +189,9 @@ pub struct Options<'a> {
     pub window: [Option<usize>; 2],
     /// `[H]`: slope·|p − j| is taken from the scores (ALiBi, Press et al. 2022).
     pub slopes: Option<&'a [f32]>,
+    /// `[H, 2r + 1]`: element \[h, r + d\] is added to the score of a key at distance d = j − p, from −r to r, which
+    /// also stand for what is further away (Raffel et al. 2020, section 2.1).
+    pub relative: Option<&'a [f32]>,
     /// `[H]`: a further logit in each row's sum, without a value (attention sinks, as in gpt-oss).
     pub sinks: Option<&'a [f32]>,
     /// `[B]`: key j takes part if j < `key_lengths[b]`. A length above Lk is as Lk.
@@ -208,6 +211,7 @@ impl Options<'_> {
             position: Causal::None,
             window: [None; 2],
             slopes: None,
+            relative: None,
             sinks: None,
             key_lengths: None,
             mask: Mask::None,
@@ -271,7 +275,15 @@ impl Options<'_> {
         let by_distance = self.slopes.map_or(0.0, |slopes| {
             f64::from(slopes[h]) * (self.position_of(dims, b, i) - j as isize).unsigned_abs() as f64
         });
-        by_mask - by_distance
+        let by_table = self.relative.map_or(0.0, |table| {
+            let distances = table.len() / dims.heads;
+            let reach = (distances / 2) as isize;
+            let distance = j as isize - self.position_of(dims, b, i);
+            // By the nearest distance that the table has.
+            let nearest = (-reach..=reach).min_by_key(|known| known.abs_diff(distance)).unwrap_or(0);
+            f64::from(table[h * distances + (nearest + reach) as usize])
+        });
+        by_mask + by_table - by_distance
     }
 
     /// The scaled and softcapped score.

@@ -18,6 +18,7 @@ pub mod pooling;
 pub mod recurrent;
 pub mod rotary;
 pub mod softmax;
+pub mod vision;
 
 /// Panics, naming `what`, unless a slice has exactly the length that the sizes ask for.
 #[track_caller]

@@ -68,8 +68,42 @@ pub fn pool(x: &[f32], lengths: &[u32], kind: Kind, normalize: bool, dims: Dims)
     pooled
 }
 
+/// The mean and the largest of x\[o, :, i\] for each o and i of x `[O, C, I]`; each `[O, I]`. A NaN among them makes both
+/// NaN.
+///
+/// Hu et al. 2018 (*Squeeze-and-Excitation Networks*), equation 2, for the mean over space; Woo et al. 2018 (*CBAM*),
+/// section 3.1, for both over space and over channels.
+///
+/// # Panics
+/// If x has another length.
+pub fn mean_max(x: &[f32], [outer, columns, inner]: [usize; 3]) -> [Vec<f64>; 2] {
+    expect_length("mean_max: x", x.len(), outer * columns * inner);
+    let (mut means, mut maxima) = (Vec::new(), Vec::new());
+    for o in 0..outer {
+        for i in 0..inner {
+            let mut elements: Vec<f64> =
+                (0..columns).map(|c| f64::from(x[(o * columns + c) * inner + i])).collect();
+            means.push(elements.iter().sum::<f64>() / columns as f64);
+            // Sorted with every NaN last.
+            elements.sort_by(|a, b| a.is_nan().cmp(&b.is_nan()).then(a.total_cmp(b)));
+            maxima.push(elements.last().copied().unwrap_or(f64::NEG_INFINITY));
+        }
+    }
+    [means, maxima]
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn means_and_maxima_by_hand() {
+        // [1, 3, 2]: the columns are 1, 3, 8 and 2, -1, NaN.
+        let [mean, maximum] = super::mean_max(&[1.0, 2.0, 3.0, -1.0, 8.0, f32::NAN], [1, 3, 2]);
+        assert_eq!((mean[0], maximum[0]), (4.0, 8.0));
+        assert!(mean[1].is_nan() && maximum[1].is_nan());
+        let [mean, maximum] = super::mean_max(&[f32::NEG_INFINITY, -2.0], [2, 1, 1]);
+        assert_eq!((mean, maximum), (vec![f64::NEG_INFINITY, -2.0], vec![f64::NEG_INFINITY, -2.0]));
+    }
+
     use super::super::testing::{Random, assert_near};
     use super::*;
 

@@ -7,7 +7,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::attention::problem::{Padding, Placement, Position, Problem};
 use crate::kernels::attention::problem_data::Data;
-use crate::ops::{Alignment, Attention, Capture, Causal, Heads, Mask, Stage};
+use crate::ops::{Alignment, Attention, Capture, Causal, Heads, Mask, RelativePositionBias, Stage};
 use crate::recording::Recording;
 use crate::tensor::{DType, Tensor};
 
@@ -268,6 +268,11 @@ async fn run(device: &Device, implementation: Option<&str>, problem: &Problem, d
     }
     if problem.sinks {
         attention = attention.sinks(&data.sinks);
+    }
+    let relative = problem.relative.map(|_| RelativePositionBias::from_distances(&data.relative, heads));
+    let relative = relative.transpose()?;
+    if let Some(relative) = &relative {
+        attention = attention.relative_bias(relative);
     }
     let made = attention.record_into(&mut recording, &q, &k, &v, &to)?;
     let missing = || Error::argument("verify", "a value", "what was asked for", "nothing");

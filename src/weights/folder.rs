@@ -160,7 +160,7 @@ pub(super) fn apply(object: &Object, tokenizer: &mut Tokenizer, notices: &mut Ve
 }
 
 /// The sequence limit: sentence-transformers' own, else the tokenizer's, and never above the positions.
-fn limit(
+pub(super) fn limit(
     config: &EncoderConfig,
     sentence: Option<(usize, String)>,
     tokenizer_config: Option<&Object>,

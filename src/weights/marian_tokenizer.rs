@@ -82,8 +82,9 @@ pub(super) struct Marian {
     target: Language,
     pub(super) vocabulary: Vocabulary,
     target_vocabulary: Option<Vocabulary>,
-    /// The tokens that a text may spell: end, unknown, padding.
-    special: Vec<String>,
+    /// The tokens that a text may spell: end, unknown, padding. As in transformers, their ids are those of `vocab.json`
+    /// in the target's text too.
+    special: Vec<(String, u32)>,
     /// Target ids that leave no text.
     silent: HashSet<u32>,
     /// Whether pieces such as `<0xE2>` are bytes.
@@ -124,14 +125,18 @@ impl Marian {
             );
             return Err(bad(&other.path, problem));
         }
-        let special = vec![end, unknown, padding];
+        let special = [end, unknown, padding].map(|token| {
+            let id = vocabulary.id(&token).unwrap_or(source.unknown);
+            (token, id)
+        });
+        let special = special.to_vec();
         // transformers puts text together by the target's model only where the vocabularies are two.
         let written = target_vocabulary.as_ref().unwrap_or(&vocabulary);
         let model = if target_vocabulary.is_some() { &target.pieces } else { &source.pieces };
         let controls = model.pieces().iter().filter(|piece| piece.kind == PieceKind::Control);
         let silent = controls
             .filter_map(|piece| written.id(&piece.text))
-            .chain(special.iter().flat_map(|token| [vocabulary.id(token), written.id(token)]).flatten())
+            .chain(special.iter().flat_map(|(token, id)| [Some(*id), written.id(token)]).flatten())
             .collect();
         let bytes = model.byte_fallback();
         let side = TruncationSide::Right;
@@ -178,19 +183,20 @@ impl Marian {
             }
             let pieces = language.pieces.encode(words);
             ids.extend(pieces.iter().map(|piece| vocabulary.id(piece).unwrap_or(language.unknown)));
-            ids.extend(special.map(|token| vocabulary.id(token).unwrap_or(language.unknown)));
+            ids.extend(special);
             rest = after;
         }
         Ok(ids)
     }
 
-    /// The text before the first special token that it spells, this token, and the text after it.
-    fn next_special<'s, 'a>(&'s self, text: &'a str) -> (&'a str, Option<&'s str>, &'a str) {
+    /// The text before the first special token that it spells, this token's id, and the text after it.
+    fn next_special<'a>(&self, text: &'a str) -> (&'a str, Option<u32>, &'a str) {
         for (at, _) in text.char_indices() {
             let (before, rest) = text.split_at(at);
-            let here = self.special.iter().filter(|token| !token.is_empty() && rest.starts_with(*token));
-            if let Some(token) = here.max_by_key(|token| token.len()) {
-                return (before, Some(token), &rest[token.len()..]);
+            let spelled = |token: &str| !token.is_empty() && rest.starts_with(token);
+            let here = self.special.iter().filter(|(token, _)| spelled(token));
+            if let Some((token, id)) = here.max_by_key(|(token, _)| token.len()) {
+                return (before, Some(*id), &rest[token.len()..]);
             }
         }
         (text, None, "")
@@ -236,7 +242,15 @@ impl Marian {
                 None => out.extend(token.as_bytes()),
             }
         }
-        Ok(String::from_utf8_lossy(&out).replace(SPACE, " ").trim().to_owned())
+        // SentencePiece has a mark for each byte that is in no character, the standard library one for several.
+        let mut text = String::with_capacity(out.len());
+        for chunk in out.utf8_chunks() {
+            text.push_str(chunk.valid());
+            text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+        }
+        // Python's white space, which has four separators among the control characters too.
+        let space = |c: char| c.is_whitespace() || ('\u{1C}'..='\u{1F}').contains(&c);
+        Ok(text.replace(SPACE, " ").trim_matches(space).to_owned())
     }
 }
 

@@ -4,27 +4,35 @@
 //! an [`Error`](crate::Error) that names the file and the problem, and neither a panic nor an allocation
 //! that the file merely claims to need.
 //!
-//! [`EmbedderFolder::open`] reads a whole sentence-transformers (or plain Hugging Face) folder;
-//! [`Checkpoint`], [`EncoderConfig`], [`Tokenizer`] and [`SentencePiece`] read one file each. [`Seq2SeqTokenizer`] reads
-//! what a folder of a model has that writes a text for a text.
+//! [`EmbedderFolder::open`] reads a whole sentence-transformers (or plain Hugging Face) folder, [`EncoderFolder::open`] one
+//! of transformers with its heads; [`Checkpoint`], [`EncoderConfig`], [`HeadConfig`], [`Tokenizer`] and [`SentencePiece`]
+//! read one file each. [`Seq2SeqTokenizer`] reads what a folder of a model has that writes a text for a text.
 
+mod bahdanau;
 mod checkpoint;
 mod config;
+mod encoder_folder;
 pub(crate) mod files;
 mod folder;
+mod head_config;
 mod header;
 pub(crate) mod json;
 mod marian;
 mod marian_tokenizer;
 mod sentence;
 mod sentencepiece;
+mod seq2seq_folder;
 mod seq2seq_tokenizer;
 mod tokenizer;
 
+pub use bahdanau::BahdanauConfig;
 pub use checkpoint::Checkpoint;
 pub use config::{EncoderConfig, Family};
+pub use encoder_folder::EncoderFolder;
 pub use folder::EmbedderFolder;
+pub use head_config::{HeadConfig, Problem};
 pub use marian::{GenerationConfig, MarianConfig};
 pub use sentencepiece::{Piece, PieceKind, SentencePiece};
+pub use seq2seq_folder::{Seq2SeqConfig, Seq2SeqFiles, Seq2SeqFolder};
 pub use seq2seq_tokenizer::Seq2SeqTokenizer;
-pub use tokenizer::{Encoding, Tokenizer, TruncationSide};
+pub use tokenizer::{Encoding, Origin, Tokenizer, TruncationSide};

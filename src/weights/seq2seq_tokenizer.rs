@@ -38,6 +38,14 @@ enum Inner {
     Marian(Box<Marian>),
 }
 
+impl Inner {
+    fn json(tokenizer: Tokenizer) -> Self {
+        let is_code = |token: &String| token.len() > 4 && token.starts_with(">>") && token.ends_with("<<");
+        let codes = tokenizer.tokens_in_order().filter(is_code).collect();
+        Self::Json { tokenizer: Box::new(tokenizer), codes }
+    }
+}
+
 impl Seq2SeqTokenizer {
     /// Reads the tokenizer of a model's folder.
     ///
@@ -61,11 +69,7 @@ impl Seq2SeqTokenizer {
             if let Some(config) = config {
                 apply(config, &mut tokenizer, &mut notices)?;
             }
-            let codes = tokenizer
-                .tokens_in_order()
-                .filter(|token| token.len() > 4 && token.starts_with(">>") && token.ends_with("<<"));
-            let codes = codes.collect();
-            Inner::Json { tokenizer: Box::new(tokenizer), codes }
+            Inner::json(tokenizer)
         } else if ["source.spm", "target.spm", "vocab.json"].iter().any(|file| folder.join(file).exists()) {
             let mut marian = Marian::open(folder, config, &mut notices)?;
             if let Some(side) = config.map(truncation_side).transpose()?.flatten() {
@@ -82,6 +86,11 @@ impl Seq2SeqTokenizer {
         let clean_up =
             config.map(|config| config.flag("clean_up_tokenization_spaces")).transpose()?.flatten();
         Ok(Self { inner, max_tokens, clean_up: clean_up.unwrap_or(false), notices })
+    }
+
+    /// A tokenizer that is read already, with no settings beside it.
+    pub fn new(tokenizer: Tokenizer) -> Self {
+        Self { inner: Inner::json(tokenizer), max_tokens: None, clean_up: false, notices: Vec::new() }
     }
 
     /// The file that numbers the tokens of what is read: `tokenizer.json` or `vocab.json`.

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::parallelism::MaybeParallelIterator;
-use tokenizers::{Encoding as Tokens, PostProcessor, PostProcessorWrapper, TruncationDirection};
+use tokenizers::{
+    DecoderWrapper, Encoding as Tokens, PostProcessor, PostProcessorWrapper, TruncationDirection,
+};
 
 use super::files::{LFS_POINTER, bad, is_lfs_pointer, read, shown};
 use super::marian_tokenizer::no_token;
@@ -35,6 +37,18 @@ impl Encoding {
     }
 }
 
+/// Where a token comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Origin {
+    /// 0, or 1 for the second text of a pair.
+    pub text: usize,
+    /// The word of that text that it is (a piece of), as the tokenizer splits words, counted from 0.
+    pub word: usize,
+    /// The bytes of the text. Bytes of a character that is split among tokens are the first one's.
+    pub bytes: std::ops::Range<usize>,
+}
+
 /// The side at which a text that is too long loses tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TruncationSide {
@@ -59,6 +73,8 @@ pub struct Tokenizer {
     special_in_pair: usize,
     side: TruncationSide,
     largest_id: u32,
+    /// The special tokens that are put around texts.
+    around: Vec<u32>,
 }
 
 impl Tokenizer {
@@ -95,8 +111,16 @@ impl Tokenizer {
         let Some(largest_id) = largest else {
             return Err(bad(&path, "the tokenizer's vocabulary is empty"));
         };
-        let mut tokenizer =
-            Self { path, inner, special, special_in_single: 0, special_in_pair: 0, side, largest_id };
+        let mut tokenizer = Self {
+            path,
+            inner,
+            special,
+            special_in_single: 0,
+            special_in_pair: 0,
+            side,
+            largest_id,
+            around: Vec::new(),
+        };
         tokenizer.measure_special_tokens()?;
         Ok(tokenizer)
     }
@@ -110,8 +134,8 @@ impl Tokenizer {
         })?;
         self.special_in_single = single.len();
         self.special_in_pair = pair.len();
-        let largest = single.get_ids().iter().chain(pair.get_ids()).copied().max();
-        self.largest_id = self.largest_id.max(largest.unwrap_or(0));
+        self.around = single.get_ids().iter().chain(pair.get_ids()).copied().collect();
+        self.largest_id = self.largest_id.max(self.around.iter().copied().max().unwrap_or(0));
         Ok(())
     }
 
@@ -160,6 +184,25 @@ impl Tokenizer {
     /// The token of an id.
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
+    }
+
+    /// The ids of the special tokens (`[CLS]`, `[SEP]`, `[MASK]`, …), sorted: those that `tokenizer.json` says are, and
+    /// those that are put around texts.
+    pub fn special_ids(&self) -> Vec<u32> {
+        let added = self.inner.get_added_tokens_decoder();
+        let special = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id);
+        let mut ids: Vec<u32> = special.chain(self.around.iter().copied()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// The ids that stand for a token, sorted: a vocabulary may have gaps.
+    pub fn ids(&self) -> Vec<u32> {
+        let mut ids: Vec<u32> = self.inner.get_vocab(true).into_values().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
     }
 
     /// All tokens, in alphabetical order.
@@ -225,6 +268,25 @@ impl Tokenizer {
         encodings.into_iter().collect()
     }
 
+    /// [`Tokenizer::encode_batch`] for pairs of texts.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode_batch`].
+    pub fn encode_pairs<S: AsRef<str> + Sync>(
+        &self,
+        pairs: &[(S, S)],
+        max_tokens: usize,
+    ) -> Result<Vec<Encoding>> {
+        let several = cfg!(not(target_arch = "wasm32")) && pairs.len() > 1;
+        let one = |index: usize| {
+            let (first, second) = &pairs[index];
+            self.encode_at(index, first.as_ref(), Some(second.as_ref()), max_tokens)
+        };
+        let encodings: Vec<Result<Encoding>> =
+            (0..pairs.len()).into_maybe_par_iter_cond(several).map(one).collect();
+        encodings.into_iter().collect()
+    }
+
     /// The text of ids, by the file's decoder, without the special tokens.
     ///
     /// A file without a decoder gives the tokens with a space between each two, as in the tokenizers library.
@@ -240,6 +302,28 @@ impl Tokenizer {
             .map_err(|problem| Error::Tokenize { index: 0, problem: shown(&problem) })
     }
 
+    /// Tokenizes a text or a pair as [`Tokenizer::encode`] and [`Tokenizer::encode_pair`] do, and says where each token
+    /// comes from; the special tokens that are put around the texts come from nowhere.
+    ///
+    /// # Errors
+    /// [`Error::Tokenize`].
+    pub fn encode_with_origins(
+        &self,
+        text: &str,
+        second: Option<&str>,
+        max_tokens: usize,
+    ) -> Result<(Encoding, Vec<Option<Origin>>)> {
+        let (whole, total) = self.tokens_at(0, text, second, max_tokens, true)?;
+        let texts = [text, second.unwrap_or_default()];
+        let origins = origins(&whole, texts);
+        Ok((self.encoding(&whole, total), origins))
+    }
+
+    /// Whether tokens are written as bytes in the alphabet of GPT-2 and RoBERTa, which only a decoder can read.
+    pub fn is_byte_level(&self) -> bool {
+        matches!(self.inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_)))
+    }
+
     fn encode_at(
         &self,
         index: usize,
@@ -247,6 +331,29 @@ impl Tokenizer {
         second: Option<&str>,
         max_tokens: usize,
     ) -> Result<Encoding> {
+        let (whole, total) = self.tokens_at(index, text, second, max_tokens, false)?;
+        Ok(self.encoding(&whole, total))
+    }
+
+    fn encoding(&self, whole: &Tokens, total_tokens: usize) -> Encoding {
+        let tokens = whole.get_ids().iter().zip(whole.get_tokens());
+        Encoding {
+            ids: whole.get_ids().to_vec(),
+            type_ids: whole.get_type_ids().to_vec(),
+            tokens: tokens.map(|(&id, token)| self.spell(id, token)).collect(),
+            total_tokens,
+        }
+    }
+
+    /// The tokens with the special ones, and how many there were before the cut.
+    fn tokens_at(
+        &self,
+        index: usize,
+        text: &str,
+        second: Option<&str>,
+        max_tokens: usize,
+        with_origins: bool,
+    ) -> Result<(Tokens, usize)> {
         let special = if second.is_some() { self.special_in_pair } else { self.special_in_single };
         let Some(room) = max_tokens.checked_sub(special).filter(|&room| room > 0) else {
             return Err(Error::argument(
@@ -257,7 +364,13 @@ impl Tokenizer {
             ));
         };
         let failed = |problem: String| Error::Tokenize { index, problem: shown(&problem) };
-        let tokens = |text: &str| guarded(|| self.inner.encode_fast(text, false)).map_err(failed);
+        let tokens = |text: &str| {
+            let encode = || match with_origins {
+                true => self.inner.encode(text, false),
+                false => self.inner.encode_fast(text, false),
+            };
+            guarded(encode).map_err(failed)
+        };
         let first = tokens(text)?;
         let second = second.map(tokens).transpose()?;
 
@@ -266,17 +379,7 @@ impl Tokenizer {
         let first = self.cut(first, keep_first);
         let second = second.map(|second| self.cut(second, keep_second));
         let whole = self.add_special_tokens(first, second).map_err(failed)?;
-        Ok(Encoding {
-            ids: whole.get_ids().to_vec(),
-            type_ids: whole.get_type_ids().to_vec(),
-            tokens: whole
-                .get_ids()
-                .iter()
-                .zip(whole.get_tokens())
-                .map(|(&id, token)| self.spell(id, token))
-                .collect(),
-            total_tokens: lengths.0 + lengths.1 + special,
-        })
+        Ok((whole, lengths.0 + lengths.1 + special))
     }
 
     /// The fast encoding leaves a text's own tokens blank, which saves it a million strings.
@@ -313,6 +416,28 @@ impl Tokenizer {
             None => guarded(|| self.inner.post_process(first, second, true)),
         }
     }
+}
+
+/// Where the tokens of one text or two come from.
+fn origins(whole: &Tokens, texts: [&str; 2]) -> Vec<Option<Origin>> {
+    let sequences = whole.get_sequence_ids();
+    let mut ends = [0; 2];
+    let mut origins = Vec::with_capacity(whole.len());
+    for (place, sequence) in sequences.into_iter().enumerate() {
+        let special = whole.get_special_tokens_mask().get(place) == Some(&1);
+        let text = sequence.filter(|&text| !special && text < 2);
+        let word = whole.get_word_ids().get(place).copied().flatten();
+        let span = whole.get_offsets().get(place).copied();
+        let origin = text.zip(word).zip(span).map(|((text, word), (start, end))| {
+            // What does not lie in the text, between characters, is no piece of it.
+            let start = start.max(ends[text]);
+            let bytes = if texts[text].get(start..end).is_some() { start..end } else { start..start };
+            ends[text] = bytes.end.max(ends[text]);
+            Origin { text, word: word as usize, bytes }
+        });
+        origins.push(origin);
+    }
+    origins
 }
 
 /// How many tokens of two texts remain: both are cut to the same length before the shorter one is.

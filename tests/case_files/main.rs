@@ -8,6 +8,7 @@ mod damaged;
 
 use std::path::{Path, PathBuf};
 
+use attentive::DeviceOptions;
 use attentive::case_files::{CaseFile, ops};
 
 fn committed(folder: &str) -> Vec<PathBuf> {
@@ -37,12 +38,39 @@ fn check(folder: &str, count: usize) {
 
 #[test]
 fn pytorch_agrees() {
-    check("pytorch", 65);
+    check("pytorch", 93);
 }
 
 #[test]
 fn onnx_agrees() {
     check("onnx", 168);
+}
+
+#[test]
+fn t5_agrees() {
+    check("t5", 11);
+}
+
+/// T5's biases in each implementation of attention.
+#[test]
+fn t5_agrees_whatever_the_implementation() {
+    for adapter in common::usable_adapters() {
+        let plain = common::open(&adapter, &DeviceOptions::default());
+        for implementation in common::attention_implementations(&plain) {
+            let mut options = DeviceOptions::default();
+            options.implementations = vec![format!("attention={implementation}")];
+            let device = common::open(&adapter, &options);
+            for path in committed("t5") {
+                let report = CaseFile::open(&path).unwrap().run(&device).unwrap();
+                assert!(report.passed(), "{} {implementation} {}: {report}", device.name(), path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn vision_agrees() {
+    check("vision", 20);
 }
 
 #[test]
@@ -52,7 +80,7 @@ fn the_example_agrees() {
 
 #[test]
 fn every_op_has_a_committed_case() {
-    let folders = ["onnx", "pytorch"];
+    let folders = ["onnx", "pytorch", "t5", "vision"];
     let cases = folders.into_iter().flat_map(committed).map(|path| CaseFile::open(path).unwrap().op_name());
     let seen: std::collections::BTreeSet<&str> = cases.collect();
     assert_eq!(seen, ops().collect());

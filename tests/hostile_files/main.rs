@@ -5,6 +5,7 @@
 mod checkpoint;
 mod config;
 mod folder;
+mod heads;
 mod seq2seq_tokenizer;
 mod tokenizer;
 

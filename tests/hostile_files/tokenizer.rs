@@ -151,3 +151,18 @@ fn ids_past_the_embedding_table_are_refused() {
     special["post_processor"]["special_tokens"]["[SEP]"]["ids"] = json!([4_000_000_000_u32]);
     assert_eq!(tokenizer_of(special).unwrap().largest_id(), 4_000_000_000);
 }
+
+#[test]
+fn ids_become_text_without_the_special_tokens() {
+    let tokenizer = tokenizer_of(tokenizer()).unwrap();
+    // Without a decoder, with a space between each two tokens.
+    assert_eq!(tokenizer.decode(&[2, 10, 11, 5, 9, 1, 3, 0]).unwrap(), "the cat a ##b");
+    assert_eq!(tokenizer.decode(&[]).unwrap(), "");
+    let decoder = json!({"type": "WordPiece", "prefix": "##", "cleanup": false});
+    let decoding = tokenizer_of(with(super::tokenizer::tokenizer(), "decoder", decoder)).unwrap();
+    assert_eq!(decoding.decode(&[2, 10, 11, 5, 9, 3]).unwrap(), "the cat ab");
+    for unknown in [12, u32::MAX] {
+        let error = decoding.decode(&[2, unknown]).unwrap_err();
+        assert!(matches!(&error, Error::Argument { found, .. } if *found == unknown.to_string()), "{error}");
+    }
+}

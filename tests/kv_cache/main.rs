@@ -7,7 +7,7 @@ mod common;
 mod scenario;
 
 use attentive::kernel::Inputs;
-use attentive::ops::{Attention, Heads, KvCache, KvCacheShape, Layout, Mask};
+use attentive::ops::{Attention, Heads, KvCache, KvCacheShape, Layout, Mask, RelativePositionBias};
 use attentive::recording::Value;
 use attentive::reference::attention::{self as oracle, Dims, Options, Strided, View};
 use attentive::reference::rounding_floor;
@@ -254,6 +254,9 @@ fn options_beside_the_caches_own() {
     let keys = 16;
     let mask = random.values(heads * queries * keys, 1.0);
     let (slopes, sinks) = ([0.5, 0.25, 0.125, 1.0], [0.3, -1.0, 2.0, 0.0]);
+    // Distances beyond the reach on one side, within it on the other.
+    let relative = random.values(heads * 13, 1.0);
+    let bias = RelativePositionBias::from_distances(&relative, heads).unwrap();
     let dense = |part: usize, columns: usize| {
         let mut values = vec![f32::NAN; batch * key_heads * keys * columns];
         for (row, values) in values.chunks_exact_mut(columns).enumerate() {
@@ -272,6 +275,7 @@ fn options_beside_the_caches_own() {
         position: oracle::Causal::BottomRight,
         window: [Some(5), None],
         slopes: Some(&slopes),
+        relative: Some(&relative),
         sinks: Some(&sinks),
         key_lengths: Some(&lengths),
         mask: oracle::Mask::Float { data: &mask, strides: [0, queries * keys, keys, 1] },
@@ -300,6 +304,7 @@ fn options_beside_the_caches_own() {
             .causal(Causal::BottomRight)
             .window(Some(5), None)
             .alibi_slopes(&slopes)
+            .relative_bias(&bias)
             .sinks(&sinks)
             .mask(Mask::Float(&mask))
             .output_layout(Layout::HeadsFirst)

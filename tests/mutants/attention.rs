@@ -190,6 +190,7 @@ pub const SCALE_MASK_SOFTMAX: Mutants = Mutants {
     ],
     once: &[
         masking::MASKING,
+        masking::RELATIVE,
         masking::OF_ONE,
         placing::QUERY_COUNTS,
         placing::KEY_LENGTHS,

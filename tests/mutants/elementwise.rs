@@ -112,3 +112,41 @@ pub const STRIDED_COPY: Mutants = Mutants {
     ],
     once: &[],
 };
+
+pub const MULTIPLY: Mutants = Mutants {
+    kernel: "elementwise/multiply",
+    constants: &[],
+    faults: &[&[
+        mutant("x is left out", "x[index] * factors[place]", "factors[place]"),
+        mutant("the factors are left out", "x[index] * factors[place]", "x[index]"),
+        mutant("the sum for the product", "x[index] * factors[place]", "x[index] + factors[place]"),
+        mutant("the factors are those of x", "factors[place]", "factors[index]"),
+        mutant("x is repeated too", "x[index] * factors", "x[place] * factors"),
+        mutant(
+            "the last axis repeats",
+            "rest % parameters.size_0 * parameters.stride_0",
+            "rest % parameters.size_0 * 0u",
+        ),
+        mutant("the third axis repeats", "parameters.size_1 * parameters.stride_1", "parameters.size_1 * 0u"),
+        mutant(
+            "the second axis repeats",
+            "% parameters.size_2 * parameters.stride_2",
+            "% parameters.size_2 * 0u",
+        ),
+        mutant(
+            "the first axis repeats",
+            "/ parameters.size_2 * parameters.stride_3",
+            "/ parameters.size_2 * 0u",
+        ),
+        mutant("two axes exchanged", "* parameters.stride_2;", "* parameters.stride_3;"),
+        mutant("the first axis goes over the end", "rest / parameters.size_2", "rest"),
+        mutant("one element too many", "index >= parameters.elements", "index > parameters.elements"),
+        mutant(
+            "the last element is left out",
+            "index >= parameters.elements",
+            "index + 1u >= parameters.elements",
+        ),
+        mutant("workgroups overlap", "* WORKGROUP + invocation", "* (WORKGROUP / 2u) + invocation"),
+    ]],
+    once: &[shared::INDEXING],
+};

@@ -388,6 +388,7 @@ pub const FLASH_TILED: Mutants = Mutants {
         placing::SUMS,
         placing::SPLIT_PLACES,
         masking::MASKING,
+        masking::RELATIVE,
         masking::OF_FOUR,
         placing::FLASH,
         placing::FLASH_WEIGHTS,

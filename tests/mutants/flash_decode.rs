@@ -217,6 +217,7 @@ pub const FLASH_DECODE: Mutants = Mutants {
         placing::SUMS,
         placing::SPLIT_PLACES,
         masking::MASKING,
+        masking::RELATIVE,
         masking::OF_ONE,
         masking::LOGIT,
         placing::FLASH,

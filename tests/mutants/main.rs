@@ -23,6 +23,7 @@ mod pooling;
 mod position;
 mod recurrent;
 mod shared;
+mod vision;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -54,11 +55,15 @@ const MUTANTS: &[Mutants] = &[
     embedding::GATHER,
     embedding::EMBEDDING_NORM,
     pooling::POOL,
+    pooling::MEAN_MAX,
     position::ROTARY_EMBEDDING,
     recurrent::GRU,
     elementwise::ACTIVATE,
     elementwise::CAST,
+    elementwise::MULTIPLY,
     elementwise::STRIDED_COPY,
+    vision::SPATIAL_ATTENTION,
+    vision::DEFORMABLE_ATTENTION,
 ];
 
 /// Mutants that each kernel has at least.

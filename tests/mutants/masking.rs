@@ -66,6 +66,46 @@ pub const MASKING: &[Mutant] = &[
     mutant("the queries share their mask", "query * parameters.mask_row", "0u"),
 ];
 
+/// Biases by distance: in every kernel with masks.
+pub const RELATIVE: &[Mutant] = &[
+    mutant(
+        "no place for the biases by distance",
+        "row.relative = parameters.relative_at +",
+        "row.relative =",
+    ),
+    mutant("the heads share their biases", "head * (2u * parameters.relative_reach + 1u)", "0u"),
+    mutant(
+        "a head's biases lack distance 0",
+        "head * (2u * parameters.relative_reach + 1u)",
+        "head * (2u * parameters.relative_reach)",
+    ),
+    mutant(
+        "distances are turned over",
+        "clamp(i32(key) - row.position, -reach, reach)",
+        "clamp(row.position - i32(key), -reach, reach)",
+    ),
+    mutant(
+        "distances from the first key",
+        "clamp(i32(key) - row.position, -reach, reach)",
+        "clamp(i32(key), -reach, reach)",
+    ),
+    mutant(
+        "the keys before the query share a bias",
+        "clamp(i32(key) - row.position, -reach, reach)",
+        "clamp(i32(key) - row.position, 0, reach)",
+    ),
+    mutant(
+        "the farthest keys ahead have the bias before",
+        "clamp(i32(key) - row.position, -reach, reach)",
+        "clamp(i32(key) - row.position, -reach, reach - 1)",
+    ),
+    mutant(
+        "the farthest keys behind have the bias before",
+        "clamp(i32(key) - row.position, -reach, reach)",
+        "clamp(i32(key) - row.position, 1 - reach, reach)",
+    ),
+];
+
 /// One key at a time: `scale_mask_softmax` and `flash_decode`.
 pub const OF_ONE: &[Mutant] = &[
     mutant("ALiBi rises", "logit - row.slope", "logit + row.slope"),
@@ -75,6 +115,8 @@ pub const OF_ONE: &[Mutant] = &[
         "abs(row.position - i32(key))",
         "abs(i32(row.end) - 1 - i32(key))",
     ),
+    mutant("no biases by distance", "logit + relative_bias(row, key)", "logit"),
+    mutant("biases by distance are taken away", "logit + relative_bias", "logit - relative_bias"),
     mutant(
         "the scale is dropped",
         "biased(row, key, softcapped(product * parameters.scale))",
@@ -202,6 +244,21 @@ pub const OF_FOUR: &[Mutant] = &[
         "vec4<i32>(i32(row.end) - 1) - vec4<i32>(keys)",
     ),
     mutant("ALiBi of four keys is the first's", "- vec4<i32>(keys)", "- vec4<i32>(i32(key))"),
+    mutant(
+        "no biases by distance",
+        "if (parameters.relative_at != NONE) {\n        logits",
+        "if (false) {\n        logits",
+    ),
+    mutant(
+        "biases by distance are taken away",
+        "logits + vec4<f32>(\n            relative",
+        "logits - vec4<f32>(\n            relative",
+    ),
+    mutant(
+        "a key has its neighbour's bias by distance",
+        "relative_bias(row, keys.w)",
+        "relative_bias(row, keys.z)",
+    ),
     mutant("no mask", "if (parameters.mask_kind != 0u) {", "if (false) {"),
     mutant("a mask for each key", "inside * parameters.mask_column", "inside"),
     mutant("the rows share their mask", "let at = row.mask + inside *", "let at = inside *"),

@@ -74,3 +74,54 @@ pub const POOL: Mutants = Mutants {
     ],
     once: &[],
 };
+
+pub const MEAN_MAX: Mutants = Mutants {
+    kernel: "pooling/mean_max",
+    constants: &[],
+    faults: &[
+        &[
+            mutant("the sum for the mean", "sum / f32(parameters.columns)", "sum"),
+            mutant("the unbiased mean", "/ f32(parameters.columns)", "/ (f32(parameters.columns) - 1.0)"),
+            mutant(
+                "the smallest for the largest",
+                "largest = max(largest, value)",
+                "largest = min(largest, value)",
+            ),
+            mutant("the largest is at least 0", "var largest = x[base];", "var largest = 0.0;"),
+            mutant("the last element alone", "sum = sum + value;", "sum = value;"),
+            mutant(
+                "the last element is left out",
+                "column < parameters.columns",
+                "column + 1u < parameters.columns",
+            ),
+            mutant("one element too many", "column < parameters.columns", "column <= parameters.columns"),
+            mutant("elements lie side by side", "base + column * inner", "base + column"),
+            mutant(
+                "all rows begin where the first does",
+                "row / inner * (parameters.columns * inner) + row % inner",
+                "row % inner",
+            ),
+            mutant("rows of one outer place are one", "* inner) + row % inner", "* inner)"),
+            mutant("outer places lie one column apart", "(parameters.columns * inner)", "inner"),
+            mutant("the maximum though not asked for", "parameters.has_maximum != 0u", "true"),
+            mutant("no maximum", "parameters.has_maximum != 0u", "false"),
+            mutant("a NaN is not the largest", "select(largest, sum, nan > 0.0)", "largest"),
+            mutant("an infinity is a NaN", "> 0x7f800000u", ">= 0x7f800000u"),
+            mutant("the last element tells of a NaN", "nan = max(nan, select", "nan = max(0.0, select"),
+            mutant(
+                "the bound on the rows is one too large",
+                "row >= parameters.rows",
+                "row > parameters.rows",
+            ),
+            mutant(
+                "the mean for the maximum",
+                "maximum[row] = select(largest, sum",
+                "maximum[row] = select(mean[row], sum",
+            ),
+        ],
+        shared::INDEXING,
+        shared::ROWS_ADD_OF_THE_FIRST,
+        shared::ROWS_MAX,
+    ],
+    once: &[],
+};

@@ -33,6 +33,9 @@ pub const ROWS_ADD: &[Mutant] = &[
         .times(2),
 ];
 
+/// The same where only the first lane takes the sum, so that what the others have does not show.
+pub const ROWS_ADD_OF_THE_FIRST: &[Mutant] = ROWS_ADD.split_at(ROWS_ADD.len() - 1).0;
+
 /// A kernel that reduces a row twice, the second time by a sum.
 pub const ROWS_ADD_AGAIN: &[Mutant] =
     &[mutant("no barrier between a reduction and the next", ADD_FIRST, ADD_FIRST_WITHOUT_BARRIER)
@@ -194,6 +197,16 @@ pub const ACTIVATION: &[Mutant] = &[
     mutant("the sigmoid of −x", "(1.0 + exp(-x))", "(1.0 + exp(x))").on("activation=4").once(),
     mutant("the sigmoid alone", "return x / (1.0 + exp(-x))", "return 1.0 / (1.0 + exp(-x))")
         .on("activation=4")
+        .once(),
+    mutant("sigmoid overflows", "let e = exp(-abs(x))", "let e = exp(-x)").on("activation=6").once(),
+    mutant("the sigmoid of |x|", "select(1.0, e, x < 0.0) / (1.0 + e), x", "1.0 / (1.0 + e), x")
+        .on("activation=6")
+        .once(),
+    mutant("the other half of the sigmoid", "select(1.0, e, x < 0.0)", "select(e, 1.0, x < 0.0)")
+        .on("activation=6")
+        .once(),
+    mutant("sigmoid is not divided", "select(1.0, e, x < 0.0) / (1.0 + e), x", "select(1.0, e, x < 0.0), x")
+        .on("activation=6")
         .once(),
     mutant("tanh of x/2", "exp(-2.0 * abs(x))", "exp(-abs(x))").on("activation=5").once(),
     mutant("tanh's sign is lost", "select(1.0, -1.0, x < 0.0) * (1.0 - e)", "(1.0 - e)")

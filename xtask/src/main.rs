@@ -1,10 +1,12 @@
 //! What a contributor runs: `cargo xtask help`.
 #![forbid(unsafe_code)]
 
+mod browser;
 mod call;
 mod demo;
 mod drivers;
 mod fetch;
+mod gallery;
 mod mutants;
 mod packages;
 mod place;
@@ -19,17 +21,19 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   demo      the whole thing on a fresh machine: a driver, a model, embeddings, their verification
-  test      the driver and the model that the tests need, then every check of this repository
+  test      the driver, the model and the browser that the tests need, then every check of this
+            repository
   setup     the driver alone: where Linux has no Vulkan driver, the software one is installed
   fetch     the model alone: all-MiniLM-L6-v2, once, its checksum verified
   drivers   `attentive verify` on each driver that is here
   mutants   the tests' own test in full: kernels with a fault planted, which their cases must see
+  gallery   the pictures of docs/gallery, made again
   help      this page
 
 Options
   --no-install             never install a package: say what is missing and fail (not for drivers)
-  --only STEP              test: this step alone (may be repeated): setup, fetch, fmt, clippy, doc,
-                           build, test, verify, check
+  --only STEP              test: this step alone (may be repeated): setup, fetch, browser, fmt,
+                           clippy, doc, build, test, verify, check
   --kernel TEXT            mutants: only of the kernels that have TEXT in their names
   --runner NAME=COMMAND    drivers: COMMAND runs the program that follows it on another driver
   --program NAME=COMMAND   drivers: COMMAND stands in the place of `attentive` itself, such as a build
@@ -38,6 +42,8 @@ Options
 Environment
   ATTENTIVE_MODELS         the folder that holds the models (default: models/ in the target folder)
   ATTENTIVE_TEST_MODEL     a folder with all-MiniLM-L6-v2, used as it is in place of the fetched one
+  ATTENTIVE_TEST_BROWSER   the browser for the tests of pages (default: Chromium or Chrome, installed
+                           where there is none)
   ATTENTIVE_NO_INSTALL=1   the same as --no-install
   HF_ENDPOINT              another address for the Hugging Face hub
   HF_HUB_OFFLINE=1         do not try the hub
@@ -75,6 +81,7 @@ fn main() -> ExitCode {
         "setup" => setup::run(&options),
         "fetch" => fetch::run(&options).map(|_| ()),
         "drivers" => return drivers::run(&options),
+        "gallery" => gallery::run(&options),
         "mutants" => mutants::run(&options),
         _ => {
             print!("{HELP}");
@@ -91,7 +98,8 @@ fn main() -> ExitCode {
 }
 
 fn parse(command: &str, mut args: impl Iterator<Item = String>) -> Result<Options> {
-    let commands = ["demo", "test", "setup", "fetch", "drivers", "mutants", "help", "-h", "--help"];
+    let commands =
+        ["demo", "test", "setup", "fetch", "drivers", "gallery", "mutants", "help", "-h", "--help"];
     if !commands.contains(&command) {
         return Err(format!("there is no command {command:?}"));
     }
@@ -105,7 +113,7 @@ fn parse(command: &str, mut args: impl Iterator<Item = String>) -> Result<Option
         let mut value =
             || inline.clone().or_else(|| args.next()).ok_or_else(|| format!("{flag} needs a value after it"));
         match (command, flag.as_str()) {
-            ("setup" | "fetch" | "demo" | "test", "--no-install") => options.no_install = true,
+            ("setup" | "fetch" | "demo" | "gallery" | "test", "--no-install") => options.no_install = true,
             ("test", "--only") => {
                 let step = value()?;
                 if !test::STEPS.contains(&step.as_str()) {

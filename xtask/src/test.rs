@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use crate::call::Call;
 use crate::steps::Steps;
-use crate::{Options, Result, fetch, place, setup};
+use crate::{Options, Result, browser, fetch, place, setup};
 
-pub const STEPS: [&str; 9] = ["setup", "fetch", "fmt", "clippy", "doc", "build", "test", "verify", "check"];
+pub const STEPS: [&str; 10] =
+    ["setup", "fetch", "browser", "fmt", "clippy", "doc", "build", "test", "verify", "check"];
 
 pub fn run(options: &Options) -> ExitCode {
     let wanted = |step: &str| options.only.is_empty() || options.only.iter().any(|only| only == step);
@@ -16,6 +17,11 @@ pub fn run(options: &Options) -> ExitCode {
         steps.run("setup", || setup::run(options));
     }
     let model = if wanted("fetch") { steps.run("fetch", || fetch::run(options)) } else { fetch::found() };
+    let browser = if wanted("browser") {
+        steps.run("browser", || browser::run(options)).flatten()
+    } else {
+        browser::found()
+    };
     if wanted("fmt") {
         steps.run("fmt", || {
             component("rustfmt", "fmt")?;
@@ -53,6 +59,9 @@ pub fn run(options: &Options) -> ExitCode {
             let mut tests = tests().arg("--no-fail-fast").env("ATTENTIVE_REQUIRE_ADAPTER", "1");
             if let Some(model) = &model {
                 tests = tests.env("ATTENTIVE_TEST_MODEL", model);
+            }
+            if let Some(browser) = &browser {
+                tests = tests.env("ATTENTIVE_TEST_BROWSER", browser);
             }
             tests.run()
         });

@@ -1,7 +1,6 @@
 //! `attentive embed`: texts in, vectors out.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -11,12 +10,12 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::input::{Format, Row};
+use crate::input::{Row, TextArguments};
 use crate::model::ModelArguments;
 use crate::open::{OpenArguments, say_if_slow};
 use crate::output::{Failure, Result, count, note, print, say};
 use crate::vectors::{Target, Writer};
-use crate::{input, model, open, summary};
+use crate::{model, open, summary};
 
 /// Embed texts: sentences in, vectors out
 ///
@@ -36,21 +35,8 @@ pub struct Arguments {
     #[arg(short, long, env = "ATTENTIVE_MODEL", hide_env_values = true, value_name = "MODEL")]
     model: String,
 
-    /// The texts
-    #[arg(value_name = "TEXT", conflicts_with = "input")]
-    texts: Vec<String>,
-
-    /// A file with one text a line, or a table (see --column); - is standard input
-    #[arg(long, short, env = "ATTENTIVE_INPUT", hide_env_values = true, value_name = "FILE")]
-    input: Option<PathBuf>,
-
-    /// The column of a CSV or TSV, or the key in a JSONL, that holds the texts
-    #[arg(long, env = "ATTENTIVE_COLUMN", hide_env_values = true, value_name = "NAME")]
-    column: Option<String>,
-
-    /// What --input holds [default: by the file's extension, else text]
-    #[arg(long, env = "ATTENTIVE_FORMAT", hide_env_values = true, value_enum)]
-    format: Option<Format>,
+    #[command(flatten)]
+    texts: TextArguments,
 
     /// Where the vectors go: NAME.npy ([texts, dimensions], f32), NAME.jsonl, or - for JSONL on stdout
     #[arg(short, long, env = "ATTENTIVE_OUTPUT", hide_env_values = true, value_name = "FILE")]
@@ -99,9 +85,18 @@ enum PoolingName {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum DTypeName {
+pub enum DTypeName {
     F32,
     F16,
+}
+
+impl DTypeName {
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+        }
+    }
 }
 
 /// How long the parts of an embedding took.
@@ -119,11 +114,11 @@ const LONG: usize = 10_000;
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let writer = arguments.output.clone().map(Writer::create).transpose()?;
-    let rows = rows(arguments)?;
+    let rows = arguments.texts.rows("embed")?;
     let bad = say_bad_rows(&rows);
 
     let start = Instant::now();
-    let folder = model::find(&arguments.model, arguments.hub.offline)?;
+    let folder = model::find(&arguments.model, model::SENTENCE_TRANSFORMERS, arguments.hub.offline)?;
     let start_loading = if start.elapsed() > Duration::from_secs(1) { Instant::now() } else { start };
     let device = arguments.open.open(&arguments.device)?;
     say_if_slow(&device);
@@ -135,7 +130,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
     let texts: Vec<&str> = rows.iter().filter_map(|row| row.text.as_deref().ok()).collect();
     let (embeddings, times) = embed(&embedder, &texts, arguments.prompt.as_deref(), load)?;
-    say_truncations(&embedder, &rows, &embeddings, arguments.input.is_some());
+    say_truncations(&embedder, &rows, &embeddings, arguments.texts.has_file());
 
     let summary = summary::lines(&embedder, &arguments.model, &embeddings, &times);
     match writer {
@@ -157,10 +152,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 impl Arguments {
     fn options(&self) -> EmbedderOptions {
         let mut options = EmbedderOptions::default();
-        options.dtype = match self.dtype {
-            DTypeName::F32 => DType::F32,
-            DTypeName::F16 => DType::F16,
-        };
+        options.dtype = self.dtype.dtype();
         options.pooling = self.pooling.map(|pooling| match pooling {
             PoolingName::Mean => Pooling::Mean,
             PoolingName::Cls => Pooling::Cls,
@@ -176,24 +168,7 @@ impl Arguments {
     }
 }
 
-fn rows(arguments: &Arguments) -> Result<Vec<Row>> {
-    if let Some(path) = &arguments.input {
-        return input::read(path, arguments.format, arguments.column.as_deref());
-    }
-    if arguments.column.is_some() || arguments.format.is_some() {
-        return Err(Failure::Usage(
-            "--column and --format say how to read --input, which is missing".to_owned(),
-        ));
-    }
-    if arguments.texts.is_empty() {
-        let problem =
-            "there is nothing to embed: give texts as arguments, or a file by --input (- is standard input)";
-        return Err(Failure::Usage(problem.to_owned()));
-    }
-    Ok((1..).zip(&arguments.texts).map(|(line, text)| Row { line, text: Ok(text.clone()) }).collect())
-}
-
-fn say_bad_rows(rows: &[Row]) -> usize {
+pub fn say_bad_rows(rows: &[Row]) -> usize {
     let bad: Vec<(u64, &String)> =
         rows.iter().filter_map(|row| Some((row.line, row.text.as_ref().err()?))).collect();
     for (line, problem) in bad.iter().take(NAMED_ROWS) {

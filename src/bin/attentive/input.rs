@@ -2,8 +2,9 @@
 //! so that the others keep their numbers.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::Value;
 
 use crate::output::{Failure, Result};
@@ -14,6 +15,49 @@ pub struct Row {
     /// From 1, in the file; for arguments their place.
     pub line: u64,
     pub text: Result<String, String>,
+}
+
+/// Texts from the arguments or from a file.
+#[derive(Args)]
+pub struct TextArguments {
+    /// The texts
+    #[arg(value_name = "TEXT", conflicts_with = "input")]
+    texts: Vec<String>,
+
+    /// A file with one text a line, or a table (see --column); - is standard input
+    #[arg(long, short, env = "ATTENTIVE_INPUT", hide_env_values = true, value_name = "FILE")]
+    input: Option<PathBuf>,
+
+    /// The column of a CSV or TSV, or the key in a JSONL, that holds the texts
+    #[arg(long, env = "ATTENTIVE_COLUMN", hide_env_values = true, value_name = "NAME")]
+    column: Option<String>,
+
+    /// What --input holds [default: by the file's extension, else text]
+    #[arg(long, env = "ATTENTIVE_FORMAT", hide_env_values = true, value_enum)]
+    format: Option<Format>,
+}
+
+impl TextArguments {
+    /// Whether a row is a line of a file.
+    pub fn has_file(&self) -> bool {
+        self.input.is_some()
+    }
+
+    pub fn rows(&self, what: &str) -> Result<Vec<Row>> {
+        if let Some(path) = &self.input {
+            return read(path, self.format, self.column.as_deref());
+        }
+        if self.column.is_some() || self.format.is_some() {
+            let problem = "--column and --format say how to read --input, which is missing";
+            return Err(Failure::Usage(problem.to_owned()));
+        }
+        if self.texts.is_empty() {
+            return Err(Failure::Usage(format!(
+                "there is nothing to {what}: give texts as arguments, or a file by --input (- is standard input)"
+            )));
+        }
+        Ok((1..).zip(&self.texts).map(|(line, text)| Row { line, text: Ok(text.clone()) }).collect())
+    }
 }
 
 /// How a file holds its texts.

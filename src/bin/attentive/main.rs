@@ -3,19 +3,28 @@
 #![forbid(unsafe_code)]
 
 mod agreement;
+mod attention;
+mod bert;
 mod check;
+mod classify;
 mod devices;
 mod doctor;
+mod draw;
 mod embed;
+mod evaluate;
+mod evaluate_pairs;
+mod fill_mask;
 mod input;
 mod kernels;
 mod matrix;
 mod model;
+mod next_sentence;
 mod open;
 mod output;
 mod summary;
 mod system;
 mod table;
+mod translate;
 mod vectors;
 mod verify;
 
@@ -23,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Sentence embeddings by hand-written kernels on any GPU, each checked against the CPU.
+/// Attention and Transformer models by hand-written kernels on any GPU, each checked against the CPU.
 #[derive(Parser)]
 #[command(name = "attentive", version, propagate_version = true, max_term_width = 110)]
 #[command(after_help = "\
@@ -36,20 +45,32 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Attention(attention::Arguments),
     Check(check::Arguments),
+    Classify(classify::Arguments),
     Devices(devices::Arguments),
     Doctor(doctor::Arguments),
     Embed(embed::Arguments),
+    Evaluate(evaluate::Arguments),
+    FillMask(fill_mask::Arguments),
+    NextSentence(next_sentence::Arguments),
+    Translate(translate::Arguments),
     Verify(verify::Arguments),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Attention(arguments) => attention::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Classify(arguments) => classify::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Doctor(_) => doctor::run(),
         Command::Embed(arguments) => embed::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::FillMask(arguments) => fill_mask::run(&arguments),
+        Command::NextSentence(arguments) => next_sentence::run(&arguments),
+        Command::Translate(arguments) => translate::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     match result {

@@ -20,10 +20,15 @@ pub struct ModelArguments {
 }
 
 /// What may lie beside the weights in a Transformer's folder.
-const BESIDE: [&str; 10] = [
+const BESIDE: [&str; 15] = [
     "config.json",
+    "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "source.spm",
+    "target.spm",
+    "vocab.json",
+    "target_vocab.json",
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",
@@ -32,13 +37,16 @@ const BESIDE: [&str; 10] = [
     "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
 ];
+/// Where the hub has embedding models that are called by one word.
+pub const SENTENCE_TRANSFORMERS: &str = "sentence-transformers";
+/// And translation models.
+pub const HELSINKI: &str = "Helsinki-NLP";
 const AT_THE_ROOT: [&str; 2] = ["modules.json", "config_sentence_transformers.json"];
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// The folder of `name`: itself a folder, or `org/name` of the hub; `name` alone is also tried as
-/// `sentence-transformers/name`.
-pub fn find(name: &str, offline: bool) -> Result<PathBuf> {
+/// The folder of `name`: itself a folder, or `org/name` of the hub; `name` alone is also tried as `organization/name`.
+pub fn find(name: &str, organization: &str, offline: bool) -> Result<PathBuf> {
     let path = Path::new(name);
     if path.is_dir() {
         return Ok(path.to_owned());
@@ -46,7 +54,7 @@ pub fn find(name: &str, offline: bool) -> Result<PathBuf> {
     if path.exists() {
         return Err(Failure::file(path, "this is a file; a model is the folder that holds it"));
     }
-    let Some(id) = hub_id(name) else {
+    let Some(id) = hub_id(name, organization) else {
         return Err(Failure::Failed(format!("there is no folder {name}")));
     };
     from_hub(&id, offline).map_err(|problem| {
@@ -57,13 +65,13 @@ pub fn find(name: &str, offline: bool) -> Result<PathBuf> {
 }
 
 /// The name that a hub could know, unless it can only be a path.
-fn hub_id(name: &str) -> Option<String> {
+fn hub_id(name: &str, organization: &str) -> Option<String> {
     let valid = |part: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         !part.is_empty() && part.chars().all(known) && !part.starts_with('.')
     };
     match name.split('/').collect::<Vec<_>>().as_slice() {
-        [name] if valid(name) => Some(format!("sentence-transformers/{name}")),
+        [name] if valid(name) => Some(format!("{organization}/{name}")),
         [organization, name] if valid(organization) && valid(name) => Some(format!("{organization}/{name}")),
         _ => None,
     }
@@ -112,7 +120,12 @@ fn cached(cache: &Cache, id: &str) -> Option<(PathBuf, bool)> {
     let repo = cache.model(id.to_owned());
     let Some(modules) = repo.get("modules.json") else {
         let config = repo.get("config.json")?;
-        repo.get("tokenizer.json")?;
+        // MarianMT's folders have two SentencePiece models and a vocabulary instead.
+        let of_marian =
+            || ["source.spm", "target.spm", "vocab.json"].iter().all(|file| repo.get(file).is_some());
+        if repo.get("tokenizer.json").is_none() && !of_marian() {
+            return None;
+        }
         repo.get(WEIGHTS)?;
         return Some((config.parent()?.to_owned(), false));
     };
@@ -250,6 +263,7 @@ mod tests {
 
     #[test]
     fn names_that_a_hub_could_know() {
+        let hub_id = |name| hub_id(name, SENTENCE_TRANSFORMERS);
         assert_eq!(hub_id("all-MiniLM-L6-v2").unwrap(), "sentence-transformers/all-MiniLM-L6-v2");
         assert_eq!(hub_id("BAAI/bge-small-en-v1.5").unwrap(), "BAAI/bge-small-en-v1.5");
         for path in ["", "/", "./model", "../model", "a/b/c", "/model", "model/", "C:\\model", "a b"] {

@@ -85,8 +85,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let kernels = kernels::selected(arguments.kernel.as_deref())?;
     let to_stdout = arguments.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
     let file = arguments.json.as_deref().filter(|_| !to_stdout).map(WholeFile::create).transpose()?;
-    let folder =
-        arguments.model.as_deref().map(|name| model::find(name, arguments.hub.offline)).transpose()?;
+    let folder = arguments
+        .model
+        .as_deref()
+        .map(|name| model::find(name, model::SENTENCE_TRANSFORMERS, arguments.hub.offline))
+        .transpose()?;
     let specs = match arguments.device.as_str() {
         "all" => devices::specs(&pollster::block_on(list_adapters())),
         spec => vec![spec.to_owned()],

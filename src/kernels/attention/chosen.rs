@@ -35,6 +35,7 @@ fn plain(seed: u64) -> Problem {
         mask: None,
         slopes: false,
         sinks: false,
+        relative: None,
         placement: Placement::RowsFirst,
         poison: Poison::Hidden,
         half: false,
@@ -148,6 +149,24 @@ pub(crate) fn all() -> Vec<Chosen> {
             has_sums: false,
             ..whole(Problem { batch: 1, key_heads: 3, heads_per_key: 1, queries: 70, keys: 20, ..plain(20) })
         },
+        // Distances within the table's reach and beyond it on both sides, by where each item's queries stand.
+        whole(Problem {
+            queries: 35,
+            position: Position::Offset(20),
+            relative: Some(9),
+            slopes: true,
+            sinks: true,
+            placement: Placement::HeadsFirst,
+            ..plain(30)
+        }),
+        whole(Problem {
+            position: Position::End,
+            padding: Padding::Lengths,
+            mask: Some((true, [true, false, true, true])),
+            relative: Some(40),
+            sinks: true,
+            ..plain(31)
+        }),
         strange(26, 0),
         strange(27, 1),
         strange(28, 2),

@@ -121,6 +121,10 @@ parameters! {
         pub slopes_at: u32,
         /// Where the sinks do; or [`NONE`].
         pub sinks_at: u32,
+        /// Where the biases by distance `[H, 2 · reach + 1]` do; or [`NONE`].
+        pub relative_at: u32,
+        /// The largest distance that they tell apart.
+        pub relative_reach: u32,
         /// What `scale_mask_softmax` gives: 0 scaled scores, 1 softcapped, 2 biased and masked, 3 weights.
         pub stage: u32,
     }
@@ -137,6 +141,7 @@ impl Parameters {
             blocks_at: NONE,
             slopes_at: NONE,
             sinks_at: NONE,
+            relative_at: NONE,
             stage: 3,
             ..Self::default()
         }
@@ -261,6 +266,8 @@ pub(super) struct Row<'a> {
     pub end: u32,
     position: i64,
     slope: f32,
+    /// The head's biases by distance, if there are any.
+    relative: &'a [f32],
     mask_at: usize,
     keys_at: usize,
 }
@@ -271,7 +278,7 @@ impl<'a> Row<'a> {
         [batch, head, query]: [u32; 3],
         mask: &'a [u32],
         items: &'a [u32],
-        head_terms: &[f32],
+        head_terms: &'a [f32],
     ) -> Self {
         let keys = p.keys_of(batch, items);
         let shift = match p.aligned_to_end {
@@ -288,6 +295,13 @@ impl<'a> Row<'a> {
             end: if p.right == NONE { keys } else { bounded(position + i64::from(p.right) + 1) },
             position,
             slope: if p.slopes_at == NONE { 0.0 } else { head_terms[(p.slopes_at + head) as usize] },
+            relative: match p.relative_at {
+                NONE => &[],
+                at => {
+                    let distances = 2 * p.relative_reach as usize + 1;
+                    &head_terms[at as usize + head as usize * distances..][..distances]
+                }
+            },
             mask_at: place(0, [batch, p.mask_batch], [head, p.mask_head], [query, p.mask_row]),
             keys_at: batch as usize * p.key_length as usize,
         }
@@ -318,6 +332,11 @@ impl<'a> Row<'a> {
         let mut logit = score;
         if self.p.slopes_at != NONE {
             logit -= self.slope * (self.position - i64::from(key)).abs() as f32;
+        }
+        if !self.relative.is_empty() {
+            let reach = i64::from(self.p.relative_reach);
+            let distance = (i64::from(key) - self.position).clamp(-reach, reach);
+            logit += self.relative[(distance + reach) as usize];
         }
         if self.p.mask_kind == 2 { logit + f32::from_bits(self.word(key)) } else { logit }
     }

@@ -78,6 +78,8 @@ pub(crate) struct Problem {
     pub mask: Option<(bool, [bool; 4])>,
     pub slopes: bool,
     pub sinks: bool,
+    /// Biases by distance, up to that one.
+    pub relative: Option<u32>,
     pub placement: Placement,
     pub poison: Poison,
     /// Keys and values stored as f16.
@@ -102,7 +104,7 @@ impl fmt::Display for Problem {
         if self.window != [None; 2] {
             write!(f, " window {:?}", self.window)?;
         }
-        if self.causal || self.slopes || self.window != [None; 2] {
+        if self.causal || self.slopes || self.relative.is_some() || self.window != [None; 2] {
             write!(f, " from {:?}", self.position)?;
         }
         if self.padding != Padding::None {
@@ -115,6 +117,9 @@ impl fmt::Display for Problem {
         }
         for (there, name) in [(self.slopes, " ALiBi"), (self.sinks, " sinks"), (self.half, " f16")] {
             f.write_str(if there { name } else { "" })?;
+        }
+        if let Some(reach) = self.relative {
+            write!(f, " biases by distance up to {reach}")?;
         }
         if self.poison != Poison::Hidden {
             write!(f, " poison {:?}", self.poison)?;
@@ -181,6 +186,9 @@ impl Problem {
             _ => Poison::Hidden,
         };
         let mut reach = || pick(keys as usize / 2 + 2) as u32;
+        let window = window.map(|there| there.then(&mut reach));
+        // Drawn last: a seed's other options were there first.
+        let relative = (pick(6) == 0 && spread < 100.0).then(|| [0, 1, 5, 32, 128][pick(5)]);
         Self {
             seed,
             batch,
@@ -195,11 +203,12 @@ impl Problem {
             softcap: if softcap && spread < 100.0 { 15.0 } else { 0.0 },
             causal,
             position,
-            window: window.map(|there| there.then(&mut reach)),
+            window,
             padding,
             mask: masked.then_some((float_mask, axes)),
             slopes: slopes && spread < 100.0,
             sinks,
+            relative,
             placement,
             poison,
             half,

@@ -27,6 +27,8 @@ pub(crate) struct Data {
     pub table: Vec<u32>,
     pub slopes: Vec<f32>,
     pub sinks: Vec<f32>,
+    /// `[H, 2 · reach + 1]`; empty without biases by distance.
+    pub relative: Vec<f32>,
     /// All but what a dispatch adds.
     pub parameters: Parameters,
     /// The output and the rows' sums where they lie; `None` where nothing does.
@@ -207,6 +209,10 @@ impl Data {
 
         let slopes: Vec<f32> = (0..heads).map(|h| (-8.0 * (h + 1) as f32 / heads as f32).exp2()).collect();
         let sinks = inputs.values(heads, problem.spread.min(16.0));
+        let relative = problem.relative.map_or(Vec::new(), |reach| {
+            Inputs::new(problem.seed ^ 0xd157)
+                .values(heads * (2 * reach as usize + 1), problem.spread.min(4.0))
+        });
         let axes = [batch, heads, queries, keys];
         let (mask_kind, mask_axes) = match problem.mask {
             None => (0, [false; 4]),
@@ -268,7 +274,14 @@ impl Data {
                 let mask = combined(b);
                 oracle::allowed(
                     one(b),
-                    options_of(problem, scale, position, one(b), [&mask, &slopes, &sinks], &lengths[b..=b]),
+                    options_of(
+                        problem,
+                        scale,
+                        position,
+                        one(b),
+                        [&mask, &slopes, &sinks, &relative],
+                        &lengths[b..=b],
+                    ),
                 )
             })
             .collect();
@@ -352,8 +365,14 @@ impl Data {
         for b in 0..batch {
             let dims = one(b);
             let mask = combined(b);
-            let options =
-                options_of(problem, scale, position, dims, [&mask, &slopes, &sinks], &lengths[b..=b]);
+            let options = options_of(
+                problem,
+                scale,
+                position,
+                dims,
+                [&mask, &slopes, &sinks, &relative],
+                &lengths[b..=b],
+            );
             let gather = |data: &[f32],
                           heads: usize,
                           rows: usize,
@@ -479,6 +498,11 @@ impl Data {
                 (true, false) => 0,
                 (true, true) => heads as u32,
             },
+            relative_at: match problem.relative {
+                None => NONE,
+                Some(_) => heads as u32 * (u32::from(problem.slopes) + u32::from(problem.sinks)),
+            },
+            relative_reach: problem.relative.unwrap_or(0),
             ..Parameters::new()
         };
         // A logit errs by its product's rounding, and by that of each step after it; a weight by the logits' errors and
@@ -502,6 +526,7 @@ impl Data {
             table,
             slopes,
             sinks,
+            relative,
             parameters,
             output,
             sums,
@@ -514,11 +539,12 @@ impl Data {
         }
     }
 
-    /// Slopes, then sinks, as far as they are there.
+    /// Slopes, sinks, then biases by distance, as far as they are there.
     pub fn head_terms(&self) -> Vec<f32> {
         let mut terms = Vec::new();
+        let p = &self.parameters;
         for (at, values) in
-            [(self.parameters.slopes_at, &self.slopes), (self.parameters.sinks_at, &self.sinks)]
+            [(p.slopes_at, &self.slopes), (p.sinks_at, &self.sinks), (p.relative_at, &self.relative)]
         {
             if at != NONE {
                 terms.extend(values);
@@ -533,7 +559,7 @@ fn options_of<'a>(
     scale: f32,
     position: Causal,
     dims: Dims,
-    [mask, slopes, sinks]: [&'a [f32]; 3],
+    [mask, slopes, sinks, relative]: [&'a [f32]; 4],
     lengths: &'a [u32],
 ) -> Options<'a> {
     Options {
@@ -544,6 +570,7 @@ fn options_of<'a>(
         window: problem.window.map(|bound| bound.map(|bound| bound as usize)),
         slopes: problem.slopes.then_some(slopes),
         sinks: problem.sinks.then_some(sinks),
+        relative: problem.relative.map(|_| relative),
         key_lengths: (problem.padding == Padding::Lengths).then_some(lengths),
         mask: Mask::Float { data: mask, strides: [0, dims.queries * dims.keys, dims.keys, 1] },
     }

@@ -1,9 +1,9 @@
 //! Fused scale, mask and softmax.
 //!
 //! weights\[b, h, i, j\] = exp(sⱼ − m) / Σ exp(sⱼ' − m) with sⱼ = softcap(scale · scores\[b, h, i, j\]) +
-//! mask\[b, h, i, j\] − slope\[h\]·|p − j| and m = maxⱼ sⱼ, over the keys that query i, at position p, may attend to
+//! mask\[b, h, i, j\] + bias\[h, j − p\] − slope\[h\]·|p − j| and m = maxⱼ sⱼ, over the keys that query i, at position p, may attend to
 //! (Vaswani et al. 2017, equation 1, and section 3.2.3 for the mask; Gemma 2 for the softcap c·tanh(s / c); Press et al.
-//! 2022 for the slopes; attention sinks are a further logit in the sum, with no value). f32. The sums' logarithms on
+//! 2022 for the slopes; Raffel et al. 2020 for the biases by distance; attention sinks are a further logit in the sum, with no value). f32. The sums' logarithms on
 //! demand, and in place of the weights one of the stages before them: scaled, softcapped, biased.
 //!
 //! What rules a key out: the band of the causal bound and the window, the key length or key padding mask of its batch
@@ -243,6 +243,8 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         sinks.iter_mut().for_each(|sink| *sink += offset * scale);
     }
     let (has_slopes, has_sinks) = (seed % 6 == 3, seed % 4 == 2);
+    let distances = (seed % 7 == 4).then_some(2 * (seed % 5) + 1);
+    let relative = inputs.values(size.heads * distances.unwrap_or(0), 2.0);
     let options = Options {
         scale: scale.into(),
         softcap: softcap.into(),
@@ -250,6 +252,7 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         position,
         window: window.map(|bound| bound.map(|bound| bound as usize)),
         slopes: has_slopes.then_some(&slopes),
+        relative: distances.map(|_| &relative[..]),
         sinks: has_sinks.then_some(&sinks),
         key_lengths: (key_padding == 1).then_some(lengths.as_slice()),
         mask,
@@ -290,6 +293,8 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         mask_column: strides[3] as u32,
         slopes_at: if has_slopes { 0 } else { NONE },
         sinks_at: if has_sinks { heads } else { NONE },
+        relative_at: if distances.is_some() { 2 * heads } else { NONE },
+        relative_reach: distances.unwrap_or(1) as u32 / 2,
         stage,
         ..size.parameters()
     };
@@ -300,7 +305,13 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         });
     let padding_name = ["", "lengths", "key padding mask"][key_padding as usize];
     let mut names = vec![mask_name, causal_name, padding_name];
-    for (there, name) in [(softcap > 0.0, "softcap"), (has_slopes, "slopes"), (has_sinks, "sinks")] {
+    let by_distance = distances.is_some();
+    for (there, name) in [
+        (softcap > 0.0, "softcap"),
+        (has_slopes, "slopes"),
+        (has_sinks, "sinks"),
+        (by_distance, "biases by distance"),
+    ] {
         names.push(if there { name } else { "" });
     }
     names.retain(|name| !name.is_empty());
@@ -313,7 +324,7 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     // exp is good to 3 + 2·|x| units in the last place in WGSL; a weight w moves by w·(1 − w), at most 1/4, of that.
     let reach = f64::from(spread * 6.0 + offset.abs()) * 0.125 + 12.0;
     let of_exp = (3.0 + 2.0 * reach) * eps * 0.25;
-    // Slopes and masks are added with one rounding each; a softcap divides, takes a tanh, and multiplies.
+    // Slopes, biases and masks are added with one rounding each; a softcap divides, takes a tanh, and multiplies.
     let of_logits = 4.0 * eps * largest(&oracle::stage(&exact, 2, dims, options));
     let floor = match stage {
         3 => rounding_floor(size.keys, 1.0 / (size.keys.max(1) as f64).sqrt()) + of_exp + of_logits,
@@ -328,7 +339,7 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
             CaseArgument::F32(part.iter().map(|&score| score as f32).collect()),
             CaseArgument::Words(mask_words),
             CaseArgument::Words(if key_padding == 2 { key_mask } else { lengths }),
-            CaseArgument::F32([slopes, sinks].concat()),
+            CaseArgument::F32([slopes, sinks, relative].concat()),
             CaseArgument::Output(gaps.chain(size.part_of(&expected).map(Some)).collect()),
             // The logarithm takes the sum's relative error.
             CaseArgument::OutputWithin(sums.collect(), of_logits + 4.0 * of_exp + 8.0 * eps),

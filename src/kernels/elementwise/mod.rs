@@ -2,6 +2,7 @@
 
 pub mod activate;
 pub mod cast;
+pub mod multiply;
 pub mod strided_copy;
 
 use crate::kernel::{Variant, geometry};

@@ -5,7 +5,7 @@
 //! residual and the bias begin at `first_column`, so that a weight above the binding limit can come in parts.
 //! Variants without an activation have a general form, y = alpha · x · W + beta · (bias + residual) for many products at
 //! once: `offsets` tells where the x and the W of each begin, and the y follow each other.
-//! Activations: GELU (Hendrycks and Gimpel 2016) in its erf and its tanh form, ReLU, SiLU, tanh. NaN passes through.
+//! Activations: GELU (Hendrycks and Gimpel 2016) in its erf and its tanh form, ReLU, SiLU, tanh, sigmoid. NaN passes through.
 //!
 //! Ladder:
 //! - `tiled`, 64 × 64 or 32 × 32 tiles, 4 × 4 for each invocation, panels of 16 in workgroup memory. On lavapipe (Mesa

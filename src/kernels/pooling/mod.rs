@@ -1,3 +1,4 @@
-//! Pooling: from token vectors to a sentence vector.
+//! Pooling: from token vectors to a sentence vector, from a map to a number.
 
+pub mod mean_max;
 pub mod pool;

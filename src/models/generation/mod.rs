@@ -125,7 +125,7 @@ impl GenerationOptions {
 pub struct Hypothesis {
     /// Its tokens, without the start token, with the stop token where one came.
     pub ids: Vec<u32>,
-    /// The sum of its tokens' log-probabilities, as the rules left them.
+    /// The sum of its tokens' log-probabilities: the model's own, but in a beam search as the rules left them.
     pub log_probability: f64,
     /// What beam search ranks by: Σ log p / lengthᵅ. Elsewhere the log-probability.
     pub score: f64,

@@ -39,9 +39,9 @@ impl Rows {
             if row.stopped || row.at_limit {
                 return (rules.padding, index);
             }
+            let log_probabilities = log_softmax(step.row(index));
             let mut logits = step.row(index).to_vec();
             rules.apply(&mut logits, step.start, &row.running.ids, step.is_last());
-            let log_probabilities = log_softmax(&logits);
             let token = match step.options.strategy {
                 Strategy::Sample { temperature, top_k, top_p, .. } => {
                     draw(&logits, temperature, top_k, f64::from(top_p), row.draws.f64())

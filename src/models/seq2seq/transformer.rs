@@ -10,7 +10,9 @@ use crate::layers::{
     EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, MultiHeadAttentionOptions, NormPosition,
 };
 use crate::models::generation::{StepDecoder, StepOutput};
-use crate::ops::{Capture, Causal, Embedding, EmbeddingTable, Linear, LinearWeights};
+use crate::ops::{
+    Capture, Causal, Embedding, EmbeddingTable, Linear, LinearWeights, SinusoidalLayout, sinusoidal_positions,
+};
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
 use crate::weights::{Checkpoint, MarianConfig};
@@ -88,7 +90,7 @@ impl TransformerSeq2Seq {
             let shape = [config.max_positions, width];
             let table = match source.contains(&name) {
                 true => source.tensor(&name, &shape)?,
-                false => sinusoids(config.max_positions, width),
+                false => sinusoidal_positions(config.max_positions, width, SinusoidalLayout::Halves),
             };
             Tensor::from_f32(device, shape, &table)
         };
@@ -173,22 +175,6 @@ impl TransformerSeq2Seq {
         capacity: usize,
         capture: Option<&CrossAttention>,
     ) -> Result<TransformerDecoder<'_>> {
-        let limit = self.config.max_positions;
-        if capacity > limit {
-            let found = format!("{capacity} tokens");
-            return Err(Error::argument(OP, "max_tokens", format!("at most {limit}, its positions"), found));
-        }
-        if let Some(capture) = capture {
-            for (what, numbers, there) in [
-                ("a captured layer", &capture.layers, self.decoder.len()),
-                ("a captured head", &capture.heads, self.config.decoder_heads),
-            ] {
-                if let Some(found) = numbers.iter().find(|&&number| number >= there) {
-                    let expected = format!("below the {there} there are");
-                    return Err(Error::argument(OP, what, expected, found.to_string()));
-                }
-            }
-        }
         let mut recording = Recording::new(device);
         let (memory, lengths) = self.record_encoder(&mut recording, texts)?;
         let mut projected = Vec::new();
@@ -416,16 +402,4 @@ fn decoder_layer(
         feed_forward_norm: feed_forward_norm.host(),
     };
     DecoderLayer::new(device, &layer, &weights)
-}
-
-/// Sinusoidal positions, sines in the first half and cosines in the second (Vaswani et al. 2017, section 3.5, in the
-/// order of fairseq and Marian).
-fn sinusoids(length: usize, width: usize) -> Vec<f32> {
-    let sines = width.div_ceil(2);
-    let value = |position: usize, column: usize| {
-        let frequency = if column < sines { column } else { column - sines };
-        let angle = position as f64 / 10_000f64.powf(2.0 * frequency as f64 / width as f64);
-        (if column < sines { angle.sin() } else { angle.cos() }) as f32
-    };
-    (0..length).flat_map(|position| (0..width).map(move |column| value(position, column))).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::{Alignment, Attention, Capture, Causal, Heads, Layout, Mask};
 use crate::error::Result;
+use crate::ops::RelativePositionBias;
 use crate::recording::Recording;
 use crate::tensor::{DType, Tensor};
 
@@ -89,6 +90,8 @@ impl<'a> AttentionCall<'a> {
         alibi_slopes(slopes: &'a [f32]);
         /// One further logit for each head: see [`Attention::sinks`].
         sinks(sinks: &'a [f32]);
+        /// Biases by head and distance: see [`Attention::relative_bias`].
+        relative_bias(bias: &'a RelativePositionBias);
         /// The implementation to use: `tiled`, `subgroup`, `decode` or `chained`.
         implementation(name: &'a str);
         /// Gives the weights too.

@@ -1,6 +1,8 @@
 //! The arguments of an attention, checked, as the kernels take them.
 
-use super::{Alignment, Attention, BlockTable, Causal, Heads, KeyPadding, Mask, OP, Sequences, Terms};
+use super::{
+    Alignment, Attention, BlockTable, Causal, Heads, KeyPadding, Mask, OP, RelativeBias, Sequences, Terms,
+};
 use crate::error::{Error, Result};
 use crate::kernels::attention::append::{self, Append};
 use crate::kernels::attention::{NONE, Parameters};
@@ -62,6 +64,7 @@ impl Checked {
         let mut terms = Items::default();
         let slopes_at = terms.head_terms("alibi_slopes", options.slopes, heads)?;
         let sinks_at = terms.head_terms("sinks", options.sinks, heads)?;
+        let (relative_at, relative_reach) = terms.by_distance(options.relative, heads)?;
         let (mask, mask_kind, mask_strides) = match options.mask {
             None => (recording.absent()?, 0, [0; 4]),
             Some(mask) => {
@@ -126,6 +129,8 @@ impl Checked {
             mask_column: of(mask_strides[3])?,
             slopes_at,
             sinks_at,
+            relative_at,
+            relative_reach,
             ..Parameters::new()
         };
         Ok(Self {
@@ -206,6 +211,10 @@ fn check_memory<'a>(
         blocks,
         terms("alibi_slopes", options.slopes),
         terms("sinks", options.sinks),
+        options.relative.and_then(|bias| match bias {
+            RelativeBias::Host(_) => None,
+            RelativeBias::Value(value) => Some(("relative_bias", value)),
+        }),
     ];
     let needed = [("q", q.value), ("k", k.value), ("v", v.value)];
     let inputs = || needed.into_iter().chain(optional.into_iter().flatten());
@@ -467,6 +476,40 @@ impl<'a> Items<'a> {
                 self.push(Part::Device(terms))
             }
         }
+    }
+
+    /// Adds biases by distance and gives where they begin, and the largest distance.
+    fn by_distance(&mut self, bias: Option<RelativeBias<'a>>, heads: usize) -> Result<(u32, u32)> {
+        let (distances, part) = match bias {
+            None => return Ok((NONE, 0)),
+            Some(RelativeBias::Host(bias)) => {
+                if bias.heads() != heads {
+                    let (expected, found) = (format!("of {heads} heads"), format!("of {}", bias.heads()));
+                    return Err(Error::argument(OP, "relative_bias", expected, found));
+                }
+                let words = bias.by_distance().iter().map(|bias| bias.to_bits()).collect();
+                (2 * bias.reach() + 1, Part::Host(words))
+            }
+            Some(RelativeBias::Value(bias)) => {
+                expect_dtype(OP, "relative_bias", bias, &[DType::F32])?;
+                match bias.shape().dims() {
+                    &[rows, distances] if rows == heads && distances % 2 == 1 => {
+                        (distances, Part::Device(bias))
+                    }
+                    _ => {
+                        let expected = format!("[{heads}, 2 · reach + 1]");
+                        let found = bias.shape().to_string();
+                        return Err(Error::argument(OP, "relative_bias", expected, found));
+                    }
+                }
+            }
+        };
+        let reach = distances / 2;
+        if reach > LONGEST {
+            let expected = format!("a reach of at most {LONGEST}");
+            return Err(Error::argument(OP, "relative_bias", expected, reach.to_string()));
+        }
+        Ok((self.push(part)?, reach as u32))
     }
 
     /// One value of all parts: the part itself where there is but one, a tensor where all are the host's, else copies.

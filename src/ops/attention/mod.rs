@@ -19,7 +19,7 @@ pub use plan::{AttentionBuffers, AttentionPlan, AttentionShape, AttentionVariabl
 
 use checked::Checked;
 
-use super::cast;
+use super::{RelativePositionBias, cast};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
@@ -53,7 +53,7 @@ pub enum Causal {
     Offset(i32),
 }
 
-/// Where query i stands among the keys, for windows and ALiBi without a causal bound (which has its own). Drawn for 2
+/// Where query i stands among the keys, for windows, ALiBi and biases by distance without a causal bound (which has its own). Drawn for 2
 /// queries, 4 keys and a window of 1 to the left and 0 to the right:
 ///
 /// ```text
@@ -94,7 +94,7 @@ pub enum Mask<'a> {
     Float(&'a Value),
 }
 
-/// Attention(Q, K, V) = softmax(softcap(scale · Q·Kᵀ) + mask − slope · distance) · V (Vaswani et al. 2017, equation 1),
+/// Attention(Q, K, V) = softmax(softcap(scale · Q·Kᵀ) + mask + bias(distance) − slope · distance) · V (Vaswani et al. 2017, equation 1),
 /// to be recorded.
 ///
 /// Every option goes with every other and with each implementation: `tiled`, `subgroup` and `decode` are fused (one
@@ -118,6 +118,7 @@ pub struct Attention<'a> {
     mask: Option<Mask<'a>>,
     slopes: Option<Terms<'a>>,
     sinks: Option<Terms<'a>>,
+    relative: Option<RelativeBias<'a>>,
     weights: bool,
     log_sum_exp: bool,
     capture: Option<Capture<'a>>,
@@ -152,6 +153,13 @@ enum Sequences<'a> {
 enum BlockTable<'a> {
     Host(&'a [u32]),
     /// `[B, blocks]`.
+    Value(&'a Value),
+}
+
+/// A bias for each head and distance.
+#[derive(Clone, Copy, Debug)]
+enum RelativeBias<'a> {
+    Host(&'a RelativePositionBias),
     Value(&'a Value),
 }
 
@@ -204,8 +212,8 @@ impl<'a> Attention<'a> {
         self
     }
 
-    /// Where queries stand among the keys where no causal bound says it, for [`Attention::window`] and
-    /// [`Attention::alibi_slopes`].
+    /// Where queries stand among the keys where no causal bound says it, for [`Attention::window`],
+    /// [`Attention::alibi_slopes`] and [`Attention::relative_bias`].
     #[must_use]
     pub fn alignment(mut self, alignment: Alignment) -> Self {
         self.alignment = Some(alignment);
@@ -300,6 +308,23 @@ impl<'a> Attention<'a> {
     #[must_use]
     pub fn alibi_slopes_value(mut self, slopes: &'a Value) -> Self {
         self.slopes = Some(Terms::Value(slopes));
+        self
+    }
+
+    /// A bias by head and distance is added to the scores (T5, Raffel et al. 2020), before a mask is. It lies in memory
+    /// by distance alone, `[H, 2 · reach + 1]`, whatever the lengths are. The distance of a key is counted from where its
+    /// query stands, as for [`Attention::window`].
+    #[must_use]
+    pub fn relative_bias(mut self, bias: &'a RelativePositionBias) -> Self {
+        self.relative = Some(RelativeBias::Host(bias));
+        self
+    }
+
+    /// The same on the device, f32 `[H, 2 · reach + 1]` for the distances j − p from −reach to reach, which also stand for
+    /// what is further away: [`RelativePositionBias::upload`].
+    #[must_use]
+    pub fn relative_bias_value(mut self, bias: &'a Value) -> Self {
+        self.relative = Some(RelativeBias::Value(bias));
         self
     }
 

@@ -49,6 +49,8 @@ pub struct AttentionShape {
     pub has_alibi_slopes: bool,
     /// Whether [`AttentionBuffers::sinks`] will be.
     pub has_sinks: bool,
+    /// The reach of the biases that [`AttentionBuffers::relative_bias`] will hold: see [`Attention::relative_bias_value`].
+    pub relative_bias: Option<usize>,
     /// Whether [`AttentionBuffers::log_sum_exp`] will be, to be written.
     pub has_log_sum_exp: bool,
     /// The mask that [`AttentionBuffers::mask`] will hold, broadcast to `[batch, heads, queries, keys]`.
@@ -102,6 +104,7 @@ impl AttentionShape {
             has_key_padding_mask: false,
             has_alibi_slopes: false,
             has_sinks: false,
+            relative_bias: None,
             has_log_sum_exp: false,
             mask: None,
             mask_is_bool: false,
@@ -148,6 +151,8 @@ pub struct AttentionBuffers<'a> {
     pub alibi_slopes: Option<&'a wgpu::Buffer>,
     /// f32 `[heads]`.
     pub sinks: Option<&'a wgpu::Buffer>,
+    /// f32 `[heads, 2 · reach + 1]`.
+    pub relative_bias: Option<&'a wgpu::Buffer>,
     /// u32 `[2, batch + 1]`: running sums of the packed items' queries, then of their keys.
     pub packed: Option<&'a wgpu::Buffer>,
     /// u32 `[batch, blocks]`.
@@ -174,6 +179,7 @@ impl<'a> AttentionBuffers<'a> {
             mask: None,
             alibi_slopes: None,
             sinks: None,
+            relative_bias: None,
             packed: None,
             block_table: None,
             log_sum_exp: None,
@@ -246,6 +252,7 @@ impl AttentionPlan {
             ("mask", buffers.mask, shape.mask.is_some()),
             ("alibi_slopes", buffers.alibi_slopes, shape.has_alibi_slopes),
             ("sinks", buffers.sinks, shape.has_sinks),
+            ("relative_bias", buffers.relative_bias, shape.relative_bias.is_some()),
             ("packed", buffers.packed, shape.packed.is_some()),
             ("block_table", buffers.block_table, shape.paged.is_some()),
             ("log_sum_exp", buffers.log_sum_exp, shape.has_log_sum_exp),
@@ -265,6 +272,7 @@ impl AttentionPlan {
                 "key_padding_mask" => buffers.key_padding_mask,
                 "alibi_slopes" => buffers.alibi_slopes,
                 "sinks" => buffers.sinks,
+                "relative_bias" => buffers.relative_bias,
                 "packed" => buffers.packed,
                 "block_table" => buffers.block_table,
                 "log_sum_exp" => buffers.log_sum_exp,
@@ -320,6 +328,9 @@ fn record(
     let mask = optional(shape.mask.is_some(), &shape.mask.unwrap_or_default(), mask_dtype, "mask")?;
     let slopes = optional(shape.has_alibi_slopes, &[shape.heads], DType::F32, "alibi_slopes")?;
     let sinks = optional(shape.has_sinks, &[shape.heads], DType::F32, "sinks")?;
+    let distances = shape.relative_bias.map_or(1, |reach| reach.saturating_mul(2).saturating_add(1));
+    let relative = shape.relative_bias.is_some();
+    let relative = optional(relative, &[shape.heads, distances], DType::F32, "relative_bias")?;
     let packed = optional(shape.packed.is_some(), &[2, shape.batch.saturating_add(1)], DType::U32, "packed")?;
     let blocks = shape.paged.map_or(0, |paged| shape.keys.div_ceil(paged.block_size.max(1)));
     let table = optional(shape.paged.is_some(), &[shape.batch, blocks], DType::U32, "block_table")?;
@@ -347,6 +358,9 @@ fn record(
     }
     if let Some(sinks) = &sinks {
         attention = attention.sinks_value(sinks);
+    }
+    if let Some(relative) = &relative {
+        attention = attention.relative_bias_value(relative);
     }
     if let Some(packed) = &packed {
         attention = attention.packed_value(packed, [shape.queries, shape.keys]);

@@ -77,12 +77,11 @@ impl SentencePiece {
         let normalizer =
             Normalizer::new(&model, Prefixes::new(user_defined().map(|text| (text, ()))), &path)?;
 
-        let normal = || of_kind(PieceKind::Normal).map(|piece| piece.score);
-        let (lowest, highest) =
-            normal().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), s| (low.min(s), high.max(s)));
+        let lowest = of_kind(PieceKind::Normal).fold(f32::INFINITY, |low, piece| low.min(piece.score));
         let scored = of_kind(PieceKind::Normal).map(|piece| (piece.text.as_str(), piece.score));
-        // As good as the best piece in each byte, so that it is never split.
-        let unsplit = user_defined().map(|text| (text, text.len() as f32 * highest - 0.1));
+        // Better than any logarithm of a probability, and the better the longer: the rule of SentencePiece 0.2.3.
+        // In 0.2.0 all had -0.1, so which of two overlapping ones is taken may differ there.
+        let unsplit = user_defined().map(|text| (text, ((text.len() - 1) as f64 * 0.1) as f32));
         let scores = Prefixes::new(scored.chain(unsplit));
         Ok(Self {
             path,

@@ -1,9 +1,9 @@
 //! Rotary position embedding.
 
-use super::axes::product;
-use super::{expect_dtype, expect_shape, size};
 use crate::error::{Error, Result};
 use crate::kernels::position::rotary_embedding::{self as kernel, Parameters, variant};
+use crate::ops::axes::product;
+use crate::ops::{expect_dtype, expect_shape, size};
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
 

@@ -1,0 +1,227 @@
+//! What the commands on BERT's heads have in common: the model, the texts, the report.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use attentive::models::{HeadKind, ModelStatistics};
+use attentive::{BertModel, BertModelOptions, DType, Device, Error};
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use serde_json::Value;
+
+use crate::embed::{DTypeName, say_bad_rows};
+use crate::input::Row;
+use crate::model::ModelArguments;
+use crate::open::{OpenArguments, say_if_slow};
+use crate::output::{Failure, Result, WholeFile, bytes, count, note, print, stdout_failure, thousands};
+use crate::{model, open};
+
+/// Where the hub has models that are called by one word.
+const ORGANIZATION: &str = "google-bert";
+
+#[derive(Args)]
+pub struct BertArguments {
+    /// A folder, or a model of the Hugging Face hub (ORG/NAME; NAME is google-bert/NAME), which is downloaded into its
+    /// cache (HF_HOME)
+    #[arg(short, long, env = "ATTENTIVE_MODEL", hide_env_values = true, value_name = "MODEL")]
+    #[arg(default_value = "google-bert/bert-base-uncased")]
+    pub model: String,
+
+    /// auto, gpu, gpu:N, gpu:name=TEXT, vulkan, metal, dx12, gl or cpu (see `attentive devices`)
+    #[arg(long, env = "ATTENTIVE_DEVICE", hide_env_values = true, value_name = "SPEC")]
+    #[arg(default_value = "auto", value_parser = open::device_spec)]
+    device: String,
+
+    /// Tokens in one batch, padding included: more is faster on a large GPU and takes more memory [default: 8192]
+    #[arg(long, env = "ATTENTIVE_MAX_BATCH_TOKENS", hide_env_values = true, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    max_batch_tokens: Option<u64>,
+
+    /// What the weights are stored as; f16 takes half the memory
+    #[arg(long, env = "ATTENTIVE_DTYPE", hide_env_values = true, value_enum, default_value = "f32")]
+    dtype: DTypeName,
+
+    /// Write the answers as JSON, an object a line, into a file, or to standard output (-) in place of the report
+    #[arg(long, env = "ATTENTIVE_JSON", hide_env_values = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    #[command(flatten)]
+    open: OpenArguments,
+
+    #[command(flatten)]
+    hub: ModelArguments,
+}
+
+impl BertArguments {
+    /// The model's folder.
+    pub fn folder(&self) -> Result<PathBuf> {
+        model::find(&self.model, ORGANIZATION, self.hub.offline).map_err(|failure| {
+            let hint = "-m FOLDER takes a folder that has config.json, model.safetensors and tokenizer.json";
+            match failure {
+                Failure::Failed(problem) => Failure::Failed(format!("{problem}. {hint}")),
+                other => other,
+            }
+        })
+    }
+
+    pub fn device(&self) -> Result<Device> {
+        let device = self.open.open(&self.device)?;
+        say_if_slow(&device);
+        Ok(device)
+    }
+
+    pub fn dtype(&self) -> DType {
+        self.dtype.dtype()
+    }
+
+    /// The model with its heads.
+    pub fn load(&self, heads: Option<Vec<HeadKind>>) -> Result<Loaded> {
+        let folder = self.folder()?;
+        let start = Instant::now();
+        let device = self.device()?;
+        let mut options = BertModelOptions::default();
+        options.dtype = self.dtype.dtype();
+        options.heads = heads;
+        if let Some(tokens) = self.max_batch_tokens {
+            options.max_batch_tokens = usize::try_from(tokens).unwrap_or(usize::MAX);
+        }
+        let model = BertModel::from_dir_with(&device, folder, &options)?;
+        for notice in model.notices() {
+            note(notice);
+        }
+        Ok(Loaded { model, load: start.elapsed(), start: Instant::now() })
+    }
+
+    /// Where the answers go; found wrong before the work.
+    pub fn target(&self) -> Result<Target> {
+        match &self.json {
+            None => Ok(Target::Report),
+            Some(path) if path.as_os_str() == "-" => Ok(Target::Stdout),
+            Some(path) => WholeFile::create(path).map(Target::File),
+        }
+    }
+
+    /// Device, model, sizes and times.
+    pub fn summary(&self, loaded: &Loaded, statistics: &ModelStatistics, noun: &str) -> String {
+        let model = &loaded.model;
+        let config = model.config();
+        let padding = match statistics.padded_tokens.saturating_sub(statistics.tokens) {
+            0 => String::new(),
+            padding => format!(" and {} of padding", thousands(padding as u64)),
+        };
+        format!(
+            "device  {}\nmodel   {}: {:?}, {} layers, {} wide, {} heads\ninput   {}, {} tokens{padding}, {}\n\
+             memory  weights {}, temporaries {} at the peak\ntime    loading {:.2} s, running {:.2} s\n",
+            model.device().name(),
+            self.model,
+            config.family,
+            config.layers,
+            config.hidden_size,
+            config.heads,
+            count(statistics.texts, noun),
+            thousands(statistics.tokens as u64),
+            match statistics.batches {
+                1 => "1 batch".to_owned(),
+                batches => format!("{} batches", thousands(batches as u64)),
+            },
+            bytes(model.weight_bytes()),
+            bytes(statistics.peak_bytes),
+            loaded.load.as_secs_f64(),
+            loaded.start.elapsed().as_secs_f64(),
+        )
+    }
+}
+
+/// A model on its device, and when.
+pub struct Loaded {
+    pub model: BertModel,
+    load: Duration,
+    start: Instant,
+}
+
+/// Where the answers go.
+pub enum Target {
+    Report,
+    Stdout,
+    File(WholeFile),
+}
+
+impl Target {
+    /// The report to stdout, unless the answers go there.
+    pub fn write(self, answers: &[Value], report: &str) -> Result<()> {
+        let lines: String = answers.iter().map(|answer| format!("{answer}\n")).collect();
+        match self {
+            Self::Report => print(report),
+            Self::Stdout => {
+                let mut stdout = std::io::stdout().lock();
+                stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()).map_err(stdout_failure)
+            }
+            Self::File(mut file) => {
+                file.write_all(lines.as_bytes()).map_err(|error| Failure::file(file.path(), error))?;
+                file.finish()?;
+                print(report)
+            }
+        }
+    }
+}
+
+/// Leaves out the rows that the model cannot answer, with the reason in their place.
+pub fn check_rows(rows: &mut [Row], check: impl Fn(&str) -> attentive::Result<()>) {
+    for row in rows {
+        if let Ok(text) = &row.text
+            && let Err(error) = check(text)
+        {
+            row.text = Err(reason(&error));
+        }
+    }
+}
+
+/// An error about one text, without the op and the number that the list of one gave it.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::Argument { argument, expected, found, .. } => {
+            let argument = argument.trim_end_matches(" 0").trim_end_matches(" of pair");
+            format!("the {} must be {expected}, but is {found}", argument.trim_start_matches("the "))
+        }
+        error => error.to_string(),
+    }
+}
+
+/// Names the rows without an answer, and fails if there are any.
+pub struct Bad(usize, usize);
+
+impl Bad {
+    pub fn say(rows: &[Row]) -> Self {
+        Self(say_bad_rows(rows), rows.len())
+    }
+
+    pub fn end(self) -> Result<()> {
+        match self {
+            Self(0, _) => Ok(()),
+            Self(bad, rows) => {
+                note(format_args!("{bad} of {} not answered", count(rows, "row")));
+                Err(Failure::Said)
+            }
+        }
+    }
+}
+
+/// One object for each row: that of `answers`, which come in order, or what is wrong with the row.
+pub fn objects(rows: &[Row], answers: impl Iterator<Item = Value>) -> Vec<Value> {
+    let mut answers = answers;
+    let one = |(index, row): (usize, &Row)| {
+        let mut object = match &row.text {
+            Ok(_) => answers.next().unwrap_or_default(),
+            Err(problem) => serde_json::json!({ "error": format!("line {}: {problem}", row.line) }),
+        };
+        object["index"] = index.into();
+        object
+    };
+    rows.iter().enumerate().map(one).collect()
+}
+
+/// A flag that its variable can set: `0`, `no` and the like are off.
+pub fn falsey() -> FalseyValueParser {
+    FalseyValueParser::new()
+}

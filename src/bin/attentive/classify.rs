@@ -1,0 +1,110 @@
+//! `attentive classify`: labels of texts, or of their tokens.
+
+use attentive::models::{HeadKind, Scores};
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use crate::bert::{Bad, BertArguments, falsey, objects};
+use crate::input::TextArguments;
+use crate::next_sentence::{expect_pairs, parted};
+use crate::output::{Result, bar, count, note};
+use crate::table::{Align, Table, shortened};
+
+/// Labels of texts, or of each token, by a model's classification head
+///
+/// Which of the two it is, the model decides. Labels are those of its config.json (id2label).
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  attentive classify -m distilbert/distilbert-base-uncased-finetuned-sst-2-english \"What a day!\"
+  attentive classify -m dslim/bert-base-NER \"Ada Lovelace lived in London.\"
+  attentive classify -m ./my-entailment --pairs --input pairs.tsv --json -")]
+pub struct Arguments {
+    #[command(flatten)]
+    texts: TextArguments,
+
+    /// Each text is a pair, its two parts parted by a tab
+    #[arg(long, env = "ATTENTIVE_PAIRS", hide_env_values = true, value_parser = falsey())]
+    pairs: bool,
+
+    #[command(flatten)]
+    bert: BertArguments,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let target = arguments.bert.target()?;
+    let mut rows = arguments.texts.rows("classify")?;
+    if arguments.pairs {
+        // Of a file named .tsv, a column was read: what is left has no tab, and says so.
+        expect_pairs(&mut rows);
+    }
+    let loaded = arguments.bert.load(None)?;
+    let model = &loaded.model;
+    let of_tokens = model.heads().iter().any(|head| head.kind() == HeadKind::Token) && !arguments.pairs;
+    if !of_tokens {
+        // Said before the work.
+        model.head(HeadKind::Sequence)?;
+    }
+    let bad = Bad::say(&rows);
+    let texts: Vec<&str> = rows.iter().filter_map(|row| row.text.as_deref().ok()).collect();
+    let bar = bar();
+    let tell = |done: usize, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    };
+    let mut answers: Vec<Value> = Vec::new();
+    let mut report = String::new();
+    let (statistics, cut);
+    if of_tokens {
+        let found = model.classify_tokens(&texts).progress(tell).run();
+        bar.finish_and_clear();
+        let found = found?;
+        for (text, tokens) in texts.iter().zip(&found.texts) {
+            let mut table = Table::new(&[("token", Align::Left), ("label", Align::Left), ("", Align::Right)]);
+            for token in tokens.iter().filter(|token| !token.special) {
+                let (label, probability) = best(&found.labels, &token.scores);
+                table.row([shortened(&token.token, 40), shortened(label, 40), format!("{probability:.4}")]);
+            }
+            report += &format!("{}\n{table}\n", shortened(text, 200));
+            let tokens = tokens.iter().map(|token| {
+                let (label, probability) = best(&found.labels, &token.scores);
+                json!({ "token": token.token, "special": token.special, "label": label, "probability": probability })
+            });
+            answers.push(json!({ "text": text, "tokens": tokens.collect::<Vec<_>>() }));
+        }
+        (statistics, cut) = (found.statistics, found.truncations.len());
+    } else {
+        let pairs: Vec<(&str, &str)> = match arguments.pairs {
+            true => texts.iter().filter_map(|text| parted(text).ok()).collect(),
+            false => Vec::new(),
+        };
+        let call = if arguments.pairs { model.classify_pairs(&pairs) } else { model.classify(&texts) };
+        let found = call.progress(tell).run();
+        bar.finish_and_clear();
+        let found = found?;
+        let mut table = Table::new(&[("", Align::Right), ("label", Align::Left), ("text", Align::Left)]);
+        for (text, scores) in texts.iter().zip(&found.answers) {
+            let (label, probability) = best(&found.labels, scores);
+            table.row([format!("{probability:.4}"), shortened(label, 40), shortened(text, 80)]);
+            let scores: Map<String, Value> =
+                found.labels.iter().cloned().zip(scores.probabilities.iter().map(|&p| json!(p))).collect();
+            answers.push(json!({ "text": text, "label": label, "score": probability, "scores": scores }));
+        }
+        report += &format!("{table}\n");
+        (statistics, cut) = (found.statistics, found.truncations.len());
+    }
+    if cut > 0 {
+        let (limit, source) = model.max_tokens();
+        note(format_args!("{} cut to {limit} tokens (the model's limit, by {source})", count(cut, "text")));
+    }
+    report += &arguments.bert.summary(&loaded, &statistics, "text");
+    target.write(&objects(&rows, answers.into_iter()), &report)?;
+    bad.end()
+}
+
+/// The best label and what it comes to.
+fn best<'a>(labels: &'a [String], scores: &Scores) -> (&'a str, f32) {
+    let found =
+        scores.best().and_then(|best| Some((labels.get(best)?.as_str(), *scores.probabilities.get(best)?)));
+    found.unwrap_or(("–", f32::NAN))
+}

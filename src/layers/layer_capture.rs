@@ -1,0 +1,120 @@
+//! Which layers' and heads' attention weights a stack gives.
+
+use crate::error::{Error, Result};
+use crate::ops::{Capture, Stage};
+
+const OP: &str = "capture";
+
+/// The layers of a stack, and their heads, whose attention weights are captured on the device during a run. The run's
+/// own attention stays fused; the weights of what is captured are computed beside it from the same queries and keys.
+///
+/// They take layers · batch · heads · queries · keys · 4 bytes on the device until they are read.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerCapture<'a> {
+    layers: Option<&'a [usize]>,
+    heads: Option<&'a [usize]>,
+    max_bytes: u64,
+}
+
+impl Default for LayerCapture<'_> {
+    fn default() -> Self {
+        Self { layers: None, heads: None, max_bytes: Self::MAX_BYTES }
+    }
+}
+
+impl<'a> LayerCapture<'a> {
+    /// The bytes that a capture may take where nothing else is said: 256 MiB.
+    pub const MAX_BYTES: u64 = 256 << 20;
+
+    /// All heads of all layers.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// No layer.
+    pub fn none() -> Self {
+        Self::of(&[])
+    }
+
+    /// All heads of these layers, counted from 0, each once.
+    pub fn of(layers: &'a [usize]) -> Self {
+        Self::default().layers(layers)
+    }
+
+    /// Of these layers alone, counted from 0, each once.
+    #[must_use]
+    pub fn layers(mut self, layers: &'a [usize]) -> Self {
+        self.layers = Some(layers);
+        self
+    }
+
+    /// Of these heads alone, counted from 0, each once.
+    #[must_use]
+    pub fn heads(mut self, heads: &'a [usize]) -> Self {
+        self.heads = Some(heads);
+        self
+    }
+
+    /// Refuses to take more bytes.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// The layers and heads among those there are, each with its heads, that are captured; and that they may be, for
+    /// `[batch, queries, keys]`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a layer or head that there is not or that is named twice, and for more bytes than are
+    /// allowed.
+    pub(crate) fn check(&self, heads: &[usize], sizes: [usize; 3]) -> Result<Vec<usize>> {
+        let layers = chosen("a layer", self.layers, heads.len())?;
+        let mut maps = 0_u64;
+        for &layer in &layers {
+            let there = heads.get(layer).copied().unwrap_or(0);
+            maps += chosen(&format!("a head of layer {layer}"), self.heads, there)?.len() as u64;
+        }
+        let bytes = sizes.iter().fold(4 * maps, |bytes, &size| bytes.saturating_mul(size as u64));
+        if bytes > self.max_bytes {
+            let [batch, queries, keys] = sizes;
+            let expected =
+                format!("at most {} bytes: name fewer layers or heads, or allow more bytes", self.max_bytes);
+            let found = format!(
+                "{bytes} bytes ({maps} heads in {} of the layers, {batch} · {queries} · {keys} · 4 bytes each)",
+                layers.len()
+            );
+            return Err(Error::argument(OP, "the captured weights", expected, found));
+        }
+        Ok(layers)
+    }
+
+    /// The heads among `there`.
+    #[cfg(feature = "models")]
+    pub(crate) fn chosen_heads(&self, there: usize) -> Result<Vec<usize>> {
+        chosen("a head", self.heads, there)
+    }
+
+    pub(crate) fn of_a_layer(&self) -> Capture<'a> {
+        let capture = Capture::new(Stage::Weights);
+        match self.heads {
+            Some(heads) => capture.heads(heads),
+            None => capture,
+        }
+    }
+}
+
+fn chosen(what: &str, chosen: Option<&[usize]>, there: usize) -> Result<Vec<usize>> {
+    let Some(chosen) = chosen else { return Ok((0..there).collect()) };
+    let wrong = |expected: String, found: usize| Err(Error::argument(OP, what, expected, found.to_string()));
+    for (place, &number) in chosen.iter().enumerate() {
+        if number >= there {
+            let last = there.saturating_sub(1);
+            return wrong(format!("one of the {there} there are (0 to {last})"), number);
+        }
+        if chosen[..place].contains(&number) {
+            return wrong("named once".to_owned(), number);
+        }
+    }
+    Ok(chosen.to_vec())
+}

@@ -1,0 +1,134 @@
+//! Batches by tokens, and what running them took.
+
+use crate::device::Device;
+use crate::recording::RunStatistics;
+use crate::weights::EncoderConfig;
+
+/// What is told of the progress: tokens done, and of how many.
+pub(super) type Progress<'a> = Box<dyn FnMut(usize, usize) + Send + 'a>;
+
+/// The tokens that one batch may have: those asked for, as far as the widest activations fit one binding.
+pub(super) fn batch_tokens(device: &Device, config: &EncoderConfig, wanted: usize) -> usize {
+    let widest = (3 * config.hidden_size).max(config.intermediate_size) as u64 * 4;
+    let allowed = device.capabilities().tensor_bytes() / widest.max(1);
+    wanted.clamp(1, usize::try_from(allowed).unwrap_or(usize::MAX).max(1))
+}
+
+/// What a sequence brings to its batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    pub(super) tokens: usize,
+    /// Bytes that are read back for it.
+    pub(super) bytes: u64,
+}
+
+/// Bytes that are read back from one batch, unless one sequence alone has more.
+const READ_BACK: u64 = 64 << 20;
+
+/// Sequences by falling length, so that little is padded, and the largest batch, which may not fit, comes first.
+pub(super) fn batches(loads: &[Load], batch_tokens: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..loads.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(loads[index].tokens));
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut room = Room { batch_tokens, ..Default::default() };
+    for index in order {
+        let load = loads[index];
+        match batches.last_mut() {
+            Some(batch) if room.takes(load) => batch.push(index),
+            _ => {
+                room = Room { longest: load.tokens, texts: 1, padding: 0, bytes: load.bytes, ..room };
+                batches.push(vec![index]);
+            }
+        }
+    }
+    batches
+}
+
+/// What a batch has taken in.
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    batch_tokens: usize,
+    longest: usize,
+    texts: usize,
+    padding: usize,
+    bytes: u64,
+}
+
+impl Room {
+    /// Tokens below which a batch takes any text: what a batch costs by itself is more than their padding.
+    const SMALL: usize = 512;
+    /// Padding that a larger batch may have: one token of so many.
+    const PADDING_SHARE: usize = 8;
+
+    /// Takes in a text no longer than those before, if it may.
+    fn takes(&mut self, load: Load) -> bool {
+        let total = (self.texts + 1) * self.longest;
+        let padding = self.padding + self.longest - load.tokens;
+        let bytes = self.bytes.saturating_add(load.bytes);
+        let fits = total <= self.batch_tokens && (bytes <= READ_BACK || load.bytes == 0);
+        if !fits || total > Self::SMALL && padding * Self::PADDING_SHARE > total {
+            return false;
+        }
+        (self.texts, self.padding, self.bytes) = (self.texts + 1, padding, bytes);
+        true
+    }
+}
+
+/// What a model's run over texts took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModelStatistics {
+    /// Texts, or pairs of texts.
+    pub texts: usize,
+    /// Their tokens.
+    pub tokens: usize,
+    /// Tokens that were computed, padding included.
+    pub padded_tokens: usize,
+    /// Batches.
+    pub batches: usize,
+    /// Dispatches, over all batches.
+    pub dispatches: usize,
+    /// Submissions, over all batches.
+    pub submits: usize,
+    /// Floating-point operations, over all batches.
+    pub flops: u64,
+    /// Bytes of temporaries in the largest batch, as the memory plan shares them.
+    pub peak_bytes: u64,
+    /// What the same values would take without sharing.
+    pub unshared_bytes: u64,
+}
+
+impl ModelStatistics {
+    pub(super) fn add(&mut self, padded_tokens: usize, run: &RunStatistics) {
+        self.padded_tokens += padded_tokens;
+        self.batches += 1;
+        self.dispatches += run.dispatches;
+        self.submits += run.submits;
+        self.flops += run.cost.flops;
+        self.peak_bytes = self.peak_bytes.max(run.peak_bytes);
+        self.unshared_bytes = self.unshared_bytes.max(run.unshared_bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_hold_each_sequence_once_within_their_bounds() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let loads: Vec<Load> =
+            (0..500).map(|_| Load { tokens: rng.usize(1..300), bytes: rng.u64(0..20 << 20) }).collect();
+        let found = batches(&loads, 1024);
+        let mut seen: Vec<usize> = found.concat();
+        seen.sort_unstable();
+        assert!(seen.iter().copied().eq(0..500));
+        for batch in &found {
+            let longest = batch.iter().map(|&index| loads[index].tokens).max().unwrap();
+            let bytes: u64 = batch.iter().map(|&index| loads[index].bytes).sum();
+            assert!(longest * batch.len() <= 1024 && bytes <= READ_BACK, "{longest} {bytes}");
+        }
+        // One that is too large by itself still has a batch.
+        assert_eq!(batches(&[Load { tokens: 9, bytes: u64::MAX }; 2], 4).len(), 2);
+    }
+}

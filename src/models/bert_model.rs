@@ -1,0 +1,325 @@
+//! A BERT-family model with its heads, and the run over texts that all of them share.
+
+use std::path::Path;
+
+use super::batches::{Load, ModelStatistics, Progress, batch_tokens, batches};
+use super::heads::{BertHead, HeadKind};
+use super::{BertEncoder, TokenBatch};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::ops::gather_rows;
+use crate::recording::{Recording, Value};
+use crate::tensor::DType;
+use crate::weights::{Checkpoint, EncoderConfig, EncoderFolder, Encoding, HeadConfig, Tokenizer};
+
+/// How a model folder is loaded and run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BertModelOptions {
+    /// What the weights are stored as on the device: f32, or f16 at half the memory.
+    pub dtype: DType,
+    /// Tokens, padding included, that one batch may have. More is faster on a large GPU and takes more memory.
+    pub max_batch_tokens: usize,
+    /// The heads to load, each of which must be there; `None` for all that there are.
+    pub heads: Option<Vec<HeadKind>>,
+}
+
+impl Default for BertModelOptions {
+    fn default() -> Self {
+        Self { dtype: DType::F32, max_batch_tokens: 8192, heads: None }
+    }
+}
+
+/// A model of the BERT family with the heads of its folder, on a device.
+///
+/// ```no_run
+/// # fn main() -> attentive::Result<()> {
+/// use attentive::{BertModel, Device};
+///
+/// let device = Device::open("auto")?;
+/// let bert = BertModel::from_dir(&device, "bert-base-uncased")?;
+/// let filled = bert.fill_mask(&["Paris is the [MASK] of France."]).top(3).run()?;
+/// for word in &filled.texts[0].masks[0].predictions {
+///     println!("{:.3} {}", word.probability, word.text);
+/// }
+/// let next = bert.next_sentence(&[("It rained all day.", "So we stayed at home.")]).run()?;
+/// println!("{:.3}", next.answers[0].probability);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct BertModel {
+    device: Device,
+    encoder: BertEncoder,
+    heads: Vec<BertHead>,
+    head_config: HeadConfig,
+    pub(super) tokenizer: Tokenizer,
+    mask_token: Option<(String, u32)>,
+    pub(super) max_tokens: usize,
+    max_tokens_source: String,
+    notices: Vec<String>,
+    batch_tokens: usize,
+    /// For the error where a head is missing.
+    checkpoint: Checkpoint,
+    dtype: DType,
+}
+
+impl BertModel {
+    /// Loads a Hugging Face folder with all the heads that it has.
+    ///
+    /// # Errors
+    /// Those of [`EncoderFolder::open`], [`BertEncoder::load`] and [`BertHead::load`].
+    pub fn from_dir(device: &Device, folder: impl AsRef<Path>) -> Result<Self> {
+        Self::from_dir_with(device, folder, &BertModelOptions::default())
+    }
+
+    /// [`BertModel::from_dir`] with options.
+    ///
+    /// # Errors
+    /// As [`BertModel::from_dir`].
+    pub fn from_dir_with(
+        device: &Device,
+        folder: impl AsRef<Path>,
+        options: &BertModelOptions,
+    ) -> Result<Self> {
+        let EncoderFolder {
+            config,
+            head_config,
+            checkpoint,
+            tokenizer,
+            mask_token,
+            max_tokens,
+            max_tokens_source,
+            notices,
+            ..
+        } = EncoderFolder::open(folder)?;
+        let present = BertHead::present(&config, &head_config, &checkpoint);
+        let kinds = options.heads.as_ref().unwrap_or(&present);
+        // A head that is not there is told before the weights are loaded.
+        if let Some(&kind) = kinds.iter().find(|kind| !present.contains(kind)) {
+            return Err(BertHead::missing(kind, &config, &head_config, &checkpoint));
+        }
+        let encoder = BertEncoder::load(device, &config, &checkpoint, options.dtype)?;
+        let load = |&kind: &HeadKind| {
+            BertHead::load(device, kind, &encoder, &head_config, &checkpoint, options.dtype)
+        };
+        let heads = kinds.iter().map(load).collect::<Result<Vec<_>>>()?;
+        Ok(Self {
+            device: device.clone(),
+            heads,
+            head_config,
+            tokenizer,
+            mask_token,
+            max_tokens,
+            max_tokens_source,
+            notices,
+            batch_tokens: batch_tokens(device, &config, options.max_batch_tokens),
+            checkpoint,
+            dtype: options.dtype,
+            encoder,
+        })
+    }
+
+    /// The device that it runs on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The encoder's sizes.
+    pub fn config(&self) -> &EncoderConfig {
+        self.encoder.config()
+    }
+
+    /// Labels, and what the folder says about its heads.
+    pub fn head_config(&self) -> &HeadConfig {
+        &self.head_config
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &BertEncoder {
+        &self.encoder
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The heads that were loaded.
+    pub fn heads(&self) -> &[BertHead] {
+        &self.heads
+    }
+
+    /// A loaded head.
+    ///
+    /// # Errors
+    /// [`Error::MissingHead`] where the folder has none; [`Error::Argument`] where it was not asked for.
+    pub fn head(&self, kind: HeadKind) -> Result<&BertHead> {
+        if let Some(head) = self.heads.iter().find(|head| head.kind() == kind) {
+            return Ok(head);
+        }
+        let (config, head) = (self.config(), &self.head_config);
+        if BertHead::present(config, head, &self.checkpoint).contains(&kind) {
+            let found = "not among the heads that were asked for";
+            return Err(Error::argument("bert", format!("the {}", kind.name()), "loaded", found));
+        }
+        Err(BertHead::missing(kind, config, head, &self.checkpoint))
+    }
+
+    /// The token that stands for a hidden word, such as `[MASK]`, and its id; `None` where the tokenizer has none.
+    pub fn mask_token(&self) -> Option<(&str, u32)> {
+        self.mask_token.as_ref().map(|(token, id)| (token.as_str(), *id))
+    }
+
+    /// The most tokens of a text or a pair, special ones included, and where the folder says so.
+    pub fn max_tokens(&self) -> (usize, &str) {
+        (self.max_tokens, &self.max_tokens_source)
+    }
+
+    /// What the matrices are stored as on the device.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// What the user should be told about the folder.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// Bytes of the weights on the device.
+    pub fn weight_bytes(&self) -> u64 {
+        self.encoder.bytes() + self.heads.iter().map(BertHead::bytes).sum::<u64>()
+    }
+
+    /// [`Error::Argument`] if a text lost tokens, for a task that cannot do without them.
+    pub(super) fn refuse_cut(&self, op: &str, what: &str, index: usize, encoding: &Encoding) -> Result<()> {
+        if !encoding.is_truncated() {
+            return Ok(());
+        }
+        let expected = format!("at most {} tokens ({})", self.max_tokens, self.max_tokens_source);
+        let found = format!("{} tokens with the special ones", encoding.total_tokens);
+        Err(Error::argument(op, format!("{what} {index}"), expected, found))
+    }
+
+    /// Runs encodings through the encoder, and chosen rows of each through heads. `sink` gets each row's answer with
+    /// the place of its head in `wanted`, of its encoding, and of the row among that encoding's.
+    pub(super) async fn answer(
+        &self,
+        encodings: &[Encoding],
+        wanted: &[Wanted<'_>],
+        progress: &mut Option<Progress<'_>>,
+        sink: &mut (dyn FnMut(Place, &[f32]) + Send),
+    ) -> Result<ModelStatistics> {
+        let total: usize = encodings.iter().map(|encoding| encoding.ids.len()).sum();
+        let mut statistics = ModelStatistics { texts: encodings.len(), tokens: total, ..Default::default() };
+        let load = |(index, encoding): (usize, &Encoding)| Load {
+            tokens: encoding.ids.len(),
+            bytes: wanted.iter().map(|wanted| wanted.bytes(wanted.rows[index].len())).sum(),
+        };
+        let loads: Vec<Load> = encodings.iter().enumerate().map(load).collect();
+        let mut done = 0;
+        for batch in batches(&loads, self.batch_tokens) {
+            let mut recording = Recording::new(&self.device);
+            let pieces = self.record_batch(&mut recording, encodings, &batch, wanted)?;
+            let outputs = recording.run_async().await?;
+            for (value, owners) in &pieces {
+                let values = outputs.tensor(value)?.to_f32_async().await?;
+                for (place, row) in owners.iter().zip(values.chunks_exact(value.shape().last().max(1))) {
+                    sink(*place, row);
+                }
+            }
+            let longest = batch.iter().map(|&index| encodings[index].ids.len()).max().unwrap_or(0);
+            statistics.add(longest * batch.len(), &outputs.statistics);
+            done += batch.iter().map(|&index| encodings[index].ids.len()).sum::<usize>();
+            if let Some(progress) = progress {
+                progress(done, total);
+            }
+        }
+        Ok(statistics)
+    }
+
+    /// Records a batch: for each piece of answers, whose they are.
+    fn record_batch(
+        &self,
+        recording: &mut Recording,
+        encodings: &[Encoding],
+        batch: &[usize],
+        wanted: &[Wanted<'_>],
+    ) -> Result<Vec<(Value, Vec<Place>)>> {
+        let ids: Vec<&[u32]> = batch.iter().map(|&index| encodings[index].ids.as_slice()).collect();
+        let types: Vec<&[u32]> = batch.iter().map(|&index| encodings[index].type_ids.as_slice()).collect();
+        let (hidden, _) = self.encoder.record(recording, TokenBatch { ids: &ids, types: &types })?;
+        let &[_, longest, columns] = hidden.shape().dims() else { return Ok(Vec::new()) };
+        let tokens = hidden.reshape([batch.len() * longest, columns])?;
+        let mut pieces = Vec::new();
+        for (number, wanted) in wanted.iter().enumerate() {
+            let mut index = Vec::new();
+            let mut owners = Vec::new();
+            for (member, &encoding) in batch.iter().enumerate() {
+                for (row, &token) in wanted.rows[encoding].iter().enumerate() {
+                    index.push((member * longest) as u32 + token);
+                    owners.push(Place { head: number, encoding, row });
+                }
+            }
+            // One tensor of answers must fit a binding.
+            let allowed = self.device.capabilities().tensor_bytes() / wanted.bytes(1).max(1);
+            let part = usize::try_from(allowed).unwrap_or(usize::MAX).max(1);
+            let name = wanted.head.kind().name();
+            for (index, owners) in index.chunks(part).zip(owners.chunks(part)) {
+                let answers = recording.scoped(name, |recording| {
+                    let rows = gather_rows(recording, &tokens, index)?;
+                    wanted.head.record(recording, &rows)
+                })?;
+                recording.output(&answers)?;
+                pieces.push((answers, owners.to_vec()));
+            }
+        }
+        Ok(pieces)
+    }
+}
+
+/// A head, and the tokens of each encoding that go through it.
+pub(super) struct Wanted<'a> {
+    pub(super) head: &'a BertHead,
+    pub(super) rows: &'a [Vec<u32>],
+}
+
+impl Wanted<'_> {
+    fn bytes(&self, rows: usize) -> u64 {
+        4 * self.head.outputs() as u64 * rows as u64
+    }
+}
+
+/// Whose answer it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) head: usize,
+    pub(super) encoding: usize,
+    pub(super) row: usize,
+}
+
+/// log Σ exp(x), in f64; NaN if an element is.
+pub(super) fn log_sum_exp(logits: &[f32]) -> f64 {
+    let largest = logits.iter().copied().map(f64::from).fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).sum();
+    largest + sum.ln()
+}
+
+/// Softmax in f64.
+pub(super) fn softmax(logits: &[f32]) -> Vec<f32> {
+    let sum = log_sum_exp(logits);
+    logits.iter().map(|&logit| (f64::from(logit) - sum).exp() as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_of_large_numbers_and_nan() {
+        let found = softmax(&[1000.0, 1000.0, -1000.0]);
+        assert_eq!(found, [0.5, 0.5, 0.0]);
+        assert!((log_sum_exp(&[0.0, 0.0]) - 2_f64.ln()).abs() < 1e-15);
+        assert!(softmax(&[f32::NAN, 0.0]).iter().all(|value| value.is_nan()));
+    }
+}

@@ -1,0 +1,324 @@
+//! Answers about whole texts and about their tokens: next sentence, sequence and token classification.
+
+use super::batches::{ModelStatistics, Progress};
+use super::bert_model::{BertModel, Wanted, softmax};
+use super::embedder::{Truncation, truncations};
+use super::heads::HeadKind;
+use crate::error::{Error, Result};
+use crate::weights::{Encoding, Problem};
+
+impl BertModel {
+    /// How probable it is that each second text follows the first, as the next-sentence head has learned it
+    /// (Devlin et al. 2019, section 3.1).
+    pub fn next_sentence<'a, S: AsRef<str> + Sync>(&'a self, pairs: &'a [(S, S)]) -> NextSentence<'a, S> {
+        NextSentence { model: self, pairs, progress: None }
+    }
+
+    /// Whether the next-sentence head can take that pair.
+    ///
+    /// # Errors
+    /// Those that [`NextSentence::run_async`] has for this pair, as pair 0.
+    pub fn check_pair(&self, first: &str, second: &str) -> Result<()> {
+        let encoding = self.tokenizer.encode_pair(first, second, self.max_tokens)?;
+        self.expect_pair(0, &(first, second), &encoding)
+    }
+
+    fn expect_pair<S: AsRef<str>>(&self, index: usize, (a, b): &(S, S), encoding: &Encoding) -> Result<()> {
+        const OP: &str = "next_sentence";
+        for (name, text) in [("the first sentence", a), ("the second sentence", b)] {
+            // What the tokenizer leaves nothing of is empty, too.
+            let tokens = self.tokenizer.encode(text.as_ref(), self.max_tokens)?.total_tokens;
+            if tokens <= self.tokenizer.special_tokens() {
+                return Err(Error::argument(OP, format!("{name} of pair {index}"), "a text", "empty"));
+            }
+        }
+        self.refuse_cut(OP, "pair", index, encoding)
+    }
+
+    /// Labels of texts by the sequence classification head.
+    pub fn classify<'a, S: AsRef<str> + Sync>(&'a self, texts: &'a [S]) -> Classify<'a, S> {
+        Classify { model: self, texts: Texts::Single(texts), progress: None }
+    }
+
+    /// Labels of pairs of texts by the sequence classification head.
+    pub fn classify_pairs<'a, S: AsRef<str> + Sync>(&'a self, pairs: &'a [(S, S)]) -> Classify<'a, S> {
+        Classify { model: self, texts: Texts::Pairs(pairs), progress: None }
+    }
+
+    /// Labels of each token of texts by the token classification head.
+    pub fn classify_tokens<'a, S: AsRef<str> + Sync>(&'a self, texts: &'a [S]) -> ClassifyTokens<'a, S> {
+        ClassifyTokens { model: self, texts, progress: None }
+    }
+}
+
+/// The first token of each.
+fn first_tokens(encodings: &[Encoding]) -> Vec<Vec<u32>> {
+    vec![vec![0]; encodings.len()]
+}
+
+/// A [`BertModel::next_sentence`] to be run.
+pub struct NextSentence<'a, S> {
+    model: &'a BertModel,
+    pairs: &'a [(S, S)],
+    progress: Option<Progress<'a>>,
+}
+
+impl<'a, S: AsRef<str> + Sync> NextSentence<'a, S> {
+    /// Tells of each batch: tokens done, and of how many.
+    #[must_use]
+    pub fn progress(mut self, progress: impl FnMut(usize, usize) + Send + 'a) -> Self {
+        self.progress = Some(Box::new(progress));
+        self
+    }
+
+    /// Runs it: an answer for each pair, in their order.
+    ///
+    /// # Errors
+    /// [`Error::MissingHead`]; [`Error::Argument`] for a text without tokens and for a pair longer than the model takes;
+    /// [`Error::Tokenize`], and those of [`Recording::run_async`](crate::Recording::run_async).
+    pub async fn run_async(mut self) -> Result<NextSentences> {
+        let model = self.model;
+        let head = model.head(HeadKind::NextSentence)?;
+        let encodings = model.tokenizer.encode_pairs(self.pairs, model.max_tokens)?;
+        for (index, (pair, encoding)) in self.pairs.iter().zip(&encodings).enumerate() {
+            model.expect_pair(index, pair, encoding)?;
+        }
+        let mut answers = vec![IsNext { logits: [0.0; 2], probability: 0.0 }; encodings.len()];
+        let rows = first_tokens(&encodings);
+        let statistics = model
+            .answer(&encodings, &[Wanted { head, rows: &rows }], &mut self.progress, &mut |place, logits| {
+                if let &[next, random] = logits {
+                    let probability = softmax(logits)[0];
+                    answers[place.encoding] = IsNext { logits: [next, random], probability };
+                }
+            })
+            .await?;
+        Ok(NextSentences { answers, statistics })
+    }
+
+    /// The blocking form of [`NextSentence::run_async`].
+    ///
+    /// # Errors
+    /// As [`NextSentence::run_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(self) -> Result<NextSentences> {
+        pollster::block_on(self.run_async())
+    }
+}
+
+/// Answers, in the order of the pairs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NextSentences {
+    /// One for each pair.
+    pub answers: Vec<IsNext>,
+    /// What it took.
+    pub statistics: ModelStatistics,
+}
+
+/// Whether one text follows another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct IsNext {
+    /// The head's scores: for "it follows", and for "it is a random sentence".
+    pub logits: [f32; 2],
+    /// The probability that it follows: softmax of the two.
+    pub probability: f32,
+}
+
+enum Texts<'a, S> {
+    Single(&'a [S]),
+    Pairs(&'a [(S, S)]),
+}
+
+/// A [`BertModel::classify`] or [`BertModel::classify_pairs`] to be run.
+pub struct Classify<'a, S> {
+    model: &'a BertModel,
+    texts: Texts<'a, S>,
+    progress: Option<Progress<'a>>,
+}
+
+impl<'a, S: AsRef<str> + Sync> Classify<'a, S> {
+    /// Tells of each batch: tokens done, and of how many.
+    #[must_use]
+    pub fn progress(mut self, progress: impl FnMut(usize, usize) + Send + 'a) -> Self {
+        self.progress = Some(Box::new(progress));
+        self
+    }
+
+    /// Runs it: an answer for each text, in their order. Texts that are too long are cut, as
+    /// [`Embedder`](crate::Embedder) cuts them.
+    ///
+    /// # Errors
+    /// [`Error::MissingHead`]; [`Error::Tokenize`], and those of
+    /// [`Recording::run_async`](crate::Recording::run_async).
+    pub async fn run_async(mut self) -> Result<Classifications> {
+        let model = self.model;
+        let head = model.head(HeadKind::Sequence)?;
+        let encodings = match self.texts {
+            Texts::Single(texts) => model.tokenizer.encode_batch(texts, model.max_tokens)?,
+            Texts::Pairs(pairs) => model.tokenizer.encode_pairs(pairs, model.max_tokens)?,
+        };
+        let mut answers = vec![Scores::default(); encodings.len()];
+        let rows = first_tokens(&encodings);
+        let problem = model.head_config().problem;
+        let statistics = model
+            .answer(&encodings, &[Wanted { head, rows: &rows }], &mut self.progress, &mut |place, logits| {
+                answers[place.encoding] = Scores::new(problem, logits);
+            })
+            .await?;
+        let labels = model.head_config().labels.clone();
+        Ok(Classifications { labels, answers, truncations: truncations(&encodings), statistics })
+    }
+
+    /// The blocking form of [`Classify::run_async`].
+    ///
+    /// # Errors
+    /// As [`Classify::run_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(self) -> Result<Classifications> {
+        pollster::block_on(self.run_async())
+    }
+}
+
+/// Answers, in the order of the texts.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Classifications {
+    /// The labels' names.
+    pub labels: Vec<String>,
+    /// One for each text.
+    pub answers: Vec<Scores>,
+    /// The texts that were cut.
+    pub truncations: Vec<Truncation>,
+    /// What it took.
+    pub statistics: ModelStatistics,
+}
+
+/// The scores of the labels of one text or token.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Scores {
+    /// The head's scores, by labels.
+    pub logits: Vec<f32>,
+    /// What they come to, as [`Problem`] says: softmax, logistic, or the scores themselves.
+    pub probabilities: Vec<f32>,
+}
+
+impl Scores {
+    fn new(problem: Problem, logits: &[f32]) -> Self {
+        let probabilities = match problem {
+            Problem::SingleLabel => softmax(logits),
+            Problem::MultiLabel => {
+                logits.iter().map(|&logit| (1.0 / (1.0 + (-f64::from(logit)).exp())) as f32).collect()
+            }
+            Problem::Regression => logits.to_vec(),
+        };
+        Self { logits: logits.to_vec(), probabilities }
+    }
+
+    /// The label with the largest score; of equals the first. `None` where there is none, or a NaN.
+    pub fn best(&self) -> Option<usize> {
+        if self.logits.iter().any(|logit| logit.is_nan()) {
+            return None;
+        }
+        let places = 0..self.logits.len();
+        places.rev().max_by(|&a, &b| self.logits[a].total_cmp(&self.logits[b]))
+    }
+}
+
+/// A [`BertModel::classify_tokens`] to be run.
+pub struct ClassifyTokens<'a, S> {
+    model: &'a BertModel,
+    texts: &'a [S],
+    progress: Option<Progress<'a>>,
+}
+
+impl<'a, S: AsRef<str> + Sync> ClassifyTokens<'a, S> {
+    /// Tells of each batch: tokens done, and of how many.
+    #[must_use]
+    pub fn progress(mut self, progress: impl FnMut(usize, usize) + Send + 'a) -> Self {
+        self.progress = Some(Box::new(progress));
+        self
+    }
+
+    /// Runs it: an answer for each token of each text, special ones included. Texts that are too long are cut.
+    ///
+    /// # Errors
+    /// [`Error::MissingHead`]; [`Error::Tokenize`], and those of
+    /// [`Recording::run_async`](crate::Recording::run_async).
+    pub async fn run_async(mut self) -> Result<TokenClassifications> {
+        let model = self.model;
+        let head = model.head(HeadKind::Token)?;
+        let encodings = model.tokenizer.encode_batch(self.texts, model.max_tokens)?;
+        let rows: Vec<Vec<u32>> =
+            encodings.iter().map(|encoding| (0..encoding.ids.len() as u32).collect()).collect();
+        let special = model.tokenizer.special_ids();
+        let token = |(id, token): (&u32, &String)| LabelledToken {
+            token: token.clone(),
+            special: special.binary_search(id).is_ok(),
+            scores: Scores::default(),
+        };
+        let mut texts: Vec<Vec<LabelledToken>> = encodings
+            .iter()
+            .map(|encoding| encoding.ids.iter().zip(&encoding.tokens).map(token).collect())
+            .collect();
+        let statistics = model
+            .answer(&encodings, &[Wanted { head, rows: &rows }], &mut self.progress, &mut |place, logits| {
+                texts[place.encoding][place.row].scores = Scores::new(Problem::SingleLabel, logits);
+            })
+            .await?;
+        let labels = model.head_config().labels.clone();
+        Ok(TokenClassifications { labels, texts, truncations: truncations(&encodings), statistics })
+    }
+
+    /// The blocking form of [`ClassifyTokens::run_async`].
+    ///
+    /// # Errors
+    /// As [`ClassifyTokens::run_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(self) -> Result<TokenClassifications> {
+        pollster::block_on(self.run_async())
+    }
+}
+
+/// Answers, in the order of the texts.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TokenClassifications {
+    /// The labels' names.
+    pub labels: Vec<String>,
+    /// For each text its tokens.
+    pub texts: Vec<Vec<LabelledToken>>,
+    /// The texts that were cut.
+    pub truncations: Vec<Truncation>,
+    /// What it took.
+    pub statistics: ModelStatistics,
+}
+
+/// A token and the scores of its labels.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LabelledToken {
+    /// The token as the vocabulary writes it.
+    pub token: String,
+    /// Whether it is a special token, such as `[CLS]`.
+    pub special: bool,
+    /// The scores of its labels.
+    pub scores: Scores,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_follow_the_problem() {
+        let single = Scores::new(Problem::SingleLabel, &[0.0, 0.0]);
+        assert_eq!((single.probabilities.clone(), single.best()), (vec![0.5, 0.5], Some(0)));
+        assert_eq!(Scores::new(Problem::MultiLabel, &[0.0, 100.0]).probabilities, [0.5, 1.0]);
+        assert_eq!(Scores::new(Problem::Regression, &[-7.5]).probabilities, [-7.5]);
+        assert_eq!(Scores::new(Problem::SingleLabel, &[f32::NAN, 1.0]).best(), None);
+        assert_eq!(Scores::default().best(), None);
+    }
+}

@@ -1,0 +1,61 @@
+//! The models that are part of this crate, trained by `models/train.py`.
+
+use crate::error::Result;
+use crate::weights::{Seq2SeqFiles, Seq2SeqFolder};
+
+/// A model that is part of this crate: written dates and numbers in English, French and Chinese, to ISO 8601 and digits.
+/// `models/README.md` says how they were trained and how good they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EmbeddedModel {
+    /// An encoder–decoder Transformer (Vaswani et al. 2017).
+    DatesTransformer,
+    /// A bidirectional GRU, additive attention and a GRU (Bahdanau et al. 2015).
+    DatesGru,
+}
+
+macro_rules! file {
+    ($folder:literal, $file:literal) => {
+        include_bytes!(concat!("../../../models/", $folder, "/", $file))
+    };
+}
+
+impl EmbeddedModel {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::DatesTransformer, Self::DatesGru];
+
+    /// Its name: that of its folder in `models/`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DatesTransformer => "dates-transformer",
+            Self::DatesGru => "dates-gru",
+        }
+    }
+
+    /// The model of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|model| model.name() == name)
+    }
+
+    /// Its files, read and checked.
+    ///
+    /// # Errors
+    /// None, unless the crate was built with other files.
+    pub fn folder(self) -> Result<Seq2SeqFolder> {
+        let files = match self {
+            Self::DatesTransformer => Seq2SeqFiles {
+                config: file!("dates-transformer", "config.json"),
+                generation: Some(file!("dates-transformer", "generation_config.json")),
+                tokenizer: file!("dates-transformer", "tokenizer.json"),
+                weights: file!("dates-transformer", "model.safetensors"),
+            },
+            Self::DatesGru => Seq2SeqFiles {
+                config: file!("dates-gru", "config.json"),
+                generation: None,
+                tokenizer: file!("dates-gru", "tokenizer.json"),
+                weights: file!("dates-gru", "model.safetensors"),
+            },
+        };
+        Seq2SeqFolder::from_files(self.name(), files)
+    }
+}

@@ -1,0 +1,527 @@
+//! Translating: tokenizer, encoder–decoder model and generation.
+
+use std::path::Path;
+
+use super::embedded::EmbeddedModel;
+use super::{BahdanauSeq2Seq, CrossAttention, TransformerSeq2Seq};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::models::generation::{
+    EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules, generate,
+};
+use crate::tensor::DType;
+use crate::weights::{Encoding, GenerationConfig, Seq2SeqConfig, Seq2SeqFolder, Seq2SeqTokenizer};
+
+const OP: &str = "translate";
+
+/// A sequence-to-sequence model on a device, with its tokenizer.
+///
+/// ```no_run
+/// # fn main() -> attentive::Result<()> {
+/// use attentive::Device;
+/// use attentive::models::{Strategy, Translator};
+///
+/// let device = Device::open("auto")?;
+/// let translator = Translator::from_dir(&device, "opus-mt-en-fr", attentive::DType::F32)?;
+/// let translations = translator.translate(&["The cat sat on the mat."]).run()?;
+/// println!("{} ({})", translations.texts[0][0].text, translations.texts[0][0].score);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Translator {
+    device: Device,
+    model: Model,
+    tokenizer: Seq2SeqTokenizer,
+    start: u32,
+    options: GenerationOptions,
+    notices: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Model {
+    Transformer(Box<TransformerSeq2Seq>),
+    Bahdanau(Box<BahdanauSeq2Seq>),
+}
+
+impl Model {
+    /// The most tokens of a target, where positions bound it.
+    fn max_target_tokens(&self) -> Option<usize> {
+        match self {
+            Self::Transformer(model) => Some(model.config().max_positions),
+            Self::Bahdanau(_) => None,
+        }
+    }
+}
+
+impl Translator {
+    /// Loads a folder: MarianMT's as Hugging Face ships them, or one of `models/train.py`.
+    ///
+    /// # Errors
+    /// Those of [`Seq2SeqFolder::open`], [`TransformerSeq2Seq::load`] and [`BahdanauSeq2Seq::load`].
+    pub fn from_dir(device: &Device, folder: impl AsRef<Path>, dtype: DType) -> Result<Self> {
+        Self::from_folder(device, Seq2SeqFolder::open(folder)?, dtype)
+    }
+
+    /// A model that is part of this crate.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn embedded(device: &Device, model: EmbeddedModel, dtype: DType) -> Result<Self> {
+        Self::from_folder(device, model.folder()?, dtype)
+    }
+
+    /// Loads what was read of a folder.
+    ///
+    /// # Errors
+    /// As [`Translator::from_dir`].
+    pub fn from_folder(device: &Device, folder: Seq2SeqFolder, dtype: DType) -> Result<Self> {
+        let Seq2SeqFolder { config, checkpoint, tokenizer, generation, mut notices, .. } = folder;
+        let (model, padding, start, vocabulary) = match &config {
+            Seq2SeqConfig::Marian(config) => {
+                let model = TransformerSeq2Seq::load(device, config, &checkpoint, dtype)?;
+                let vocabulary = config.target_vocabulary_size;
+                (Model::Transformer(Box::new(model)), config.padding_id, config.start_id, vocabulary)
+            }
+            Seq2SeqConfig::Bahdanau(config) => {
+                let model = BahdanauSeq2Seq::load(device, config, &checkpoint, dtype)?;
+                let vocabulary = config.vocabulary_size;
+                (Model::Bahdanau(Box::new(model)), config.padding_id, config.start_id, vocabulary)
+            }
+        };
+        let mut options = options(&generation, padding);
+        if let Some(longest) = model.max_target_tokens().filter(|&longest| longest < options.max_tokens) {
+            let asked = options.max_tokens;
+            notices.push(format!(
+                "asked for {asked} tokens, but the model has {longest} positions: that is the limit"
+            ));
+            options.max_tokens = longest;
+        }
+        options.check(vocabulary)?;
+        let start = generation.start.unwrap_or(start);
+        if start as usize >= vocabulary {
+            let expected = format!("below the vocabulary size {vocabulary}");
+            return Err(Error::argument(OP, "decoder_start_token_id", expected, start.to_string()));
+        }
+        Ok(Self { device: device.clone(), model, tokenizer, start, options, notices })
+    }
+
+    /// The device that it runs on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What the folder says of generating: the default of [`Translator::translate`].
+    pub fn options(&self) -> &GenerationOptions {
+        &self.options
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Seq2SeqTokenizer {
+        &self.tokenizer
+    }
+
+    /// The Transformer, if it is one.
+    pub fn transformer(&self) -> Option<&TransformerSeq2Seq> {
+        match &self.model {
+            Model::Transformer(model) => Some(model),
+            Model::Bahdanau(_) => None,
+        }
+    }
+
+    /// Bahdanau's model, if it is one.
+    pub fn bahdanau(&self) -> Option<&BahdanauSeq2Seq> {
+        match &self.model {
+            Model::Transformer(_) => None,
+            Model::Bahdanau(model) => Some(model),
+        }
+    }
+
+    /// What the user should be told about the folder.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// Bytes of the weights on the device.
+    pub fn weight_bytes(&self) -> u64 {
+        match &self.model {
+            Model::Transformer(model) => model.bytes(),
+            Model::Bahdanau(model) => model.bytes(),
+        }
+    }
+
+    /// The most tokens of a source.
+    pub fn max_source_tokens(&self) -> usize {
+        match &self.model {
+            Model::Transformer(model) => model.config().max_positions,
+            Model::Bahdanau(model) => model.config().max_source_length,
+        }
+    }
+
+    /// Tokens that an output can have.
+    pub fn target_vocabulary_size(&self) -> usize {
+        match &self.model {
+            Model::Transformer(model) => model.config().target_vocabulary_size,
+            Model::Bahdanau(model) => model.config().vocabulary_size,
+        }
+    }
+
+    /// Layers and heads that attend to the source.
+    pub fn cross_attention_size(&self) -> [usize; 2] {
+        match &self.model {
+            Model::Transformer(model) => [model.config().decoder_layers, model.config().decoder_heads],
+            Model::Bahdanau(_) => [1, 1],
+        }
+    }
+
+    /// Translates texts, any number, in batches of like lengths.
+    pub fn translate<'a, S: AsRef<str>>(&'a self, texts: &'a [S]) -> Translate<'a, S> {
+        let options = self.options.clone();
+        Translate { translator: self, texts, options, batch_tokens: 4096, capture: None, progress: None }
+    }
+
+    /// Texts by falling length, in batches that the device and the bound on tokens allow.
+    fn batches(
+        &self,
+        sources: &[Encoding],
+        options: &GenerationOptions,
+        batch_tokens: usize,
+    ) -> Vec<Vec<usize>> {
+        let per_text = options.rows_per_text();
+        // The largest values of a step: logits, and a layer's cached keys.
+        let words = match &self.model {
+            Model::Transformer(model) => {
+                let config = model.config();
+                config.target_vocabulary_size.max(options.max_tokens.saturating_mul(config.model_dim))
+            }
+            Model::Bahdanau(model) => {
+                let config = model.config();
+                config.vocabulary_size.max(config.max_source_length.saturating_mul(2 * config.hidden_dim))
+            }
+        };
+        let row_bytes = (words as u64).saturating_mul(4).max(1);
+        let rows =
+            usize::try_from(self.device.capabilities().tensor_bytes() / row_bytes).unwrap_or(usize::MAX);
+        let most_texts = (rows / per_text.max(1)).max(1);
+        let mut order: Vec<usize> = (0..sources.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(sources[index].ids.len()));
+        let mut batches: Vec<Vec<usize>> = Vec::new();
+        let mut longest = 0;
+        for index in order {
+            let tokens = sources[index].ids.len();
+            match batches.last_mut() {
+                Some(batch)
+                    if batch.len() < most_texts && (batch.len() + 1) * longest * per_text <= batch_tokens =>
+                {
+                    batch.push(index);
+                }
+                _ => {
+                    longest = tokens;
+                    batches.push(vec![index]);
+                }
+            }
+        }
+        batches
+    }
+
+    async fn generate(
+        &self,
+        sources: &[&[u32]],
+        options: &GenerationOptions,
+        capture: Option<&CrossAttention>,
+        progress: impl FnMut(usize),
+    ) -> Result<Vec<Vec<Hypothesis>>> {
+        let beams = options.rows_per_text();
+        match &self.model {
+            Model::Transformer(model) => {
+                let mut decoder =
+                    model.decoder(&self.device, sources, beams, options.max_tokens, capture).await?;
+                generate(&mut decoder, sources.len(), self.start, options, progress).await
+            }
+            Model::Bahdanau(model) => {
+                let mut decoder = model.decoder(&self.device, sources, beams, capture.is_some()).await?;
+                generate(&mut decoder, sources.len(), self.start, options, progress).await
+            }
+        }
+    }
+}
+
+/// How a folder says that outputs are generated.
+fn options(config: &GenerationConfig, padding: u32) -> GenerationOptions {
+    let strategy = if config.sample == Some(true) {
+        Strategy::Sample {
+            temperature: config.temperature.unwrap_or(1.0),
+            top_k: config.top_k.unwrap_or(50),
+            top_p: config.top_p.unwrap_or(1.0),
+            seed: 0,
+        }
+    } else if let Some(beams) = config.beams.filter(|&beams| beams > 1) {
+        let early_stopping = match config.early_stopping {
+            Some(Some(true)) => EarlyStopping::Yes,
+            Some(None) => EarlyStopping::Never,
+            Some(Some(false)) | None => EarlyStopping::No,
+        };
+        Strategy::Beam { beams, length_penalty: config.length_penalty.unwrap_or(1.0), early_stopping }
+    } else {
+        Strategy::Greedy
+    };
+    // transformers counts the start token in a length.
+    let max_length = config.max_length.map(|length| length.saturating_sub(1).max(1));
+    let min_length = config.min_length.map_or(0, |length| length.saturating_sub(1));
+    GenerationOptions {
+        strategy,
+        // Its default where neither is there.
+        max_tokens: config.max_new_tokens.or(max_length).unwrap_or(20),
+        n_best: 1,
+        rules: TokenRules {
+            stop: config.stop.clone(),
+            padding: config.padding.unwrap_or(padding),
+            forbidden: config.forbidden.clone(),
+            min_tokens: min_length.max(config.min_new_tokens.unwrap_or(0)),
+            forced_last: config.forced_last,
+            repetition_penalty: config.repetition_penalty.unwrap_or(1.0),
+            no_repeat_ngram: config.no_repeat_ngram.unwrap_or(0),
+            renormalize: config.renormalize.unwrap_or(false),
+        },
+    }
+}
+
+/// What is told of the progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TranslationProgress {
+    /// Texts that are done.
+    pub texts: usize,
+    /// Of how many.
+    pub of_texts: usize,
+    /// Tokens of the outputs of the batch that is running.
+    pub tokens: usize,
+}
+
+type Progress<'a> = Box<dyn FnMut(TranslationProgress) + Send + 'a>;
+
+/// A [`Translator::translate`] to be run.
+pub struct Translate<'a, S> {
+    translator: &'a Translator,
+    texts: &'a [S],
+    options: GenerationOptions,
+    batch_tokens: usize,
+    capture: Option<CrossAttention>,
+    progress: Option<Progress<'a>>,
+}
+
+impl<'a, S: AsRef<str>> Translate<'a, S> {
+    /// How tokens are chosen, in place of what the folder says.
+    #[must_use]
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.options.strategy = strategy;
+        self
+    }
+
+    /// Outputs for each text, best first: [`GenerationOptions::n_best`].
+    #[must_use]
+    pub fn n_best(mut self, n_best: usize) -> Self {
+        self.options.n_best = n_best;
+        self
+    }
+
+    /// The most tokens of an output.
+    #[must_use]
+    pub fn max_tokens(mut self, max_tokens: usize) -> Self {
+        self.options.max_tokens = max_tokens;
+        self
+    }
+
+    /// All options, in place of what the folder says.
+    #[must_use]
+    pub fn options(mut self, options: GenerationOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Source tokens that a batch may have, padding and beams counted. 4096 by default.
+    #[must_use]
+    pub fn max_batch_tokens(mut self, tokens: usize) -> Self {
+        self.batch_tokens = tokens;
+        self
+    }
+
+    /// Gives the weights of these layers and heads of the cross-attention, captured while decoding.
+    #[must_use]
+    pub fn capture(mut self, capture: CrossAttention) -> Self {
+        self.capture = Some(capture);
+        self
+    }
+
+    /// Tells of each step.
+    #[must_use]
+    pub fn progress(mut self, progress: impl FnMut(TranslationProgress) + Send + 'a) -> Self {
+        self.progress = Some(Box::new(progress));
+        self
+    }
+
+    /// Translates the texts: the outputs of each, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a text longer than the model takes, options that mean nothing, or more tokens than the
+    /// model has positions; [`Error::Tokenize`], and those of [`Recording::run_async`](crate::Recording::run_async).
+    pub async fn run_async(mut self) -> Result<Translations> {
+        let translator = self.translator;
+        let tokenizer = &translator.tokenizer;
+        let limit = translator.max_source_tokens();
+        self.options.check(translator.target_vocabulary_size())?;
+        if let Some(most) =
+            translator.model.max_target_tokens().filter(|&most| most < self.options.max_tokens)
+        {
+            let (expected, found) =
+                (format!("at most {most}, the model's positions"), self.options.max_tokens);
+            return Err(Error::argument(OP, "max_tokens", expected, found.to_string()));
+        }
+        if let Some(capture) = &self.capture {
+            let [layers, heads] = translator.cross_attention_size();
+            for (what, numbers, there) in
+                [("a captured layer", &capture.layers, layers), ("a captured head", &capture.heads, heads)]
+            {
+                if let Some(found) = numbers.iter().find(|&&number| number >= there) {
+                    let expected = format!("below the {there} there are");
+                    return Err(Error::argument(OP, what, expected, found.to_string()));
+                }
+            }
+        }
+        let mut sources = Vec::with_capacity(self.texts.len());
+        for (index, text) in self.texts.iter().enumerate() {
+            let encoding = tokenizer.encode(text.as_ref(), usize::MAX)?;
+            if encoding.ids.len() > limit {
+                let found = format!("{} tokens", encoding.ids.len());
+                let expected = format!("at most {limit} tokens (split it into sentences)");
+                return Err(Error::argument(OP, format!("text {index}"), expected, found));
+            }
+            sources.push(encoding);
+        }
+        let mut texts: Vec<Vec<Translation>> = vec![Vec::new(); sources.len()];
+        let mut statistics = TranslateStatistics { texts: sources.len(), ..Default::default() };
+        let mut done = 0;
+        for batch in translator.batches(&sources, &self.options, self.batch_tokens) {
+            let ids: Vec<&[u32]> = batch.iter().map(|&index| sources[index].ids.as_slice()).collect();
+            let (progress, of_texts) = (&mut self.progress, sources.len());
+            let told = |tokens| {
+                statistics.steps += 1;
+                if let Some(progress) = progress {
+                    progress(TranslationProgress { texts: done, of_texts, tokens });
+                }
+            };
+            let found = translator.generate(&ids, &self.options, self.capture.as_ref(), told).await?;
+            for (&index, hypotheses) in batch.iter().zip(found) {
+                let source = &sources[index];
+                statistics.source_tokens += source.ids.len();
+                let translated = hypotheses.into_iter().map(|hypothesis| {
+                    statistics.tokens += hypothesis.ids.len();
+                    self.translation(source, hypothesis)
+                });
+                texts[index] = translated.collect::<Result<_>>()?;
+            }
+            done += batch.len();
+            statistics.batches += 1;
+            if let Some(progress) = &mut self.progress {
+                progress(TranslationProgress { texts: done, of_texts: sources.len(), tokens: 0 });
+            }
+        }
+        Ok(Translations { texts, statistics })
+    }
+
+    /// The blocking form of [`Translate::run_async`].
+    ///
+    /// # Errors
+    /// As [`Translate::run_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(self) -> Result<Translations> {
+        pollster::block_on(self.run_async())
+    }
+
+    fn translation(&self, source: &Encoding, hypothesis: Hypothesis) -> Result<Translation> {
+        let tokenizer = &self.translator.tokenizer;
+        let Hypothesis { ids, log_probability, score, stopped, attention } = hypothesis;
+        let alignment = self.capture.as_ref().map(|capture| {
+            // Each step has [layers, heads, source]; together [layers, heads, target, source].
+            let length = source.ids.len();
+            let maps = 0..capture.layers.len() * capture.heads.len();
+            let of_map = |map: usize| attention.iter().flat_map(move |step| &step[map * length..][..length]);
+            Alignment {
+                layers: capture.layers.clone(),
+                heads: capture.heads.clone(),
+                source_tokens: source.tokens.clone(),
+                target_tokens: tokenizer.tokens(&ids),
+                weights: maps.flat_map(of_map).copied().collect(),
+            }
+        });
+        let text = tokenizer.decode(&ids)?;
+        Ok(Translation { text, ids, log_probability, score, stopped, alignment })
+    }
+}
+
+/// One output for a text.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Translation {
+    /// The text, special tokens left out.
+    pub text: String,
+    /// Its tokens, the stop token included.
+    pub ids: Vec<u32>,
+    /// The sum of the tokens' log-probabilities.
+    pub log_probability: f64,
+    /// What beam search ranks by; elsewhere the log-probability.
+    pub score: f64,
+    /// Whether a stop token ended it. If not, the limit on the tokens cut it.
+    pub stopped: bool,
+    /// What was captured.
+    pub alignment: Option<Alignment>,
+}
+
+impl Translation {
+    /// How sure the model is of this output: its probability among all outputs.
+    pub fn probability(&self) -> f64 {
+        self.log_probability.exp()
+    }
+}
+
+/// Where the decoder attended to when it wrote each token of an output.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Alignment {
+    /// The decoder's layers.
+    pub layers: Vec<usize>,
+    /// The heads of each.
+    pub heads: Vec<usize>,
+    /// The source's tokens.
+    pub source_tokens: Vec<String>,
+    /// The output's.
+    pub target_tokens: Vec<String>,
+    /// `[layers, heads, target_tokens, source_tokens]`; each row sums to 1.
+    pub weights: Vec<f32>,
+}
+
+/// What a translation took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TranslateStatistics {
+    /// Texts.
+    pub texts: usize,
+    /// Tokens of the sources.
+    pub source_tokens: usize,
+    /// Tokens of the outputs.
+    pub tokens: usize,
+    /// Batches.
+    pub batches: usize,
+    /// Steps of the decoder, over all batches.
+    pub steps: usize,
+}
+
+/// The outputs of each text, best first, in the order of the texts.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Translations {
+    /// As many for each text as were asked for.
+    pub texts: Vec<Vec<Translation>>,
+    /// What it took.
+    pub statistics: TranslateStatistics,
+}

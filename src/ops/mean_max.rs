@@ -1,0 +1,74 @@
+//! Means and maxima along axes.
+
+use std::ops::Range;
+
+use super::axes::product;
+use super::{choose, choose_rows, expect_dtype};
+use crate::error::{Error, Result};
+use crate::kernel::Variant;
+use crate::kernels::pooling::mean_max::{MeanMax, Parameters};
+use crate::kernels::rows;
+use crate::recording::{Recording, Value};
+use crate::tensor::DType;
+
+const OP: &str = "mean_max";
+
+/// An invocation that sums more than this loses digits.
+const LONGEST_FOR_INVOCATION: usize = 2048;
+
+/// Records the mean of x over neighbouring axes, f32; the result has the other axes. Of `[batch, channels, height, width]`
+/// the axes `2..4` give `[batch, channels]`, the squeeze of Hu et al. 2018, and `1..2` `[batch, height, width]`.
+///
+/// # Errors
+/// [`Error::Argument`] for axes that x has not or that hold nothing, or another dtype; [`Error::Limit`],
+/// [`Error::Implementation`].
+pub fn mean(recording: &mut Recording, x: &Value, axes: Range<usize>) -> Result<Value> {
+    let [mean, _] = record(recording, x, axes, false)?;
+    Ok(mean)
+}
+
+/// Records the mean and the maximum of x over neighbouring axes, in one pass: see [`mean`]. A NaN makes both NaN.
+///
+/// # Errors
+/// As [`mean`].
+pub fn mean_max(recording: &mut Recording, x: &Value, axes: Range<usize>) -> Result<[Value; 2]> {
+    record(recording, x, axes, true)
+}
+
+fn record(recording: &mut Recording, x: &Value, axes: Range<usize>, has_maximum: bool) -> Result<[Value; 2]> {
+    expect_dtype(OP, "x", x, &[DType::F32])?;
+    let dims = x.shape().dims();
+    if axes.start > axes.end || axes.end > dims.len() {
+        let expected = format!("within 0..{} for x {}", dims.len(), x.shape());
+        return Err(Error::argument(OP, "axes", expected, format!("{axes:?}")));
+    }
+    let others = [&dims[..axes.start], &dims[axes.end..]].concat();
+    let columns = product(OP, "the elements of a mean", &dims[axes.clone()])?;
+    if columns == 0 {
+        let expected = format!("not empty along the axes {axes:?}");
+        return Err(Error::argument(OP, "x", expected, x.shape().to_string()));
+    }
+    product(OP, "the elements of x", dims)?;
+    let parameters = Parameters {
+        rows: product(OP, "the means", &others)?,
+        columns,
+        inner: product(OP, "the axes of x behind", &dims[axes.end..])?,
+        has_maximum: has_maximum.into(),
+    };
+    let variant = variant(recording, columns as usize, parameters.inner)?;
+    let mean = recording.temporary(others.clone(), DType::F32)?;
+    // What is not asked for is bound too, and not written.
+    let maximum = recording.temporary(if has_maximum { others } else { vec![1] }, DType::F32)?;
+    recording.dispatch(&MeanMax, variant, &parameters, &[x, &mean, &maximum])?;
+    Ok([mean, maximum])
+}
+
+/// Where neighbouring rows lie side by side an invocation each reads as well as it can; else as all rows.
+fn variant(recording: &Recording, columns: usize, inner: u32) -> Result<Variant> {
+    let device = recording.device();
+    if inner > 1 && columns <= LONGEST_FOR_INVOCATION {
+        let best = rows::choose(device.capabilities(), device.is_software(), columns as u64);
+        return choose(device, OP, vec![rows::invocation(), best, rows::workgroup()]);
+    }
+    choose_rows(device, OP, columns)
+}

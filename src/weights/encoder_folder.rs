@@ -1,0 +1,117 @@
+//! A model folder of transformers: an encoder, and heads.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::checkpoint::Checkpoint;
+use super::config::{EncoderConfig, Family};
+use super::files::bad;
+use super::folder::{apply, limit};
+use super::head_config::HeadConfig;
+use super::json::Object;
+use super::tokenizer::Tokenizer;
+use crate::error::{Error, Result};
+
+/// A folder with `config.json`, `model.safetensors` and `tokenizer.json`, read and checked: everything but the weights
+/// themselves. What sentence-transformers puts beside them is not read.
+///
+/// ```no_run
+/// # fn main() -> attentive::Result<()> {
+/// let folder = attentive::weights::EncoderFolder::open("bert-base-uncased")?;
+/// assert_eq!(folder.mask_token, Some(("[MASK]".to_owned(), 103)));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct EncoderFolder {
+    /// The folder that was opened.
+    pub root: PathBuf,
+    /// The encoder's sizes.
+    pub config: EncoderConfig,
+    /// Labels, and whether embeddings are tied.
+    pub head_config: HeadConfig,
+    /// The weights.
+    pub checkpoint: Checkpoint,
+    /// The tokenizer. All its ids are below the config's vocabulary size.
+    pub tokenizer: Tokenizer,
+    /// The token that stands for a hidden word, and its id; `None` where the tokenizer has none.
+    pub mask_token: Option<(String, u32)>,
+    /// The most tokens of a text or a pair of texts, special ones included.
+    pub max_tokens: usize,
+    /// The file that gave this limit, and its key.
+    pub max_tokens_source: String,
+    /// What the user should be told about this folder.
+    pub notices: Vec<String>,
+}
+
+impl EncoderFolder {
+    /// Reads and checks a folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a file that is missing or cannot be read, [`Error::File`] for one that is damaged or
+    /// contradicts another, [`Error::Unsupported`] for what this crate cannot compute.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let root = folder.as_ref();
+        let metadata =
+            std::fs::metadata(root).map_err(|source| Error::Io { path: root.to_owned(), source })?;
+        if !metadata.is_dir() {
+            return Err(bad(root, "this is not a folder; a model is a folder with config.json in it"));
+        }
+        let mut notices = Vec::new();
+        let config = EncoderConfig::open(root.join("config.json"))?;
+        let head_config = HeadConfig::open(root.join("config.json"))?;
+        let mut tokenizer = Tokenizer::open(root.join("tokenizer.json"))?;
+        tokenizer.check_vocabulary(config.vocabulary_size)?;
+        let settings =
+            Object::read_if_there(&root.join("tokenizer_config.json"), "the tokenizer's settings")?;
+        if let Some(object) = &settings {
+            apply(object, &mut tokenizer, &mut notices)?;
+        }
+        let (max_tokens, max_tokens_source) = limit(&config, None, settings.as_ref(), &mut notices)?;
+        let special = tokenizer.special_tokens();
+        if max_tokens <= special {
+            let problem = format!(
+                "the limit of {max_tokens} tokens ({max_tokens_source}) leaves no room beside {special} special tokens"
+            );
+            return Err(bad(root, problem));
+        }
+        let mask_token = mask_token(config.family, settings.as_ref(), &tokenizer)?;
+        let checkpoint = Checkpoint::open(root)?;
+        Ok(Self {
+            root: root.to_owned(),
+            config,
+            head_config,
+            checkpoint,
+            tokenizer,
+            mask_token,
+            max_tokens,
+            max_tokens_source,
+            notices,
+        })
+    }
+}
+
+/// The token that tokenizer_config.json names, a text or an object with `content`; else the family's own.
+fn mask_token(
+    family: Family,
+    settings: Option<&Object>,
+    tokenizer: &Tokenizer,
+) -> Result<Option<(String, u32)>> {
+    const KEY: &str = "mask_token";
+    let named = match settings.and_then(|object| object.get(KEY).map(|value| (object, value))) {
+        None => None,
+        Some((_, Value::String(token))) => Some(token.as_str()),
+        Some((object, value)) => match value.get("content").and_then(Value::as_str) {
+            Some(token) => Some(token),
+            None => return Err(object.wrong(KEY, "a token", value)),
+        },
+    };
+    let usual = match family {
+        Family::Roberta => "<mask>",
+        Family::Bert | Family::DistilBert => "[MASK]",
+    };
+    let token = named.unwrap_or(usual);
+    Ok(tokenizer.token_id(token).map(|id| (token.to_owned(), id)))
+}

@@ -1,0 +1,211 @@
+//! BERT Base and Large with random weights: they load, run and give what the CPU device gives; bytes of the weights and of
+//! the temporaries are told (`-- --nocapture`).
+//!
+//! Large takes about 4 GiB and half a minute for each device, so it runs when it is asked for:
+//! `cargo test --test bert_sizes -- --ignored --nocapture`.
+#![cfg(feature = "models")]
+
+mod common;
+
+use attentive::models::{BertEncoder, BertHead, HeadKind, TokenBatch};
+use attentive::ops::gather_rows;
+use attentive::verify::compare::compare_allclose;
+use attentive::weights::{Checkpoint, EncoderConfig, HeadConfig};
+use attentive::{DType, Device, Recording};
+use serde_json::json;
+
+const VOCABULARY: usize = 30_522;
+const POSITIONS: usize = 512;
+
+/// Layers, width and heads; the feed-forward is four times as wide (Devlin et al. 2019, section 3).
+struct Size {
+    name: &'static str,
+    layers: usize,
+    width: usize,
+    heads: usize,
+}
+
+const BASE: Size = Size { name: "Base", layers: 12, width: 768, heads: 12 };
+const LARGE: Size = Size { name: "Large", layers: 24, width: 1024, heads: 16 };
+
+impl Size {
+    fn config(&self) -> Vec<u8> {
+        let config = json!({
+            "model_type": "bert", "architectures": ["BertForPreTraining"], "vocab_size": VOCABULARY,
+            "hidden_size": self.width, "num_hidden_layers": self.layers, "num_attention_heads": self.heads,
+            "intermediate_size": 4 * self.width, "max_position_embeddings": POSITIONS,
+        });
+        config.to_string().into_bytes()
+    }
+
+    /// Names and shapes of `BertForPreTraining`.
+    fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let (d, f) = (self.width, 4 * self.width);
+        let mut tensors = Vec::new();
+        let mut add = |name: String, shape: &[usize]| tensors.push((name, shape.to_vec()));
+        let linear = |add: &mut dyn FnMut(String, &[usize]), name: String, out: usize, inputs: usize| {
+            add(format!("{name}.weight"), &[out, inputs]);
+            add(format!("{name}.bias"), &[out]);
+        };
+        let norm = |add: &mut dyn FnMut(String, &[usize]), name: String| {
+            add(format!("{name}.weight"), &[d]);
+            add(format!("{name}.bias"), &[d]);
+        };
+        for (name, rows) in [("word", VOCABULARY), ("position", POSITIONS), ("token_type", 2)] {
+            add(format!("bert.embeddings.{name}_embeddings.weight"), &[rows, d]);
+        }
+        norm(&mut add, "bert.embeddings.LayerNorm".to_owned());
+        for layer in 0..self.layers {
+            let home = format!("bert.encoder.layer.{layer}");
+            for name in ["self.query", "self.key", "self.value", "output.dense"] {
+                linear(&mut add, format!("{home}.attention.{name}"), d, d);
+            }
+            norm(&mut add, format!("{home}.attention.output.LayerNorm"));
+            linear(&mut add, format!("{home}.intermediate.dense"), f, d);
+            linear(&mut add, format!("{home}.output.dense"), d, f);
+            norm(&mut add, format!("{home}.output.LayerNorm"));
+        }
+        linear(&mut add, "bert.pooler.dense".to_owned(), d, d);
+        linear(&mut add, "cls.predictions.transform.dense".to_owned(), d, d);
+        norm(&mut add, "cls.predictions.transform.LayerNorm".to_owned());
+        add("cls.predictions.bias".to_owned(), &[VOCABULARY]);
+        linear(&mut add, "cls.seq_relationship".to_owned(), 2, d);
+        tensors
+    }
+
+    /// A safetensors file: normal weights as BERT begins with them, of deviation 0.02; norms γ = 1, β = 0.
+    fn checkpoint(&self) -> Checkpoint {
+        let tensors = self.tensors();
+        let (mut header, mut end) = (serde_json::Map::new(), 0);
+        for (name, shape) in &tensors {
+            let begin = end;
+            end += 4 * shape.iter().product::<usize>();
+            header.insert(
+                name.clone(),
+                json!({ "dtype": "F32", "shape": shape, "data_offsets": [begin, end] }),
+            );
+        }
+        let header = serde_json::Value::Object(header).to_string();
+        let mut bytes = Vec::with_capacity(8 + header.len() + end);
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        let mut rng = fastrand::Rng::with_seed(self.width as u64);
+        for (name, shape) in &tensors {
+            let constant = match () {
+                () if name.contains("LayerNorm.weight") => Some(1.0_f32),
+                () if name.contains("LayerNorm.bias") => Some(0.0),
+                () => None,
+            };
+            for _ in 0..shape.iter().product::<usize>() {
+                // Uniform with that deviation: the half width is √3 of it.
+                let value = constant.unwrap_or_else(|| (rng.f32() - 0.5) * 0.0693);
+                bytes.extend(value.to_le_bytes());
+            }
+        }
+        Checkpoint::from_bytes(bytes, self.name).unwrap()
+    }
+
+    fn elements(&self) -> u64 {
+        self.tensors().iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum()
+    }
+}
+
+/// What a run gives: the encoder's output, and the logits of two masked tokens and of a pair.
+struct Answers {
+    hidden: Vec<f32>,
+    words: Vec<f32>,
+    next: Vec<f32>,
+}
+
+const LENGTHS: [usize; 2] = [24, 16];
+
+fn run(device: &Device, size: &Size, checkpoint: &Checkpoint) -> Answers {
+    let config = EncoderConfig::from_json(&size.config(), "config.json").unwrap();
+    let head_config = HeadConfig::from_json(&size.config(), "config.json").unwrap();
+    let encoder = BertEncoder::load(device, &config, checkpoint, DType::F32).unwrap();
+    let head = |kind| BertHead::load(device, kind, &encoder, &head_config, checkpoint, DType::F32).unwrap();
+    let (words, next) = (head(HeadKind::MaskedLanguage), head(HeadKind::NextSentence));
+    // Every parameter is on the device once.
+    let bytes = encoder.bytes() + words.bytes() + next.bytes();
+    assert_eq!(bytes, 4 * size.elements(), "{}", size.name);
+
+    let ids: Vec<Vec<u32>> =
+        LENGTHS.iter().map(|&n| (0..n).map(|i| (i * 467 % 30_000) as u32).collect()).collect();
+    let types: Vec<Vec<u32>> =
+        LENGTHS.iter().map(|&n| (0..n).map(|i| u32::from(i > n / 2)).collect()).collect();
+    let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+    let types: Vec<&[u32]> = types.iter().map(Vec::as_slice).collect();
+    let mut recording = Recording::new(device);
+    let (hidden, _) = encoder.record(&mut recording, TokenBatch { ids: &ids, types: &types }).unwrap();
+    let rows = hidden.reshape([2 * LENGTHS[0], size.width]).unwrap();
+    let masked = gather_rows(&mut recording, &rows, &[7, LENGTHS[0] as u32 + 9]).unwrap();
+    let words = words.record(&mut recording, &masked).unwrap();
+    let first = gather_rows(&mut recording, &rows, &[0, LENGTHS[0] as u32]).unwrap();
+    let next = next.record(&mut recording, &first).unwrap();
+    for value in [&hidden, &words, &next] {
+        recording.output(value).unwrap();
+    }
+    let (peak, unshared) = recording.planned_bytes();
+    println!(
+        "{} on {}: weights {bytes} bytes ({} parameters), temporaries {peak} bytes at the peak ({unshared} without sharing){}",
+        size.name,
+        device.name(),
+        size.elements(),
+        process_peak()
+    );
+    // Of all tokens only the masked ones have a row of the vocabulary's width.
+    assert!(peak < 4 * (2 * LENGTHS[0] * VOCABULARY) as u64, "{peak}");
+    let outputs = recording.run().unwrap();
+    let read = |value| outputs.tensor(value).unwrap().to_f32().unwrap();
+    Answers { hidden: read(&hidden), words: read(&words), next: read(&next) }
+}
+
+/// The most memory that the process has had, where the system tells.
+fn process_peak() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.map_or(String::new(), |line| format!(", the process {}", line.trim()))
+}
+
+fn check(size: &Size) {
+    let checkpoint = size.checkpoint();
+    let cpu = run(&Device::cpu(), size, &checkpoint);
+    let tokens = |answers: &Answers| -> Vec<f32> {
+        // Padding means nothing.
+        let text =
+            |text: usize| &answers.hidden[text * LENGTHS[0] * size.width..][..LENGTHS[text] * size.width];
+        [text(0), text(1)].concat()
+    };
+    // With γ = 1 and β = 0 the last norm leaves rows of mean 0 and variance 1.
+    for row in tokens(&cpu).chunks_exact(size.width) {
+        let n = size.width as f64;
+        let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+        let variance = row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
+        assert!(mean.abs() < 1e-4 && (variance - 1.0).abs() < 1e-3, "{mean} {variance}");
+    }
+    assert!(cpu.words.iter().chain(&cpu.next).all(|value| value.is_finite()));
+    for device in common::adapters() {
+        let got = run(&device, size, &checkpoint);
+        for (what, got, expected) in [
+            ("hidden states", tokens(&got), tokens(&cpu)),
+            ("words", got.words.clone(), cpu.words.clone()),
+            ("next sentence", got.next.clone(), cpu.next.clone()),
+        ] {
+            let comparison = compare_allclose(&got, &expected, 0.0, 1e-4);
+            assert!(comparison.passed, "{} {what} on {}: {comparison}", size.name, device.name());
+        }
+    }
+}
+
+#[test]
+fn base_runs_with_random_weights() {
+    assert_eq!(BASE.elements(), 110_106_428);
+    check(&BASE);
+}
+
+#[test]
+#[ignore = "4 GiB and half a minute a device: cargo test --test bert_sizes -- --ignored"]
+fn large_runs_with_random_weights() {
+    assert_eq!(LARGE.elements(), 336_226_108);
+    check(&LARGE);
+}

@@ -1,0 +1,267 @@
+//! The commands on BERT's heads, as a user calls them: what comes out, where, and with which exit status.
+
+#[path = "common/command.rs"]
+mod command;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use command::{Ended, attentive, fails, run};
+use serde_json::Value;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/heads").join(name)
+}
+
+/// A command with a small model, on the CPU.
+fn call(command: &str, model: &str, words: &[&str]) -> Command {
+    let mut call = attentive();
+    call.arg(command).arg("-m").arg(fixture(model)).args(["--device", "cpu"]).args(words);
+    call
+}
+
+fn with_input(command: &mut Command, input: &[u8]) -> Ended {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stdin");
+    std::fs::write(&path, input).unwrap();
+    run(command.stdin(std::fs::File::open(path).unwrap()))
+}
+
+fn jsonl(end: &Ended) -> Vec<Value> {
+    end.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[track_caller]
+fn says(end: &Ended, code: i32, words: &[&str]) {
+    assert_eq!(end.code, Some(code), "{}", end.stderr);
+    for word in words {
+        assert!(
+            end.stderr.contains(word) || end.stdout.contains(word),
+            "no `{word}` in: {}{}",
+            end.stdout,
+            end.stderr
+        );
+    }
+    assert!(!end.stderr.contains("panicked"), "{}", end.stderr);
+}
+
+/// The first answer of transformers to the fixture's text 0, at its mask.
+fn best(model: &str, key: &str) -> u64 {
+    let bytes = std::fs::read(fixture(model).join("expected.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let logits = tensors.tensor(&format!("{key}.0")).unwrap();
+    let columns = logits.shape()[1];
+    let values: Vec<f32> =
+        logits.data().chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+    // [CLS] the [MASK] …
+    let row = &values[2 * columns..3 * columns];
+    (0..columns).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as u64
+}
+
+#[test]
+fn fill_mask_tells_the_words_and_their_probabilities() {
+    let end = run(&mut call("fill-mask", "bert-pretraining", &["the [MASK] sat on the mat", "--json", "-"]));
+    says(&end, 0, &[]);
+    let answer = &jsonl(&end)[0];
+    assert_eq!((&answer["text"], &answer["index"]), (&"the [MASK] sat on the mat".into(), &0.into()));
+    let masks = answer["masks"].as_array().unwrap();
+    assert_eq!((masks.len(), masks[0]["token"].as_u64()), (1, Some(2)));
+    let predictions = masks[0]["predictions"].as_array().unwrap();
+    assert_eq!(predictions.len(), 5);
+    assert_eq!(predictions[0]["id"].as_u64().unwrap(), best("bert-pretraining", "prediction_logits"));
+    let probability = |place: usize| predictions[place]["probability"].as_f64().unwrap();
+    assert!(probability(0) >= probability(1) && probability(4) > 0.0 && probability(0) < 1.0);
+
+    let several =
+        run(&mut call("fill-mask", "bert-pretraining", &["-k", "2", "[MASK] cat [MASK]", "the [MASK]"]));
+    says(&several, 0, &["mask 1", "mask 2", "→", "CPU", "2 texts", "weights"]);
+    let roberta = run(&mut call("fill-mask", "roberta-mlm", &["the<mask> sat", "--json", "-", "--top", "3"]));
+    assert_eq!(jsonl(&roberta)[0]["masks"][0]["predictions"].as_array().unwrap().len(), 3);
+    says(&run(&mut call("fill-mask", "distilbert-mlm", &["the [MASK]"])), 0, &["DistilBert"]);
+}
+
+#[test]
+fn texts_without_an_answer_are_named_and_the_others_answered() {
+    let long = "cat ".repeat(60);
+    let input = format!("the [MASK]\nno mask\n\n[MASK] {long}\nthe <mask>\nbad \u{0}[MASK]\n");
+    let end = with_input(
+        &mut call("fill-mask", "bert-pretraining", &["--input", "-", "--json", "-"]),
+        input.as_bytes(),
+    );
+    says(
+        &end,
+        1,
+        &[
+            "line 2: the text must be one with the mask token `[MASK]`, but is without one",
+            "line 3: the text must be one with the mask token `[MASK]`, but is empty",
+            "line 4: the text must be at most 40 tokens",
+            "`<mask>` is not this model's",
+            "4 of 6 rows not answered",
+        ],
+    );
+    let rows = jsonl(&end);
+    let errors: Vec<bool> = rows.iter().map(|row| row.get("error").is_some()).collect();
+    assert_eq!(errors, [false, true, true, true, true, false]);
+    assert!(rows.iter().enumerate().all(|(index, row)| row["index"] == index));
+    fails(&mut call("fill-mask", "bert-pretraining", &[]), 2, &["nothing to fill", "--input"]);
+    fails(&mut call("fill-mask", "bert-pretraining", &["x", "--top", "0"]), 2, &["--top"]);
+    fails(
+        &mut call("fill-mask", "bert-sequence", &["the [MASK]"]),
+        1,
+        &[
+            "no masked-language-model head",
+            "cls.predictions.transform.dense.weight",
+            "only the encoder and the pooler, the sequence classification head",
+        ],
+    );
+}
+
+#[test]
+fn without_a_model_the_default_is_looked_for_and_a_folder_asked_for() {
+    let home = tempfile::tempdir().unwrap();
+    let mut without = attentive();
+    without.args(["fill-mask", "the [MASK]"]).env("HF_HOME", home.path()).env_remove("HF_HUB_CACHE");
+    fails(&mut without, 1, &["google-bert/bert-base-uncased", "offline", "-m FOLDER", "tokenizer.json"]);
+    let mut short = attentive();
+    short
+        .args(["next-sentence", "-m", "some-bert", "a", "b"])
+        .env("HF_HOME", home.path())
+        .env_remove("HF_HUB_CACHE");
+    fails(&mut short, 1, &["google-bert/some-bert"]);
+    // The variable of every command names one, too.
+    let mut by_variable = attentive();
+    by_variable.args(["fill-mask", "the [MASK]", "--device", "cpu"]);
+    let end = run(by_variable.env("ATTENTIVE_MODEL", fixture("bert-pretraining")).env("ATTENTIVE_TOP", "1"));
+    says(&end, 0, &["bert-pretraining"]);
+}
+
+#[test]
+fn next_sentence_takes_two_sentences() {
+    let end = run(&mut call("next-sentence", "bert-pretraining", &["the cat", "it is", "--json", "-"]));
+    says(&end, 0, &[]);
+    let answer = &jsonl(&end)[0];
+    let [next, random] = ["next", "random"].map(|key| answer["logits"][key].as_f64().unwrap());
+    let probability = answer["probability"].as_f64().unwrap();
+    assert!((probability - 1.0 / (1.0 + (random - next).exp())).abs() < 1e-6);
+    says(
+        &run(&mut call("next-sentence", "bert-pretraining", &["the cat", "it is"])),
+        0,
+        &["follows", "the cat", "1 pair"],
+    );
+    for words in [&["a"][..], &["a", "b", "c"], &[]] {
+        let number = format!("there are {}", words.len());
+        fails(&mut call("next-sentence", "bert-pretraining", words), 2, &["2 sentences", &number]);
+    }
+    says(
+        &run(&mut call("next-sentence", "bert-pretraining", &["", "b"])),
+        1,
+        &["the first sentence", "empty"],
+    );
+    let end = with_input(
+        &mut call("next-sentence", "bert-pretraining", &["--input", "-", "--json", "-"]),
+        b"the cat\tit is\nthe\ta\tb\nhello\n\tx\n",
+    );
+    says(&end, 1, &["line 2: it must have 2 sentences", "has 3", "has 1", "line 4: ", "3 of 4 rows"]);
+    assert_eq!(jsonl(&end)[0]["probability"], answer["probability"]);
+    fails(
+        &mut call("next-sentence", "roberta-mlm", &["a", "b"]),
+        1,
+        &["no next-sentence head", "without that task"],
+    );
+}
+
+#[test]
+fn classify_takes_what_head_there_is() {
+    let end = run(&mut call("classify", "bert-sequence", &["the cat", "hello", "--json", "-"]));
+    says(&end, 0, &[]);
+    let rows = jsonl(&end);
+    let scores = rows[0]["scores"].as_object().unwrap();
+    assert_eq!(scores.len(), 3);
+    assert_eq!(scores[rows[0]["label"].as_str().unwrap()], rows[0]["score"]);
+    let pairs = run(&mut call("classify", "bert-sequence", &["--pairs", "the cat\thello", "--json", "-"]));
+    assert_ne!(jsonl(&pairs)[0]["scores"], rows[0]["scores"]);
+    says(&run(&mut call("classify", "bert-sequence", &["--pairs", "the cat"])), 1, &["2 sentences"]);
+    let tokens = run(&mut call("classify", "roberta-token", &["the cat", "--json", "-"]));
+    let tokens = jsonl(&tokens);
+    let list = tokens[0]["tokens"].as_array().unwrap();
+    assert_eq!((&list[0]["token"], &list[0]["special"]), (&"<s>".into(), &true.into()));
+    says(&run(&mut call("classify", "distilbert-token", &["the cat"])), 0, &["token", "label"]);
+    says(
+        &run(&mut call("classify", "bert-sequence", &[&"cat ".repeat(60)])),
+        0,
+        &["1 text cut to 40 tokens"],
+    );
+    fails(&mut call("classify", "bert-pretraining", &["x"]), 1, &["no sequence classification head"]);
+}
+
+#[test]
+fn evaluate_tells_loss_accuracy_and_perplexity() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("text.txt");
+    let about: Value = serde_json::from_slice(&std::fs::read(fixture("evaluation.json")).unwrap()).unwrap();
+    std::fs::write(&file, about["text"].as_str().unwrap()).unwrap();
+    let file = file.to_str().unwrap();
+    let of = |words: &[&str]| {
+        let end = run(call("evaluate", "bert-pretraining", &[file, "--json", "-"]).args(words));
+        says(&end, 0, &[]);
+        jsonl(&end).remove(0)
+    };
+    let answer = of(&["--seed", "7"]);
+    let expected = &about["answers"]["bert-pretraining 7"];
+    for task in ["masked_language", "next_sentence"] {
+        assert_eq!(answer[task]["predictions"], expected[task]["count"]);
+        assert_eq!(answer[task]["right"], expected[task]["right"]);
+        let [loss, wanted] =
+            [&answer[task]["loss"], &expected[task]["loss"]].map(|loss| loss.as_f64().unwrap());
+        assert!((loss - wanted).abs() <= 2e-4, "{task}: {loss} {wanted}");
+        assert!((answer[task]["perplexity"].as_f64().unwrap() - loss.exp()).abs() < 1e-6 * loss.exp());
+    }
+    assert_eq!(
+        (&answer["seed"], &answer["documents"], &answer["sentences"]),
+        (&7.into(), &3.into(), &9.into())
+    );
+    assert_eq!(of(&["--seed", "7"]), answer);
+    assert_ne!(of(&[])["masked_language"], answer["masked_language"]);
+    let report = run(&mut call("evaluate", "bert-pretraining", &[file]));
+    says(
+        &report,
+        0,
+        &["hidden words", "next sentence", "perplexity", "seed 0", "3 documents, 9 sentences", "6 pairs"],
+    );
+    let single = run(&mut call("evaluate", "distilbert-mlm", &[file]));
+    says(&single, 0, &["no next-sentence head: the inputs are single sentences", "hidden words"]);
+
+    for (content, words) in [
+        (&b""[..], &["no sentences"][..]),
+        (b"\n\n", &["no sentences"]),
+        (b"one\n\ntwo\n", &["two sentences in one document"]),
+        (b"good\nbad \xff\n", &["line 2 is not valid UTF-8"]),
+    ] {
+        let end = with_input(&mut call("evaluate", "bert-pretraining", &["-"]), content);
+        says(&end, 1, words);
+    }
+    fails(&mut call("evaluate", "bert-pretraining", &["absent.txt"]), 1, &["absent.txt"]);
+    fails(&mut call("evaluate", "bert-pretraining", &[]), 2, &["<FILE>"]);
+    fails(&mut call("evaluate", "roberta-token", &[file]), 1, &["no masked-language-model head"]);
+}
+
+#[test]
+fn answers_go_into_a_file_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("answers.jsonl");
+    let path = path.to_str().unwrap();
+    let end = run(&mut call("fill-mask", "bert-pretraining", &["the [MASK]", "--json", path]));
+    says(&end, 0, &["0."]);
+    let text = std::fs::read_to_string(path).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(text.trim()).unwrap()["text"], "the [MASK]");
+    let nowhere = folder.path().join("none/answers.jsonl");
+    fails(
+        &mut call("fill-mask", "bert-pretraining", &["x", "--json", nowhere.to_str().unwrap()]),
+        1,
+        &["no folder"],
+    );
+    for command in ["fill-mask", "next-sentence", "classify", "evaluate"] {
+        let help = run(attentive().args([command, "--help"]));
+        says(&help, 0, &["Examples:", "--model", "--device", "--json", "ATTENTIVE_MODEL"]);
+    }
+}

@@ -1,0 +1,182 @@
+//! `attentive translate`, and `attentive evaluate` on pairs, as a user calls them: with the models that the program holds.
+
+#[path = "common/command.rs"]
+mod command;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use command::{Ended, attentive, run};
+use serde_json::Value;
+
+/// A command on the CPU.
+fn call(command: &str, words: &[&str]) -> Command {
+    let mut call = attentive();
+    call.arg(command).args(["--device", "cpu"]).args(words);
+    call
+}
+
+fn translated(words: &[&str]) -> Ended {
+    let end = run(&mut call("translate", words));
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    end
+}
+
+#[track_caller]
+fn fails(command: &mut Command, code: i32) -> Ended {
+    let end = run(command);
+    assert_eq!(end.code, Some(code), "{}", end.stderr);
+    assert!(!end.stderr.contains("panicked"), "{}", end.stderr);
+    end
+}
+
+#[track_caller]
+fn refused(words: &[&str], code: i32, message: &[&str]) {
+    let end = fails(&mut call("translate", words), code);
+    for word in message {
+        assert!(end.stderr.contains(word), "no `{word}` in {}", end.stderr);
+    }
+    assert!(end.stdout.is_empty());
+}
+
+#[test]
+fn the_models_of_the_program_need_no_download() {
+    let texts = ["le 3 mai 1979", "Thursday, May 3rd 1979", "一九七九年五月三日"];
+    for model in ["dates-transformer", "dates-gru"] {
+        let end = translated(&[&["-m", model, "--offline"], &texts[..]].concat());
+        assert_eq!(end.stdout, "1979-05-03\n1979-05-03\n1979-05-03\n");
+        for word in [model, "part of this program", "3 texts", "least probability"] {
+            assert!(end.stderr.contains(word), "no `{word}` in {}", end.stderr);
+        }
+    }
+    let end = translated(&texts[..1]);
+    assert_eq!(end.stdout, "1979-05-03\n");
+    assert!(end.stderr.contains("dates-transformer (part of this program)"), "{}", end.stderr);
+    assert!(end.stderr.contains("probability 0.9"), "{}", end.stderr);
+}
+
+#[test]
+fn beams_samples_and_n_best() {
+    let of = |words: &[&str]| translated(&[words, &["trois cent deux"]].concat()).stdout;
+    let beams =
+        of(&["--beams", "4", "--n-best", "3", "--length-penalty", "0.5", "--early-stopping", "never"]);
+    let lines: Vec<(f64, &str)> = beams
+        .lines()
+        .map(|line| line.split_once('\t').unwrap())
+        .map(|(score, text)| (score.parse().unwrap(), text))
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0].1, "302");
+    assert!(lines.is_sorted_by(|a, b| a.0 >= b.0) && lines[0].1 != lines[1].1);
+    assert_eq!(of(&["--n-best", "3"]).lines().count(), 3);
+    let sample = |seed: &str| of(&["--sample", "--temperature", "3", "--n-best", "6", "--seed", seed]);
+    assert_eq!(sample("1"), sample("1"));
+    assert_ne!(sample("1"), sample("2"));
+    assert_eq!(of(&["--scores"]).split_once('\t').unwrap().1, "302\n");
+}
+
+#[test]
+fn files_in_and_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("in.txt"), "le 3 mai 1979\nä\n").unwrap();
+    std::fs::write(path("bad.txt"), b"le 3 mai 1979\n\xff\xfe\n1er janvier 2004\n").unwrap();
+    let (input, output) = (path("bad.txt"), path("out.jsonl"));
+    let words = ["--input", input.to_str().unwrap(), "-o", output.to_str().unwrap()];
+    let end = fails(&mut call("translate", &words), 1);
+    assert!(end.stderr.contains("line 2") && end.stderr.contains("UTF-8"), "{}", end.stderr);
+    let lines: Vec<Value> = std::fs::read_to_string(&output)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["translations"][0]["text"], "1979-05-03");
+    assert!(lines[0]["translations"][0]["probability"].as_f64().unwrap() > 0.9);
+    assert!(lines[1]["translations"].is_null());
+    assert_eq!(lines[2]["translations"][0]["text"], "2004-01-01");
+    // Lines stay those of the input.
+    let plain = path("out.txt");
+    let words = ["--input", input.to_str().unwrap(), "-o", plain.to_str().unwrap()];
+    fails(&mut call("translate", &words), 1);
+    assert_eq!(std::fs::read_to_string(&plain).unwrap(), "1979-05-03\n\n2004-01-01\n");
+    let end =
+        run(call("translate", &["--input", "-", "--json"])
+            .stdin(std::fs::File::open(path("in.txt")).unwrap()));
+    let first: Value = serde_json::from_str(end.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(first["translations"][0]["stopped"], true);
+}
+
+#[test]
+fn the_alignment_is_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let files = ["a.html", "a.svg", "a.png", "a.npy"].map(path);
+    let words: Vec<&str> = files.iter().flat_map(|file| ["--alignment", file]).collect();
+    let end = translated(&[&["-m", "dates-gru", "le 3 mai 1979"], &words[..]].concat());
+    assert_eq!(end.stdout, "1979-05-03\n");
+    let [html, svg, png, npy] = files.map(|file| std::fs::read(file).unwrap());
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    assert!(text(&html).contains("le 3 mai 1979") && text(&svg).starts_with("<svg"));
+    assert!(png.starts_with(b"\x89PNG"));
+    let header = String::from_utf8_lossy(&npy[..120]).into_owned();
+    // Eleven tokens of the target, fourteen of the source, their ends counted.
+    assert!(header.contains("(1, 1, 11, 14"), "{header}");
+    let end =
+        translated(&["le 3 mai 1979", "--alignment", &path("b.npy"), "--layers", "1", "--heads", "0,3"]);
+    assert_eq!(end.stdout, "1979-05-03\n");
+    let npy = std::fs::read(path("b.npy")).unwrap();
+    assert!(String::from_utf8_lossy(&npy[..120]).contains("(1, 2, 11, 14"));
+    let out = path("c.svg");
+    refused(&["a", "b", "--alignment", &out], 2, &["one text", "2"]);
+    refused(&["a", "--alignment", &out, "--layers", "2"], 2, &["--layers", "no 2", "0 to 1"]);
+    refused(&["a", "--alignment", &out, "--heads", "4"], 2, &["--heads", "no 4", "0 to 3"]);
+    refused(&["a", "--alignment", "d.gif"], 2, &[".svg"]);
+}
+
+#[test]
+fn wrong_calls_say_what_is_wrong() {
+    refused(&[], 2, &["nothing to translate"]);
+    refused(&["x", "--beams", "0"], 2, &["--beams"]);
+    refused(&["x", "--beams", "2", "--n-best", "3"], 1, &["n_best", "2 beams", "3"]);
+    refused(&["x", "--beams", "101"], 1, &["beams", "1 to 100", "101"]);
+    refused(&["x", "--beams", "2", "--sample"], 2, &["--sample"]);
+    refused(&["x", "--temperature", "2"], 2, &["--sample"]);
+    refused(&["x", "--sample", "--top-p", "0"], 1, &["top_p", "above 0"]);
+    // A target longer than the model's positions.
+    refused(&["x", "--max-tokens", "129"], 1, &["max_tokens", "at most 128", "129"]);
+    refused(&[&"un ".repeat(100)], 1, &["text 0", "at most 128 tokens"]);
+    refused(&["-m", "/nowhere/at/all", "x"], 1, &["there is no folder /nowhere/at/all"]);
+    refused(&["-m", "opus-mt-en-fr", "--offline", "x"], 1, &["Helsinki-NLP/opus-mt-en-fr", "offline"]);
+    let minilm = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-bert");
+    refused(&["-m", minilm.to_str().unwrap(), "x"], 1, &["architecture", "bert", "marian"]);
+    // Cut at the limit, and said so.
+    let end = translated(&["le 3 mai 1979", "--max-tokens", "4"]);
+    assert_eq!(end.stdout, "1979\n");
+    assert!(end.stderr.contains("1 translation cut at the limit"), "{}", end.stderr);
+}
+
+#[test]
+fn pairs_are_evaluated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join("pairs.tsv");
+    std::fs::write(&path, "le 3 mai 1979\t1979-05-03\n三千二百零五\t3205\nle 4 mai 1979\t1979-05-03\n")
+        .unwrap();
+    for model in ["dates-transformer", "dates-gru"] {
+        let end = run(&mut call("evaluate", &["-m", model, path.to_str().unwrap()]));
+        assert_eq!(end.code, Some(0), "{}", end.stderr);
+        for word in ["exact   2 of 3 pairs: 66.67 %", "le 4 mai 1979 → 1979-05-04", "not 1979-05-03"] {
+            assert!(end.stdout.contains(word), "no `{word}` in {}", end.stdout);
+        }
+        let end = run(&mut call("evaluate", &["-m", model, "--json", "-", path.to_str().unwrap()]));
+        let answer: Value = serde_json::from_str(&end.stdout).unwrap();
+        assert_eq!((&answer["right"], &answer["pairs"]), (&2.into(), &3.into()));
+        assert_eq!(answer["wrong"][0]["output"], "1979-05-04");
+    }
+    std::fs::write(&path, "le 3 mai 1979\t1979-05-03\nno tab\n").unwrap();
+    let end = fails(&mut call("evaluate", &["-m", "dates-gru", path.to_str().unwrap()]), 1);
+    assert!(end.stderr.contains("line 2") && end.stderr.contains("no tab"), "{}", end.stderr);
+    std::fs::write(&path, "\n").unwrap();
+    let end = fails(&mut call("evaluate", &["-m", "dates-gru", path.to_str().unwrap()]), 1);
+    assert!(end.stderr.contains("no pairs"), "{}", end.stderr);
+}

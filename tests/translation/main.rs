@@ -1,0 +1,299 @@
+//! Encoder–decoder models against transformers: logits, greedy and beam outputs, what is refused.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod dates;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use attentive::models::{CrossAttention, EarlyStopping, GenerationOptions, Strategy, Translator};
+use attentive::weights::Checkpoint;
+use attentive::{DType, Device, Recording};
+use serde_json::Value;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn folder(name: &str) -> PathBuf {
+    fixtures().join("models").join(name)
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+}
+
+const FOLDERS: [&str; 4] = ["tiny-marian", "tiny-marian-spm", "tiny-marian-separate", "tiny-marian-tied"];
+
+#[test]
+fn logits_are_those_of_transformers() {
+    for name in FOLDERS {
+        let folder = folder(name);
+        let expected = Checkpoint::open(folder.join("expected.safetensors")).unwrap();
+        let tolerance = &json(&folder.join("texts.json"))["tolerance"]["logits"];
+        let [rtol, atol] = ["rtol", "atol"].map(|key| tolerance[key].as_f64().unwrap());
+        // What the project promises.
+        assert!(atol <= 1e-4);
+        let rows = |name: &str, lengths: Option<&[usize]>| -> Vec<Vec<u32>> {
+            let dims = expected.shape(name).unwrap().to_vec();
+            let values = expected.tensor_i64(name, &dims).unwrap();
+            let rows = values.chunks(dims[1]).enumerate();
+            rows.map(|(row, ids)| {
+                let length = lengths.map_or(ids.len(), |lengths| lengths[row]);
+                ids[..length].iter().map(|&id| id as u32).collect()
+            })
+            .collect()
+        };
+        let masks = rows("attention_mask", None);
+        let source_lengths: Vec<usize> = masks.iter().map(|row| row.iter().sum::<u32>() as usize).collect();
+        let sources = rows("input_ids", Some(&source_lengths));
+        let target_lengths = expected.tensor_i64("decoder_lengths", &[sources.len()]).unwrap();
+        let target_lengths: Vec<usize> = target_lengths.iter().map(|&length| length as usize).collect();
+        let targets = rows("decoder_input_ids", Some(&target_lengths));
+        let dims = expected.shape("logits").unwrap().to_vec();
+        let logits = expected.tensor_f32("logits", &dims).unwrap();
+        for device in common::devices() {
+            let translator = Translator::from_dir(&device, &folder, DType::F32).unwrap();
+            let model = translator.transformer().unwrap();
+            let slices = |rows: &'_ [Vec<u32>]| rows.iter().map(|row| row.to_owned()).collect::<Vec<_>>();
+            let (sources, targets) = (slices(&sources), slices(&targets));
+            let sources: Vec<&[u32]> = sources.iter().map(Vec::as_slice).collect();
+            let targets: Vec<&[u32]> = targets.iter().map(Vec::as_slice).collect();
+            let mut recording = Recording::new(&device);
+            let value = model.record_logits(&mut recording, &sources, &targets).unwrap();
+            assert_eq!(value.shape().dims(), dims);
+            recording.output(&value).unwrap();
+            let got = recording.run().unwrap().tensor(&value).unwrap().to_f32().unwrap();
+            for (place, (got, want)) in got.iter().zip(&logits).enumerate() {
+                let (text, position) = (place / dims[2] / dims[1], place / dims[2] % dims[1]);
+                if position < target_lengths[text] {
+                    let bound = atol + rtol * f64::from(want.abs());
+                    let error = (f64::from(*got) - f64::from(*want)).abs();
+                    assert!(
+                        error <= bound,
+                        "{name} on {}: [{text}, {position}] {got} for {want}",
+                        device.name()
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The options of a case of `generation.json`, over what the folder says.
+fn options(case: &Value, translator: &Translator) -> GenerationOptions {
+    let mut options = translator.options().clone();
+    let beams = case["num_beams"].as_u64().unwrap() as usize;
+    options.strategy = match beams {
+        1 => Strategy::Greedy,
+        beams => Strategy::Beam {
+            beams,
+            length_penalty: case["length_penalty"].as_f64().unwrap() as f32,
+            early_stopping: match &case["early_stopping"] {
+                Value::Bool(true) => EarlyStopping::Yes,
+                Value::Bool(false) => EarlyStopping::No,
+                never => {
+                    assert_eq!(never, "never");
+                    EarlyStopping::Never
+                }
+            },
+        },
+    };
+    options.n_best = case["num_return_sequences"].as_u64().unwrap() as usize;
+    options.max_tokens = case["max_length"].as_u64().unwrap() as usize - 1;
+    options.rules.forced_last = case["forced_eos_token_id"].as_u64().map(|id| id as u32);
+    options.rules.renormalize = case["renormalize_logits"].as_bool().unwrap_or(false);
+    let lists = case["bad_words_ids"].as_array().into_iter().flatten();
+    options.rules.forbidden = lists.map(ids).collect();
+    options
+}
+
+#[test]
+fn outputs_are_those_of_transformers() {
+    for name in &FOLDERS[..3] {
+        let folder = folder(name);
+        let [texts, generation] = ["texts.json", "generation.json"].map(|file| json(&folder.join(file)));
+        let places = ids(&generation["texts"]);
+        let texts: Vec<&str> =
+            places.iter().map(|&place| texts["texts"][place as usize]["text"].as_str().unwrap()).collect();
+        let cases = generation["cases"].as_array().unwrap();
+        assert!(cases.len() >= 16);
+        for device in common::devices() {
+            let translator = Translator::from_dir(&device, &folder, DType::F32).unwrap();
+            // All of them on the CPU device; what differs on an adapter are the logits alone.
+            let each = if device.is_cpu() { 1 } else { 7 };
+            for (place, case) in cases.iter().enumerate().step_by(each) {
+                let what = format!("{name}, case {place} on {}", device.name());
+                let options = options(case, &translator);
+                let found = translator.translate(&texts).options(options.clone()).run().unwrap();
+                let scores = if case["num_beams"] == 1 { "log_probabilities" } else { "sequences_scores" };
+                for (text, outputs) in found.texts.iter().enumerate() {
+                    assert_eq!(outputs.len(), options.n_best);
+                    for (rank, output) in outputs.iter().enumerate() {
+                        assert_eq!(
+                            output.ids,
+                            ids(&case["sequences"][text][rank]),
+                            "{what}: text {text}, {rank}"
+                        );
+                        let want = case[scores][text][rank].as_f64().unwrap();
+                        assert!(
+                            (output.score - want).abs() <= 1e-4 * want.abs().max(1.0),
+                            "{what}: {}",
+                            output.score
+                        );
+                        let is_end = output.ids.last().is_some_and(|id| options.rules.stop.contains(id));
+                        assert_eq!(output.stopped, is_end);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn f16_weights_give_like_logits() {
+    for device in common::devices() {
+        let texts = ["the cat sat on the mat"];
+        let run = |dtype| {
+            let translator = Translator::from_dir(&device, folder("tiny-marian-spm"), dtype).unwrap();
+            let found = translator.translate(&texts).strategy(Strategy::Greedy).run().unwrap();
+            (found.texts[0][0].clone(), translator.weight_bytes())
+        };
+        // That folder's weights are f16 already, but for the positions, which stay f32.
+        let ((narrow, few), (wide, many)) = (run(DType::F16), run(DType::F32));
+        assert_eq!(narrow.ids, wide.ids, "{}", device.name());
+        assert!((narrow.score - wide.score).abs() < 1e-3 && few < many);
+    }
+}
+
+#[test]
+fn alignments_are_captured_while_decoding() {
+    let device = Device::cpu();
+    let translator = Translator::from_dir(&device, folder("tiny-marian"), DType::F32).unwrap();
+    let texts = ["the cat sat on the mat", "we sat"];
+    let [layers, heads] = translator.cross_attention_size();
+    assert_eq!([layers, heads], [2, 4]);
+    let capture = CrossAttention { layers: vec![1, 0], heads: vec![3, 1] };
+    let beam = Strategy::Beam { beams: 3, length_penalty: 1.0, early_stopping: EarlyStopping::No };
+    for strategy in [Strategy::Greedy, beam] {
+        let plain = translator.translate(&texts).strategy(strategy).run().unwrap();
+        let found = translator.translate(&texts).strategy(strategy).capture(capture.clone()).run().unwrap();
+        for (plain, outputs) in plain.texts.iter().zip(&found.texts) {
+            assert_eq!(plain[0].ids, outputs[0].ids);
+            let alignment = outputs[0].alignment.as_ref().unwrap();
+            let [targets, sources] = [&alignment.target_tokens, &alignment.source_tokens].map(Vec::len);
+            assert_eq!(targets, outputs[0].ids.len());
+            assert_eq!((&alignment.layers, &alignment.heads), (&capture.layers, &capture.heads));
+            assert_eq!(alignment.weights.len(), 2 * 2 * targets * sources);
+            for row in alignment.weights.chunks(sources) {
+                assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+            }
+        }
+        // Whichever was in the batch: a text alone has the same.
+        let alone =
+            translator.translate(&texts[1..]).strategy(strategy).capture(capture.clone()).run().unwrap();
+        let [a, b] = [&alone.texts[0][0], &found.texts[1][0]].map(|output| output.alignment.clone().unwrap());
+        assert_eq!(a.weights.len(), b.weights.len());
+        assert!(a.weights.iter().zip(&b.weights).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+}
+
+#[test]
+fn what_cannot_be_translated_is_refused() {
+    let device = Device::cpu();
+    let translator = Translator::from_dir(&device, folder("tiny-marian"), DType::F32).unwrap();
+    let refused = |result: attentive::Result<attentive::models::Translations>, words: &[&str]| {
+        let error = result.unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    };
+    let beams = |beams| Strategy::Beam { beams, length_penalty: 1.0, early_stopping: EarlyStopping::No };
+    let texts = ["the cat"];
+    refused(translator.translate(&texts).strategy(beams(0)).run(), &["beams", "1 to", "0"]);
+    refused(translator.translate(&texts).strategy(beams(2)).n_best(3).run(), &["n_best", "2 beams", "3"]);
+    // A target longer than the cache could be.
+    refused(translator.translate(&texts).max_tokens(65).run(), &["max_tokens", "at most 64", "65"]);
+    let long = ["the cat ".repeat(100)];
+    refused(translator.translate(&long).run(), &["text 0", "at most 64 tokens"]);
+    let capture = |layers: &[usize], heads: &[usize]| {
+        let capture = CrossAttention { layers: layers.to_vec(), heads: heads.to_vec() };
+        translator.translate(&texts).capture(capture).run()
+    };
+    refused(capture(&[2], &[0]), &["captured layer", "2 there are", "2"]);
+    refused(capture(&[0], &[0, 4]), &["captured head", "4 there are", "4"]);
+    let none = translator.translate::<&str>(&[]).run().unwrap();
+    assert!(none.texts.is_empty());
+    // Nothing but the end of the text is a text too.
+    assert_eq!(translator.translate(&[""]).run().unwrap().texts[0].len(), 1);
+}
+
+/// A copy of a folder with some files changed: the new content, or `None` for a file that is left out.
+fn changed(name: &str, files: &[(&str, Option<&str>)]) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let files: BTreeMap<&str, Option<&str>> = files.iter().copied().collect();
+    for entry in std::fs::read_dir(folder(name)).unwrap() {
+        let entry = entry.unwrap();
+        let file = entry.file_name().into_string().unwrap();
+        match files.get(file.as_str()) {
+            Some(None) => {}
+            Some(Some(text)) => std::fs::write(copy.path().join(file), text).unwrap(),
+            None => std::fs::copy(entry.path(), copy.path().join(file)).map(|_| ()).unwrap(),
+        }
+    }
+    copy
+}
+
+#[test]
+fn folders_that_do_not_fit_together_are_refused() {
+    let refused = |copy: &tempfile::TempDir, words: &[&str]| {
+        let error = Translator::from_dir(&Device::cpu(), copy.path(), DType::F32).unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    };
+    let config = |name: &str| json(&folder(name).join("config.json"));
+    let with = |name: &str, changes: &[(&str, Value)]| {
+        let mut config = config(name);
+        for (key, value) in changes {
+            config[*key] = value.clone();
+        }
+        changed(name, &[("config.json", Some(&config.to_string()))])
+    };
+    let set = |key, value: i64| with("tiny-marian", &[(key, Value::from(value))]);
+    refused(&set("encoder_attention_heads", 5), &["encoder_attention_heads", "32", "5"]);
+    refused(&set("decoder_ffn_dim", 0), &["decoder_ffn_dim", "0"]);
+    refused(&set("d_model", 16), &["model.shared.weight", "16"]);
+    refused(&set("encoder_layers", 3), &["model.encoder.layers.2"]);
+    refused(&set("encoder_layers", 1), &["model.encoder.layers.1"]);
+    refused(&set("decoder_start_token_id", 1 << 20), &["decoder_start_token_id"]);
+    refused(&with("tiny-marian", &[("model_type", "t5".into())]), &["architecture", "t5", "marian"]);
+    refused(&with("tiny-marian", &[("activation_function", "snake".into())]), &["snake"]);
+    // Fewer words than the tokenizer has.
+    for (name, key) in [("tiny-marian", "vocab_size"), ("tiny-marian-spm", "vocab_size")] {
+        let fewer = config(name)[key].as_i64().unwrap() - 5;
+        let changes =
+            [(key, fewer), ("decoder_vocab_size", fewer), ("pad_token_id", 2), ("decoder_start_token_id", 2)];
+        let changes = changes.map(|(key, value)| (key, Value::from(value)));
+        refused(
+            &with(name, &changes),
+            &["its ids go up to", "`vocab_size` in", "config.json", &fewer.to_string()],
+        );
+    }
+    let no_tokenizer = [("tokenizer.json", None)];
+    refused(&changed("tiny-marian", &no_tokenizer), &["tokenizer.json", "source.spm"]);
+    refused(&changed("tiny-marian", &[("config.json", None)]), &["config.json"]);
+    refused(&changed("tiny-marian", &[("model.safetensors", None)]), &["model.safetensors"]);
+    for (generation, words) in [
+        ("{", &["generation_config.json", "JSON"][..]),
+        (r#"{"num_beams": 0}"#, &["num_beams", "0"]),
+        (r#"{"bad_words_ids": [1]}"#, &["bad_words_ids"]),
+        (r#"{"bad_words_ids": [[123456]]}"#, &["123456", "vocabulary"]),
+        (r#"{"early_stopping": "soon"}"#, &["early_stopping", "soon"]),
+        (r#"{"num_beams": 4, "num_beam_groups": 2}"#, &["num_beam_groups"]),
+        (r#"{"eos_token_id": -1}"#, &["eos_token_id"]),
+    ] {
+        refused(&changed("tiny-marian", &[("generation_config.json", Some(generation))]), words);
+    }
+}
