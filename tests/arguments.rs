@@ -195,7 +195,7 @@ fn embeddings() {
         assert_refused(new(&[0.0; 8], Some(&[0.0; 5])), &["the token type table", "rows of 4", "5 elements"]);
         let mut tables = new(&[0.0; 8], Some(&[0.0; 4])).unwrap();
         let outcome = tables.push_words(&device, &[0.0; 6], DType::F32);
-        assert_refused(outcome, &["the word table", "rows of 4", "6 elements"]);
+        assert_refused(outcome, &["the table", "rows of 4", "6 elements"]);
         tables.push_words(&device, &[0.0; 12], DType::F32).unwrap();
         tables.push_words(&device, &[0.0; 8], DType::F16).unwrap();
         let record = |ids: &[u32], positions: &[u32], types: &[u32]| {
