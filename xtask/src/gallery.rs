@@ -6,33 +6,69 @@ use crate::{Options, Result, fetch, place};
 /// A picture's name, and what `attentive` is called with beside the model and the outputs.
 struct Picture {
     name: &'static str,
+    command: Command,
     texts: &'static [&'static str],
     options: &'static str,
 }
 
+/// Which command draws it.
+enum Command {
+    /// `attention`, with all-MiniLM-L6-v2.
+    Attention,
+    /// `translate`, with a model that the program holds.
+    Translate,
+}
+use Command::{Attention, Translate};
+
 const TIRED: &str = "The animal didn't cross the street because it was too tired.";
 const NARROW: &str = "The animal didn't cross the street because it was too narrow.";
 
-const PICTURES: [Picture; 6] = [
+const PICTURES: [Picture; 8] = [
     // What "it" attends to: the mean over all 72 heads and over each layer's, on one scale.
-    Picture { name: "it-tired", texts: &[TIRED], options: "--from it --average heads --scale 0.6" },
-    Picture { name: "it-narrow", texts: &[NARROW], options: "--from it --average heads --scale 0.6" },
+    Picture {
+        name: "it-tired",
+        command: Attention,
+        texts: &[TIRED],
+        options: "--from it --average heads --scale 0.6",
+    },
+    Picture {
+        name: "it-narrow",
+        command: Attention,
+        texts: &[NARROW],
+        options: "--from it --average heads --scale 0.6",
+    },
     // Without the special tokens, which take most, and in words.
     Picture {
         name: "it-tired-heads",
+        command: Attention,
         texts: &[TIRED],
         options: "--from it --words --without-special --layers 3,4 --scale 0.7",
     },
     Picture {
         name: "it-narrow-heads",
+        command: Attention,
         texts: &[NARROW],
         options: "--from it --words --without-special --layers 3,4 --scale 0.7",
     },
-    Picture { name: "heads", texts: &[TIRED], options: "--view heads" },
+    Picture { name: "heads", command: Attention, texts: &[TIRED], options: "--view heads" },
     Picture {
         name: "pair",
+        command: Attention,
         texts: &["A man is eating food.", "Somebody has a meal."],
         options: "--view pair --average heads",
+    },
+    // Where a decoder looks while it writes.
+    Picture {
+        name: "dates-gru",
+        command: Translate,
+        texts: &["le 3 mai 1979"],
+        options: "--model dates-gru --view map",
+    },
+    Picture {
+        name: "dates-transformer",
+        command: Translate,
+        texts: &["Thursday, May 3rd 1979"],
+        options: "",
     },
 ];
 
@@ -40,12 +76,16 @@ const PICTURES: [Picture; 6] = [
 pub fn run(options: &Options) -> Result<()> {
     let model = fetch::run(options)?;
     Call::cargo().words("build --all-features").run()?;
-    for Picture { name, texts, options } in PICTURES {
-        let call = Call::new(place::attentive("debug")).words("attention -m").arg(place::from_root(&model));
+    for Picture { name, command, texts, options } in PICTURES {
+        let call = Call::new(place::attentive("debug"));
+        let (call, output) = match command {
+            Attention => (call.words("attention -m").arg(place::from_root(&model)), "-o"),
+            Translate => (call.words("translate"), "--alignment"),
+        };
         let call = texts.iter().fold(call, Call::arg).words(options);
         let call = [".svg", ".png"]
             .iter()
-            .fold(call, |call, end| call.arg("-o").arg(format!("docs/gallery/{name}{end}")));
+            .fold(call, |call, end| call.arg(output).arg(format!("docs/gallery/{name}{end}")));
         call.run()?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use attentive::DType;
 use attentive::models::{
-    Alignment, AttentionMaps, CrossAttention, EarlyStopping, EmbeddedModel, MapToken, Strategy, Translation,
+    AttentionMaps, CrossAttention, EarlyStopping, EmbeddedModel, MapToken, Strategy, Translation,
     TranslationProgress, Translations, Translator,
 };
 use clap::builder::FalseyValueParser;
@@ -188,8 +188,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         None => print(&text)?,
     }
-    if let (false, Some(alignment)) = (pictures.is_empty(), alignment(&translations)) {
-        arguments.draw(&rows, alignment, pictures)?;
+    if let (false, Some(best)) =
+        (pictures.is_empty(), translations.texts.first().and_then(|outputs| outputs.first()))
+    {
+        arguments.draw(texts.first().unwrap_or(&""), best, pictures)?;
     }
     say_what_was_done(arguments, &translator, &translations, [load, took]);
     say_what_was_cut(&translations);
@@ -200,11 +202,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             Err(Failure::Said)
         }
     }
-}
-
-/// Of the first text's best translation.
-fn alignment(translations: &Translations) -> Option<&Alignment> {
-    translations.texts.first()?.first()?.alignment.as_ref()
 }
 
 /// A model that the program holds, a folder, or one of the hub.
@@ -284,16 +281,16 @@ impl Arguments {
         }))
     }
 
-    fn draw(&self, rows: &[Row], alignment: &Alignment, pictures: Vec<Writer>) -> Result<()> {
+    fn draw(&self, source: &str, best: &Translation, pictures: Vec<Writer>) -> Result<()> {
+        let Some(alignment) = &best.alignment else { return Ok(()) };
         let tokens = |tokens: &[String]| tokens.iter().map(MapToken::new).collect::<Vec<_>>();
         let numbers = |numbers: &[usize]| numbers.iter().copied().map(Some).collect::<Vec<_>>();
         let sides = [tokens(&alignment.target_tokens), tokens(&alignment.source_tokens)];
         let (layers, heads) = (numbers(&alignment.layers), numbers(&alignment.heads));
         let maps = AttentionMaps::new(sides, layers, heads, alignment.weights.clone())?;
         let (maps, unnumbered) = self.picture.averaged(&maps);
-        let source = rows.iter().find_map(|row| row.text.as_deref().ok()).unwrap_or_default();
         let drawing = Drawing {
-            title: source.to_owned(),
+            title: format!("{source} → {}", best.text),
             caption: self.model.clone(),
             maps: &maps,
             sides: ["target", "source"],
