@@ -320,7 +320,7 @@ fn verify_holds_the_tiny_model_against_the_cpu() {
     let adapters = run(attentive().args(["devices", "--json"])).stdout.contains("\"auto\": true");
     let device = if adapters { "auto" } else { "cpu" };
     let mut command = attentive();
-    command.args(["verify", "--kernel", "pool", "--device", device, "-m"]).arg(model());
+    command.args(["verify", "--kernel", "pooling/pool", "--device", device, "-m"]).arg(model());
     let end = run(command.arg("--json").arg(&file));
     assert_eq!(end.code, Some(0), "{}{}", end.stdout, end.stderr);
     assert!(end.stdout.contains("pooling/pool"), "{}", end.stdout);
@@ -337,7 +337,7 @@ fn verify_holds_the_tiny_model_against_the_cpu() {
 
 #[test]
 fn verify_of_all_devices_is_json_too() {
-    let end = run(attentive().args(["verify", "--kernel", "pool", "--device", "all", "--json", "-"]));
+    let end = run(attentive().args(["verify", "--kernel", "pooling/pool", "--device", "all", "--json", "-"]));
     let report: Value = serde_json::from_str(&end.stdout).unwrap();
     let devices = report["devices"].as_array().unwrap();
     assert_eq!(devices.last().unwrap()["name"], "CPU");

@@ -79,7 +79,7 @@ fn every_committed_case_passes_on_every_device() {
     let end = run(check(&["--device", "all"]).arg(committed("")));
     assert_eq!(end.code, Some(0), "{}{}", end.stdout, end.stderr);
     let count = |folder: &str| fs::read_dir(committed(folder)).unwrap().count();
-    let cases: usize = ["example", "onnx", "pytorch"].into_iter().map(count).sum();
+    let cases: usize = ["example", "onnx", "pytorch", "t5", "vision"].into_iter().map(count).sum();
     let devices = end.stdout.lines().filter(|line| line.starts_with("  agrees")).count();
     assert_eq!(last_line(&end), format!("{} passed, 0 failed", cases * devices));
 }
