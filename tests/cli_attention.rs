@@ -133,3 +133,45 @@ fn texts_of_every_script_are_drawn() {
         assert!(svg.ends_with("</svg>\n") && !svg.contains('\u{202e}'), "{text}");
     }
 }
+
+#[test]
+fn all_attentions_of_a_translator_are_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let look = |model: &str, words: &[&str]| {
+        let mut command = attentive();
+        command.arg("attention").args(["-m", model, "--device", "cpu"]).args(words);
+        command
+    };
+    let marian = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-marian");
+    for (model, of, shape) in [
+        ("dates-transformer", None, "(2, 4, 11, 14"),
+        ("dates-transformer", Some("cross"), "(2, 4, 11, 14"),
+        ("dates-transformer", Some("encoder"), "(2, 4, 14, 14"),
+        ("dates-transformer", Some("decoder"), "(2, 4, 11, 11"),
+        ("dates-gru", None, "(1, 1, 11, 14"),
+        (marian.to_str().unwrap(), Some("encoder"), "(2, 4, "),
+    ] {
+        let (npy, svg) = (path("a.npy"), path("a.svg"));
+        let mut words = vec!["le 3 mai 1979", "-o", &npy, "-o", &svg];
+        words.extend(of.iter().flat_map(|of| ["--of", of]));
+        let end = run(&mut look(model, &words));
+        assert_eq!(end.code, Some(0), "{}", end.stderr);
+        assert!(end.stderr.contains("captured in one run"), "{}", end.stderr);
+        let header = String::from_utf8_lossy(&std::fs::read(&npy).unwrap()[..120]).into_owned();
+        assert!(header.contains(shape), "{model} {of:?}: {header}");
+        assert!(std::fs::read_to_string(&svg).unwrap().contains("le 3 mai 1979 →"));
+    }
+    let end = run(&mut look("dates-gru", &["le 3 mai 1979", "--from", "#9"]));
+    assert!(end.stdout.contains("le 3 mai 1979 → 1979-05-03"), "{}", end.stdout);
+    for (model, words, says) in [
+        ("dates-gru", &["a", "--of", "encoder"][..], &["the attention to the source", "encoder's"][..]),
+        ("dates-gru", &["a", "b"], &["one text"]),
+        ("dates-transformer", &["a", "--layers", "2"], &["a layer", "0 to 1", "2"]),
+        (model().to_str().unwrap(), &["a", "--of", "cross"], &["--of cross", "encoder"]),
+    ] {
+        fails(&mut look(model, words), 2, says);
+    }
+    let mut small = look("dates-transformer", &["le 3 mai 1979", "--max-capture-bytes", "1KiB"]);
+    fails(&mut small, 1, &["at most 1024 bytes", "--max-capture-bytes"]);
+}

@@ -129,8 +129,8 @@ fn the_alignment_is_drawn() {
     assert!(String::from_utf8_lossy(&npy[..120]).contains("(1, 2, 11, 14"));
     let out = path("c.svg");
     refused(&["a", "b", "--alignment", &out], 2, &["one text", "2"]);
-    refused(&["a", "--alignment", &out, "--layers", "2"], 2, &["--layers", "no 2", "0 to 1"]);
-    refused(&["a", "--alignment", &out, "--heads", "4"], 2, &["--heads", "no 4", "0 to 3"]);
+    refused(&["a", "--alignment", &out, "--layers", "2"], 2, &["a layer", "0 to 1", "2"]);
+    refused(&["a", "--alignment", &out, "--heads", "4"], 2, &["a head", "0 to 3", "4"]);
     refused(&["a", "--alignment", "d.gif"], 2, &[".svg"]);
 }
 

@@ -89,7 +89,7 @@ impl<'a> LayerCapture<'a> {
         Ok(layers)
     }
 
-    /// The heads among `there`.
+    /// The heads among `there`, in the order in which they are captured.
     #[cfg(feature = "models")]
     pub(crate) fn chosen_heads(&self, there: usize) -> Result<Vec<usize>> {
         chosen("a head", self.heads, there)

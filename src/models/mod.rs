@@ -29,7 +29,6 @@ pub use fill_mask::{FillMask, FilledMask, FilledText, FilledTexts, Prediction};
 pub use generation::{EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules};
 pub use heads::{BertHead, HeadKind};
 pub use seq2seq::{
-    Alignment, BahdanauMemory, BahdanauSeq2Seq, BahdanauStep, CrossAttention, EmbeddedModel,
-    TransformerSeq2Seq, Translate, TranslateStatistics, Translation, TranslationProgress, Translations,
-    Translator,
+    BahdanauMemory, BahdanauSeq2Seq, BahdanauStep, EmbeddedModel, Seq2SeqAttention, TransformerSeq2Seq,
+    Translate, TranslateStatistics, Translation, TranslationProgress, Translations, Translator,
 };

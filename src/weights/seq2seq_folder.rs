@@ -11,6 +11,9 @@ use super::seq2seq_tokenizer::Seq2SeqTokenizer;
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 
+/// What `model_type` is in `config.json`.
+const KNOWN: [&str; 2] = ["marian", "attentive-bahdanau"];
+
 /// The sizes of a sequence-to-sequence model.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -28,7 +31,6 @@ impl Seq2SeqConfig {
     /// Those of [`MarianConfig::from_json`] and [`BahdanauConfig::from_json`].
     pub fn from_json(json: &[u8], path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        const KNOWN: [&str; 2] = ["marian", "attentive-bahdanau"];
         match Object::parse(path, json)?.text("model_type")? {
             Some("marian") => Ok(Self::Marian(MarianConfig::from_json(json, path)?)),
             Some("attentive-bahdanau") => Ok(Self::Bahdanau(BahdanauConfig::from_json(json, path)?)),
@@ -71,6 +73,15 @@ pub struct Seq2SeqFiles<'a> {
 }
 
 impl Seq2SeqFolder {
+    /// Whether a folder's `config.json` says that it is of such a model; nothing else of it is read.
+    pub fn is_at(folder: impl AsRef<Path>) -> bool {
+        let path = folder.as_ref().join("config.json");
+        let Ok(json) = read(&path, CONFIG_BYTES, "the model's architecture and sizes") else { return false };
+        let object = Object::parse(&path, &json);
+        let model_type = object.as_ref().ok().and_then(|object| object.text("model_type").ok().flatten());
+        model_type.is_some_and(|model_type| KNOWN.contains(&model_type))
+    }
+
     /// Reads and checks a folder: MarianMT's as Hugging Face ships them, or one of `models/train.py`.
     ///
     /// # Errors

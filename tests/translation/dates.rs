@@ -1,6 +1,7 @@
 //! The two models of dates that the crate holds, against PyTorch: logits, alignments, answers.
 
-use attentive::models::{CrossAttention, EarlyStopping, EmbeddedModel, Strategy, Translator};
+use attentive::layers::LayerCapture;
+use attentive::models::{EarlyStopping, EmbeddedModel, MapToken, Seq2SeqAttention, Strategy, Translator};
 use attentive::weights::Checkpoint;
 use attentive::{DType, Device, Recording};
 use serde_json::Value;
@@ -128,14 +129,23 @@ fn a_date_that_the_model_knows_is_surer_than_what_it_cannot_know() {
 fn each_digit_of_the_day_looks_at_the_day() {
     let device = Device::cpu();
     let translator = Translator::embedded(&device, EmbeddedModel::DatesGru, DType::F32).unwrap();
-    let capture = CrossAttention { layers: vec![0], heads: vec![0] };
-    let found = translator.translate(&["le 3 mai 1979"]).capture(capture).run().unwrap();
-    let output = &found.texts[0][0];
-    let alignment = output.alignment.as_ref().unwrap();
-    assert_eq!(alignment.target_tokens[..10].concat(), "1979-05-03");
-    assert_eq!(alignment.source_tokens[..13].concat(), "le 3 mai 1979");
-    let sources = alignment.source_tokens.len();
-    for row in alignment.weights.chunks(sources) {
+    let capture = LayerCapture::all();
+    let found = translator.translate(&["le 3 mai 1979"]).capture(Seq2SeqAttention::Cross, capture).run();
+    let output = &found.unwrap().texts[0][0];
+    let maps = output.attention.as_ref().unwrap();
+    let text = |tokens: &[MapToken]| tokens.iter().map(|token| token.label.as_str()).collect::<String>();
+    assert_eq!(text(&maps.rows()[..10]), "1979-05-03");
+    assert_eq!(text(&maps.columns()[..13]), "le 3 mai 1979");
+    for row in maps.weights().chunks(maps.columns().len()) {
         assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+    }
+    // Of the day's two digits, the second looks most at the day itself.
+    let day = maps.row(0, 0, 9);
+    assert!((0..day.len()).all(|place| day[place] <= day[3]), "{day:?}");
+    for of in [Seq2SeqAttention::Encoder, Seq2SeqAttention::Decoder] {
+        assert_eq!(translator.attention_size(of), None);
+        let refused = translator.translate(&["le 3 mai 1979"]).capture(of, capture).run();
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("the attention to the source, all that a recurrent"), "{error}");
     }
 }

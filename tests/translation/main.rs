@@ -7,7 +7,8 @@ mod dates;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use attentive::models::{CrossAttention, EarlyStopping, GenerationOptions, Strategy, Translator};
+use attentive::layers::LayerCapture;
+use attentive::models::{EarlyStopping, GenerationOptions, MapToken, Seq2SeqAttention, Strategy, Translator};
 use attentive::weights::Checkpoint;
 use attentive::{DType, Device, Recording};
 use serde_json::Value;
@@ -172,34 +173,78 @@ fn f16_weights_give_like_logits() {
 }
 
 #[test]
-fn alignments_are_captured_while_decoding() {
+fn captured_attentions_are_those_of_transformers() {
+    let folder = folder("tiny-marian");
+    let expected = Checkpoint::open(folder.join("attentions.safetensors")).unwrap();
+    let [texts, generation] = ["texts.json", "generation.json"].map(|file| json(&folder.join(file)));
+    let text = |place: u32| texts["texts"][place as usize]["text"].as_str().unwrap();
+    let texts: Vec<&str> = ids(&generation["texts"]).into_iter().map(text).collect();
+    let kinds = [Seq2SeqAttention::Encoder, Seq2SeqAttention::Decoder, Seq2SeqAttention::Cross];
+    for device in common::devices() {
+        let translator = Translator::from_dir(&device, &folder, DType::F32).unwrap();
+        let mut compared = 0;
+        for (of, name) in kinds.into_iter().zip(["encoder", "decoder", "cross"]) {
+            assert_eq!(translator.attention_size(of), Some([2, 4]));
+            for (place, case) in generation["cases"].as_array().unwrap().iter().enumerate() {
+                let Some(dims) = expected.shape(&format!("{place}.1.{name}")) else { continue };
+                assert_eq!((dims.len(), dims[0]), (4, 2));
+                let options = options(case, &translator);
+                let plain = translator.translate(&texts).options(options.clone()).run().unwrap();
+                // In another order, so that none is taken for another.
+                let capture = LayerCapture::of(&[1, 0]).heads(&[3, 1]);
+                let found = translator.translate(&texts).options(options).capture(of, capture).run().unwrap();
+                for text in [1, 3, 4] {
+                    let output = &found.texts[text][0];
+                    assert_eq!(output.ids, plain.texts[text][0].ids);
+                    let maps = output.attention.as_ref().unwrap();
+                    assert_eq!(
+                        (maps.layers(), maps.heads()),
+                        (&[Some(1), Some(0)][..], &[Some(3), Some(1)][..])
+                    );
+                    let tensor = format!("{place}.{text}.{name}");
+                    let dims = expected.shape(&tensor).unwrap().to_vec();
+                    assert_eq!(maps.shape(), [2, 2, dims[2], dims[3]]);
+                    let all = expected.tensor_f32(&tensor, &dims).unwrap();
+                    let size = dims[2] * dims[3];
+                    for (layer, head) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                        let map = [1, 0][layer] * 4 + [3, 1][head];
+                        for (got, want) in maps.map(layer, head).iter().zip(&all[map * size..][..size]) {
+                            let what = format!("{tensor} on {}: {got} for {want}", device.name());
+                            assert!((got - want).abs() <= 1e-5, "{what}");
+                            compared += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(compared > 10_000);
+    }
+}
+
+#[test]
+fn captured_maps_name_what_they_are_between() {
     let device = Device::cpu();
     let translator = Translator::from_dir(&device, folder("tiny-marian"), DType::F32).unwrap();
     let texts = ["the cat sat on the mat", "we sat"];
-    let [layers, heads] = translator.cross_attention_size();
-    assert_eq!([layers, heads], [2, 4]);
-    let capture = CrossAttention { layers: vec![1, 0], heads: vec![3, 1] };
-    let beam = Strategy::Beam { beams: 3, length_penalty: 1.0, early_stopping: EarlyStopping::No };
-    for strategy in [Strategy::Greedy, beam] {
-        let plain = translator.translate(&texts).strategy(strategy).run().unwrap();
-        let found = translator.translate(&texts).strategy(strategy).capture(capture.clone()).run().unwrap();
-        for (plain, outputs) in plain.texts.iter().zip(&found.texts) {
-            assert_eq!(plain[0].ids, outputs[0].ids);
-            let alignment = outputs[0].alignment.as_ref().unwrap();
-            let [targets, sources] = [&alignment.target_tokens, &alignment.source_tokens].map(Vec::len);
-            assert_eq!(targets, outputs[0].ids.len());
-            assert_eq!((&alignment.layers, &alignment.heads), (&capture.layers, &capture.heads));
-            assert_eq!(alignment.weights.len(), 2 * 2 * targets * sources);
-            for row in alignment.weights.chunks(sources) {
-                assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
-            }
+    let run = |of| {
+        let found = translator.translate(&texts).capture(of, LayerCapture::of(&[0])).run().unwrap();
+        let output = found.texts[1][0].clone();
+        (output.attention.unwrap(), output.ids)
+    };
+    let labels = |tokens: &[MapToken]| tokens.iter().map(|token| token.label.clone()).collect::<Vec<_>>();
+    let (encoder, _) = run(Seq2SeqAttention::Encoder);
+    let (decoder, ids) = run(Seq2SeqAttention::Decoder);
+    let (cross, _) = run(Seq2SeqAttention::Cross);
+    let source = translator.tokenizer().encode("we sat", 64).unwrap().tokens;
+    let target = translator.tokenizer().tokens(&ids);
+    assert_eq!((labels(encoder.rows()), labels(encoder.columns())), (source.clone(), source.clone()));
+    assert_eq!((labels(cross.rows()), labels(cross.columns())), (target.clone(), source));
+    assert_eq!(labels(decoder.rows()), target);
+    assert_eq!(labels(decoder.columns())[1..], target[..target.len() - 1]);
+    for maps in [encoder, decoder, cross] {
+        for row in maps.weights().chunks(maps.columns().len()) {
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         }
-        // Whichever was in the batch: a text alone has the same.
-        let alone =
-            translator.translate(&texts[1..]).strategy(strategy).capture(capture.clone()).run().unwrap();
-        let [a, b] = [&alone.texts[0][0], &found.texts[1][0]].map(|output| output.alignment.clone().unwrap());
-        assert_eq!(a.weights.len(), b.weights.len());
-        assert!(a.weights.iter().zip(&b.weights).all(|(a, b)| (a - b).abs() < 1e-5));
     }
 }
 
@@ -219,12 +264,13 @@ fn what_cannot_be_translated_is_refused() {
     refused(translator.translate(&texts).max_tokens(65).run(), &["max_tokens", "at most 64", "65"]);
     let long = ["the cat ".repeat(100)];
     refused(translator.translate(&long).run(), &["text 0", "at most 64 tokens"]);
-    let capture = |layers: &[usize], heads: &[usize]| {
-        let capture = CrossAttention { layers: layers.to_vec(), heads: heads.to_vec() };
-        translator.translate(&texts).capture(capture).run()
-    };
-    refused(capture(&[2], &[0]), &["captured layer", "2 there are", "2"]);
-    refused(capture(&[0], &[0, 4]), &["captured head", "4 there are", "4"]);
+    for of in [Seq2SeqAttention::Encoder, Seq2SeqAttention::Decoder, Seq2SeqAttention::Cross] {
+        let capture = |capture| translator.translate(&texts).capture(of, capture).run();
+        refused(capture(LayerCapture::of(&[2])), &["a layer", "2 there are (0 to 1)", "2"]);
+        refused(capture(LayerCapture::all().heads(&[0, 4])), &["a head", "4 there are", "4"]);
+        refused(capture(LayerCapture::all().heads(&[1, 1])), &["named once", "1"]);
+        refused(capture(LayerCapture::all().max_bytes(63)), &["at most 63 bytes", "name fewer layers"]);
+    }
     let none = translator.translate::<&str>(&[]).run().unwrap();
     assert!(none.texts.is_empty());
     // Nothing but the end of the text is a text too.

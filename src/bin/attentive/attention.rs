@@ -1,14 +1,15 @@
 //! `attentive attention`: where a model attends.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use attentive::layers::LayerCapture;
-use attentive::models::{Attended, AttentionMaps, MapToken};
-use attentive::{Embedder, Error};
-use clap::Args;
+use attentive::models::{AttentionMaps, EmbeddedModel, MapToken, Seq2SeqAttention, Translator};
+use attentive::weights::Seq2SeqFolder;
+use attentive::{DType, Embedder};
 use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
 
-use crate::draw::{self, Drawing, PictureArguments, Target, View, Writer};
+use crate::draw::{self, Drawing, PictureArguments, Target, View, Writer, capture_failure};
 use crate::model::ModelArguments;
 use crate::open::{OpenArguments, say_if_slow};
 use crate::output::{Failure, Result, bytes, count, note, print, say, thousands};
@@ -25,10 +26,12 @@ Examples:
   attentive attention -m all-MiniLM-L6-v2 \"The animal didn't cross the street because it was too tired.\" --from it
   attentive attention -m all-MiniLM-L6-v2 \"He sat on the bank.\" --layers 4,5 -o heads.html -o heads.svg
   attentive attention -m all-MiniLM-L6-v2 \"A man eats.\" \"Somebody has a meal.\" --view pair -o pair.png
+  attentive attention -m dates-transformer \"le 3 mai 1979\" --of decoder -o own.svg
   attentive attention -m ./my-model \"One text.\" -o weights.npy")]
 pub struct Arguments {
-    /// A folder, or a model of the Hugging Face hub (ORG/NAME; NAME is sentence-transformers/NAME), which is
-    /// downloaded into its cache (HF_HOME)
+    /// A folder of an encoder or of an encoder–decoder model; a model of the Hugging Face hub (ORG/NAME; NAME is
+    /// sentence-transformers/NAME), which is downloaded into its cache (HF_HOME); dates-transformer or dates-gru, which
+    /// the program holds
     #[arg(short, long, env = "ATTENTIVE_MODEL", hide_env_values = true, value_name = "MODEL")]
     model: String,
 
@@ -39,6 +42,10 @@ pub struct Arguments {
     /// The second text of a pair
     #[arg(value_name = "SECOND")]
     second: Option<String>,
+
+    /// Which attention of an encoder–decoder model [default: cross]
+    #[arg(long, env = "ATTENTIVE_OF", hide_env_values = true, value_enum)]
+    of: Option<Of>,
 
     /// Where the weights go, by the name's end: .html (a page to look around in), .svg, .png, or .npy ([layers, heads,
     /// queries, keys], f32); may be repeated
@@ -59,11 +66,6 @@ pub struct Arguments {
     #[arg(value_parser = FalseyValueParser::new())]
     without_special: bool,
 
-    /// Bytes that the captured weights may take, such as 64MiB
-    #[arg(long, env = "ATTENTIVE_MAX_CAPTURE_BYTES", hide_env_values = true, value_name = "BYTES")]
-    #[arg(value_parser = byte_count, default_value = "256MiB")]
-    max_capture_bytes: u64,
-
     #[command(flatten)]
     picture: PictureArguments,
 
@@ -79,18 +81,32 @@ pub struct Arguments {
     hub: ModelArguments,
 }
 
-fn byte_count(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => Some(1),
-        "kib" | "k" => Some(1 << 10),
-        "mib" | "m" => Some(1 << 20),
-        "gib" | "g" => Some(1_u64 << 30),
-        _ => None,
-    };
-    let number = digits.trim().parse::<u64>().ok();
-    let bytes = number.zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
-    bytes.ok_or_else(|| "it should be bytes, such as 1000000, 64MiB or 1GiB".to_owned())
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Of {
+    /// The encoder's self-attention
+    Encoder,
+    /// The decoder's self-attention: from each token it writes to what it had read of its own
+    Decoder,
+    /// From each token it writes to the source's: cross-attention, or Bahdanau's
+    Cross,
+}
+
+impl Of {
+    fn attention(self) -> Seq2SeqAttention {
+        match self {
+            Self::Encoder => Seq2SeqAttention::Encoder,
+            Self::Decoder => Seq2SeqAttention::Decoder,
+            Self::Cross => Seq2SeqAttention::Cross,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Encoder => "encoder",
+            Self::Decoder => "decoder",
+            Self::Cross => "cross",
+        }
+    }
 }
 
 /// Bytes of weights from which on a page opens slowly.
@@ -98,29 +114,46 @@ const SLOW_PAGE: usize = 32 << 20;
 /// Tokens named in an error.
 const NAMED: usize = 40;
 
+/// What a run has shown.
+struct Seen {
+    maps: AttentionMaps,
+    /// What rows and columns are.
+    sides: [&'static str; 2],
+    title: String,
+    device: String,
+    /// Bytes on the device at the peak, where one recording was all of the run.
+    peak: Option<u64>,
+    load: Duration,
+    run: Duration,
+}
+
 pub fn run(arguments: &Arguments) -> Result<()> {
     let outputs = arguments.output.iter().map(Writer::create).collect::<Result<Vec<_>>>()?;
-    let folder = model::find(&arguments.model, model::SENTENCE_TRANSFORMERS, arguments.hub.offline)?;
+    let device = || {
+        let device = arguments.open.open(&arguments.device)?;
+        say_if_slow(&device);
+        Ok::<_, Failure>(device)
+    };
+    let embedded = EmbeddedModel::named(&arguments.model).filter(|_| !Path::new(&arguments.model).is_dir());
+    let folder = match embedded {
+        Some(_) => None,
+        None => Some(model::find(&arguments.model, model::SENTENCE_TRANSFORMERS, arguments.hub.offline)?),
+    };
     let start = Instant::now();
-    let device = arguments.open.open(&arguments.device)?;
-    say_if_slow(&device);
-    let embedder = Embedder::from_dir(&device, &folder)?;
-    for notice in embedder.notices() {
-        note(notice);
-    }
-    let load = start.elapsed();
-    let start = Instant::now();
-    let attended = attend(arguments, &embedder)?;
-    let took = start.elapsed();
-    if let Some(cut) = &attended.truncation {
-        let (limit, source) = embedder.max_tokens();
-        note(format_args!(
-            "the text is cut to {limit} tokens (the model's limit, by {source}); it has {}",
-            thousands(cut.tokens as u64)
-        ));
-    }
+    let seen = match (embedded, &folder) {
+        (Some(embedded), _) => {
+            arguments.translated(Translator::embedded(&device()?, embedded, DType::F32)?, start)?
+        }
+        (None, Some(folder)) if Seq2SeqFolder::is_at(folder) => {
+            arguments.translated(Translator::from_dir(&device()?, folder, DType::F32)?, start)?
+        }
+        (None, folder) => {
+            let folder = folder.as_deref().unwrap_or(Path::new(&arguments.model));
+            arguments.encoded(&Embedder::from_dir(&device()?, folder)?, start)?
+        }
+    };
 
-    let (maps, unnumbered) = arguments.chosen(&attended.maps);
+    let (maps, unnumbered) = arguments.chosen(&seen.maps);
     let from = arguments.from.as_deref().map(|from| find(&maps, from)).transpose()?;
     if arguments.picture.view == Some(View::From) && from.is_none() {
         return Err(Failure::Usage("--view from needs --from: the token whose weights are drawn".to_owned()));
@@ -129,17 +162,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(Failure::Usage("--view pair needs two texts".to_owned()));
     }
     let drawing = Drawing {
-        title: arguments.title(),
-        caption: arguments.caption(&attended.maps),
+        title: seen.title.clone(),
+        caption: arguments.caption(&seen.maps),
         maps: &maps,
-        sides: ["from", "to"],
+        sides: seen.sides,
         unnumbered,
         from,
         most: arguments.picture.scale,
         theme: arguments.picture.theme,
         view: arguments.picture.view,
     };
-    let summary = summary(&embedder, &attended, [load, took]);
+    let summary = summary(&seen);
     if outputs.is_empty() {
         return print(&format!("{}\n\n{}\n{summary}", drawing.title, draw::text(&drawing)));
     }
@@ -156,27 +189,69 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn attend(arguments: &Arguments, embedder: &Embedder) -> Result<Attended> {
-    let mut capture = LayerCapture::all().max_bytes(arguments.max_capture_bytes);
-    if let Some(layers) = arguments.picture.layers.these() {
-        capture = capture.layers(layers);
-    }
-    if let Some(heads) = arguments.picture.heads.these() {
-        capture = capture.heads(heads);
-    }
-    let attended = embedder.attention(&arguments.text, arguments.second.as_deref(), &capture);
-    attended.map_err(|error| match &error {
-        Error::Argument { op, argument, .. } if op == "capture" && argument.contains("weights") => {
-            Failure::Failed(format!(
-                "{error} (--layers and --heads narrow it, --max-capture-bytes allows more)"
-            ))
-        }
-        Error::Argument { op, .. } if op == "capture" => Failure::Usage(error.to_string()),
-        _ => error.into(),
-    })
-}
-
 impl Arguments {
+    /// The self-attention of an encoder over a text or a pair.
+    fn encoded(&self, embedder: &Embedder, start: Instant) -> Result<Seen> {
+        if let Some(of) = self.of.filter(|of| *of != Of::Encoder) {
+            let problem = format!("--of {}: {} is an encoder and has no other", of.name(), self.model);
+            return Err(Failure::Usage(problem));
+        }
+        embedder.notices().iter().for_each(note);
+        let load = start.elapsed();
+        let start = Instant::now();
+        let capture = self.picture.capture();
+        let attended = embedder.attention(&self.text, self.second.as_deref(), &capture);
+        let attended = attended.map_err(capture_failure)?;
+        if let Some(cut) = &attended.truncation {
+            let (limit, source) = embedder.max_tokens();
+            note(format_args!(
+                "the text is cut to {limit} tokens (the model's limit, by {source}); it has {}",
+                thousands(cut.tokens as u64)
+            ));
+        }
+        Ok(Seen {
+            maps: attended.maps,
+            sides: ["from", "to"],
+            title: self.title(),
+            device: embedder.device().name().to_owned(),
+            peak: Some(attended.statistics.peak_bytes),
+            load,
+            run: start.elapsed(),
+        })
+    }
+
+    /// An attention of an encoder–decoder model while it writes.
+    fn translated(&self, translator: Translator, start: Instant) -> Result<Seen> {
+        if self.second.is_some() {
+            let problem = format!("{} reads one text, and there are two", self.model);
+            return Err(Failure::Usage(problem));
+        }
+        translator.notices().iter().for_each(note);
+        let load = start.elapsed();
+        let start = Instant::now();
+        let of = self.of.map_or(Seq2SeqAttention::Cross, Of::attention);
+        let texts = [self.text.as_str()];
+        let translations = translator.translate(&texts).capture(of, self.picture.capture()).run();
+        let translations = translations.map_err(capture_failure)?;
+        let best = translations.texts.into_iter().flatten().next();
+        let Some((Some(maps), text)) = best.map(|best| (best.attention, best.text)) else {
+            return Err(Failure::Failed(format!("{} wrote nothing", self.model)));
+        };
+        Ok(Seen {
+            maps,
+            sides: match of {
+                Seq2SeqAttention::Encoder => ["from", "to"],
+                Seq2SeqAttention::Decoder => ["written", "read"],
+                Seq2SeqAttention::Cross => ["target", "source"],
+            },
+            title: format!("{} → {text}", self.title()),
+            device: translator.device().name().to_owned(),
+            peak: None,
+            load,
+            run: start.elapsed(),
+        })
+    }
+
     /// The maps that are looked at, and what one without a number is.
     fn chosen(&self, maps: &AttentionMaps) -> (AttentionMaps, String) {
         let (mut chosen, unnumbered) = self.picture.averaged(maps);
@@ -252,37 +327,26 @@ fn find(maps: &AttentionMaps, from: &str) -> Result<usize> {
 }
 
 /// Device, sizes, memory and times.
-fn summary(embedder: &Embedder, attended: &Attended, [load, took]: [Duration; 2]) -> String {
-    let [layers, heads, rows, columns] = attended.maps.shape();
-    let captured = 4 * attended.maps.weights().len() as u64;
+fn summary(seen: &Seen) -> String {
+    let [layers, heads, rows, columns] = seen.maps.shape();
+    let peak = seen.peak.map(|peak| format!(", {} at the peak with them", bytes(peak)));
     format!(
         "device  {}\nweights {}, {}, {rows} × {columns} tokens, captured in one run\n\
-         memory  captured {}, {} at the peak with them\n\
+         memory  captured {}{}\n\
          time    loading {:.2} s, run {:.2} s\n",
-        embedder.device().name(),
+        seen.device,
         count(layers, "layer"),
         count(heads, "head"),
-        bytes(captured),
-        bytes(attended.statistics.peak_bytes),
-        load.as_secs_f64(),
-        took.as_secs_f64(),
+        bytes(4 * seen.maps.weights().len() as u64),
+        peak.unwrap_or_default(),
+        seen.load.as_secs_f64(),
+        seen.run.as_secs_f64(),
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_have_units() {
-        assert_eq!(
-            ["17", "64MiB", "1g", "2 KiB"].map(byte_count),
-            [Ok(17), Ok(64 << 20), Ok(1 << 30), Ok(2048)]
-        );
-        for wrong in ["", "MiB", "1TB", "-1", "99999999999G"] {
-            assert!(byte_count(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn tokens_are_found_by_text_or_place() {

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use attentive::DType;
 use attentive::models::{
-    AttentionMaps, CrossAttention, EarlyStopping, EmbeddedModel, MapToken, Strategy, Translation,
-    TranslationProgress, Translations, Translator,
+    EarlyStopping, EmbeddedModel, Seq2SeqAttention, Strategy, Translation, TranslationProgress, Translations,
+    Translator,
 };
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use crate::draw::{Drawing, Numbers, PictureArguments, Target, Writer};
+use crate::draw::{Drawing, PictureArguments, Target, Writer, capture_failure};
 use crate::embed::{DTypeName, say_bad_rows};
 use crate::input::{Format, Row, TextArguments};
 use crate::model::ModelArguments;
@@ -172,10 +172,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         note(notice);
     }
     let texts: Vec<&str> = rows.iter().filter_map(|row| row.text.as_deref().ok()).collect();
-    let capture = arguments.capture(&translator, texts.len())?;
+    if !pictures.is_empty() && texts.len() != 1 {
+        let texts = texts.len();
+        let problem = format!("--alignment draws where one text is looked at, but there are {texts}");
+        return Err(Failure::Usage(problem));
+    }
     let start = Instant::now();
     let bar = bar();
-    let translations = arguments.translate(&translator, &texts, capture, &bar);
+    let translations = arguments.translate(&translator, &texts, &bar);
     bar.finish_and_clear();
     let translations = translations?;
     let took = start.elapsed();
@@ -255,40 +259,9 @@ impl Arguments {
         }
     }
 
-    /// What is captured for a picture: the layers and heads that are asked for.
-    fn capture(&self, translator: &Translator, texts: usize) -> Result<Option<CrossAttention>> {
-        if self.alignment.is_empty() {
-            return Ok(None);
-        }
-        if texts != 1 {
-            let problem = format!("--alignment draws where one text is looked at, but there are {texts}");
-            return Err(Failure::Usage(problem));
-        }
-        let [layers, heads] = translator.cross_attention_size();
-        let chosen = |numbers: &Numbers, there: usize, what: &str| -> Result<Vec<usize>> {
-            let chosen = numbers.these().map_or_else(|| (0..there).collect(), <[usize]>::to_vec);
-            match chosen.iter().find(|&&number| number >= there) {
-                None => Ok(chosen),
-                Some(found) => {
-                    let last = there.saturating_sub(1);
-                    Err(Failure::Usage(format!("--{what}: there is no {found}; there are 0 to {last}")))
-                }
-            }
-        };
-        Ok(Some(CrossAttention {
-            layers: chosen(&self.picture.layers, layers, "layers")?,
-            heads: chosen(&self.picture.heads, heads, "heads")?,
-        }))
-    }
-
     fn draw(&self, source: &str, best: &Translation, pictures: Vec<Writer>) -> Result<()> {
-        let Some(alignment) = &best.alignment else { return Ok(()) };
-        let tokens = |tokens: &[String]| tokens.iter().map(MapToken::new).collect::<Vec<_>>();
-        let numbers = |numbers: &[usize]| numbers.iter().copied().map(Some).collect::<Vec<_>>();
-        let sides = [tokens(&alignment.target_tokens), tokens(&alignment.source_tokens)];
-        let (layers, heads) = (numbers(&alignment.layers), numbers(&alignment.heads));
-        let maps = AttentionMaps::new(sides, layers, heads, alignment.weights.clone())?;
-        let (maps, unnumbered) = self.picture.averaged(&maps);
+        let Some(maps) = &best.attention else { return Ok(()) };
+        let (maps, unnumbered) = self.picture.averaged(maps);
         let drawing = Drawing {
             title: format!("{source} → {}", best.text),
             caption: self.model.clone(),
@@ -303,13 +276,7 @@ impl Arguments {
         pictures.into_iter().try_for_each(|picture| picture.write(&drawing))
     }
 
-    fn translate(
-        &self,
-        translator: &Translator,
-        texts: &[&str],
-        capture: Option<CrossAttention>,
-        bar: &ProgressBar,
-    ) -> Result<Translations> {
+    fn translate(&self, translator: &Translator, texts: &[&str], bar: &ProgressBar) -> Result<Translations> {
         let mut translate = translator
             .translate(texts)
             .strategy(self.strategy(translator.options().strategy))
@@ -319,13 +286,13 @@ impl Arguments {
                 bar.set_position(progress.texts as u64);
                 bar.set_message(format!("texts, {} tokens of this batch", progress.tokens));
             });
-        if let Some(capture) = capture {
-            translate = translate.capture(capture);
+        if !self.alignment.is_empty() {
+            translate = translate.capture(Seq2SeqAttention::Cross, self.picture.capture());
         }
         if let Some(tokens) = self.max_tokens {
             translate = translate.max_tokens(usize::try_from(tokens).unwrap_or(usize::MAX));
         }
-        Ok(translate.run()?)
+        translate.run().map_err(capture_failure)
     }
 
     /// What goes to stdout or the file: for each row its translations, an empty line for a row that could not be read.

@@ -131,7 +131,7 @@ pub struct Hypothesis {
     pub score: f64,
     /// Whether a stop token ended it, and not the limit.
     pub stopped: bool,
-    /// What the decoder attended to in each step, if that was captured.
+    /// What was captured: of each step of the decoder, or all of the encoder.
     pub attention: Vec<Arc<[f32]>>,
 }
 

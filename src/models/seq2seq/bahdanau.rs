@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::source::Source;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::layers::{Gru, GruCell, GruConfig, GruDirection, GruOptions, HostGru, HostLinear, SplitLinear};
+use crate::layers::{
+    Gru, GruCell, GruConfig, GruDirection, GruOptions, HostGru, HostLinear, LayerCapture, SplitLinear,
+};
 use crate::models::generation::{StepDecoder, StepOutput};
 use crate::ops::{
     Activation, AdditiveAttention, AdditiveAttentionWeights, Embedding, EmbeddingTable,
@@ -251,13 +253,13 @@ impl BahdanauSeq2Seq {
 
     /// Encodes source texts and gives a decoder for them, of `beams` rows for each; with `capture` it tells what each row
     /// attends to.
-    pub(crate) async fn decoder(
-        &self,
+    pub(crate) async fn decoder<'a>(
+        &'a self,
         device: &Device,
         texts: &[&[u32]],
         beams: usize,
-        capture: bool,
-    ) -> Result<BahdanauDecoder<'_>> {
+        capture: Option<LayerCapture<'a>>,
+    ) -> Result<BahdanauDecoder<'a>> {
         let mut recording = Recording::new(device);
         let memory = self.record_encoder(&mut recording, texts)?;
         let rows: Vec<u32> =
@@ -275,6 +277,7 @@ impl BahdanauSeq2Seq {
             state: outputs.tensor(&state)?,
             device_lengths: Tensor::from_u32(device, [texts.len()], &lengths)?,
             lengths,
+            steps: 0,
             capture,
         })
     }
@@ -292,7 +295,8 @@ pub(crate) struct BahdanauDecoder<'a> {
     /// Source tokens of each text.
     device_lengths: Tensor,
     lengths: Vec<u32>,
-    capture: bool,
+    steps: usize,
+    capture: Option<LayerCapture<'a>>,
 }
 
 impl StepDecoder for BahdanauDecoder<'_> {
@@ -312,7 +316,13 @@ impl StepDecoder for BahdanauDecoder<'_> {
             state: state.clone(),
             lengths: recording.tensor(&self.device_lengths)?,
         };
-        let step = self.model.record_step(&mut recording, &memory, tokens, &state, self.capture)?;
+        self.steps += 1;
+        if let Some(capture) = &self.capture {
+            // Of each row so far; the device has one step's at a time.
+            capture.check(&[1], [tokens.len(), self.steps, self.keys.shape()[1]])?;
+        }
+        let captured = self.capture.is_some();
+        let step = self.model.record_step(&mut recording, &memory, tokens, &state, captured)?;
         for value in [&step.logits, &step.state].into_iter().chain(&step.weights) {
             recording.output(value)?;
         }

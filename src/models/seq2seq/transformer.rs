@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use super::captured::{Seq2SeqAttention, part};
 use super::source::Source;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{
     DecoderLayer, DecoderLayerCache, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerWeights, Encoder,
-    EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, MultiHeadAttentionOptions, NormPosition,
+    EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, LayerCapture, MultiHeadAttentionOptions,
+    NormPosition,
 };
 use crate::models::generation::{StepDecoder, StepOutput};
 use crate::ops::{
-    Capture, Causal, Embedding, EmbeddingTable, Linear, LinearWeights, SinusoidalLayout, sinusoidal_positions,
+    Causal, Embedding, EmbeddingTable, Linear, LinearWeights, SinusoidalLayout, sinusoidal_positions,
 };
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
@@ -32,15 +34,6 @@ pub struct TransformerSeq2Seq {
     encoder: Encoder,
     decoder: Vec<DecoderLayer>,
     output: LinearWeights,
-}
-
-/// Which cross-attention weights to give while decoding.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CrossAttention {
-    /// Decoder layers, the first being 0.
-    pub layers: Vec<usize>,
-    /// Heads of each of them.
-    pub heads: Vec<usize>,
 }
 
 impl TransformerSeq2Seq {
@@ -127,11 +120,27 @@ impl TransformerSeq2Seq {
     /// # Errors
     /// [`Error::Argument`] for an empty text, one longer than the positions, or an id past its table.
     pub fn record_encoder(&self, recording: &mut Recording, texts: &[&[u32]]) -> Result<(Value, Vec<u32>)> {
+        let (memory, lengths, _) = self.record_encoder_captured(recording, texts, &LayerCapture::none())?;
+        Ok((memory, lengths))
+    }
+
+    /// Records the encoder as [`TransformerSeq2Seq::record_encoder`] does, and gives the weights of its self-attention as
+    /// well: a value `[texts, heads, longest, longest]` for each layer that `capture` names, in that order.
+    ///
+    /// # Errors
+    /// As there, and [`Error::Argument`] for layers or heads that there are not, and for a capture above its bound.
+    pub fn record_encoder_captured(
+        &self,
+        recording: &mut Recording,
+        texts: &[&[u32]],
+        capture: &LayerCapture<'_>,
+    ) -> Result<(Value, Vec<u32>, Vec<Value>)> {
         let (x, lengths) = self.embed(recording, "a source", texts, &self.source, &self.positions[0])?;
         let key_lengths = padded(&lengths);
         let options = MultiHeadAttentionOptions { key_lengths, ..Default::default() };
-        let memory = recording.scoped("encoder", |recording| self.encoder.record(recording, &x, &options))?;
-        Ok((memory, lengths))
+        let (memory, captured) = recording
+            .scoped("encoder", |recording| self.encoder.record_captured(recording, &x, &options, capture))?;
+        Ok((memory, lengths, captured))
     }
 
     /// Records the whole model on pairs of source and target token ids, the target with its start token: the logits
@@ -167,16 +176,21 @@ impl TransformerSeq2Seq {
     }
 
     /// Encodes source texts and gives a decoder for them: `beams` rows for each, of at most `capacity` tokens.
-    pub(crate) async fn decoder(
-        &self,
+    pub(crate) async fn decoder<'a>(
+        &'a self,
         device: &Device,
         texts: &[&[u32]],
         beams: usize,
         capacity: usize,
-        capture: Option<&CrossAttention>,
-    ) -> Result<TransformerDecoder<'_>> {
+        capture: Option<(Seq2SeqAttention, LayerCapture<'a>)>,
+    ) -> Result<TransformerDecoder<'a>> {
         let mut recording = Recording::new(device);
-        let (memory, lengths) = self.record_encoder(&mut recording, texts)?;
+        let of_encoder = match capture {
+            Some((Seq2SeqAttention::Encoder, capture)) => capture,
+            _ => LayerCapture::none(),
+        };
+        let (memory, lengths, captured) = self.record_encoder_captured(&mut recording, texts, &of_encoder)?;
+        captured.iter().try_for_each(|value| recording.output(value))?;
         let mut projected = Vec::new();
         for (index, layer) in self.decoder.iter().enumerate() {
             let name = format!("decoder.layer.{index}");
@@ -192,12 +206,23 @@ impl TransformerSeq2Seq {
             .zip(&projected)
             .map(|(layer, [k, v])| layer.cache(rows, capacity, [outputs.tensor(k)?, outputs.tensor(v)?]));
         let caches = caches.collect::<Result<Vec<_>>>()?;
+        let mut weights = Vec::with_capacity(captured.len());
+        for value in &captured {
+            weights.push(outputs.tensor(value)?.to_f32_async().await?);
+        }
+        let longest = lengths.iter().copied().max().unwrap_or(0) as usize;
+        let text = |text| {
+            let length = lengths[text] as usize;
+            part(&weights, [texts.len(), longest, longest], text, 0..length, length)
+        };
+        let encoder_attention = (0..texts.len()).map(text).collect();
         Ok(TransformerDecoder {
             model: self,
             device: device.clone(),
             caches,
             lengths,
-            capture: capture.cloned(),
+            capture,
+            encoder_attention,
         })
     }
 
@@ -248,7 +273,8 @@ pub(crate) struct TransformerDecoder<'a> {
     caches: Vec<DecoderLayerCache>,
     /// Source tokens of each text.
     lengths: Vec<u32>,
-    capture: Option<CrossAttention>,
+    capture: Option<(Seq2SeqAttention, LayerCapture<'a>)>,
+    encoder_attention: Vec<Arc<[f32]>>,
 }
 
 impl StepDecoder for TransformerDecoder<'_> {
@@ -268,71 +294,68 @@ impl StepDecoder for TransformerDecoder<'_> {
             Embedding::new(&model.target).scale(model.scale()).positions(&model.positions[1], &places);
         let x = recording.scoped("embeddings", |recording| embedding.record(recording, tokens))?;
         let mut x = x.reshape([tokens.len(), 1, model.config.model_dim])?;
-        let mut captured = Vec::new();
+        let longest = self.lengths.iter().copied().max().unwrap_or(0) as usize;
+        let seen = place as usize + 1;
+        let (texts, rows) = (self.lengths.len(), tokens.len());
+        // Of each row so far; the device has one step's at a time.
+        let heads = vec![model.config.decoder_heads; model.decoder.len()];
+        let layers = match &self.capture {
+            Some((Seq2SeqAttention::Cross, capture)) => capture.check(&heads, [rows, seen, longest])?,
+            Some((Seq2SeqAttention::Decoder, capture)) => capture.check(&heads, [rows, seen, seen])?,
+            Some((Seq2SeqAttention::Encoder, _)) | None => Vec::new(),
+        };
+        let mut captured = vec![None; model.decoder.len()];
         for (index, (layer, cache)) in model.decoder.iter().zip(&mut self.caches).enumerate() {
-            let capture = self.capture.as_ref().filter(|capture| capture.layers.contains(&index));
-            let capture = capture.map(|capture| Capture::default().heads(&capture.heads));
-            let cross_attention = MultiHeadAttentionOptions {
-                key_lengths: padded(&self.lengths),
-                capture,
-                ..Default::default()
+            let of = |of: Seq2SeqAttention| {
+                let (_, capture) = self.capture.filter(|(asked, _)| *asked == of)?;
+                layers.contains(&index).then(|| capture.of_a_layer())
             };
-            let options = DecoderLayerOptions { cross_attention, ..Default::default() };
+            let options = DecoderLayerOptions {
+                self_attention: MultiHeadAttentionOptions {
+                    capture: of(Seq2SeqAttention::Decoder),
+                    ..Default::default()
+                },
+                cross_attention: MultiHeadAttentionOptions {
+                    key_lengths: padded(&self.lengths),
+                    capture: of(Seq2SeqAttention::Cross),
+                    ..Default::default()
+                },
+            };
             let name = format!("decoder.layer.{index}");
             let values =
                 recording.scoped(name, |recording| layer.record_step(recording, &x, cache, &options))?;
             x = values.output;
-            if let Some(value) = values.cross_attention_captured {
-                recording.output(&value)?;
-                captured.push((index, value));
-            }
+            captured[index] = values.self_attention_captured.or(values.cross_attention_captured);
         }
+        let captured: Vec<Value> = layers.iter().filter_map(|&layer| captured[layer].take()).collect();
+        captured.iter().try_for_each(|value| recording.output(value))?;
         let logits =
             recording.scoped("output", |recording| Linear::new(&model.output).record(recording, &x))?;
         recording.output(&logits)?;
         let outputs = recording.run_async().await?;
         let logits = outputs.tensor(&logits)?.to_f32_async().await?;
-        let attention = match &self.capture {
-            None => Vec::new(),
-            Some(capture) => {
-                let mut layers = Vec::new();
-                for (index, value) in &captured {
-                    layers.push((*index, outputs.tensor(value)?.to_f32_async().await?));
-                }
-                self.per_row(capture, &layers, tokens.len())
+        let mut weights = Vec::with_capacity(captured.len());
+        for value in &captured {
+            weights.push(outputs.tensor(value)?.to_f32_async().await?);
+        }
+        let row = |row: usize| match self.capture {
+            Some((Seq2SeqAttention::Decoder, _)) => part(&weights, [rows, 1, seen], row, 0..1, seen),
+            // The beams of a text are so many queries to its source.
+            _ => {
+                let beams = rows / texts.max(1);
+                let (text, beam) = (row / beams, row % beams);
+                part(&weights, [texts, beams, longest], text, beam..beam + 1, self.lengths[text] as usize)
             }
         };
+        let attention = if weights.is_empty() { Vec::new() } else { (0..rows).map(row).collect() };
         Ok(StepOutput { logits, attention })
     }
 }
 
 impl TransformerDecoder<'_> {
-    /// What each row attended to, `[layers, heads, source tokens]` in the order asked for, from `[texts, heads, beams,
-    /// longest source]` of each layer.
-    fn per_row(
-        &self,
-        capture: &CrossAttention,
-        layers: &[(usize, Vec<f32>)],
-        rows: usize,
-    ) -> Vec<Arc<[f32]>> {
-        let texts = self.lengths.len();
-        let (beams, heads) = (rows / texts.max(1), capture.heads.len());
-        let longest = self.lengths.iter().copied().max().unwrap_or(0) as usize;
-        let row = |row: usize| -> Arc<[f32]> {
-            let (text, beam) = (row / beams, row % beams);
-            let length = self.lengths[text] as usize;
-            let of_layer =
-                |layer: &usize| layers.iter().find(|(index, _)| index == layer).map(|(_, values)| values);
-            let values = capture.layers.iter().filter_map(of_layer);
-            let heads = values.flat_map(|values| (0..heads).map(move |head| (values, head)));
-            heads
-                .flat_map(|(values, head)| {
-                    values[((text * capture.heads.len() + head) * beams + beam) * longest..][..length]
-                        .to_vec()
-                })
-                .collect()
-        };
-        (0..rows).map(row).collect()
+    /// What each source token of a text attended to, `[layers, heads, length, length]`, if that was captured.
+    pub(crate) fn encoder_attention(&self, text: usize) -> Option<&Arc<[f32]>> {
+        self.encoder_attention.get(text).filter(|weights| !weights.is_empty())
     }
 }
 

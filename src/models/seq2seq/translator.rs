@@ -1,11 +1,14 @@
 //! Translating: tokenizer, encoder–decoder model and generation.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::embedded::EmbeddedModel;
-use super::{BahdanauSeq2Seq, CrossAttention, TransformerSeq2Seq};
+use super::{BahdanauSeq2Seq, Seq2SeqAttention, TransformerSeq2Seq};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::layers::LayerCapture;
+use crate::models::attention_maps::{AttentionMaps, MapToken};
 use crate::models::generation::{
     EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules, generate,
 };
@@ -166,11 +169,17 @@ impl Translator {
         }
     }
 
-    /// Layers and heads that attend to the source.
-    pub fn cross_attention_size(&self) -> [usize; 2] {
-        match &self.model {
-            Model::Transformer(model) => [model.config().decoder_layers, model.config().decoder_heads],
-            Model::Bahdanau(_) => [1, 1],
+    /// Layers of that attention, and heads of each, if the model has it.
+    pub fn attention_size(&self, of: Seq2SeqAttention) -> Option<[usize; 2]> {
+        match (&self.model, of) {
+            (Model::Transformer(model), Seq2SeqAttention::Encoder) => {
+                Some([model.config().encoder_layers, model.config().encoder_heads])
+            }
+            (Model::Transformer(model), _) => {
+                Some([model.config().decoder_layers, model.config().decoder_heads])
+            }
+            (Model::Bahdanau(_), Seq2SeqAttention::Cross) => Some([1, 1]),
+            (Model::Bahdanau(_), _) => None,
         }
     }
 
@@ -228,7 +237,7 @@ impl Translator {
         &self,
         sources: &[&[u32]],
         options: &GenerationOptions,
-        capture: Option<&CrossAttention>,
+        capture: Option<(Seq2SeqAttention, LayerCapture<'_>)>,
         progress: impl FnMut(usize),
     ) -> Result<Vec<Vec<Hypothesis>>> {
         let beams = options.rows_per_text();
@@ -236,10 +245,17 @@ impl Translator {
             Model::Transformer(model) => {
                 let mut decoder =
                     model.decoder(&self.device, sources, beams, options.max_tokens, capture).await?;
-                generate(&mut decoder, sources.len(), self.start, options, progress).await
+                let mut found = generate(&mut decoder, sources.len(), self.start, options, progress).await?;
+                for (text, hypotheses) in found.iter_mut().enumerate() {
+                    if let Some(weights) = decoder.encoder_attention(text) {
+                        hypotheses.iter_mut().for_each(|found| found.attention = vec![weights.clone()]);
+                    }
+                }
+                Ok(found)
             }
             Model::Bahdanau(model) => {
-                let mut decoder = model.decoder(&self.device, sources, beams, capture.is_some()).await?;
+                let capture = capture.map(|(_, capture)| capture);
+                let mut decoder = model.decoder(&self.device, sources, beams, capture).await?;
                 generate(&mut decoder, sources.len(), self.start, options, progress).await
             }
         }
@@ -306,7 +322,7 @@ pub struct Translate<'a, S> {
     texts: &'a [S],
     options: GenerationOptions,
     batch_tokens: usize,
-    capture: Option<CrossAttention>,
+    capture: Option<(Seq2SeqAttention, LayerCapture<'a>)>,
     progress: Option<Progress<'a>>,
 }
 
@@ -346,10 +362,10 @@ impl<'a, S: AsRef<str>> Translate<'a, S> {
         self
     }
 
-    /// Gives the weights of these layers and heads of the cross-attention, captured while decoding.
+    /// Gives the weights of these layers and heads of an attention, captured on the device during the run.
     #[must_use]
-    pub fn capture(mut self, capture: CrossAttention) -> Self {
-        self.capture = Some(capture);
+    pub fn capture(mut self, of: Seq2SeqAttention, capture: LayerCapture<'a>) -> Self {
+        self.capture = Some((of, capture));
         self
     }
 
@@ -364,7 +380,9 @@ impl<'a, S: AsRef<str>> Translate<'a, S> {
     ///
     /// # Errors
     /// [`Error::Argument`] for a text longer than the model takes, options that mean nothing, or more tokens than the
-    /// model has positions; [`Error::Tokenize`], and those of [`Recording::run_async`](crate::Recording::run_async).
+    /// model has positions; for an attention, layers or heads to be captured that there are not, and for a capture above
+    /// its bound, which it may reach while it is being written; [`Error::Tokenize`], and those of
+    /// [`Recording::run_async`](crate::Recording::run_async).
     pub async fn run_async(mut self) -> Result<Translations> {
         let translator = self.translator;
         let tokenizer = &translator.tokenizer;
@@ -377,17 +395,7 @@ impl<'a, S: AsRef<str>> Translate<'a, S> {
                 (format!("at most {most}, the model's positions"), self.options.max_tokens);
             return Err(Error::argument(OP, "max_tokens", expected, found.to_string()));
         }
-        if let Some(capture) = &self.capture {
-            let [layers, heads] = translator.cross_attention_size();
-            for (what, numbers, there) in
-                [("a captured layer", &capture.layers, layers), ("a captured head", &capture.heads, heads)]
-            {
-                if let Some(found) = numbers.iter().find(|&&number| number >= there) {
-                    let expected = format!("below the {there} there are");
-                    return Err(Error::argument(OP, what, expected, found.to_string()));
-                }
-            }
-        }
+        let captured = self.capture.map(|(of, capture)| self.captured(of, &capture)).transpose()?;
         let mut sources = Vec::with_capacity(self.texts.len());
         for (index, text) in self.texts.iter().enumerate() {
             let encoding = tokenizer.encode(text.as_ref(), usize::MAX)?;
@@ -410,13 +418,13 @@ impl<'a, S: AsRef<str>> Translate<'a, S> {
                     progress(TranslationProgress { texts: done, of_texts, tokens });
                 }
             };
-            let found = translator.generate(&ids, &self.options, self.capture.as_ref(), told).await?;
+            let found = translator.generate(&ids, &self.options, self.capture, told).await?;
             for (&index, hypotheses) in batch.iter().zip(found) {
                 let source = &sources[index];
                 statistics.source_tokens += source.ids.len();
                 let translated = hypotheses.into_iter().map(|hypothesis| {
                     statistics.tokens += hypothesis.ids.len();
-                    self.translation(source, hypothesis)
+                    self.translation(source, hypothesis, captured.as_ref())
                 });
                 texts[index] = translated.collect::<Result<_>>()?;
             }
@@ -438,25 +446,73 @@ impl<'a, S: AsRef<str>> Translate<'a, S> {
         pollster::block_on(self.run_async())
     }
 
-    fn translation(&self, source: &Encoding, hypothesis: Hypothesis) -> Result<Translation> {
+    /// The numbers of the layers and of their heads that are captured.
+    fn captured(&self, of: Seq2SeqAttention, capture: &LayerCapture<'_>) -> Result<Captured> {
+        let Some([layers, heads]) = self.translator.attention_size(of) else {
+            let expected = format!("{}, all that a recurrent model has", Seq2SeqAttention::Cross.name());
+            return Err(Error::argument("capture", "the attention", expected, of.name()));
+        };
+        let numbers = |numbers: Vec<usize>| numbers.into_iter().map(Some).collect();
+        Ok(Captured {
+            of,
+            layers: numbers(capture.check(&vec![heads; layers], [0; 3])?),
+            heads: numbers(capture.chosen_heads(heads)?),
+        })
+    }
+
+    fn translation(
+        &self,
+        source: &Encoding,
+        hypothesis: Hypothesis,
+        captured: Option<&Captured>,
+    ) -> Result<Translation> {
         let tokenizer = &self.translator.tokenizer;
         let Hypothesis { ids, log_probability, score, stopped, attention } = hypothesis;
-        let alignment = self.capture.as_ref().map(|capture| {
-            // Each step has [layers, heads, source]; together [layers, heads, target, source].
-            let length = source.ids.len();
-            let maps = 0..capture.layers.len() * capture.heads.len();
-            let of_map = |map: usize| attention.iter().flat_map(move |step| &step[map * length..][..length]);
-            Alignment {
-                layers: capture.layers.clone(),
-                heads: capture.heads.clone(),
-                source_tokens: source.tokens.clone(),
-                target_tokens: tokenizer.tokens(&ids),
-                weights: maps.flat_map(of_map).copied().collect(),
-            }
-        });
+        let tokens = |tokens: &[String]| tokens.iter().map(MapToken::new).collect::<Vec<_>>();
+        let maps = |captured: &Captured| {
+            let sources = tokens(&source.tokens);
+            let (rows, columns) = match captured.of {
+                Seq2SeqAttention::Encoder => (sources.clone(), sources),
+                Seq2SeqAttention::Cross => (tokens(&tokenizer.tokens(&ids)), sources),
+                Seq2SeqAttention::Decoder => {
+                    let (mut read, start) = (ids.clone(), self.translator.start);
+                    read.insert(0, start);
+                    read.truncate(ids.len());
+                    (tokens(&tokenizer.tokens(&ids)), tokens(&tokenizer.tokens(&read)))
+                }
+            };
+            let maps = captured.layers.len() * captured.heads.len();
+            let weights = laid_out(&attention, maps, columns.len());
+            AttentionMaps::new([rows, columns], captured.layers.clone(), captured.heads.clone(), weights)
+        };
+        let attention = captured.map(maps).transpose()?;
         let text = tokenizer.decode(&ids)?;
-        Ok(Translation { text, ids, log_probability, score, stopped, alignment })
+        Ok(Translation { text, ids, log_probability, score, stopped, attention })
     }
+}
+
+/// What a run captures: layers and heads by their numbers.
+struct Captured {
+    of: Seq2SeqAttention,
+    layers: Vec<Option<usize>>,
+    heads: Vec<Option<usize>>,
+}
+
+/// `[maps, rows, columns]` of parts `[maps, rows of the part, columns or fewer]`; what a part lacks is 0.
+fn laid_out(parts: &[Arc<[f32]>], maps: usize, columns: usize) -> Vec<f32> {
+    let mut weights = Vec::new();
+    for map in 0..maps {
+        for (place, part) in parts.iter().enumerate() {
+            let size = part.len() / maps;
+            // A decoder's step sees itself and what is before it; other parts are as wide as they can be.
+            let seen = if size < columns { place + 1 } else { columns };
+            for row in part[map * size..][..size].chunks(seen) {
+                weights.extend_from_slice(row);
+                weights.resize(weights.len() + columns - row.len(), 0.0);
+            }
+        }
+    }
+    weights
 }
 
 /// One output for a text.
@@ -473,8 +529,10 @@ pub struct Translation {
     pub score: f64,
     /// Whether a stop token ended it. If not, the limit on the tokens cut it.
     pub stopped: bool,
-    /// What was captured.
-    pub alignment: Option<Alignment>,
+    /// What was captured: rows are the output's tokens, columns the source's; of the encoder's self-attention both are the
+    /// source's; of the decoder's the columns are what it had read, the start token first, and what a row could not yet
+    /// see is 0.
+    pub attention: Option<AttentionMaps>,
 }
 
 impl Translation {
@@ -482,22 +540,6 @@ impl Translation {
     pub fn probability(&self) -> f64 {
         self.log_probability.exp()
     }
-}
-
-/// Where the decoder attended to when it wrote each token of an output.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Alignment {
-    /// The decoder's layers.
-    pub layers: Vec<usize>,
-    /// The heads of each.
-    pub heads: Vec<usize>,
-    /// The source's tokens.
-    pub source_tokens: Vec<String>,
-    /// The output's.
-    pub target_tokens: Vec<String>,
-    /// `[layers, heads, target_tokens, source_tokens]`; each row sums to 1.
-    pub weights: Vec<f32>,
 }
 
 /// What a translation took.

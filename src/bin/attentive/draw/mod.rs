@@ -22,7 +22,7 @@ use crate::table::shortened;
 
 pub use colours::Theme;
 pub use label::label;
-pub use options::{Numbers, PictureArguments};
+pub use options::{PictureArguments, capture_failure};
 pub use target::{Target, Writer};
 pub use text::text;
 

@@ -1,10 +1,12 @@
 //! What the commands that draw have in common: which maps, and how they look.
 
+use attentive::Error;
+use attentive::layers::LayerCapture;
 use attentive::models::AttentionMaps;
 use clap::{Args, ValueEnum};
 
 use super::{Theme, View};
-use crate::output::count;
+use crate::output::{Failure, count};
 
 #[derive(Args)]
 pub struct PictureArguments {
@@ -35,12 +37,29 @@ pub struct PictureArguments {
     #[arg(long, env = "ATTENTIVE_THEME", hide_env_values = true, value_enum, default_value = "light")]
     pub theme: Theme,
 
+    /// Bytes that the captured weights may take, such as 64MiB
+    #[arg(long, env = "ATTENTIVE_MAX_CAPTURE_BYTES", hide_env_values = true, value_name = "BYTES")]
+    #[arg(value_parser = byte_count, default_value = "256MiB")]
+    pub max_capture_bytes: u64,
+
     /// The weight at which the colours end, so that pictures can be compared [default: the largest that is drawn]
     #[arg(long, env = "ATTENTIVE_SCALE", hide_env_values = true, value_name = "WEIGHT", value_parser = weight)]
     pub scale: Option<f32>,
 }
 
 impl PictureArguments {
+    /// The layers and heads that are drawn, to be captured.
+    pub fn capture(&self) -> LayerCapture<'_> {
+        let mut capture = LayerCapture::all().max_bytes(self.max_capture_bytes);
+        if let Some(layers) = self.layers.these() {
+            capture = capture.layers(layers);
+        }
+        if let Some(heads) = self.heads.these() {
+            capture = capture.heads(heads);
+        }
+        capture
+    }
+
     /// The maps, or the means that are asked for in their place, and what a map without a number then is.
     pub fn averaged(&self, maps: &AttentionMaps) -> (AttentionMaps, String) {
         let [layers, heads, ..] = maps.shape();
@@ -49,6 +68,19 @@ impl PictureArguments {
             Some(Average::Heads) => (maps.mean_of_heads(), format!("mean of {}", count(heads, "head"))),
             Some(Average::All) => (maps.mean(), format!("mean of {}", count(layers * heads, "head"))),
         }
+    }
+}
+
+/// An error of a run that captures, in the words of the command line.
+pub fn capture_failure(error: Error) -> Failure {
+    match &error {
+        Error::Argument { op, argument, .. } if op == "capture" && argument.contains("weights") => {
+            Failure::Failed(format!(
+                "{error} (--layers and --heads narrow it, --max-capture-bytes allows more)"
+            ))
+        }
+        Error::Argument { op, .. } if op == "capture" => Failure::Usage(error.to_string()),
+        _ => error.into(),
     }
 }
 
@@ -106,6 +138,20 @@ impl Numbers {
     }
 }
 
+fn byte_count(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1),
+        "kib" | "k" => Some(1 << 10),
+        "mib" | "m" => Some(1 << 20),
+        "gib" | "g" => Some(1_u64 << 30),
+        _ => None,
+    };
+    let number = digits.trim().parse::<u64>().ok();
+    let bytes = number.zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+    bytes.ok_or_else(|| "it should be bytes, such as 1000000, 64MiB or 1GiB".to_owned())
+}
+
 fn weight(text: &str) -> Result<f32, String> {
     let weight = text.parse::<f32>().ok().filter(|weight| weight.is_finite() && *weight > 0.0);
     weight.ok_or_else(|| "it should be a number above 0, such as 0.5".to_owned())
@@ -124,6 +170,17 @@ mod tests {
         assert_eq!("ALL".parse(), Ok(Numbers::All));
         for wrong in ["", "x", "2-1", "-1", "1,,2", "0-99999999", "1.5"] {
             assert!(these(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        assert_eq!(
+            ["17", "64MiB", "1g", "2 KiB"].map(byte_count),
+            [Ok(17), Ok(64 << 20), Ok(1 << 30), Ok(2048)]
+        );
+        for wrong in ["", "MiB", "1TB", "-1", "99999999999G"] {
+            assert!(byte_count(wrong).is_err(), "{wrong}");
         }
     }
 
