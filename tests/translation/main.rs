@@ -264,6 +264,11 @@ fn what_cannot_be_translated_is_refused() {
     refused(translator.translate(&texts).max_tokens(65).run(), &["max_tokens", "at most 64", "65"]);
     let long = ["the cat ".repeat(100)];
     refused(translator.translate(&long).run(), &["text 0", "at most 64 tokens"]);
+    assert!(translator.check_source(&long[0]).is_err() && translator.check_source(texts[0]).is_ok());
+    // Fewer where tokenizer_config.json says so.
+    let fewer = changed("tiny-marian", &[("tokenizer_config.json", Some(r#"{"model_max_length": 3}"#))]);
+    let narrow = Translator::from_dir(&device, fewer.path(), DType::F32).unwrap();
+    refused(narrow.translate(&["the cat sat on the mat"]).run(), &["text 0", "at most 3 tokens"]);
     for of in [Seq2SeqAttention::Encoder, Seq2SeqAttention::Decoder, Seq2SeqAttention::Cross] {
         let capture = |capture| translator.translate(&texts).capture(of, capture).run();
         refused(capture(LayerCapture::of(&[2])), &["a layer", "2 there are (0 to 1)", "2"]);
