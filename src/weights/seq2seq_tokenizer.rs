@@ -50,8 +50,9 @@ impl Seq2SeqTokenizer {
     /// Reads the tokenizer of a model's folder.
     ///
     /// # Errors
-    /// [`Error::Io`] for a file that is missing or cannot be read, [`Error::File`] for one that is damaged or
-    /// contradicts another, [`Error::Unsupported`] for a SentencePiece model that is not a unigram one.
+    /// [`Error::Io`](crate::Error::Io) for a file that is missing or cannot be read,
+    /// [`Error::File`](crate::Error::File) for one that is damaged or contradicts another,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a SentencePiece model that is not a unigram one.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         check_folder(folder, "its tokenizer")?;
@@ -135,7 +136,7 @@ impl Seq2SeqTokenizer {
     /// many rows the encoder's has, and this number; `target` the same for the decoder's.
     ///
     /// # Errors
-    /// [`Error::File`] with both files and both numbers if some token has none.
+    /// [`Error::File`](crate::Error::File) with both files and both numbers if some token has none.
     pub fn check_vocabulary(
         &self,
         config: &Path,
@@ -174,8 +175,9 @@ impl Seq2SeqTokenizer {
     /// several languages takes a code at the very beginning: `>>fra<< The cat sat.`
     ///
     /// # Errors
-    /// [`Error::Tokenize`], also for a language code that a vocabulary with such codes does not have (transformers would
-    /// take it as an unknown token, as is done here where the vocabulary has none); [`Error::Argument`] if `max_tokens` leaves no room beside the special tokens.
+    /// [`Error::Tokenize`](crate::Error::Tokenize), also for a language code that a vocabulary with such codes does
+    /// not have (transformers would take it as an unknown token, as is done here where the vocabulary has none);
+    /// [`Error::Argument`](crate::Error::Argument) if `max_tokens` leaves no room beside the special tokens.
     pub fn encode(&self, text: &str, max_tokens: usize) -> Result<Encoding> {
         match &self.inner {
             Inner::Json { tokenizer, codes } => {
@@ -223,7 +225,8 @@ impl Seq2SeqTokenizer {
     /// The text of ids that a decoder wrote, without the special tokens.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an id that the vocabulary does not have, [`Error::Tokenize`] if the file's decoder fails.
+    /// [`Error::Argument`](crate::Error::Argument) for an id that the vocabulary does not have,
+    /// [`Error::Tokenize`](crate::Error::Tokenize) if the file's decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         let text = match &self.inner {
             Inner::Json { tokenizer, .. } => tokenizer.decode(ids)?,
