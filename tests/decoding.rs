@@ -216,8 +216,7 @@ fn a_refused_step_leaves_the_cache_as_it_was() {
             let mut cache = layer.cache(4, 2, [memory.clone(), memory.clone()]).unwrap();
             let mut step = |x: &[f32], lengths: Option<&[u32]>, mask: Option<&Tensor>| {
                 let mut recording = Recording::new(&device);
-                let x =
-                    recording.tensor(&Tensor::from_f32(&device, [4, 1, WIDTH], x).unwrap()).unwrap();
+                let x = recording.tensor(&Tensor::from_f32(&device, [4, 1, WIDTH], x).unwrap()).unwrap();
                 let mask = mask.map(|mask| recording.tensor(mask).unwrap());
                 let before = cache.own().lengths().to_vec();
                 let options = DecoderLayerOptions {

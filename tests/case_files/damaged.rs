@@ -88,7 +88,7 @@ pub(crate) fn said(file: Vec<u8>) -> Result<String, String> {
 }
 
 #[track_caller]
-fn fails(draft: &Draft, words: &[&str]) {
+pub(crate) fn fails(draft: &Draft, words: &[&str]) {
     fails_as(draft.file(), words);
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::damaged::{Draft, said};
+use super::damaged::{Draft, fails, said};
 
 const SIZES: [usize; 4] = [0, 1, 1 << 31, 1 << 62];
 
@@ -199,4 +199,28 @@ fn sampled_places() {
         }
         (json!({ "d_model": 1, "n_levels": 1, "n_heads": 1, "n_points": 1 }), shapes)
     });
+}
+
+/// As many elements in another shape.
+#[test]
+fn weights_of_another_shape() {
+    let module = |attention_weights: [usize; 2], output: [usize; 2]| {
+        let draft =
+            Draft::op("MSDeformAttn", json!({ "d_model": 2, "n_levels": 1, "n_heads": 1, "n_points": 1 }));
+        let draft =
+            draft.floats("query", &[1, 1, 2], &[0.0; 2]).floats("reference_points", &[1, 1, 1, 2], &[0.5; 2]);
+        let draft = draft.floats("input_flatten", &[1, 1, 2], &[0.0; 2]).floats(
+            "expected.out",
+            &[1, 1, 2],
+            &[0.0; 2],
+        );
+        let draft = draft.tensor("input_spatial_shapes", "I64", &[1, 2], [1_i64.to_le_bytes(); 2].concat());
+        let draft = draft.floats("weight.value_proj.weight", &[2, 2], &[0.0; 4]);
+        let draft = draft.floats("weight.sampling_offsets.weight", &[2, 2], &[0.0; 4]);
+        let draft = draft.floats("weight.attention_weights.weight", &attention_weights, &[0.0; 2]);
+        draft.floats("weight.output_proj.weight", &output, &[0.0; 4])
+    };
+    assert_eq!(said(module([1, 2], [2, 2]).file()), Ok("0e0".to_owned()));
+    fails(&module([2, 1], [2, 2]), &["`weight.attention_weights.weight` should be [1, 2], but is [2, 1]"]);
+    fails(&module([1, 2], [1, 4]), &["`weight.output_proj.weight` should be [2, 2], but is [1, 4]"]);
 }
