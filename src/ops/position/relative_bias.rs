@@ -236,7 +236,7 @@ mod tests {
         for (table, heads) in [(vec![0.0; 31], 1), (vec![0.0; 32], 2), (vec![f32::NAN; 32], 1)] {
             assert!(RelativePositionBias::new(&table, heads, &t5).is_err());
         }
-        // 9 · 16 floats ask for 1.1 GB.
+        // 9 · 128 floats ask for 1.1 GB.
         let far = RelativePositionBuckets { buckets: 9, bidirectional: false, max_distance: FARTHEST };
         let error = RelativePositionBias::new(&[0.0; 9 * 128], 128, &far).unwrap_err();
         assert!(error.to_string().contains("128 heads of 2097153 distances"), "{error}");
