@@ -49,7 +49,8 @@ fn greedy_outputs_are_pytorchs() {
         let model = model(&device);
         // All at once, and each by itself.
         for batch in [&texts[..]].into_iter().chain(texts.chunks(1)) {
-            let mut decoder = pollster::block_on(model.decoder(&device, batch, 1, true)).unwrap();
+            let mut decoder =
+                pollster::block_on(model.decoder(&device, batch, 1, Some(LayerCapture::all()))).unwrap();
             let options = options(Strategy::Greedy, 1);
             let all = pollster::block_on(generate(&mut decoder, batch.len(), 1, &options, |_| {})).unwrap();
             for (text, hypotheses) in batch.iter().zip(&all) {
@@ -94,7 +95,7 @@ fn beams_go_on_from_their_parents() {
         let model = model(&device);
         let beams = 4;
         let strategy = Strategy::Beam { beams, length_penalty: 1.0, early_stopping: Default::default() };
-        let mut decoder = pollster::block_on(model.decoder(&device, &texts, beams, false)).unwrap();
+        let mut decoder = pollster::block_on(model.decoder(&device, &texts, beams, None)).unwrap();
         let options = options(strategy, beams);
         let all = pollster::block_on(generate(&mut decoder, texts.len(), 1, &options, |_| {})).unwrap();
         for (text, hypotheses) in texts.iter().zip(&all) {
@@ -108,7 +109,7 @@ fn beams_go_on_from_their_parents() {
         }
         // One beam is greedy.
         let strategy = Strategy::Beam { beams: 1, length_penalty: 0.0, early_stopping: Default::default() };
-        let mut decoder = pollster::block_on(model.decoder(&device, &texts, 1, false)).unwrap();
+        let mut decoder = pollster::block_on(model.decoder(&device, &texts, 1, None)).unwrap();
         let options = self::options(strategy, 1);
         let all = pollster::block_on(generate(&mut decoder, texts.len(), 1, &options, |_| {})).unwrap();
         for (place, hypotheses) in all.iter().enumerate() {
@@ -122,14 +123,14 @@ fn what_does_not_fit_is_refused() {
     let device = Device::cpu();
     let model = model(&device);
     let refused = |texts: &[&[u32]], words: &[&str]| {
-        let error = pollster::block_on(model.decoder(&device, texts, 1, false)).unwrap_err().to_string();
+        let error = pollster::block_on(model.decoder(&device, texts, 1, None)).unwrap_err().to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     };
     refused(&[], &["a source", "no texts"]);
     refused(&[&[5], &[]], &["a source", "at least 1 token"]);
     refused(&[&[5; 41]], &["at most 40 tokens", "41"]);
     refused(&[&[5, 23]], &["ids[1]", "below 23", "23"]);
-    let mut decoder = pollster::block_on(model.decoder(&device, &[&[5]], 2, false)).unwrap();
+    let mut decoder = pollster::block_on(model.decoder(&device, &[&[5]], 2, None)).unwrap();
     let error = pollster::block_on(decoder.step(&[1, 1], &[0, 2])).unwrap_err().to_string();
     assert!(error.contains("index[1]") && error.contains("below 2"), "{error}");
     let error = pollster::block_on(decoder.step(&[1, 99], &[0, 1])).unwrap_err().to_string();
