@@ -18,11 +18,20 @@ fn step(a: vec4<f32>) -> vec4<f32> {
     return a * parameters.factor + parameters.term;
 }
 
-// 16 of them.
-fn steps(a: vec4<f32>) -> vec4<f32> {
-    let quarter = step(step(step(step(a))));
-    let half = step(step(step(step(quarter))));
-    return step(step(step(step(step(step(step(step(half))))))));
+struct Chains {
+    left: vec4<f32>,
+    right: vec4<f32>,
+}
+
+// Four steps of each, in turns.
+fn steps(chains: Chains) -> Chains {
+    var left = step(chains.left);
+    var right = step(chains.right);
+    left = step(left);
+    right = step(right);
+    left = step(left);
+    right = step(right);
+    return Chains(step(left), step(right));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -35,12 +44,11 @@ fn main(
     if (index >= parameters.invocations) {
         return;
     }
-    var left = x[index] + vec4<f32>(0.0, 1.0, 2.0, 3.0);
-    var right = x[index] + vec4<f32>(4.0, 5.0, 6.0, 7.0);
+    let start = x[index];
+    var chains = Chains(start + vec4<f32>(0.0, 1.0, 2.0, 3.0), start + vec4<f32>(4.0, 5.0, 6.0, 7.0));
     for (var trip = 0u; trip < parameters.trips; trip = trip + 1u) {
-        left = steps(left);
-        right = steps(right);
+        chains = steps(steps(steps(steps(chains))));
     }
-    let both = left + right;
+    let both = chains.left + chains.right;
     y[index] = both.x + both.y + both.z + both.w;
 }

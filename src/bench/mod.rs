@@ -162,6 +162,10 @@ impl Bench {
             return Ok(vec![self.row(shape, None, CHOICE, Outcome::LeftOut(reason))]);
         }
         let problem = Problem::new(shape);
+        if let Work::Kernel { variant, .. } = &shape.work {
+            let run = self.prepare(&problem, shape, None)?;
+            return self.timed(shape, &problem, vec![(variant.name().to_owned(), run)], None);
+        }
         let mut runs: Vec<(String, Result<Candidate, Outcome>)> = Vec::new();
         for name in names(shape) {
             runs.push(((*name).to_owned(), self.prepare(&problem, shape, Some(name))?));
@@ -177,6 +181,17 @@ impl Bench {
         if same.is_none() {
             runs.push((CHOICE.to_owned(), choice));
         }
+        self.timed(shape, &problem, runs, Some(chosen))
+    }
+
+    /// The rows of what was prepared.
+    fn timed(
+        &self,
+        shape: &Shape,
+        problem: &Problem,
+        runs: Vec<(String, Result<Candidate, Outcome>)>,
+        chosen: Option<usize>,
+    ) -> Result<Vec<Row>> {
         let mut candidates = Vec::new();
         let mut places = Vec::new();
         let mut rows = Vec::new();
@@ -191,8 +206,8 @@ impl Bench {
                 }
                 Err(outcome) => (outcome, Default::default()),
             };
-            let row = self.row(shape, Some(&problem), &name, outcome);
-            rows.push(Row { chosen: place == chosen, peak_bytes: statistics.peak_bytes, ..row });
+            let row = self.row(shape, Some(problem), &name, outcome);
+            rows.push(Row { chosen: chosen == Some(place), peak_bytes: statistics.peak_bytes, ..row });
         }
         match time(&candidates, self.rounds) {
             Ok(times) => {

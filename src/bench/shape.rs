@@ -334,9 +334,14 @@ pub fn shapes(group: Group, dtype: DType, quick: bool) -> Vec<Shape> {
     shapes
 }
 
-/// Every variant of the kernels whose names hold `text`, one shape each.
+/// Every variant, one shape each, of the kernels of that name, with or without its family; without any, of those whose
+/// names hold the text.
 pub fn kernel_shapes(text: &str) -> Vec<Shape> {
-    let kernels = KERNELS.iter().copied().filter(|kernel| kernel.name().contains(text));
+    let stem = |name: &'static str| name.split_once('/').map_or(name, |(_, stem)| stem);
+    let is = |kernel: &&'static dyn Kernel| kernel.name() == text || stem(kernel.name()) == text;
+    let exactly = KERNELS.iter().copied().any(|kernel| is(&kernel));
+    let holds = |kernel: &&'static dyn Kernel| kernel.name().contains(text);
+    let kernels = KERNELS.iter().copied().filter(|kernel| if exactly { is(kernel) } else { holds(kernel) });
     let of = |kernel: &'static dyn Kernel| {
         let variants = kernel.variants().into_iter();
         variants.map(move |variant| shape(Group::Kernel, Work::Kernel { kernel, variant }))
@@ -463,6 +468,19 @@ mod tests {
         assert_eq!(causal.flops(), 6 * 8 * 4 * 8);
         assert_eq!(causal.to_string(), "[2, 4/2, 3, 8] causal");
         assert_eq!(causal.bytes(), 4 * 8 * (2 * 24 + 2 * 12));
+    }
+
+    #[test]
+    fn kernels_are_found_by_name() {
+        let names = |text| {
+            let mut names: Vec<String> = kernel_shapes(text).iter().map(ToString::to_string).collect();
+            names.dedup();
+            names
+        };
+        assert_eq!(names("copy"), ["ceiling/copy"]);
+        assert_eq!(names("linear/gemm"), ["linear/gemm"]);
+        assert_eq!(names("ceiling/"), ["ceiling/copy", "ceiling/multiply_add"]);
+        assert!(names("nothing").is_empty());
     }
 
     #[test]

@@ -51,6 +51,10 @@ pub struct Times {
     pub gpu: Option<Spread>,
     /// By the host's clock: with submission and waiting, shared by the calls of a round.
     pub wall: Spread,
+    /// The processor's time of this process and of all its threads, the driver's too, a call: the mean over all rounds, to 10
+    /// milliseconds of their sum. On a software adapter it is what the work takes, whatever else runs on the machine. Linux
+    /// alone.
+    pub processor: Option<f64>,
     /// From the recorded call to its end on a device that has just been opened: pipelines are compiled in it, and buffers
     /// allocated. A driver may keep what an earlier process compiled.
     pub first_call: f64,
@@ -90,28 +94,48 @@ pub(super) fn time(candidates: &[Candidate], rounds: usize) -> Result<Vec<Times>
         let of_a_round = took * calls as f64;
         plans.push((calls, ((ALL_ROUNDS / of_a_round.max(1e-9)) as usize).clamp(1, rounds.max(1))));
     }
-    let mut taken = vec![(Vec::new(), Vec::new()); candidates.len()];
+    let mut taken = vec![(Vec::new(), Vec::new(), Some(0.0)); candidates.len()];
     for round in 0..rounds.max(1) {
-        for ((candidate, &(calls, rounds)), (gpu, wall)) in candidates.iter().zip(&plans).zip(&mut taken) {
+        for ((candidate, &(calls, rounds)), (gpu, wall, processor)) in
+            candidates.iter().zip(&plans).zip(&mut taken)
+        {
             if round >= rounds {
                 continue;
             }
+            let before = processor_time();
             let took = run(candidate, calls)?;
+            let used = before.zip(processor_time()).map(|(before, after)| after - before);
+            *processor = processor.zip(used).map(|(sum, used)| sum + used);
             wall.push(took.wall.as_secs_f64() / calls as f64);
             gpu.extend(took.gpu.map(|gpu| gpu.as_secs_f64() / calls as f64));
         }
     }
     let none = Spread { low: 0.0, median: 0.0, high: 0.0 };
     let all = candidates.iter().zip(plans).zip(taken);
-    let times = all.map(|((candidate, (calls, rounds)), (gpu, wall))| Times {
+    let times = all.map(|((candidate, (calls, rounds)), (gpu, wall, processor))| Times {
         // Timestamps that are sometimes nonsense are not to be trusted when they are not.
         gpu: if gpu.len() == wall.len() { Spread::of(gpu) } else { None },
         wall: Spread::of(wall).unwrap_or(none),
+        processor: processor.map(|sum| sum / (rounds * calls) as f64),
         first_call: candidate.first_call.as_secs_f64(),
         rounds,
         calls,
     });
     Ok(times.collect())
+}
+
+/// Seconds of the processor that this process took so far, in user and system mode, of all its threads.
+fn processor_time() -> Option<f64> {
+    /// Of the system's clock in a second: on Linux the same for all programs.
+    const TICKS: f64 = 100.0;
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name, in parentheses, may hold anything.
+    let (_, fields) = text.rsplit_once(')')?;
+    let field = |place| fields.split_whitespace().nth(place)?.parse::<f64>().ok();
+    Some((field(11)? + field(12)?) / TICKS)
 }
 
 /// Calls that make up a round, each of that many seconds.
@@ -132,6 +156,19 @@ mod tests {
         assert_eq!((five.low, five.median, five.high), (2.0, 3.0, 4.0));
         let four = Spread::of(vec![4.0, 1.0, 2.0, 3.0]).unwrap();
         assert_eq!((four.low, four.median, four.high), (1.75, 2.5, 3.25));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_processor_time_grows_by_what_is_computed() {
+        let before = processor_time().unwrap();
+        let start = std::time::Instant::now();
+        while start.elapsed() < Duration::from_millis(300) {
+            std::hint::black_box((0..1000).sum::<u64>());
+        }
+        let took = processor_time().unwrap() - before;
+        // Other tests run beside it, and others on the machine.
+        assert!(took > 0.02, "{took}");
     }
 
     #[test]

@@ -54,19 +54,27 @@ pub const MULTIPLY_ADD: Mutants = Mutants {
                 "* parameters.factor - parameters.term",
             )
             .on("!fused"),
-            mutant("one step too few", "step(step(step(step(a))))", "step(step(step(a)))"),
-            mutant("a quarter is left out", "step(step(step(step(quarter))))", "quarter"),
+            mutant("one step of the left chains too few", "step(left), step(right)", "left, step(right)"),
+            mutant(
+                "a quarter of the steps is left out",
+                "steps(steps(steps(steps(chains))))",
+                "steps(steps(steps(chains)))",
+            ),
             mutant("one trip too many", "trip < parameters.trips", "trip <= parameters.trips"),
             mutant("the first trip is left out", "var trip = 0u", "var trip = 1u"),
-            mutant("the right chains stand still", "right = steps(right);", ""),
+            mutant(
+                "the right chains go on from where they began",
+                "step(left), step(right)",
+                "step(left), chains.right",
+            ),
             mutant("two chains begin at the same number", "(0.0, 1.0, 2.0, 3.0)", "(0.0, 1.0, 1.0, 3.0)"),
-            mutant("the right chains are left out of the sum", "left + right", "left"),
+            mutant("the right chains are left out of the sum", "chains.left + chains.right", "chains.left"),
             mutant(
                 "a chain is left out of the sum",
                 "both.x + both.y + both.z + both.w",
                 "both.x + both.y + both.z",
             ),
-            mutant("x begins one later", "var left = x[index]", "var left = x[index + 1u]"),
+            mutant("x begins one later", "= x[index]", "= x[index + 1u]"),
             mutant("y begins one later", "y[index] =", "y[index + 1u] ="),
             mutant(
                 "one element too many",

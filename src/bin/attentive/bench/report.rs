@@ -12,7 +12,7 @@ use crate::output::{Failure, Result, bytes};
 pub const NOISY: f64 = 0.1;
 
 /// The columns of the CSV.
-pub const COLUMNS: [&str; 22] = [
+pub const COLUMNS: [&str; 23] = [
     "device",
     "group",
     "shape",
@@ -25,6 +25,7 @@ pub const COLUMNS: [&str; 22] = [
     "wall_ms",
     "wall_low_ms",
     "wall_high_ms",
+    "processor_ms",
     "gflops",
     "gb_per_s",
     "share_of_ceiling",
@@ -93,6 +94,7 @@ impl DeviceReport {
                 "implementation",
                 "GPU ms",
                 "wall ms",
+                "processor ms",
                 "GFLOP/s",
                 "GB/s",
                 "of ceiling",
@@ -133,6 +135,7 @@ impl DeviceReport {
         cells.extend([
             times.gpu.as_ref().map_or_else(|| "–".to_owned(), spread),
             spread(&times.wall),
+            times.processor.map_or_else(|| "–".to_owned(), milliseconds),
             rate(row.rate().filter(|_| row.flops > 0)),
             rate(row.bandwidth()),
             share.map_or_else(|| "–".to_owned(), |share| format!("{:.0} %", 100.0 * share)),
@@ -224,6 +227,7 @@ fn record(report: &DeviceReport, row: &Row) -> Vec<String> {
     cells.extend(three(times.and_then(|times| times.gpu)));
     cells.extend(three(times.map(|times| times.wall)));
     cells.extend([
+        number(times.and_then(|times| times.processor), 1e3),
         number(row.rate(), 1e-9),
         number(row.bandwidth(), 1e-9),
         number(row.share(&report.ceilings), 1.0),
@@ -245,6 +249,7 @@ pub fn json(reports: &[DeviceReport]) -> String {
         json!({
             "gpu_seconds": times.gpu.as_ref().map(spread),
             "wall_seconds": spread(&times.wall),
+            "processor_seconds": times.processor,
             "first_call_seconds": times.first_call,
             "rounds": times.rounds,
             "calls": times.calls,
