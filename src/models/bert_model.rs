@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::batches::{Load, ModelStatistics, Progress, batch_tokens, batches};
+use super::batches::{Bounds, Load, ModelStatistics, Progress, batch_tokens, batches, widest};
 use super::heads::{BertHead, HeadKind};
 use super::{BertEncoder, TokenBatch};
 use crate::device::Device;
@@ -113,7 +113,7 @@ impl BertModel {
             max_tokens,
             max_tokens_source,
             notices,
-            batch_tokens: batch_tokens(device, &config, options.max_batch_tokens),
+            batch_tokens: batch_tokens(device, widest(&config), options.max_batch_tokens),
             checkpoint,
             dtype: options.dtype,
             encoder,
@@ -218,7 +218,7 @@ impl BertModel {
         };
         let loads: Vec<Load> = encodings.iter().enumerate().map(load).collect();
         let mut done = 0;
-        for batch in batches(&loads, self.batch_tokens) {
+        for batch in batches(&loads, &Bounds::of_tokens(self.batch_tokens)) {
             let mut recording = Recording::new(&self.device);
             let pieces = self.record_batch(&mut recording, encodings, &batch, wanted)?;
             let outputs = recording.run_async().await?;

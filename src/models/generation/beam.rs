@@ -107,7 +107,10 @@ impl BeamSearch {
             rules.apply(&mut scores, step.start, &running.ids, step.is_last());
             if rules.renormalize {
                 let log_sum = scores.iter().map(|score| score.exp()).sum::<f64>().ln();
-                scores.iter_mut().for_each(|score| *score -= log_sum);
+                // Of nothing there is nothing to share out.
+                if log_sum.is_finite() {
+                    scores.iter_mut().for_each(|score| *score -= log_sum);
+                }
             }
             let of_row = scores.into_iter().enumerate().map(|(token, log_probability)| Candidate {
                 score: running.sum + log_probability,
