@@ -14,6 +14,7 @@ mod generation;
 mod heads;
 pub mod pretraining;
 mod seq2seq;
+mod softmax;
 
 pub use attention_maps::{AttentionMaps, MapToken};
 pub use batches::ModelStatistics;

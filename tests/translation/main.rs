@@ -176,6 +176,31 @@ fn f16_weights_give_like_logits() {
 }
 
 #[test]
+fn weight_bytes_are_the_checkpoints() {
+    for name in FOLDERS {
+        let checkpoint = Checkpoint::open(folder(name).join("model.safetensors")).unwrap();
+        let translator = Translator::from_dir(&Device::cpu(), folder(name), DType::F32).unwrap();
+        let config = translator.transformer().unwrap().config();
+        // What a folder may repeat, and what it may leave out.
+        let repeats = |name: &str| match config.shared_embeddings {
+            true => name.ends_with("embed_tokens.weight") || (config.tied_output && name == "lm_head.weight"),
+            false => config.tied_output && name == "lm_head.weight",
+        };
+        let elements = |name: &str| checkpoint.shape(name).unwrap().iter().product::<usize>();
+        let mut expected: usize = checkpoint.names().filter(|name| !repeats(name)).map(elements).sum();
+        for part in ["encoder", "decoder"] {
+            if !checkpoint.contains(&format!("model.{part}.embed_positions.weight")) {
+                expected += config.max_positions * config.model_dim;
+            }
+        }
+        if !checkpoint.contains("final_logits_bias") {
+            expected += config.target_vocabulary_size;
+        }
+        assert_eq!(translator.weight_bytes(), 4 * expected as u64, "{name}");
+    }
+}
+
+#[test]
 fn captured_attentions_are_those_of_transformers() {
     let folder = folder("tiny-marian");
     let expected = Checkpoint::open(folder.join("attentions.safetensors")).unwrap();

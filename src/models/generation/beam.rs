@@ -4,7 +4,8 @@
 //! end with a stop token are finished, scored Σ log p / lengthᵅ, and the best K finished ones are kept; the best K
 //! candidates that do not end run on. At the limit every candidate ends.
 
-use super::{EarlyStopping, Hypothesis, Running, Step, log_softmax};
+use super::{EarlyStopping, Hypothesis, Running, Step};
+use crate::models::softmax::log_softmax;
 
 /// The score of a hypothesis that is none yet: below any other, but a number.
 const NOT_YET: f64 = -1e9;

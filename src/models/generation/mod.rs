@@ -289,18 +289,5 @@ impl Search {
     }
 }
 
-/// log softmax in f64, in place of logits.
-fn log_softmax(logits: &[f32]) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if largest.is_infinite() {
-        // Nothing is allowed, or something certain: what is at the top shares it.
-        let at_top = logits.iter().filter(|&&x| x == largest).count() as f64;
-        return logits.iter().map(|&x| if x == largest { -at_top.ln() } else { f64::NEG_INFINITY }).collect();
-    }
-    let shifted = |x: f32| f64::from(x) - f64::from(largest);
-    let log_sum = logits.iter().map(|&x| shifted(x).exp()).sum::<f64>().ln();
-    logits.iter().map(|&x| shifted(x) - log_sum).collect()
-}
-
 #[cfg(test)]
 mod tests;

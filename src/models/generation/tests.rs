@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::kernel::Inputs;
+use crate::models::softmax::log_softmax;
 
 /// A decoder whose logits are random numbers of the whole prefix, so that every sequence has its own.
 struct Random {
@@ -261,6 +262,23 @@ fn renormalized_beams_score_what_is_left() {
     let mut logits = decoder.logits(&[41, START.into()]);
     logits[2] = f32::NEG_INFINITY;
     assert!((found.score - log_softmax(&logits)[found.ids[0] as usize]).abs() < 1e-12);
+}
+
+#[test]
+fn where_nothing_is_allowed_nothing_is_nan() {
+    for renormalize in [false, true] {
+        let forbidden = (0..4).map(|token| vec![token]).collect();
+        let rules = TokenRules { forbidden, renormalize, padding: 1, ..Default::default() };
+        for strategy in [Strategy::Greedy, beams(2, 1.0, EarlyStopping::No)] {
+            let options =
+                GenerationOptions { strategy, max_tokens: 3, rules: rules.clone(), ..Default::default() };
+            let found = run(&mut Random::new(4, &[41, 42], 0.0), &options);
+            assert!(
+                found.iter().flatten().all(|h| !h.score.is_nan() && !h.log_probability.is_nan()),
+                "{found:?}"
+            );
+        }
+    }
 }
 
 #[test]
