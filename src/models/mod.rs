@@ -12,9 +12,11 @@ mod evaluate;
 mod fill_mask;
 mod generation;
 mod heads;
+mod padded;
 pub mod pretraining;
 mod seq2seq;
 mod softmax;
+mod source;
 
 pub use attention_maps::{AttentionMaps, MapToken};
 pub use batches::ModelStatistics;

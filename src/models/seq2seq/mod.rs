@@ -5,7 +5,6 @@ mod bounds;
 mod captured;
 mod embedded;
 mod maps;
-mod source;
 mod transformer;
 mod translator;
 
