@@ -19,9 +19,14 @@ def normalized(text):
     return unicodedata.normalize("NFKC", text).lower()
 
 
+def is_round(target):
+    """Numbers that are said in few ways: below a hundred, and whole thousands."""
+    return target.isdigit() and (int(target) < 100 or int(target) % 1000 == 0)
+
+
 def is_held_out(target):
     """Whether a date, or a number from 1,000 on, is one of the 2.5 % that training never sees in any form."""
-    return len(target) >= 4 and zlib.crc32(target.encode()) % 40 == 0
+    return len(target) >= 4 and not is_round(target) and zlib.crc32(target.encode()) % 40 == 0
 
 
 # --- English ------------------------------------------------------------------------------------------
@@ -379,13 +384,30 @@ def draw_date(r):
 
 
 def draw_number(r):
-    if r.random() < 0.5:
+    """People say small and round numbers more often than others."""
+    way = r.random()
+    if way < 0.4:
         return r.randint(0, LARGEST_NUMBER)
-    return int(10 ** r.uniform(0, 6))
+    if way < 0.65:
+        return int(10 ** r.uniform(0, 6))
+    if way < 0.8:
+        return r.randint(0, 100)
+    zeros = r.randint(1, 5)
+    return r.randint(1, min(999, 10 ** (6 - zeros) - 1)) * 10 ** zeros
 
 
 def draw(r, language):
-    """A pair of a text and its figures."""
+    """A pair of a text and its figures; one in twenty is a long one."""
+    if language != "zh" and r.random() < 0.05:
+        least = r.choice((60, 68))
+        for _ in range(500):
+            text, target = draw_any(r, language)
+            if len(text) >= least:
+                return text, target
+    return draw_any(r, language)
+
+
+def draw_any(r, language):
     if r.random() < 0.7:
         date = draw_date(r)
         text = (figures_date if r.random() < 0.02 else DATE[language])(r, date)
@@ -409,7 +431,7 @@ def draw(r, language):
 
 def held_out(seed, count):
     """Pairs for the evaluation: as many of each language; half of them have values that training never sees, the
-    other half are texts that it never sees. Numbers below 20 have few texts, which are left to training."""
+    other half are texts that it never sees. Round numbers have few texts, which are left to training."""
     r = random.Random(seed)
     pairs, texts = [], set()
     while len(pairs) < count:
@@ -417,7 +439,7 @@ def held_out(seed, count):
         unseen_value = len(pairs) // len(LANGUAGES) % 2 == 0
         if is_held_out(target) != unseen_value or normalized(text) in texts:
             continue
-        if target.isdigit() and int(target) < 20:
+        if is_round(target):
             continue
         texts.add(normalized(text))
         pairs.append((text, target))

@@ -178,7 +178,7 @@ def train(kind, out, tokenizer, held_out, steps):
     steps = steps or kind.steps
     parameters = [p for p in model.model.parameters() if p.requires_grad]
     print(f"{kind.folder}: {sum(p.numel() for p in parameters):,} parameters, {steps:,} steps of {kind.size} pairs")
-    optimizer = torch.optim.AdamW(parameters, lr=kind.rate, betas=(0.9, 0.98), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(parameters, lr=kind.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     warm = min(400, steps // 10)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda i: min((i + 1) / warm, (steps - i) / max(1, steps - warm)))

@@ -11,6 +11,7 @@ use attentive::layers::{
     HostLinear, LayerCapture, MultiHeadAttentionOptions, MultiHeadAttentionWeights, NormPosition,
 };
 use attentive::models::TokenBatch;
+use attentive::ops::Capture;
 use attentive::{Activation, DType, Device, DeviceOptions, Embedder, Error, Recording, Tensor};
 
 const DIM: usize = 24;
@@ -102,6 +103,15 @@ fn captured_weights_are_those_of_an_unfused_run() {
             recording.output(value).unwrap();
         }
         let outputs = recording.run().unwrap();
+        // What the options of a layer would capture nobody would get.
+        let dispatches = |capture: Option<Capture<'_>>| {
+            let mut recording = Recording::new(&device);
+            let input = recording.tensor(&x).unwrap();
+            let options = MultiHeadAttentionOptions { capture, ..options };
+            encoder.record(&mut recording, &input, &options).unwrap();
+            recording.run().unwrap().statistics.dispatches
+        };
+        assert_eq!(dispatches(Some(Capture::default())), dispatches(None), "{}", device.name());
         // Nothing else changes by looking.
         assert_eq!(outputs.tensor(&output).unwrap().to_f32().unwrap(), without, "{}", device.name());
 

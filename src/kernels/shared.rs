@@ -23,6 +23,7 @@ shared_files! {
     HEADS_F32 = "heads_f32";
     HEADS_F32_UNALIGNED = "heads_f32_unaligned";
     INDEXING = "indexing";
+    IS_NAN = "is_nan";
     MULTIPLY_TILE = "multiply_tile";
     QUERY_ROWS_1 = "query_rows_1";
     QUERY_ROWS_4 = "query_rows_4";

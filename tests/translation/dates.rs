@@ -126,7 +126,7 @@ fn a_date_that_the_model_knows_is_surer_than_what_it_cannot_know() {
 }
 
 #[test]
-fn each_digit_of_the_day_looks_at_the_day() {
+fn the_last_digit_of_the_day_looks_at_the_day() {
     let device = Device::cpu();
     let translator = Translator::embedded(&device, EmbeddedModel::DatesGru, DType::F32).unwrap();
     let capture = LayerCapture::all();

@@ -13,7 +13,7 @@ use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Variant
 use crate::kernels::multiply::{multiply, multiply_carefully};
 use crate::kernels::shared::{
     ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, HEADS_F16, HEADS_F16_UNALIGNED, HEADS_F32,
-    HEADS_F32_UNALIGNED, INDEXING, TANH,
+    HEADS_F32_UNALIGNED, INDEXING, IS_NAN, TANH,
 };
 
 /// The largest head_dim and value_dim that the fused kernels take.
@@ -51,7 +51,7 @@ impl Form {
 
     pub(super) fn share(self, variant: Variant) -> Variant {
         let variant = variant.with("HALF_KEYS", self.half).with("ALIGNED", self.aligned);
-        let shared = [INDEXING, ATTENTION, COMPONENT, TANH, ATTENTION_MASKING, FLASH];
+        let shared = [INDEXING, ATTENTION, COMPONENT, TANH, ATTENTION_MASKING, IS_NAN, FLASH];
         let variant = shared.into_iter().fold(variant, Variant::sharing);
         variant.sharing(match (self.half, self.aligned) {
             (false, true) => HEADS_F32,
