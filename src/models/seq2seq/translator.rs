@@ -366,8 +366,8 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
         translator.check_rows(&self.options)?;
         let mut captured = self.captured()?;
         let sources = tokenizer.encode_batch(self.texts, usize::MAX)?;
-        for (index, source) in sources.iter().enumerate().filter(|(_, source)| source.ids.len() > limit) {
-            let found = format!("{} tokens", source.ids.len());
+        if let Some(index) = sources.iter().position(|source| source.ids.len() > limit) {
+            let found = format!("{} tokens", sources[index].ids.len());
             let expected = format!("at most {limit} tokens (split it into sentences)");
             return Err(Error::argument(OP, format!("text {index}"), expected, found));
         }
