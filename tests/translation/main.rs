@@ -14,7 +14,7 @@ use attentive::models::{
 };
 use attentive::weights::Checkpoint;
 use attentive::{DType, Device, Error, Recording};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
@@ -298,6 +298,11 @@ fn what_cannot_be_translated_is_refused() {
     refused(translator.translate(&texts).max_tokens(65).run(), &["max_tokens", "at most 64", "65"]);
     let long = ["the cat ".repeat(100)];
     refused(translator.translate(&long).run(), &["text 0", "at most 64 tokens"]);
+    assert!(translator.check_source(&long[0]).is_err() && translator.check_source(texts[0]).is_ok());
+    // Fewer where tokenizer_config.json says so.
+    let fewer = changed("tiny-marian", &[("tokenizer_config.json", Some(r#"{"model_max_length": 3}"#))]);
+    let narrow = Translator::from_dir(&device, fewer.path(), DType::F32).unwrap();
+    refused(narrow.translate(&["the cat sat on the mat"]).run(), &["text 0", "at most 3 tokens"]);
     for of in [Seq2SeqAttention::Encoder, Seq2SeqAttention::Decoder, Seq2SeqAttention::Cross] {
         let capture = |capture| translator.translate(&texts).capture(of, capture).run();
         refused(capture(LayerCapture::of(&[2])), &["a layer", "2 there are (0 to 1)", "2"]);
@@ -453,11 +458,54 @@ fn folders_that_do_not_fit_together_are_refused() {
         ("{", &["generation_config.json", "JSON"][..]),
         (r#"{"num_beams": 0}"#, &["num_beams", "0"]),
         (r#"{"bad_words_ids": [1]}"#, &["bad_words_ids"]),
-        (r#"{"bad_words_ids": [[123456]]}"#, &["123456", "vocabulary"]),
+        (r#"{"bad_words_ids": [[1], [123456]]}"#, &["generation_config.json", "123456", "vocabulary"]),
         (r#"{"early_stopping": "soon"}"#, &["early_stopping", "soon"]),
         (r#"{"num_beams": 4, "num_beam_groups": 2}"#, &["num_beam_groups"]),
         (r#"{"eos_token_id": -1}"#, &["eos_token_id"]),
+        (r#"{"eos_token_id": [0, 5000]}"#, &["generation_config.json: `eos_token_id`", "below 1", "5000"]),
+        (r#"{"pad_token_id": 5000}"#, &["generation_config.json: `pad_token_id`", "5000"]),
+        (
+            r#"{"decoder_start_token_id": 5000}"#,
+            &["generation_config.json: `decoder_start_token_id`", "5000"],
+        ),
+        (r#"{"forced_eos_token_id": 5000}"#, &["generation_config.json: `forced_eos_token_id`", "5000"]),
     ] {
         refused(&changed("tiny-marian", &[("generation_config.json", Some(generation))]), words);
+    }
+}
+
+#[test]
+fn settings_of_generation_that_are_not_computed_are_refused() {
+    use attentive::weights::GenerationConfig;
+    let read =
+        |json: Value| GenerationConfig::from_json(json.to_string().as_bytes(), "generation_config.json");
+    for (key, neutral, other) in [
+        ("diversity_penalty", json!(0.0), json!(0.5)),
+        ("encoder_no_repeat_ngram_size", json!(0), json!(2)),
+        ("encoder_repetition_penalty", json!(1.0), json!(1.2)),
+        ("epsilon_cutoff", json!(0.0), json!(3e-4)),
+        ("eta_cutoff", json!(0.0), json!(3e-4)),
+        ("guidance_scale", json!(1), json!(1.5)),
+        ("min_p", json!(0), json!(0.05)),
+        ("num_beam_groups", json!(1), json!(2)),
+        ("penalty_alpha", json!(0), json!(0.6)),
+        ("typical_p", json!(1.0), json!(0.9)),
+        ("begin_suppress_tokens", Value::Null, json!([1])),
+        ("constraints", Value::Null, json!([{}])),
+        ("dola_layers", Value::Null, json!("high")),
+        ("exponential_decay_length_penalty", Value::Null, json!([5, 1.1])),
+        ("force_words_ids", Value::Null, json!([[1]])),
+        ("forced_bos_token_id", Value::Null, json!(3)),
+        ("sequence_bias", Value::Null, json!([[[1], 2.0]])),
+        ("stop_strings", Value::Null, json!(["."])),
+        ("suppress_tokens", Value::Null, json!([1])),
+        ("top_h", Value::Null, json!(0.4)),
+        ("watermarking_config", Value::Null, json!({"bias": 2.5})),
+    ] {
+        for same in [neutral, Value::Null] {
+            assert!(read(json!({ key: same })).is_ok(), "{key}");
+        }
+        let error = read(json!({ key: other })).unwrap_err();
+        assert!(matches!(&error, Error::Unsupported { found, .. } if found.starts_with(key)), "{error}");
     }
 }

@@ -153,12 +153,32 @@ impl Translator {
         }
     }
 
-    /// The most tokens of a source.
+    /// The most tokens of a source: the model's positions, or fewer where tokenizer_config.json says so
+    /// (`model_max_length`).
     pub fn max_source_tokens(&self) -> usize {
-        match &self.model {
+        let positions = match &self.model {
             Model::Transformer(model) => model.config().max_positions,
             Model::Bahdanau(model) => model.config().max_source_length,
+        };
+        self.tokenizer.max_tokens().map_or(positions, |limit| limit.min(positions))
+    }
+
+    /// Whether [`Translator::translate`] would take this text.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a text longer than the model takes, and those of [`Seq2SeqTokenizer::encode`].
+    pub fn check_source(&self, text: &str) -> Result<()> {
+        self.check_length(0, &self.tokenizer.encode(text, usize::MAX)?)
+    }
+
+    fn check_length(&self, index: usize, encoding: &Encoding) -> Result<()> {
+        let limit = self.max_source_tokens();
+        if encoding.ids.len() <= limit {
+            return Ok(());
         }
+        let found = format!("{} tokens", encoding.ids.len());
+        let expected = format!("at most {limit} tokens (split it into sentences)");
+        Err(Error::argument(OP, format!("text {index}"), expected, found))
     }
 
     /// Tokens that an output can have.
@@ -354,7 +374,6 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
     pub async fn run_async(mut self) -> Result<Translations> {
         let translator = self.translator;
         let tokenizer = &translator.tokenizer;
-        let limit = translator.max_source_tokens();
         self.options.check(translator.target_vocabulary_size())?;
         if let Some(most) =
             translator.model.max_target_tokens().filter(|&most| most < self.options.max_tokens)
@@ -366,10 +385,8 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
         translator.check_rows(&self.options)?;
         let mut captured = self.captured()?;
         let sources = tokenizer.encode_batch(self.texts, usize::MAX)?;
-        if let Some(index) = sources.iter().position(|source| source.ids.len() > limit) {
-            let found = format!("{} tokens", sources[index].ids.len());
-            let expected = format!("at most {limit} tokens (split it into sentences)");
-            return Err(Error::argument(OP, format!("text {index}"), expected, found));
+        for (index, source) in sources.iter().enumerate() {
+            translator.check_length(index, source)?;
         }
         let mut texts: Vec<Vec<Translation>> = vec![Vec::new(); sources.len()];
         let mut statistics = TranslateStatistics { texts: sources.len(), ..Default::default() };
