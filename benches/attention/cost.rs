@@ -101,6 +101,7 @@ fn chart<DB: DrawingBackend>(
     let range: Range<f64> = low / 3.0..high * 3.0;
     let mut chart = ChartBuilder::on(area)
         .margin(12)
+        .margin_right(28)
         .x_label_area_size(40)
         .y_label_area_size(64)
         .build_cartesian_2d((100.0..10_000.0_f64).log_scale(), range.log_scale())?;
