@@ -333,3 +333,37 @@ fn record_case(
     let bindings: Vec<&Value> = values.iter().collect();
     recording.dispatch_bytes(kernel, variant.clone(), case.parameters.clone(), &bindings)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{GROUPS, shapes};
+
+    #[test]
+    fn what_is_wrong_has_a_fault_and_what_is_right_has_none() {
+        let device = Device::cpu();
+        for dtype in [DType::F32, DType::F16] {
+            for shape in GROUPS.into_iter().flat_map(|group| shapes(group, dtype, true)) {
+                let problem = Problem::new(&shape);
+                let (recording, output) = problem.record(&device).unwrap();
+                let output = output.unwrap();
+                let right = recording.run().unwrap().tensor(&output).unwrap();
+                assert_eq!(problem.fault(&device, Some(&right)).unwrap(), None, "{shape:?}");
+                let dims = right.shape().dims().to_vec();
+                let values = right.to_f32().unwrap();
+                let faults: [(&str, &dyn Fn(f32) -> f32); 4] = [
+                    ("all are 1 % larger", &|value| value * 1.01),
+                    ("all are 0", &|_| 0.0),
+                    ("all are NaN", &|_| f32::NAN),
+                    ("all are infinite", &|_| f32::INFINITY),
+                ];
+                for (name, fault) in faults {
+                    let wrong: Vec<f32> = values.iter().copied().map(fault).collect();
+                    let wrong = upload(&device, &dims, &wrong, right.dtype()).unwrap();
+                    assert!(problem.fault(&device, Some(&wrong)).unwrap().is_some(), "{shape:?}: {name}");
+                }
+                assert!(problem.fault(&device, None).unwrap().is_some());
+            }
+        }
+    }
+}

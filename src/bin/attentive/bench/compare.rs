@@ -151,7 +151,7 @@ impl Compared {
         let mut text = format!("## Against {}\n\n", self.path);
         let mut table =
             Markdown::new(&["", "", "", "implementation", "ms before", "ms now", "ratio", "device"]);
-        for (changes, _) in [(&self.slower, "slower"), (&self.faster, "faster")] {
+        for changes in [&self.slower, &self.faster] {
             for Change { key: [device, group, shape, dtype, implementation], before, now } in changes {
                 let range =
                     |spread: &Spread| format!("{:.4} ({:.4}–{:.4})", spread.median, spread.low, spread.high);
