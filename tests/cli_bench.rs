@@ -60,7 +60,8 @@ fn every_group_has_right_and_timed_rows_on_every_kind_of_device() {
                     assert!(number("wall_ms") <= number("wall_high_ms"), "{row:?}");
                     assert!(number("gflops") > 0.0 && number("share_of_ceiling") > 0.0, "{row:?}");
                     assert!(number("first_call_ms") >= 0.0 && number("peak_bytes") > 0.0, "{row:?}");
-                    assert_eq!(number("rounds"), 3.0);
+                    // Fewer where the machine is slow.
+                    assert!((1.0..=3.0).contains(&number("rounds")), "{row:?}");
                 }
             }
         }
