@@ -152,6 +152,7 @@ impl Prepared {
     }
 
     /// The floating-point operations of each submission.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn submission_flops(&self) -> Vec<u64> {
         let of_steps = |steps: &[PreparedStep]| steps.iter().map(|step| step.flops).sum();
         self.submissions().into_iter().map(|part| of_steps(&self.steps[part])).collect()
@@ -159,6 +160,7 @@ impl Prepared {
 
     /// The passes, each to be submitted by itself, that so many calls one after the other take: the steps of a pass, and
     /// how often they follow one another in it.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn passes(&self, calls: usize) -> Vec<(Range<usize>, usize)> {
         let submissions = self.submissions();
         if submissions.len() != 1 {
@@ -171,6 +173,7 @@ impl Prepared {
     }
 
     /// Encodes a pass of [`Prepared::passes`], with a timestamp at its beginning and at its end where they are given.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn encode_pass(
         &self,
         (steps, times): &(Range<usize>, usize),
