@@ -143,7 +143,7 @@ impl Gpu {
 
     /// Waits until all that was submitted is done. In the browser the event loop does the waiting, and this returns at
     /// once.
-    fn wait(&self, what: &str) -> Result<()> {
+    pub fn wait(&self, what: &str) -> Result<()> {
         let wait =
             || self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(self.timeout) });
         // wgpu panics where the driver says, while it is waited for, that the device is lost.

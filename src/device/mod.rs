@@ -12,6 +12,8 @@ mod spec;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use adapters::choose as choose_adapter;
 pub use adapters::{AdapterSummary, list_adapters};
 pub use capabilities::{Capabilities, required_features, required_limits};
 pub use drivers::{DEFECTS, DriverDefect};

@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod ceiling;
 pub mod elementwise;
 pub mod embedding;
 pub mod linear;
@@ -44,4 +45,6 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &elementwise::strided_copy::StridedCopy,
     &vision::spatial_attention::SpatialAttention,
     &vision::deformable_attention::DeformableAttention,
+    &ceiling::copy::Copy,
+    &ceiling::multiply_add::MultiplyAdd,
 ];

@@ -1,5 +1,6 @@
 //! The GPU executor: encodes a recording into one command encoder, in one compute pass.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::plan::Plan;
@@ -120,6 +121,22 @@ impl Prepared {
     pub async fn submit(&self) -> Result<Vec<u64>> {
         let Some(gpu) = self.device.gpu() else { return Ok(Vec::new()) };
         let mut submits = Vec::new();
+        for part in self.submissions() {
+            let steps = &self.steps[part];
+            let ((), outcome) = gpu.scoped("a submission", 0, || {
+                let mut encoder = gpu.device.create_command_encoder(&Default::default());
+                encode(steps, &mut encoder);
+                gpu.queue.submit([encoder.finish()]);
+            });
+            outcome.await?;
+            submits.push(steps.iter().map(|step| step.flops).sum());
+        }
+        Ok(submits)
+    }
+
+    /// The steps of each submission.
+    fn submissions(&self) -> Vec<Range<usize>> {
+        let mut submissions = Vec::new();
         let mut first = 0;
         while first < self.steps.len() {
             let mut flops = 0_u64;
@@ -127,23 +144,52 @@ impl Prepared {
                 flops = flops.saturating_add(step.flops);
                 flops <= FLOPS_PER_SUBMIT
             });
-            let count = fits.count().max(1);
-            let steps = &self.steps[first..first + count];
-            let ((), outcome) = gpu.scoped("a submission", 0, || {
-                let mut encoder = gpu.device.create_command_encoder(&Default::default());
-                encode(steps, &mut encoder);
-                gpu.queue.submit([encoder.finish()]);
-            });
-            outcome.await?;
-            first += count;
-            submits.push(steps.iter().map(|step| step.flops).sum());
+            let end = first + fits.count().max(1);
+            submissions.push(first..end);
+            first = end;
         }
-        Ok(submits)
+        submissions
+    }
+
+    /// The floating-point operations of each submission.
+    pub fn submission_flops(&self) -> Vec<u64> {
+        let of_steps = |steps: &[PreparedStep]| steps.iter().map(|step| step.flops).sum();
+        self.submissions().into_iter().map(|part| of_steps(&self.steps[part])).collect()
+    }
+
+    /// The passes, each to be submitted by itself, that so many calls one after the other take: the steps of a pass, and
+    /// how often they follow one another in it.
+    pub fn passes(&self, calls: usize) -> Vec<(Range<usize>, usize)> {
+        let submissions = self.submissions();
+        if submissions.len() != 1 {
+            return (0..calls).flat_map(|_| submissions.iter().map(|part| (part.clone(), 1))).collect();
+        }
+        let flops: u64 = self.steps.iter().map(|step| step.flops).sum();
+        let most = usize::try_from(FLOPS_PER_SUBMIT / flops.max(1)).unwrap_or(usize::MAX).max(1);
+        let firsts = (0..calls).step_by(most);
+        firsts.map(|first| (0..self.steps.len(), most.min(calls - first))).collect()
+    }
+
+    /// Encodes a pass of [`Prepared::passes`], with a timestamp at its beginning and at its end where they are given.
+    pub fn encode_pass(
+        &self,
+        (steps, times): &(Range<usize>, usize),
+        encoder: &mut wgpu::CommandEncoder,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) {
+        let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+        let mut pass = encoder.begin_compute_pass(&descriptor);
+        for _ in 0..*times {
+            dispatch(&self.steps[steps.clone()], &mut pass);
+        }
     }
 }
 
 fn encode(steps: &[PreparedStep], encoder: &mut wgpu::CommandEncoder) {
-    let mut pass = encoder.begin_compute_pass(&Default::default());
+    dispatch(steps, &mut encoder.begin_compute_pass(&Default::default()));
+}
+
+fn dispatch(steps: &[PreparedStep], pass: &mut wgpu::ComputePass<'_>) {
     for step in steps {
         pass.set_pipeline(&step.pipeline.pipeline);
         pass.set_bind_group(0, &step.bind_group, &[step.offset]);

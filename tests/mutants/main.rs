@@ -9,6 +9,7 @@ mod common;
 
 mod additive;
 mod attention;
+mod ceiling;
 mod elementwise;
 mod embedding;
 mod flash;
@@ -64,6 +65,8 @@ const MUTANTS: &[Mutants] = &[
     elementwise::STRIDED_COPY,
     vision::SPATIAL_ATTENTION,
     vision::DEFORMABLE_ATTENTION,
+    ceiling::COPY,
+    ceiling::MULTIPLY_ADD,
 ];
 
 /// Mutants that each kernel has at least.
