@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use attentive::device::Created;
 use attentive::models::Translator;
-use attentive::{Device, Embedder, Recording, Tensor, ops};
+use attentive::{DType, Device, Embedder, Recording, Tensor, ops};
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
@@ -52,7 +52,7 @@ fn a_second_embedding_of_the_same_sizes_makes_nothing() {
 #[test]
 fn a_second_translation_makes_nothing() {
     for device in common::devices() {
-        let translator = Translator::from_dir(&device, folder("tiny-marian")).unwrap();
+        let translator = Translator::from_dir(&device, folder("tiny-marian"), DType::F32).unwrap();
         let made = made(&device, 3, || drop(translator.translate(&["a b c", "d e"]).run().unwrap()));
         assert_first_only(&made);
     }
