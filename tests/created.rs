@@ -101,7 +101,8 @@ fn more_bind_groups_than_are_kept_and_the_results_stay_right() {
         recording.output(&last).unwrap();
         let y = recording.run().unwrap().tensor(&last).unwrap();
         if size % 97 == 0 {
-            let expected: Vec<f32> = values.iter().map(|x| ((x * x) * (x * x)) * ((x * x) * (x * x))).collect();
+            let expected: Vec<f32> =
+                values.iter().map(|x| ((x * x) * (x * x)) * ((x * x) * (x * x))).collect();
             assert_eq!(y.to_f32().unwrap(), expected);
         }
     }

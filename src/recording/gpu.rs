@@ -98,7 +98,8 @@ impl Prepared {
         let device = &recording.device;
         let pipelines = pipelines(recording).await?;
         let gpu = gpu_of(device)?;
-        let acquire = || plan.buffers.iter().map(|&words| gpu.acquire(Purpose::Storage, words * 4)).collect::<Vec<_>>();
+        let acquire =
+            || plan.buffers.iter().map(|&words| gpu.acquire(Purpose::Storage, words * 4)).collect::<Vec<_>>();
         let (mut buffers, outcome) = gpu.scoped("the temporaries", plan.bytes(), acquire);
         if let Err(error) = outcome.await {
             let Error::OutOfMemory { .. } = error else { return Err(error) };
@@ -111,8 +112,7 @@ impl Prepared {
         // Only now: what could not be allocated must not be kept for reuse.
         let buffers = buffers.into_iter().map(|pooled| Arc::new(GpuBuffer::new(device, pooled)));
         let buffers: Vec<_> = buffers.collect();
-        let (prepared, outcome) =
-            Self::assemble(recording, plan, &buffers, &pipelines, Submitted::ByUs)?;
+        let (prepared, outcome) = Self::assemble(recording, plan, &buffers, &pipelines, Submitted::ByUs)?;
         outcome.await?;
         Ok(prepared)
     }

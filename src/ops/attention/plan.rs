@@ -283,7 +283,8 @@ impl AttentionPlan {
             buffer.map(|buffer| tensor(buffer).map_err(|error| named(error, name))).transpose()
         })?;
         let plan = Plan::of(&recording);
-        let prepared = Prepared::assemble(&recording, &plan, &self.temporaries, &self.pipelines, Submitted::ByHost)?;
+        let prepared =
+            Prepared::assemble(&recording, &plan, &self.temporaries, &self.pipelines, Submitted::ByHost)?;
         settle(prepared)?.encode(encoder);
         Ok(())
     }
