@@ -84,6 +84,7 @@ impl Activation {
 
 /// The shader's erf: see `shaders/shared/activation.wgsl`.
 #[expect(clippy::approx_constant, reason = "a fitted coefficient that happens to be near 2/√π")]
+#[inline(always)]
 fn erf(x: f32) -> f32 {
     const WITHIN: [f32; 7] = [
         7.889_119e-5,

@@ -10,8 +10,8 @@
 
 use super::parallel;
 
-/// Rows of a part; a further part packs the right matrix again.
-const PART_ROWS: usize = 256;
+/// The most rows of a part. Each part packs the right matrix again, which took 29 % of MiniLM's time with 256.
+const PART_ROWS: usize = 2048;
 
 /// Columns of a part where rows are few.
 const PART_COLUMNS: usize = 256;
