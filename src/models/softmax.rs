@@ -21,9 +21,11 @@ pub(super) fn log_softmax(logits: &[f32]) -> Vec<f64> {
     logits.iter().map(|&logit| f64::from(logit) - sum).collect()
 }
 
-/// Softmax, rounded to f32.
+/// Softmax, rounded to f32; NaN where the largest is infinite, as PyTorch has it.
 pub(super) fn softmax(logits: &[f32]) -> Vec<f32> {
-    log_softmax(logits).into_iter().map(|logit| logit.exp() as f32).collect()
+    let sum = log_sum_exp(logits);
+    let sum = if sum.is_infinite() { f64::NAN } else { sum };
+    logits.iter().map(|&logit| (f64::from(logit) - sum).exp() as f32).collect()
 }
 
 #[cfg(test)]
@@ -38,9 +40,13 @@ mod tests {
         for logits in [[f32::NAN, 0.0], [f32::NEG_INFINITY, f32::NAN], [f32::INFINITY, f32::NAN]] {
             assert!(softmax(&logits).iter().all(|value| value.is_nan()));
         }
-        assert_eq!(softmax(&[f32::NEG_INFINITY; 4]), [0.25; 4]);
-        assert_eq!(softmax(&[f32::INFINITY, 3.0, f32::INFINITY]), [0.5, 0.0, 0.5]);
+        for logits in [[f32::NEG_INFINITY; 2], [f32::INFINITY, 3.0]] {
+            assert!(softmax(&logits).iter().all(|value| value.is_nan()));
+        }
         assert_eq!(softmax(&[f32::NEG_INFINITY, 3.0]), [0.0, 1.0]);
+        let half = 0.5_f64.ln();
+        assert_eq!(log_softmax(&[f32::NEG_INFINITY; 2]), [half; 2]);
+        assert_eq!(log_softmax(&[f32::INFINITY, 3.0, f32::INFINITY]), [half, f64::NEG_INFINITY, half]);
         assert!(softmax(&[]).is_empty());
     }
 }
