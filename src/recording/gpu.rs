@@ -22,7 +22,7 @@ pub(crate) struct Prepared {
     /// The storage behind each slot.
     pub storages: Vec<Option<Storage>>,
     /// The parameters of all steps.
-    _parameters: GpuBuffer,
+    parameters: GpuBuffer,
 }
 
 /// Who submits what is encoded.
@@ -112,8 +112,12 @@ impl Prepared {
         // Only now: what could not be allocated must not be kept for reuse.
         let buffers = buffers.into_iter().map(|pooled| Arc::new(GpuBuffer::new(device, pooled)));
         let buffers: Vec<_> = buffers.collect();
-        let (prepared, outcome) = Self::assemble(recording, plan, &buffers, &pipelines, Submitted::ByUs)?;
-        outcome.await?;
+        let (mut prepared, outcome) = Self::assemble(recording, plan, &buffers, &pipelines, Submitted::ByUs)?;
+        if let Err(error) = outcome.await {
+            // Neither it nor a bind group over it comes again, whichever of them failed.
+            prepared.parameters.discard();
+            return Err(error);
+        }
         Ok(prepared)
     }
 
@@ -145,7 +149,7 @@ impl Prepared {
                 flops: dispatch.cost.flops,
             });
             let steps = steps.collect();
-            Self { device: device.clone(), steps, storages, _parameters: parameters }
+            Self { device: device.clone(), steps, storages, parameters }
         }))
     }
 

@@ -84,6 +84,11 @@ impl GpuBuffer {
         Self { device: device.clone(), buffer, reusable: None }
     }
 
+    /// Makes it one that is not used again.
+    pub fn discard(&mut self) {
+        self.reusable = None;
+    }
+
     /// The number of one of ours.
     pub fn number(&self) -> Option<u64> {
         self.reusable.as_ref().map(|pooled| pooled.number)
