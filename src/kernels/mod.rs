@@ -8,6 +8,7 @@ pub mod embedding;
 pub mod linear;
 pub(crate) mod multiply;
 pub mod normalization;
+pub(crate) mod parallel;
 pub mod pooling;
 pub mod position;
 pub mod recurrent;

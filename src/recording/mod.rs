@@ -10,7 +10,7 @@ mod trace;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub(crate) use gpu::{Prepared, pipelines};
+pub(crate) use gpu::{Prepared, Submitted, pipelines};
 pub(crate) use plan::Plan;
 #[cfg(not(target_arch = "wasm32"))]
 pub use repeated::{Repeated, Took};

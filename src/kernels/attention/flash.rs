@@ -10,7 +10,9 @@ use super::parameters::{NONE, Parameters, Row};
 use super::problem::Problem;
 use super::problem_data::Data;
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Variant, geometry};
+use crate::kernels::activation::exp;
 use crate::kernels::multiply::{multiply, multiply_carefully};
+use crate::kernels::parallel;
 use crate::kernels::shared::{
     ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, HEADS_F16, HEADS_F16_UNALIGNED, HEADS_F32,
     HEADS_F32_UNALIGNED, INDEXING, IS_NAN, TANH,
@@ -184,11 +186,21 @@ impl Tiling {
             items: arguments.words(4),
             head_terms: arguments.f32(5),
         };
-        for tile in p.first_tile..p.first_tile + p.tiles {
-            let tile = self.tile(&p, tile, inputs.items);
-            if !tile.rows.is_empty() {
-                inputs.tile(&tile, output, sums);
+        // Tiles lie among each other in the output: each thread gives rows with their places.
+        let operations = self.cost(&p, half, [0; 2]).flops.saturating_mul(2);
+        let tiles = parallel::map(p.tiles as usize, operations, |tile| {
+            let tile = self.tile(&p, p.first_tile + tile as u32, inputs.items);
+            match tile.rows.is_empty() {
+                true => TwinRows::default(),
+                false => inputs.tile(&tile),
             }
+        });
+        let value_dim = p.value_dim as usize;
+        for rows in tiles {
+            for (place, values) in rows.places.into_iter().zip(rows.values.chunks(value_dim.max(1))) {
+                output[place..place + value_dim].copy_from_slice(&values[..value_dim]);
+            }
+            rows.sums.into_iter().for_each(|(place, sum)| sums[place] = sum);
         }
     }
 
@@ -334,11 +346,21 @@ struct TwinInputs<'a> {
     head_terms: &'a [f32],
 }
 
+/// What a tile of the twin has computed.
+#[derive(Default)]
+struct TwinRows {
+    values: Vec<f32>,
+    /// Where each row goes.
+    places: Vec<usize>,
+    /// Where each row's logarithm of its sum goes.
+    sums: Vec<(usize, f32)>,
+}
+
 /// Keys of a tile of the twin.
 const TWIN_KEYS: u32 = 64;
 
 impl TwinInputs<'_> {
-    fn tile(&self, tile: &Tile, output: &mut [f32], sums: &mut [f32]) {
+    fn tile(&self, tile: &Tile) -> TwinRows {
         let p = self.p;
         let [head_dim, value_dim] = [p.head_dim, p.value_dim].map(|dim| dim as usize);
         let at = |[head, query]: [u32; 2]| [tile.batch, head, query];
@@ -386,18 +408,19 @@ impl TwinInputs<'_> {
             multiply_carefully(sizes, (&products, TWIN_KEYS), &mut v, (&mut added, p.value_dim));
             values.iter_mut().zip(&added).for_each(|(value, added)| *value += added);
         }
-        for ((&row, state), values) in
-            tile.rows.iter().zip(states).zip(values.chunks_exact_mut(value_dim.max(1)))
-        {
+        let (mut places, mut sums) = (Vec::with_capacity(rows.len()), Vec::new());
+        for (index, (&row, state)) in tile.rows.iter().zip(states).enumerate() {
             let sink = (p.sinks_at != NONE).then(|| self.head_terms[(p.sinks_at + row[0]) as usize]);
             let (factor, sum) = state.end(if p.splits > 1 { Ends::Split } else { Ends::Whole(sink) });
             let place = p.output_place(at(row), self.items) + (tile.split * p.output_split) as usize;
-            let to = &mut output[place..place + value_dim];
-            to.iter_mut().zip(values).for_each(|(to, value)| *to = *value * factor);
+            values[index * value_dim..][..value_dim].iter_mut().for_each(|value| *value *= factor);
+            places.push(place);
             if p.has_sums != 0 {
-                sums[p.sums_place(at(row), self.items) + (tile.split * p.sums_split) as usize] = sum;
+                let place = p.sums_place(at(row), self.items) + (tile.split * p.sums_split) as usize;
+                sums.push((place, sum));
             }
         }
+        TwinRows { values, places, sums }
     }
 }
 
@@ -434,15 +457,14 @@ impl State {
         }
         self.seen |= any;
         let factor = if before == self.largest { 1.0 } else { (before - self.largest).exp() };
-        let mut sum = 0.0;
-        for product in products {
-            *product = if product.to_bits() == MASKED.to_bits() || *product == f32::NEG_INFINITY {
-                0.0
-            } else {
-                (*product - self.largest).exp()
-            };
-            sum += *product;
+        // Apart from the sum, so that the compiler makes it several weights at a time.
+        let largest = self.largest;
+        for product in products.iter_mut() {
+            let weight = exp(*product - largest);
+            let nothing = product.to_bits() == MASKED.to_bits() || *product == f32::NEG_INFINITY;
+            *product = if nothing { 0.0 } else { weight };
         }
+        let sum: f32 = products.iter().sum();
         self.sum = self.sum * factor + sum;
         factor
     }
