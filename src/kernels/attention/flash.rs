@@ -9,11 +9,12 @@ use super::chosen::{self, Chosen};
 use super::parameters::{NONE, Parameters, Row};
 use super::problem::Problem;
 use super::problem_data::Data;
-use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Variant, geometry};
+use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Shared, Variant, geometry};
 use crate::kernels::multiply::{multiply, multiply_carefully};
 use crate::kernels::shared::{
-    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, HEADS_F16, HEADS_F16_UNALIGNED, HEADS_F32,
-    HEADS_F32_UNALIGNED, INDEXING, TANH,
+    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, INDEXING, KEYS_F16, KEYS_F16_UNALIGNED, KEYS_F32,
+    KEYS_F32_UNALIGNED, QUERIES, QUERIES_UNALIGNED, TANH, VALUES_F16, VALUES_F16_UNALIGNED, VALUES_F32,
+    VALUES_F32_UNALIGNED,
 };
 
 /// The largest head_dim and value_dim that the fused kernels take.
@@ -49,16 +50,43 @@ impl Form {
         Self { half, aligned: places.as_flattened().iter().all(|place| place.is_multiple_of(4)) }
     }
 
+    /// The variant with what all of the fused kernels are put together from.
     pub(super) fn share(self, variant: Variant) -> Variant {
-        let variant = variant.with("HALF_KEYS", self.half).with("ALIGNED", self.aligned);
+        let variant = self.tell(variant);
         let shared = [INDEXING, ATTENTION, COMPONENT, TANH, ATTENTION_MASKING, FLASH];
-        let variant = shared.into_iter().fold(variant, Variant::sharing);
-        variant.sharing(match (self.half, self.aligned) {
-            (false, true) => HEADS_F32,
-            (false, false) => HEADS_F32_UNALIGNED,
-            (true, true) => HEADS_F16,
-            (true, false) => HEADS_F16_UNALIGNED,
-        })
+        let files = shared.into_iter().chain([self.queries(), self.keys(), self.values()]);
+        files.fold(variant, Variant::sharing)
+    }
+
+    /// The variant with the form as its constants.
+    pub(super) fn tell(self, variant: Variant) -> Variant {
+        variant.with("HALF_KEYS", self.half).with("ALIGNED", self.aligned)
+    }
+
+    pub(super) fn told(variant: &Variant) -> Self {
+        Self { half: variant.flag("HALF_KEYS"), aligned: variant.flag("ALIGNED") }
+    }
+
+    pub(super) fn queries(self) -> Shared {
+        if self.aligned { QUERIES } else { QUERIES_UNALIGNED }
+    }
+
+    pub(super) fn keys(self) -> Shared {
+        match (self.half, self.aligned) {
+            (false, true) => KEYS_F32,
+            (false, false) => KEYS_F32_UNALIGNED,
+            (true, true) => KEYS_F16,
+            (true, false) => KEYS_F16_UNALIGNED,
+        }
+    }
+
+    pub(super) fn values(self) -> Shared {
+        match (self.half, self.aligned) {
+            (false, true) => VALUES_F32,
+            (false, false) => VALUES_F32_UNALIGNED,
+            (true, true) => VALUES_F16,
+            (true, false) => VALUES_F16_UNALIGNED,
+        }
     }
 }
 
