@@ -24,6 +24,8 @@ shared_files! {
     KEYS_F32 = "keys_f32";
     KEYS_F32_UNALIGNED = "keys_f32_unaligned";
     MULTIPLY_TILE = "multiply_tile";
+    OUTPUT_BLOCKS = "output_blocks";
+    OUTPUT_ELEMENTS = "output_elements";
     QUERIES = "queries";
     QUERIES_UNALIGNED = "queries_unaligned";
     QUERY_ROWS_1 = "query_rows_1";

@@ -14,13 +14,16 @@ pub mod flash;
 pub mod flash_decode;
 pub mod flash_lanes;
 pub mod flash_tiled;
+mod lanes_cases;
 pub mod merge;
 mod parameters;
 pub(crate) mod problem;
 pub(crate) mod problem_data;
 pub mod scale_mask_softmax;
 pub mod scores;
+pub mod scores_lanes;
 mod sizes;
+pub mod softmax_values_lanes;
 pub mod weighted_values;
 
 use parameters::Row;

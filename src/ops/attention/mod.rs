@@ -9,6 +9,7 @@ mod checked;
 mod fused;
 mod heads;
 mod kv_cache;
+mod lanes;
 mod plan;
 
 pub use call::{AttentionCall, AttentionTensors, attention};
