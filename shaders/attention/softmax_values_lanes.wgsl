@@ -67,7 +67,16 @@ fn in_band(begin: u32, end: u32, key: u32) -> vec4<bool> {
     return (keys >= vec4<u32>(begin)) & (keys < vec4<u32>(end));
 }
 
-// The largest logit of a row, over the keys of its tile.
+fn magnitudes(values: vec4<f32>) -> vec4<u32> {
+    return bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu);
+}
+
+// The logits of 4 keys without terms; those that the band rules out are LOWEST.
+fn plain_logits(row: Row, key: u32, at: u32) -> vec4<f32> {
+    return select(vec4<f32>(LOWEST), scores[at] * parameters.scale, in_band(row.begin, row.end, key));
+}
+
+// What a row's logits come to, over the keys of its tile.
 fn survey(row: Row, at: u32, first_key: u32, end: u32) -> Own {
     var largest = vec4<f32>(LOWEST);
     // Of the logits' bits without their signs.
@@ -78,26 +87,18 @@ fn survey(row: Row, at: u32, first_key: u32, end: u32) -> Own {
             let found = masked_logits(row, 4u * key4, scores[at + key4]);
             logits[at + key4] = found;
             largest = max(largest, found);
-            magnitude = max(magnitude, bitcast<vec4<u32>>(found) & vec4<u32>(0x7fffffffu));
+            magnitude = max(magnitude, magnitudes(found));
         }
     } else {
+        // 16 keys in a trip; the last 4 stand for those past the end.
         for (var key4 = first_key / 4u; key4 <= last; key4 = key4 + 4u) {
-            let key4s = key4 + vec4<u32>(0u, 1u, 2u, 3u);
-            let places = at + min(key4s, vec4<u32>(last));
-            let a = scores[places.x] * parameters.scale;
-            let b = scores[places.y] * parameters.scale;
-            let c = scores[places.z] * parameters.scale;
-            let d = scores[places.w] * parameters.scale;
-            let nothing = vec4<f32>(LOWEST);
-            let found0 = select(nothing, a, in_band(row.begin, row.end, 4u * key4s.x));
-            let found1 = select(nothing, b, in_band(row.begin, row.end, 4u * key4s.y));
-            let found2 = select(nothing, c, in_band(row.begin, row.end, 4u * key4s.z));
-            let found3 = select(nothing, d, in_band(row.begin, row.end, 4u * key4s.w));
-            largest = max(largest, max(max(found0, found1), max(found2, found3)));
-            let sizes = max(
-                max(bitcast<vec4<u32>>(found0) & vec4<u32>(0x7fffffffu), bitcast<vec4<u32>>(found1) & vec4<u32>(0x7fffffffu)),
-                max(bitcast<vec4<u32>>(found2) & vec4<u32>(0x7fffffffu), bitcast<vec4<u32>>(found3) & vec4<u32>(0x7fffffffu)),
-            );
+            let key4s = min(key4 + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last));
+            let a = plain_logits(row, 4u * key4s.x, at + key4s.x);
+            let b = plain_logits(row, 4u * key4s.y, at + key4s.y);
+            let c = plain_logits(row, 4u * key4s.z, at + key4s.z);
+            let d = plain_logits(row, 4u * key4s.w, at + key4s.w);
+            largest = max(largest, max(max(a, b), max(c, d)));
+            let sizes = max(max(magnitudes(a), magnitudes(b)), max(magnitudes(c), magnitudes(d)));
             magnitude = max(magnitude, sizes);
         }
     }
@@ -105,7 +106,7 @@ fn survey(row: Row, at: u32, first_key: u32, end: u32) -> Own {
     own.largest = max(max(largest.x, largest.y), max(largest.z, largest.w));
     let most = max(max(magnitude.x, magnitude.y), max(magnitude.z, magnitude.w));
     own.poisoned = most > INFINITY_BITS || bitcast<u32>(own.largest) == INFINITY_BITS;
-    // Nothing but −∞.
+    // A logit of −∞ was seen, perhaps nothing else.
     if (most == INFINITY_BITS) {
         own.largest = max(own.largest, ABYSS);
     }
@@ -129,10 +130,6 @@ fn nonfinite(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) -> bool {
     return any_nonfinite(a) || any_nonfinite(b) || any_nonfinite(c) || any_nonfinite(d);
 }
 
-fn pick(slot: u32, a: f32, b: f32, c: f32, d: f32) -> f32 {
-    return select(select(a, b, slot == 1u), select(c, d, slot == 3u), slot >= 2u);
-}
-
 // Of a row's ending: its factor, and more than 0 for a poisoned one.
 fn ending_of(end: Ending) -> vec2<f32> {
     return vec2<f32>(end.factor, select(0.0, 1.0, end.poisoned));
@@ -140,6 +137,11 @@ fn ending_of(end: Ending) -> vec2<f32> {
 
 fn ended_of(values: vec4<f32>, end: vec2<f32>) -> vec4<f32> {
     return select(values * end.x, vec4<f32>(from_bits(NAN_BITS)), end.y > 0.0);
+}
+
+// Stores 4 columns of a row, or of the last one: `to` is where the output begins, and from one row to the next.
+fn store_row(to: vec2<u32>, row: u32, last: u32, column: u32, values: vec4<f32>) {
+    store_block(to.x + min(row, last) * to.y, column, parameters.value_dim, values);
 }
 
 @compute @workgroup_size(SUBGROUP_SIZE)
@@ -185,14 +187,11 @@ fn main(
         }
         if (slot == 0u) {
             own_a = own;
-        }
-        if (slot == 1u) {
+        } else if (slot == 1u) {
             own_b = own;
-        }
-        if (slot == 2u) {
+        } else if (slot == 2u) {
             own_c = own;
-        }
-        if (slot == 3u) {
+        } else {
             own_d = own;
         }
     }
@@ -346,40 +345,104 @@ fn main(
             || nonfinite(row8, row9, row10, row11) || nonfinite(row12, row13, row14, row15)
             || nonfinite(row16, row17, row18, row19) || nonfinite(row20, row21, row22, row23)
             || nonfinite(row24, row25, row26, row27) || nonfinite(row28, row29, row30, row31);
-        let second_row = select(0u, 16u, TILE_ROWS == 32u);
-        let other_column = select(second_column, column, TILE_ROWS == 32u);
-        store_block(output_base + min(0u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row0, subgroupBroadcast(factor_a, 0u)));
-        store_block(output_base + min(1u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row1, subgroupBroadcast(factor_a, 1u)));
-        store_block(output_base + min(2u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row2, subgroupBroadcast(factor_a, 2u)));
-        store_block(output_base + min(3u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row3, subgroupBroadcast(factor_a, 3u)));
-        store_block(output_base + min(4u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row4, subgroupBroadcast(factor_a, 4u)));
-        store_block(output_base + min(5u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row5, subgroupBroadcast(factor_a, 5u)));
-        store_block(output_base + min(6u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row6, subgroupBroadcast(factor_a, 6u)));
-        store_block(output_base + min(7u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row7, subgroupBroadcast(factor_a, 7u)));
-        store_block(output_base + min(8u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row8, subgroupBroadcast(factor_b, 0u)));
-        store_block(output_base + min(9u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row9, subgroupBroadcast(factor_b, 1u)));
-        store_block(output_base + min(10u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row10, subgroupBroadcast(factor_b, 2u)));
-        store_block(output_base + min(11u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row11, subgroupBroadcast(factor_b, 3u)));
-        store_block(output_base + min(12u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row12, subgroupBroadcast(factor_b, 4u)));
-        store_block(output_base + min(13u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row13, subgroupBroadcast(factor_b, 5u)));
-        store_block(output_base + min(14u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row14, subgroupBroadcast(factor_b, 6u)));
-        store_block(output_base + min(15u, last) * parameters.output_row, column, parameters.value_dim, ended_of(row15, subgroupBroadcast(factor_b, 7u)));
-        store_block(output_base + min(second_row + 0u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row16, subgroupBroadcast(factor_c, 0u)));
-        store_block(output_base + min(second_row + 1u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row17, subgroupBroadcast(factor_c, 1u)));
-        store_block(output_base + min(second_row + 2u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row18, subgroupBroadcast(factor_c, 2u)));
-        store_block(output_base + min(second_row + 3u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row19, subgroupBroadcast(factor_c, 3u)));
-        store_block(output_base + min(second_row + 4u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row20, subgroupBroadcast(factor_c, 4u)));
-        store_block(output_base + min(second_row + 5u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row21, subgroupBroadcast(factor_c, 5u)));
-        store_block(output_base + min(second_row + 6u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row22, subgroupBroadcast(factor_c, 6u)));
-        store_block(output_base + min(second_row + 7u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row23, subgroupBroadcast(factor_c, 7u)));
-        store_block(output_base + min(second_row + 8u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row24, subgroupBroadcast(factor_d, 0u)));
-        store_block(output_base + min(second_row + 9u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row25, subgroupBroadcast(factor_d, 1u)));
-        store_block(output_base + min(second_row + 10u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row26, subgroupBroadcast(factor_d, 2u)));
-        store_block(output_base + min(second_row + 11u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row27, subgroupBroadcast(factor_d, 3u)));
-        store_block(output_base + min(second_row + 12u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row28, subgroupBroadcast(factor_d, 4u)));
-        store_block(output_base + min(second_row + 13u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row29, subgroupBroadcast(factor_d, 5u)));
-        store_block(output_base + min(second_row + 14u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row30, subgroupBroadcast(factor_d, 6u)));
-        store_block(output_base + min(second_row + 15u, last) * parameters.output_row, other_column, parameters.value_dim, ended_of(row31, subgroupBroadcast(factor_d, 7u)));
+        row0 = ended_of(row0, subgroupBroadcast(factor_a, 0u));
+        row1 = ended_of(row1, subgroupBroadcast(factor_a, 1u));
+        row2 = ended_of(row2, subgroupBroadcast(factor_a, 2u));
+        row3 = ended_of(row3, subgroupBroadcast(factor_a, 3u));
+        row4 = ended_of(row4, subgroupBroadcast(factor_a, 4u));
+        row5 = ended_of(row5, subgroupBroadcast(factor_a, 5u));
+        row6 = ended_of(row6, subgroupBroadcast(factor_a, 6u));
+        row7 = ended_of(row7, subgroupBroadcast(factor_a, 7u));
+        row8 = ended_of(row8, subgroupBroadcast(factor_b, 0u));
+        row9 = ended_of(row9, subgroupBroadcast(factor_b, 1u));
+        row10 = ended_of(row10, subgroupBroadcast(factor_b, 2u));
+        row11 = ended_of(row11, subgroupBroadcast(factor_b, 3u));
+        row12 = ended_of(row12, subgroupBroadcast(factor_b, 4u));
+        row13 = ended_of(row13, subgroupBroadcast(factor_b, 5u));
+        row14 = ended_of(row14, subgroupBroadcast(factor_b, 6u));
+        row15 = ended_of(row15, subgroupBroadcast(factor_b, 7u));
+        row16 = ended_of(row16, subgroupBroadcast(factor_c, 0u));
+        row17 = ended_of(row17, subgroupBroadcast(factor_c, 1u));
+        row18 = ended_of(row18, subgroupBroadcast(factor_c, 2u));
+        row19 = ended_of(row19, subgroupBroadcast(factor_c, 3u));
+        row20 = ended_of(row20, subgroupBroadcast(factor_c, 4u));
+        row21 = ended_of(row21, subgroupBroadcast(factor_c, 5u));
+        row22 = ended_of(row22, subgroupBroadcast(factor_c, 6u));
+        row23 = ended_of(row23, subgroupBroadcast(factor_c, 7u));
+        row24 = ended_of(row24, subgroupBroadcast(factor_d, 0u));
+        row25 = ended_of(row25, subgroupBroadcast(factor_d, 1u));
+        row26 = ended_of(row26, subgroupBroadcast(factor_d, 2u));
+        row27 = ended_of(row27, subgroupBroadcast(factor_d, 3u));
+        row28 = ended_of(row28, subgroupBroadcast(factor_d, 4u));
+        row29 = ended_of(row29, subgroupBroadcast(factor_d, 5u));
+        row30 = ended_of(row30, subgroupBroadcast(factor_d, 6u));
+        row31 = ended_of(row31, subgroupBroadcast(factor_d, 7u));
+        let to = vec2<u32>(output_base, parameters.output_row);
+        if (ALIGNED) {
+            store_row(to, 0u, last, column, row0);
+            store_row(to, 1u, last, column, row1);
+            store_row(to, 2u, last, column, row2);
+            store_row(to, 3u, last, column, row3);
+            store_row(to, 4u, last, column, row4);
+            store_row(to, 5u, last, column, row5);
+            store_row(to, 6u, last, column, row6);
+            store_row(to, 7u, last, column, row7);
+            store_row(to, 8u, last, column, row8);
+            store_row(to, 9u, last, column, row9);
+            store_row(to, 10u, last, column, row10);
+            store_row(to, 11u, last, column, row11);
+            store_row(to, 12u, last, column, row12);
+            store_row(to, 13u, last, column, row13);
+            store_row(to, 14u, last, column, row14);
+            store_row(to, 15u, last, column, row15);
+            if (TILE_ROWS == 32u) {
+                store_row(to, 16u, last, column, row16);
+                store_row(to, 17u, last, column, row17);
+                store_row(to, 18u, last, column, row18);
+                store_row(to, 19u, last, column, row19);
+                store_row(to, 20u, last, column, row20);
+                store_row(to, 21u, last, column, row21);
+                store_row(to, 22u, last, column, row22);
+                store_row(to, 23u, last, column, row23);
+                store_row(to, 24u, last, column, row24);
+                store_row(to, 25u, last, column, row25);
+                store_row(to, 26u, last, column, row26);
+                store_row(to, 27u, last, column, row27);
+                store_row(to, 28u, last, column, row28);
+                store_row(to, 29u, last, column, row29);
+                store_row(to, 30u, last, column, row30);
+                store_row(to, 31u, last, column, row31);
+            } else {
+                store_row(to, 0u, last, second_column, row16);
+                store_row(to, 1u, last, second_column, row17);
+                store_row(to, 2u, last, second_column, row18);
+                store_row(to, 3u, last, second_column, row19);
+                store_row(to, 4u, last, second_column, row20);
+                store_row(to, 5u, last, second_column, row21);
+                store_row(to, 6u, last, second_column, row22);
+                store_row(to, 7u, last, second_column, row23);
+                store_row(to, 8u, last, second_column, row24);
+                store_row(to, 9u, last, second_column, row25);
+                store_row(to, 10u, last, second_column, row26);
+                store_row(to, 11u, last, second_column, row27);
+                store_row(to, 12u, last, second_column, row28);
+                store_row(to, 13u, last, second_column, row29);
+                store_row(to, 14u, last, second_column, row30);
+                store_row(to, 15u, last, second_column, row31);
+            }
+        } else {
+            // An array here: it compiles in a fraction of the time.
+            var values = array<vec4<f32>, 32>(
+                row0, row1, row2, row3, row4, row5, row6, row7,
+                row8, row9, row10, row11, row12, row13, row14, row15,
+                row16, row17, row18, row19, row20, row21, row22, row23,
+                row24, row25, row26, row27, row28, row29, row30, row31,
+            );
+            for (var r = 0u; r < 32u; r = r + 1u) {
+                let block_column = select(second_column, column, r < TILE_ROWS);
+                store_row(to, r % TILE_ROWS, last, block_column, values[r]);
+            }
+        }
         if (subgroupAny(strange)) {
             // Once more, each lane its own rows: a weight of 0 takes nothing of a value that is no number.
             let columns_end = min(first_column + COLUMNS, parameters.value_dim);
@@ -398,7 +461,6 @@ fn main(
                     own = own_d;
                     factor = factor_d;
                 }
-                let to = output_base + min(lane + 8u * slot, last) * parameters.output_row;
                 for (var at = first_column; at < columns_end; at = at + 4u) {
                     var sum = vec4<f32>();
                     for (var key = first_key; key < end; key = key + 4u) {
@@ -406,7 +468,7 @@ fn main(
                         let values = load_values(value_places(value_base, batch, key_head, keys), at);
                         sum += careful_sum(weights_at(own, key), values.k0, values.k1, values.k2, values.k3);
                     }
-                    store_block(to, at, parameters.value_dim, ended_of(sum, factor));
+                    store_row(to, lane + 8u * slot, last, at, ended_of(sum, factor));
                 }
             }
         }

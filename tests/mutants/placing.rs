@@ -239,8 +239,7 @@ pub const HEADS: &[Mutant] = &[
     .on("keys_f16_unaligned"),
     mutant("k is read for v", "v[inside.x], v[inside.y]", "k[inside.x], k[inside.y]")
         .on("keys_f32_unaligned"),
-    mutant("a row's blocks are one", "return k[(place + first) / 4u]", "return k[place / 4u]")
-        .on("keys_f32"),
+    mutant("a row's blocks are one", "return k[(place + first) / 4u]", "return k[place / 4u]").on("keys_f32"),
     mutant("a row's blocks are one", "let words = k[(place + first) / 4u]", "let words = k[place / 4u]")
         .on("keys_f16"),
     mutant(

@@ -41,9 +41,6 @@ impl Kernel for ScoresLanes {
     }
 
     fn source(&self) -> &'static str {
-        if let Ok(folder) = std::env::var("LANES_TRY") {
-            return std::fs::read_to_string(format!("{folder}/scores_lanes.wgsl")).unwrap().leak();
-        }
         include_str!("../../../shaders/attention/scores_lanes.wgsl")
     }
 
@@ -101,34 +98,36 @@ impl Kernel for ScoresLanes {
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let problems = lanes_cases::problems(Form::told(variant), depth);
         let rows = variant.u32("TILE_ROWS");
-        problems.map(|(data, label, p)| {
-            let scale = f64::from(p.scale);
-            let size = p.batch_heads as usize * p.queries as usize * p.scores_row as usize;
-            let mut expected = vec![None; size];
-            for tile in Work::of(&p, rows, &data.items) {
-                let item = &data.items_scores[tile.batch as usize];
-                let first = tile.begin / TILE_COLUMNS * TILE_COLUMNS;
-                for row in 0..tile.rows {
-                    let query = (tile.first_query + row) as usize;
-                    let at = (tile.head as usize * item.dims.queries + query) * item.dims.keys;
-                    for key in first..tile.end.next_multiple_of(4) {
-                        let product = item.stages[0][at + key.min(tile.end - 1) as usize] / scale;
-                        expected[tile.scores + (row * p.scores_row + key) as usize] = Some(product);
+        problems
+            .map(|(data, label, p)| {
+                let scale = f64::from(p.scale);
+                let size = p.batch_heads as usize * p.queries as usize * p.scores_row as usize;
+                let mut expected = vec![None; size];
+                for tile in Work::of(&p, rows, &data.items) {
+                    let item = &data.items_scores[tile.batch as usize];
+                    let first = tile.begin / TILE_COLUMNS * TILE_COLUMNS;
+                    for row in 0..tile.rows {
+                        let query = (tile.first_query + row) as usize;
+                        let at = (tile.head as usize * item.dims.queries + query) * item.dims.keys;
+                        for key in first..tile.end.next_multiple_of(4) {
+                            let product = item.stages[0][at + key.min(tile.end - 1) as usize] / scale;
+                            expected[tile.scores + (row * p.scores_row + key) as usize] = Some(product);
+                        }
                     }
                 }
-            }
-            let products: Vec<f64> = expected.iter().copied().flatten().collect();
-            Case {
-                label,
-                parameters: bytemuck::bytes_of(&p).to_vec(),
-                floor: rounding_floor(p.head_dim as usize, reference::largest(&products)),
-                arguments: vec![
-                    CaseArgument::F32(data.q.clone()),
-                    CaseArgument::Words(data.k.clone()),
-                    CaseArgument::Words(data.items.clone()),
-                    CaseArgument::Output(expected),
-                ],
-            }
-        }).collect()
+                let products: Vec<f64> = expected.iter().copied().flatten().collect();
+                Case {
+                    label,
+                    parameters: bytemuck::bytes_of(&p).to_vec(),
+                    floor: rounding_floor(p.head_dim as usize, reference::largest(&products)),
+                    arguments: vec![
+                        CaseArgument::F32(data.q.clone()),
+                        CaseArgument::Words(data.k.clone()),
+                        CaseArgument::Words(data.items.clone()),
+                        CaseArgument::Output(expected),
+                    ],
+                }
+            })
+            .collect()
     }
 }

@@ -59,8 +59,7 @@ pub fn lanes(blocks: u32, form: Form, terms: Terms) -> Variant {
         .with("TERMS", terms != Terms::None)
         .with("PAGED", terms == Terms::Paged);
     let output = if form.aligned { OUTPUT_BLOCKS } else { OUTPUT_ELEMENTS };
-    let files =
-        [INDEXING, ATTENTION, COMPONENT, TANH, ATTENTION_MASKING, FLASH, form.values(), output];
+    let files = [INDEXING, ATTENTION, COMPONENT, TANH, ATTENTION_MASKING, FLASH, form.values(), output];
     files.into_iter().fold(form.tell(variant), Variant::sharing)
 }
 
@@ -74,9 +73,6 @@ impl Kernel for SoftmaxValuesLanes {
     }
 
     fn source(&self) -> &'static str {
-        if let Ok(folder) = std::env::var("LANES_TRY") {
-            return std::fs::read_to_string(format!("{folder}/softmax_values_lanes.wgsl")).unwrap().leak();
-        }
         include_str!("../../../shaders/attention/softmax_values_lanes.wgsl")
     }
 
@@ -141,8 +137,8 @@ impl Kernel for SoftmaxValuesLanes {
                 products.copy_from_slice(&scores[from..][..keys as usize]);
                 if variant.flag("TERMS") {
                     for key in begin..end.next_multiple_of(4) {
-                        let logit =
-                            row.logit(key.min(end - 1), *products.get((key - begin) as usize).unwrap_or(&0.0));
+                        let logit = row
+                            .logit(key.min(end - 1), *products.get((key - begin) as usize).unwrap_or(&0.0));
                         logits[from + (key - begin) as usize] =
                             logit.filter(|_| key < end).map_or(f32::MIN, written);
                     }

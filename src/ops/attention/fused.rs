@@ -21,6 +21,9 @@ const FLOPS_PER_DISPATCH: u64 = 20_000_000_000;
 /// Queries up to which splitting the keys pays.
 const MOST_DECODED: u32 = 8;
 
+/// Queries from which two dispatches pay, on lavapipe.
+const LEAST_FOR_LANES: u32 = 9;
+
 /// Heads of flash_lanes that take as long as one tile of flash_decode, on lavapipe.
 const HEADS_PER_DECODED_TILE: u32 = 3;
 
@@ -123,6 +126,11 @@ impl Checked {
             let tiles = (p.query_length * p.heads_per_key).div_ceil(flash_decode::TILING.rows);
             if HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key {
                 return Ok(Choice::Fused(decode()));
+            }
+            if p.query_length >= LEAST_FOR_LANES
+                && let Ok(lanes) = self.lanes(device)
+            {
+                return Ok(Choice::Lanes(lanes));
             }
             return Ok(Choice::Fused(subgroup));
         }

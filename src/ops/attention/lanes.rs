@@ -5,10 +5,10 @@ use super::checked::Checked;
 use crate::device::Device;
 use crate::error::Result;
 use crate::kernel::{Kernel, Variant};
+use crate::kernels::attention::Parameters;
 use crate::kernels::attention::flash::Form;
 use crate::kernels::attention::scores_lanes::{self, ScoresLanes};
 use crate::kernels::attention::softmax_values_lanes::{self, SoftmaxValuesLanes, Terms};
-use crate::kernels::attention::Parameters;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -18,6 +18,12 @@ pub(super) struct Lanes {
     values: Variant,
     /// Elements from one query's scores to the next.
     scores_row: u32,
+}
+
+/// Whole vec4s for so many keys, and one more where rows a power of two apart would share a cache's few sets.
+fn scores_row(keys: u32) -> u32 {
+    let row = keys.next_multiple_of(4).max(4);
+    if row.is_multiple_of(128) { row + 4 } else { row }
 }
 
 impl Checked {
@@ -30,19 +36,21 @@ impl Checked {
             return Err("the CPU device has no subgroups".to_owned());
         }
         let p = &self.p;
-        let blocks = if p.value_dim <= 32 { 1 } else { 2 };
-        let env = |name: &str, default: u32| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+        let few = p.query_length <= 16;
+        let blocks = if p.value_dim <= 32 && !few { 1 } else { 2 };
         let lanes = Lanes {
-            scores: scores_lanes::lanes(env("LANES_ROWS", 32), Form::of_keys(p, self.half)),
-            values: softmax_values_lanes::lanes(env("LANES_BLOCKS", blocks), Form::of_values(p, self.half), Terms::of(p)),
-            scores_row: p.key_length.next_multiple_of(4).max(4) + env("LANES_PAD", 0),
+            scores: scores_lanes::lanes(if few { 16 } else { 32 }, Form::of_keys(p, self.half)),
+            values: softmax_values_lanes::lanes(blocks, Form::of_values(p, self.half), Terms::of(p)),
+            scores_row: scores_row(p.key_length),
         };
         for variant in [&lanes.scores, &lanes.values] {
             variant.runs_on(device.capabilities())?;
         }
         let parameters = bytemuck::bytes_of(p);
-        let iterations =
-            ScoresLanes.cost(&lanes.scores, parameters).iterations.max(SoftmaxValuesLanes.cost(&lanes.values, parameters).iterations);
+        let iterations = ScoresLanes
+            .cost(&lanes.scores, parameters)
+            .iterations
+            .max(SoftmaxValuesLanes.cost(&lanes.values, parameters).iterations);
         match device.capabilities().loop_iterations {
             Some(limit) if iterations > limit => {
                 Err(format!("it needs {iterations} loop iterations, the device allows {limit}"))
@@ -51,7 +59,12 @@ impl Checked {
         }
     }
 
-    pub(super) fn record_lanes(&self, recording: &mut Recording, lanes: &Lanes, sums: Option<&Value>) -> Result<()> {
+    pub(super) fn record_lanes(
+        &self,
+        recording: &mut Recording,
+        lanes: &Lanes,
+        sums: Option<&Value>,
+    ) -> Result<()> {
         let p = Parameters { has_sums: u32::from(sums.is_some()), scores_row: lanes.scores_row, ..self.p };
         if [p.value_dim, p.batches, p.heads, p.query_length].contains(&0) {
             return Ok(());
@@ -66,9 +79,6 @@ impl Checked {
             let scores = recording.temporary(dims, DType::F32)?;
             let bindings = [&self.q, &self.k, &self.items, &scores];
             recording.dispatch(&ScoresLanes, lanes.scores.clone(), &p, &bindings)?;
-            if std::env::var_os("LANES_ONLY").is_some() {
-                continue;
-            }
             let logits = match lanes.values.flag("TERMS") {
                 true => recording.temporary(dims, DType::F32)?,
                 false => recording.temporary([4], DType::F32)?,
