@@ -391,6 +391,7 @@ pub const FLASH_TILED: Mutants = Mutants {
         masking::RELATIVE,
         masking::OF_FOUR,
         placing::FLASH,
+        placing::FLASH_SPLITS,
         placing::FLASH_WEIGHTS,
         shared::TANH,
         shared::COMPONENT,

@@ -158,11 +158,6 @@ pub const FLASH: &[Mutant] = &[
         "return any((bitcast<vec4<u32>>(values) & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS));",
         "return false;",
     ),
-    mutant(
-        "the sinks are in every split",
-        "parameters.splits == 1u && parameters.sinks_at",
-        "parameters.sinks_at",
-    ),
     mutant("the sinks are left out", "parameters.splits == 1u && parameters.sinks_at != NONE", "false"),
     mutant(
         "sinks where there are none",
@@ -187,8 +182,6 @@ pub const FLASH: &[Mutant] = &[
     mutant("the log-sum-exp without its maximum", "end.sum = highest + log(whole);", "end.sum = log(whole);"),
     mutant("the maximum for the log-sum-exp", "end.sum = highest + log(whole);", "end.sum = highest;"),
     mutant("the sum without its logarithm", "end.sum = highest + log(whole);", "end.sum = highest + whole;"),
-    mutant("a split of −∞ alone saw nothing", "select(ABYSS, LOWEST, empty)", "LOWEST"),
-    mutant("a split without keys saw −∞", "select(ABYSS, LOWEST, empty)", "ABYSS"),
     mutant(
         "the sum of no keys is the lowest number",
         "end.sum = from_bits(NEGATIVE_INFINITY_BITS);",
@@ -203,6 +196,17 @@ pub const FLASH: &[Mutant] = &[
     mutant("a NaN does not reach its sum", "select(end.sum, from_bits(NAN_BITS), end.poisoned)", "end.sum"),
     mutant("sums that nobody wants", "parameters.has_sums != 0u", "true"),
     mutant("no sums", "parameters.has_sums != 0u", "false"),
+];
+
+/// What `flash` has for splits.
+pub const FLASH_SPLITS: &[Mutant] = &[
+    mutant(
+        "the sinks are in every split",
+        "parameters.splits == 1u && parameters.sinks_at",
+        "parameters.sinks_at",
+    ),
+    mutant("a split of −∞ alone saw nothing", "select(ABYSS, LOWEST, empty)", "LOWEST"),
+    mutant("a split without keys saw −∞", "select(ABYSS, LOWEST, empty)", "ABYSS"),
 ];
 
 /// Four weights at a time: `flash_tiled` and `flash_lanes`.

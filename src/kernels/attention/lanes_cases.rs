@@ -79,7 +79,9 @@ pub(super) fn problems(form: Form, depth: Depth) -> impl Iterator<Item = (Data, 
     let chosen = chosen::all().into_iter().map(|chosen| chosen.problem);
     // More rows and columns than a tile has, and more keys than a few trips take.
     let large = chosen::several_tiles(32, 32, 72).problem;
-    chosen.chain([large]).chain(sampled).enumerate().map(move |(index, mut problem)| {
+    // Logits so far apart that weights without the largest one would be infinite.
+    let spread = Problem { spread: 1e4, ..chosen::several_tiles(32, 32, 20).problem };
+    chosen.chain([large, spread]).chain(sampled).enumerate().map(move |(index, mut problem)| {
         problem.half = form.half;
         for dim in [&mut problem.head_dim, &mut problem.value_dim] {
             *dim = if form.aligned { dim.next_multiple_of(4) } else { *dim - 1 + *dim % 2 };
