@@ -63,8 +63,8 @@ struct Own {
 
 // Which of four keys the band of a row allows.
 fn in_band(begin: u32, end: u32, key: u32) -> vec4<bool> {
-    let keys = key + vec4<u32>(0u, 1u, 2u, 3u);
-    return (keys >= vec4<u32>(begin)) & (keys < vec4<u32>(end));
+    let four = key + vec4<u32>(0u, 1u, 2u, 3u);
+    return (four >= vec4<u32>(begin)) & (four < vec4<u32>(end));
 }
 
 fn magnitudes(values: vec4<f32>) -> vec4<u32> {

@@ -286,14 +286,14 @@ pub const SOFTMAX_VALUES_LANES: Mutants = Mutants {
             .on("!terms"),
             mutant(
                 "keys before the band have weights",
-                "(keys >= vec4<u32>(begin)) & (keys < vec4<u32>(end))",
-                "keys < vec4<u32>(end)",
+                "(four >= vec4<u32>(begin)) & (four < vec4<u32>(end))",
+                "four < vec4<u32>(end)",
             )
             .on("!terms"),
             mutant(
                 "keys behind the band have weights",
-                "(keys >= vec4<u32>(begin)) & (keys < vec4<u32>(end))",
-                "keys >= vec4<u32>(begin)",
+                "(four >= vec4<u32>(begin)) & (four < vec4<u32>(end))",
+                "four >= vec4<u32>(begin)",
             )
             .on("!terms"),
             mutant(
@@ -439,8 +439,8 @@ pub const SOFTMAX_VALUES_LANES: Mutants = Mutants {
             .on("values_f16"),
             mutant(
                 "an odd value is its neighbour",
-                "return select(pair.x, pair.y, index % 2u == 1u)",
-                "return pair.x",
+                "v[index / 2u]);\n    return select(pair.x, pair.y, index % 2u == 1u)",
+                "v[index / 2u]);\n    return pair.x",
             )
             .on("values_f16_unaligned"),
         ],
