@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::chosen;
 use super::flash::Form;
 use super::parameters::{NONE, Parameters};
-use super::problem::Problem;
+use super::problem::{Padding, Poison, Problem};
 use super::problem_data::Data;
 use crate::kernel::{Arguments, Depth, Variant};
 
@@ -81,17 +81,31 @@ pub(super) fn problems(form: Form, depth: Depth) -> impl Iterator<Item = (Data, 
     let large = chosen::several_tiles(32, 32, 72).problem;
     // Logits so far apart that weights without the largest one would be infinite.
     let spread = Problem { spread: 1e4, ..chosen::several_tiles(32, 32, 20).problem };
-    chosen.chain([large, spread]).chain(sampled).enumerate().map(move |(index, mut problem)| {
+    // Key lengths of every kind, past the end too.
+    let lengths =
+        Problem { batch: 6, keys: 5, padding: Padding::Lengths, ..chosen::several_tiles(2, 32, 4).problem };
+    // Rows with a NaN and without it among those of every lane, by a score and by a value.
+    let peak = Problem {
+        window: [Some(4), None],
+        poison: Poison::Peak,
+        ..chosen::several_tiles(32, 32, 20).problem
+    };
+    let middle = Problem {
+        window: [None, Some(2)],
+        poison: Poison::Middle,
+        ..chosen::several_tiles(32, 32, 4).problem
+    };
+    let whole = [large, spread, lengths, peak, middle].map(|problem| (problem, false));
+    let parts = chosen.chain(sampled).enumerate().map(|(index, problem)| (problem, index % 2 == 1));
+    parts.chain(whole).enumerate().map(move |(index, (mut problem, part))| {
         problem.half = form.half;
         for dim in [&mut problem.head_dim, &mut problem.value_dim] {
             *dim = if form.aligned { dim.next_multiple_of(4) } else { *dim - 1 + *dim % 2 };
         }
         let data = problem.data();
         let p = data.parameters;
-        let (first_batch_head, first_query) = match index % 2 {
-            1 if p.batches * p.heads > 1 => (1, 4.min(p.query_length)),
-            _ => (0, 0),
-        };
+        let part = part && p.batches * p.heads > 1;
+        let (first_batch_head, first_query) = if part { (1, 4.min(p.query_length)) } else { (0, 0) };
         let part = Parameters {
             first_batch_head,
             batch_heads: p.batches * p.heads - first_batch_head,
