@@ -390,6 +390,7 @@ pub const FLASH_TILED: Mutants = Mutants {
         masking::MASKING,
         masking::RELATIVE,
         masking::OF_FOUR,
+        masking::NAN_OF_FOUR,
         placing::FLASH,
         placing::FLASH_SPLITS,
         placing::FLASH_WEIGHTS,
