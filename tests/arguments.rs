@@ -2,26 +2,17 @@
 
 mod common;
 
-use std::fmt::Debug;
-
+use attentive::layers::{
+    HostLinear, MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadAttentionWeights,
+};
 use attentive::ops::{
-    Attention, EmbeddingTables, Gemm, Heads, LayerNorm, LayerNormWeights, Linear, LinearWeights, Mask,
-    RotaryEmbedding, Tokens, activate, cast, embedding_norm, layer_norm, matmul, pool, rms_norm,
-    rotary_tables, softmax,
+    Attention, EmbeddingTable, EmbeddingTables, Gemm, Heads, LayerNorm, LayerNormWeights, Linear,
+    LinearWeights, Mask, RotaryEmbedding, Tokens, activate, cast, embedding_norm, gather_rows, layer_norm,
+    matmul, pool, rms_norm, rotary_tables, softmax,
 };
 use attentive::recording::Value;
-use attentive::{Activation, DType, Device, Error, Pooling, Recording, Result, Tensor, attention, half};
-
-/// An [`Error::Argument`] whose message holds all of `words`.
-#[track_caller]
-fn assert_refused<T: Debug>(result: Result<T>, words: &[&str]) {
-    let error = result.expect_err("it is refused");
-    assert!(matches!(error, Error::Argument { .. }), "{error:?}");
-    let message = error.to_string();
-    for word in words {
-        assert!(message.contains(word), "`{word}` is not in: {message}");
-    }
-}
+use attentive::{Activation, DType, Device, Pooling, Recording, Tensor, attention, half};
+use common::assert_refused;
 
 fn zeros(device: &Device, shape: &[usize]) -> Tensor {
     Tensor::from_f32(device, shape, &vec![0.0; shape.iter().product()]).unwrap()
@@ -389,4 +380,41 @@ fn matrix_products() {
     assert!(matmul(&mut recording, &a, &b).is_err() && Gemm::new().record(&mut recording, &a, &b).is_err());
     let (stack, b) = (value(&mut recording, &[0, huge, huge, 4]), value(&mut recording, &[4, 3]));
     assert!(matmul(&mut recording, &stack, &b).is_err());
+}
+
+#[test]
+fn rows_of_nothing_may_be_long() {
+    for device in common::devices() {
+        for dtype in [DType::F32, DType::F16] {
+            let table = EmbeddingTable::new(&device, 1 << 62, &[], dtype).unwrap();
+            assert_eq!((table.rows(), table.bytes()), (0, 0));
+            assert!(EmbeddingTable::part_rows(&device, 1 << 62, dtype) >= 2);
+            let nothing = LinearWeights::new(&device, [0, 1 << 62], &[], None, dtype).unwrap();
+            assert_eq!(nothing.bytes(), 0);
+        }
+        let mut recording = Recording::new(&device);
+        let x = value(&mut recording, &[0, 1 << 62, 4]);
+        assert_refused(gather_rows(&mut recording, &x, &[]), &["gather_rows", "the columns", "at most"]);
+    }
+}
+
+/// Two wrong sizes that are right together.
+#[test]
+fn packed_projections_are_checked_one_by_one() {
+    let device = Device::cpu();
+    let config = MultiHeadAttentionConfig::self_attention(4, 2).unwrap();
+    let new = |weights: [usize; 3], biases: [usize; 3]| {
+        let numbers = [0.0; 24];
+        let part = |place: usize| HostLinear {
+            weight: &numbers[..weights[place]],
+            bias: Some(&numbers[..biases[place]]),
+        };
+        let output = HostLinear { weight: &numbers[..16], bias: None };
+        let weights = MultiHeadAttentionWeights { query: part(0), key: part(1), value: part(2), output };
+        MultiHeadAttention::new(&device, config, &weights, DType::F32)
+    };
+    new([16; 3], [4; 3]).unwrap();
+    assert_refused(new([20, 12, 16], [4; 3]), &["a projection", "[4, 4]", "20 elements"]);
+    assert_refused(new([16; 3], [6, 2, 4]), &["a projection's bias", "[4]", "6 elements"]);
+    assert_refused(new([16; 3], [4, 5, 3]), &["a projection's bias", "[4]", "5 elements"]);
 }

@@ -65,15 +65,11 @@ impl Bench {
     }
 }
 
+/// An [`Error::Argument`] of the op whose message holds all of `words`.
 #[track_caller]
-fn assert_refused<T: std::fmt::Debug>(result: Result<T>, words: &[&str]) {
-    let error = result.expect_err("it is refused");
-    assert!(matches!(error, Error::Argument { .. }), "{error:?}");
-    let message = error.to_string();
-    assert!(message.starts_with("attention: "), "{message}");
-    for word in words {
-        assert!(message.contains(word), "`{word}` is not in: {message}");
-    }
+fn assert_refused<T>(outcome: Result<T>, words: &[&str]) {
+    let error = common::assert_fails(outcome, words);
+    assert!(matches!(&error, Error::Argument { op, .. } if op == "attention"), "{error:?}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use attentive::models::BahdanauSeq2Seq;
 use attentive::recording::Value;
 use attentive::weights::{BahdanauConfig, Checkpoint};
 use attentive::{DType, Device, Error, Recording, Result, Tensor};
+use common::{assert_fails, assert_refused};
 use serde_json::{Value as Json, json};
 
 fn folder() -> PathBuf {
@@ -114,13 +115,6 @@ fn weights_may_be_stored_as_f16() {
     assert!(load(&Device::cpu(), DType::F16).bytes() < load(&Device::cpu(), DType::F32).bytes() * 7 / 10);
 }
 
-#[track_caller]
-fn assert_refused<T>(result: Result<T>, words: &[&str]) {
-    let Err(error) = result else { panic!("it is refused: {words:?}") };
-    let message = error.to_string();
-    assert!(words.iter().all(|word| message.contains(word)), "{words:?} are not in: {message}");
-}
-
 #[test]
 fn configs_that_make_no_sense_are_refused_by_key() {
     let good = read_json("config.json");
@@ -146,7 +140,7 @@ fn configs_that_make_no_sense_are_refused_by_key() {
         let mut wrong = good.clone();
         wrong[key] = value;
         let word = if key == "model_type" { "attentive-bahdanau" } else { key };
-        assert_refused(config(&wrong), &["config.json", word]);
+        assert_fails(config(&wrong), &["config.json", word]);
     }
     assert!(BahdanauConfig::from_json(b"[]", "config.json").is_err());
     assert!(matches!(BahdanauConfig::open("no/such/config.json"), Err(Error::Io { .. })));
@@ -310,6 +304,13 @@ fn grus_with_sizes_of_0() {
             assert_eq!(state.len(), batch * hidden_dim);
             assert!(length > 0 || state.iter().all(|&x| x == 0.0), "{}: {state:?}", device.name());
         }
+        // Without a state no step is recorded, however many there are.
+        for [batch, hidden_dim] in [[0, 5], [0, 0]] {
+            let weights = [Direction::new(1, 4, hidden_dim)];
+            let gru = gru(&device, GruDirection::Backward, &weights, [4, hidden_dim]).unwrap();
+            let [output, state] = run(&device, &gru, &[], [batch, 1 << 31, 4], None);
+            assert!(output.is_empty() && state.is_empty(), "{}", device.name());
+        }
     }
 }
 
@@ -332,6 +333,12 @@ fn grus_refuse_what_does_not_fit() {
     assert!(gru(&device, GruDirection::Forward, &[small], sizes).is_err());
     assert!(gru(&device, GruDirection::Forward, &[weights()], [usize::MAX, 6]).is_err());
     assert!(gru(&device, GruDirection::Forward, &[weights()], [4, usize::MAX]).is_err());
+
+    let none = HostLinear { weight: &[], bias: None };
+    let config =
+        GruConfig { input_dim: 0, hidden_dim: 1 << 62, direction: GruDirection::Forward, dtype: DType::F32 };
+    let huge = Gru::new(&device, config, &[HostGru { input: none, hidden: none }]);
+    assert_refused(huge, &["weight", "4611686018427387904]", "0 elements"]);
 
     let gru = gru(&device, both, &[weights(), weights()], sizes).unwrap();
     let mut recording = Recording::new(&device);

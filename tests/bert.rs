@@ -434,3 +434,26 @@ fn what_cannot_be_evaluated_is_refused() {
     let long = format!("the cat\n{}", "cat ".repeat(100));
     assert_eq!(bert.evaluate(&Corpus::parse(&long)).run().unwrap().truncated, 1);
 }
+
+/// A tokenizer that adds no special tokens leaves nothing of an empty text.
+#[test]
+fn texts_without_tokens_are_not_classified() {
+    let bare = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(fixture("bert-sequence")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name() == "tokenizer.json" {
+            let mut tokenizer: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(entry.path()).unwrap()).unwrap();
+            tokenizer["post_processor"] = serde_json::Value::Null;
+            std::fs::write(bare.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+        } else if entry.path().is_file() {
+            std::fs::copy(entry.path(), bare.path().join(entry.file_name())).unwrap();
+        }
+    }
+    let bare = BertModel::from_dir(&Device::cpu(), bare.path()).unwrap();
+    assert!(bare.classify(&["the cat"]).run().is_ok());
+    let error = bare.classify(&["the cat", ""]).run().unwrap_err().to_string();
+    assert!(error.contains("text 1 must be at least 1 token"), "{error}");
+    let error = bare.classify_pairs(&[("", "")]).run().unwrap_err().to_string();
+    assert!(error.contains("pair 0 must be at least 1 token"), "{error}");
+}

@@ -73,7 +73,7 @@ impl Size {
         tensors
     }
 
-    /// A safetensors file: normal weights as BERT begins with them, of deviation 0.02; norms γ = 1, β = 0.
+    /// A safetensors file: weights of deviation 0.02, as BERT begins with them, but uniform; norms γ = 1, β = 0.
     fn checkpoint(&self) -> Checkpoint {
         let tensors = self.tensors();
         let (mut header, mut end) = (serde_json::Map::new(), 0);
@@ -97,7 +97,7 @@ impl Size {
                 () => None,
             };
             for _ in 0..shape.iter().product::<usize>() {
-                // Uniform with that deviation: the half width is √3 of it.
+                // The half width is √3 of the deviation.
                 let value = constant.unwrap_or_else(|| (rng.f32() - 0.5) * 0.0693);
                 bytes.extend(value.to_le_bytes());
             }

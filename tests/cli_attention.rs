@@ -73,6 +73,12 @@ fn pieces_become_words() {
     let pieces = run(&mut attention(&["xylophones sat", "--words"]));
     assert!(pieces.stdout.contains("xylophones"), "{}", pieces.stdout);
     let folder = tempfile::tempdir().unwrap();
+    // Layers in whatever order they are asked for.
+    let map = folder.path().join("map.svg");
+    let end =
+        run(attention(&["the cat", "--layers", "1,0", "--heads", "2,3", "--view", "map", "-o"]).arg(&map));
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert!(std::fs::read_to_string(&map).unwrap().contains("layers 1, 0, heads 2 to 3"));
     let shape = |words: &[&str]| {
         let path = folder.path().join("a.npy");
         let end = run(attention(&["the cats sat", "-o"]).arg(&path).args(words));
@@ -134,6 +140,17 @@ fn texts_of_every_script_are_drawn() {
     }
 }
 
+/// A copy of a folder with a file changed.
+fn changed(folder: &Path, name: &str, content: &str) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    std::fs::write(copy.path().join(name), content).unwrap();
+    copy
+}
+
 #[test]
 fn all_attentions_of_a_translator_are_drawn() {
     let folder = tempfile::tempdir().unwrap();
@@ -172,6 +189,14 @@ fn all_attentions_of_a_translator_are_drawn() {
     ] {
         fails(&mut look(model, words), 2, says);
     }
+    // Nothing to leave out is not told as left out; a cut output is told.
+    let svg = path("b.svg");
+    let long = &["le 3 mai 1979", "--without-special", "-o", &svg];
+    assert_eq!(run(&mut look("dates-gru", long)).code, Some(0));
+    assert!(!std::fs::read_to_string(&svg).unwrap().contains(";  left out"));
+    let cut = changed(&marian, "generation_config.json", r#"{"max_new_tokens": 2, "eos_token_id": 0}"#);
+    let end = run(&mut look(cut.path().to_str().unwrap(), &["the cat sat"]));
+    assert!(end.stderr.contains("the output is cut at 2 tokens"), "{}", end.stderr);
     let mut small = look("dates-transformer", &["le 3 mai 1979", "--max-capture-bytes", "1KiB"]);
     fails(&mut small, 1, &["at most 1024 bytes", "--max-capture-bytes"]);
 }

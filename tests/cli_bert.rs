@@ -181,6 +181,20 @@ fn classify_takes_what_head_there_is() {
     let pairs = run(&mut call("classify", "bert-sequence", &["--pairs", "the cat\thello", "--json", "-"]));
     assert_ne!(jsonl(&pairs)[0]["scores"], rows[0]["scores"]);
     says(&run(&mut call("classify", "bert-sequence", &["--pairs", "the cat"])), 1, &["2 sentences"]);
+    // A table of pairs has no heading, unless a column of it is named.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pairs.tsv");
+    std::fs::write(&path, "the cat\thello\nthe mat\tthe cat\n").unwrap();
+    let file = |words: &[&str]| {
+        let words = [&["--pairs", "--json", "-", "--input", path.to_str().unwrap()], words].concat();
+        run(&mut call("classify", "bert-sequence", &words))
+    };
+    let of_file = file(&[]);
+    says(&of_file, 0, &[]);
+    assert_eq!(jsonl(&of_file).len(), 2);
+    assert_eq!(jsonl(&of_file)[0]["scores"], jsonl(&pairs)[0]["scores"]);
+    says(&file(&["--column", "hello"]), 1, &["2 sentences"]);
+    says(&file(&["--format", "tsv"]), 2, &["--column must say which"]);
     let tokens = run(&mut call("classify", "roberta-token", &["the cat", "--json", "-"]));
     let tokens = jsonl(&tokens);
     let list = tokens[0]["tokens"].as_array().unwrap();

@@ -6,7 +6,7 @@ mod command;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use command::{Ended, attentive, run};
+use command::{Ended, attentive, ends, fails, run};
 use serde_json::Value;
 
 /// A command on the CPU.
@@ -16,27 +16,17 @@ fn call(command: &str, words: &[&str]) -> Command {
     call
 }
 
-fn translated(words: &[&str]) -> Ended {
-    let end = run(&mut call("translate", words));
-    assert_eq!(end.code, Some(0), "{}", end.stderr);
-    end
+fn marian(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
 }
 
-#[track_caller]
-fn fails(command: &mut Command, code: i32) -> Ended {
-    let end = run(command);
-    assert_eq!(end.code, Some(code), "{}", end.stderr);
-    assert!(!end.stderr.contains("panicked"), "{}", end.stderr);
-    end
+fn translated(words: &[&str]) -> Ended {
+    ends(&mut call("translate", words), 0, &[])
 }
 
 #[track_caller]
 fn refused(words: &[&str], code: i32, message: &[&str]) {
-    let end = fails(&mut call("translate", words), code);
-    for word in message {
-        assert!(end.stderr.contains(word), "no `{word}` in {}", end.stderr);
-    }
-    assert!(end.stdout.is_empty());
+    fails(&mut call("translate", words), code, message);
 }
 
 #[test]
@@ -83,8 +73,7 @@ fn files_in_and_out() {
     std::fs::write(path("bad.txt"), b"le 3 mai 1979\n\xff\xfe\n1er janvier 2004\n").unwrap();
     let (input, output) = (path("bad.txt"), path("out.jsonl"));
     let words = ["--input", input.to_str().unwrap(), "-o", output.to_str().unwrap()];
-    let end = fails(&mut call("translate", &words), 1);
-    assert!(end.stderr.contains("line 2") && end.stderr.contains("UTF-8"), "{}", end.stderr);
+    fails(&mut call("translate", &words), 1, &["line 2", "UTF-8"]);
     let lines: Vec<Value> = std::fs::read_to_string(&output)
         .unwrap()
         .lines()
@@ -98,7 +87,7 @@ fn files_in_and_out() {
     // Lines stay those of the input.
     let plain = path("out.txt");
     let words = ["--input", input.to_str().unwrap(), "-o", plain.to_str().unwrap()];
-    fails(&mut call("translate", &words), 1);
+    fails(&mut call("translate", &words), 1, &[]);
     assert_eq!(std::fs::read_to_string(&plain).unwrap(), "1979-05-03\n\n2004-01-01\n");
     let end =
         run(call("translate", &["--input", "-", "--json"])
@@ -132,6 +121,21 @@ fn the_alignment_is_drawn() {
     refused(&["a", "--alignment", &out, "--layers", "2"], 2, &["a layer", "0 to 1", "2"]);
     refused(&["a", "--alignment", &out, "--heads", "4"], 2, &["a head", "0 to 3", "4"]);
     refused(&["a", "--alignment", "d.gif"], 2, &[".svg"]);
+    // Found wrong before a model is looked for.
+    let view = |view| ["-m", "/nowhere", "a", "--alignment", &out, "--view", view].map(str::to_owned);
+    for (name, message) in [("from", "--from"), ("pair", "two texts")] {
+        refused(&view(name).each_ref().map(String::as_str), 2, &[message]);
+    }
+    // A folder's name stands under the picture, not the way there.
+    let model = marian("tiny-marian");
+    let end = ends(
+        &mut call("translate", &["-m", model.to_str().unwrap(), "we sat", "--alignment", &out]),
+        0,
+        &["tiny-marian on CPU"],
+    );
+    assert!(!end.stderr.contains("part of this program"));
+    let svg = std::fs::read_to_string(&out).unwrap();
+    assert!(svg.contains("tiny-marian") && !svg.contains("fixtures"), "{svg}");
 }
 
 #[test]
@@ -145,7 +149,8 @@ fn wrong_calls_say_what_is_wrong() {
     refused(&["x", "--sample", "--top-p", "0"], 1, &["top_p", "above 0"]);
     // A target longer than the model's positions.
     refused(&["x", "--max-tokens", "129"], 1, &["max_tokens", "at most 128", "129"]);
-    refused(&[&"un ".repeat(100)], 1, &["text 0", "at most 128 tokens"]);
+    refused(&["x", "--length-penalty", "2"], 2, &["--length-penalty is of a beam search", "--beams"]);
+    refused(&["x", "--beams", "1", "--early-stopping", "no"], 2, &["--early-stopping is of a beam search"]);
     refused(&["-m", "/nowhere/at/all", "x"], 1, &["there is no folder /nowhere/at/all"]);
     refused(&["-m", "opus-mt-en-fr", "--offline", "x"], 1, &["Helsinki-NLP/opus-mt-en-fr", "offline"]);
     let minilm = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-bert");
@@ -173,10 +178,64 @@ fn pairs_are_evaluated() {
         assert_eq!((&answer["right"], &answer["pairs"]), (&2.into(), &3.into()));
         assert_eq!(answer["wrong"][0]["output"], "1979-05-04");
     }
-    std::fs::write(&path, "le 3 mai 1979\t1979-05-03\nno tab\n").unwrap();
-    let end = fails(&mut call("evaluate", &["-m", "dates-gru", path.to_str().unwrap()]), 1);
-    assert!(end.stderr.contains("line 2") && end.stderr.contains("no tab"), "{}", end.stderr);
+    // Few tokens in a batch: more steps, the same answers.
+    let steps = |words: &[&str]| {
+        let end = ends(
+            &mut call("evaluate", &[words, &["-m", "dates-gru", path.to_str().unwrap()]].concat()),
+            0,
+            &[],
+        );
+        let (_, steps) = end.stdout.split_once(" tokens, in ").unwrap();
+        steps.split_once(" steps").unwrap().0.parse::<usize>().unwrap()
+    };
+    assert!(steps(&["--max-batch-tokens", "1"]) > steps(&[]));
+    let seeded = ["-m", "dates-gru", "--seed", "1", path.to_str().unwrap()];
+    ends(&mut call("evaluate", &seeded), 0, &["--seed does nothing here"]);
+
+    let long = "un ".repeat(100);
+    let lines = format!("le 3 mai 1979\t1979-05-03\nno tab\n\n{long}\t1\nun \x1b[31m\tdeux \x1b[0m\n");
+    std::fs::write(&path, lines).unwrap();
+    let end = ends(
+        &mut call("evaluate", &["-m", "dates-transformer", path.to_str().unwrap()]),
+        1,
+        &["line 2: ", "no tab", "line 4: the text must be at most 128 tokens", "2 of 4 rows not answered"],
+    );
+    assert!(end.stdout.contains("exact   1 of 2 pairs"), "{}", end.stdout);
+    assert!(!end.stdout.contains('\x1b') && end.stdout.contains("not deux \\u{1b}[0m"), "{}", end.stdout);
+    std::fs::write(&path, "no tab\n").unwrap();
+    fails(
+        &mut call("evaluate", &["-m", "dates-gru", path.to_str().unwrap()]),
+        1,
+        &["line 1: ", "1 of 1 row"],
+    );
     std::fs::write(&path, "\n").unwrap();
-    let end = fails(&mut call("evaluate", &["-m", "dates-gru", path.to_str().unwrap()]), 1);
-    assert!(end.stderr.contains("no pairs"), "{}", end.stderr);
+    fails(&mut call("evaluate", &["-m", "dates-gru", path.to_str().unwrap()]), 1, &["no pairs"]);
+}
+
+#[test]
+fn a_line_that_cannot_be_translated_is_named_and_the_others_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.txt");
+    let long = "un ".repeat(100);
+    std::fs::write(&path, format!("le 3 mai 1979\n{long}\n1er janvier 2004\n")).unwrap();
+    let input = path.to_str().unwrap();
+    let words = ["line 2: the text must be at most 128 tokens (split it", "1 of 3 rows not translated"];
+    let end = ends(&mut call("translate", &["--input", input]), 1, &words);
+    assert_eq!(end.stdout, "1979-05-03\n\n2004-01-01\n");
+    let end = ends(&mut call("translate", &["--input", input, "--json"]), 1, &words);
+    let lines: Vec<Value> = end.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(
+        lines[1]["error"].as_str().unwrap().contains("at most 128 tokens") && lines[0]["error"].is_null()
+    );
+    ends(&mut call("translate", &[&long]), 1, &["the text must be at most 128 tokens"]);
+    // So is one in an unknown language.
+    std::fs::write(&path, ">>fra<< we sat\n>>deu<< we sat\nwe sat\n").unwrap();
+    let model = marian("tiny-marian-spm");
+    let end = ends(
+        &mut call("translate", &["-m", model.to_str().unwrap(), "--input", input]),
+        1,
+        &["line 2: the language code `>>deu<<` is unknown", "`>>fra<<`"],
+    );
+    let lines: Vec<bool> = end.stdout.lines().map(str::is_empty).collect();
+    assert_eq!((lines.len(), lines[1]), (3, true), "{}", end.stdout);
 }

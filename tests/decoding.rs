@@ -7,15 +7,16 @@ use attentive::layers::{
     DecoderLayer, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerWeights, HostLayerNorm, HostLinear,
     MultiHeadAttentionOptions, MultiHeadAttentionWeights, NormPosition,
 };
-use attentive::ops::{Activation, Capture};
+use attentive::ops::{Activation, Capture, Mask};
 use attentive::{Causal, DType, Device, Recording, Tensor};
 
 const WIDTH: usize = 12;
 const HEADS: usize = 3;
 const INNER: usize = 20;
 const MEMORY: usize = 7;
-/// Two texts of two beams each, for five steps.
+/// Two texts of two beams each, for five steps, of which the middle one is of two positions.
 const LENGTHS: [u32; 2] = [7, 4];
+const POSITIONS: [usize; 5] = [1, 1, 2, 1, 1];
 const PARENTS: [[u32; 4]; 5] = [[0, 1, 2, 3], [0, 0, 3, 2], [1, 0, 2, 2], [1, 1, 3, 3], [0, 1, 2, 3]];
 
 fn layer(device: &Device, norm_position: NormPosition) -> DecoderLayer {
@@ -76,7 +77,7 @@ fn steps_give_what_whole_sequences_give() {
             projected.iter().for_each(|value| recording.output(value).unwrap());
             let outputs = recording.run().unwrap();
             let projected = projected.map(|value| outputs.tensor(&value).unwrap());
-            let mut cache = layer.cache(4, PARENTS.len(), projected).unwrap();
+            let mut cache = layer.cache(4, 6, projected).unwrap();
 
             let cross_attention = MultiHeadAttentionOptions {
                 key_lengths: Some(&LENGTHS),
@@ -85,32 +86,40 @@ fn steps_give_what_whole_sequences_give() {
             };
             let options = DecoderLayerOptions { cross_attention, ..Default::default() };
             let mut rows: Vec<History> = vec![Vec::new(); 4];
-            for parents in PARENTS {
+            for (parents, new) in PARENTS.into_iter().zip(POSITIONS) {
                 cache.reorder(&parents).unwrap();
-                let x = random.values(4 * WIDTH, 1.0);
-                let next = parents.iter().zip(x.chunks_exact(WIDTH)).map(|(&parent, x)| {
+                let x = random.values(4 * new * WIDTH, 1.0);
+                let next = parents.iter().zip(x.chunks_exact(new * WIDTH)).map(|(&parent, x)| {
                     let mut row = rows[parent as usize].clone();
-                    row.push(x.to_vec());
+                    row.extend(x.chunks_exact(WIDTH).map(<[f32]>::to_vec));
                     row
                 });
                 rows = next.collect();
                 let mut recording = Recording::new(&device);
-                let x = recording.tensor(&Tensor::from_f32(&device, [4, 1, WIDTH], &x).unwrap()).unwrap();
+                let x = recording.tensor(&Tensor::from_f32(&device, [4, new, WIDTH], &x).unwrap()).unwrap();
                 let values = layer.record_step(&mut recording, &x, &mut cache, &options).unwrap();
                 let captured = values.cross_attention_captured.unwrap();
-                assert_eq!(captured.shape().dims(), [2, 2, 2, MEMORY]);
+                assert_eq!(captured.shape().dims(), [2, 2, 2 * new, MEMORY]);
                 [&values.output, &captured].into_iter().for_each(|value| recording.output(value).unwrap());
                 let outputs = recording.run().unwrap();
                 let read = |value| outputs.tensor(value).unwrap().to_f32().unwrap();
-                check(&device, &layer, &memory, &rows, [&read(&values.output), &read(&captured)]);
+                let got = [read(&values.output), read(&captured)];
+                check(&device, &layer, &memory, &rows, new, [&got[0], &got[1]]);
             }
-            assert_eq!(cache.own().lengths(), [5; 4]);
+            assert_eq!(cache.own().lengths(), [6; 4]);
         }
     }
 }
 
-/// The last position of each row by the layer on whole sequences.
-fn check(device: &Device, layer: &DecoderLayer, memory: &Tensor, rows: &[History], got: [&[f32]; 2]) {
+/// The last `new` positions of each row by the layer on whole sequences.
+fn check(
+    device: &Device,
+    layer: &DecoderLayer,
+    memory: &Tensor,
+    rows: &[History],
+    new: usize,
+    got: [&[f32]; 2],
+) {
     let length = rows[0].len();
     for (text, beams) in rows.chunks(2).enumerate() {
         for (beam, row) in beams.iter().enumerate() {
@@ -131,14 +140,16 @@ fn check(device: &Device, layer: &DecoderLayer, memory: &Tensor, rows: &[History
             let outputs = recording.run().unwrap();
             let output = outputs.tensor(&values.output).unwrap().to_f32().unwrap();
             let captured = outputs.tensor(&captured).unwrap().to_f32().unwrap();
-            let expected = &output[(length - 1) * WIDTH..];
-            assert_close(device, &got[0][(text * 2 + beam) * WIDTH..][..WIDTH], expected);
+            let expected = &output[(length - new) * WIDTH..];
+            assert_close(device, &got[0][(text * 2 + beam) * new * WIDTH..][..new * WIDTH], expected);
             for (place, head) in [2, 0].into_iter().enumerate() {
                 let keys = LENGTHS[text] as usize;
-                let expected = &captured[(head * length + length - 1) * keys..][..keys];
-                let got = &got[1][((text * 2 + place) * 2 + beam) * MEMORY..][..MEMORY];
-                assert_close(device, &got[..keys], expected);
-                assert!(got[keys..].iter().all(|&weight| weight == 0.0), "{got:?}");
+                let expected = &captured[(head * length + length - new) * keys..][..new * keys];
+                let got = &got[1][((text * 2 + place) * 2 + beam) * new * MEMORY..][..new * MEMORY];
+                for (got, expected) in got.chunks_exact(MEMORY).zip(expected.chunks_exact(keys)) {
+                    assert_close(device, &got[..keys], expected);
+                    assert!(got[keys..].iter().all(|&weight| weight == 0.0), "{got:?}");
+                }
             }
         }
     }
@@ -181,4 +192,67 @@ fn what_does_not_fit_a_cache_is_refused() {
     let v = Tensor::from_f32(&device, [2, 4, WIDTH], &[0.5; 2 * 4 * WIDTH]).unwrap();
     refused(layer.cache(4, 2, [k, v]).map(|_| ()), &["the memory", "[2, 3, 12] and [2, 4, 12]"]);
     assert!(layer.cache(0, 2, memory()).is_err());
+    let cache_of = |shape: [usize; 3]| {
+        let tensor = Tensor::from_f32(&device, shape, &vec![0.5; shape.iter().product()]).unwrap();
+        layer.cache(4, 2, [tensor.clone(), tensor]).map(|_| ())
+    };
+    refused(cache_of([2, 3, 10]), &["the memory", "keys [items, length, 12]", "[2, 3, 10] and [2, 3, 10]"]);
+    refused(cache_of([3, 3, WIDTH]), &["the rows", "a multiple of the memory's 3 items", "4"]);
+    refused(cache_of([0, 3, WIDTH]), &["the rows", "0 items"]);
+    let half = Tensor::from_f32_as_f16(&device, [2, 3, WIDTH], &[0.5; 2 * 3 * WIDTH]).unwrap();
+    refused(layer.cache(4, 2, [half.clone(), half]).map(|_| ()), &["the memory", "f32", "f16"]);
+}
+
+/// A step that is refused after its keys were appended.
+#[test]
+fn a_refused_step_leaves_the_cache_as_it_was() {
+    for device in common::devices() {
+        let layer = layer(&device, NormPosition::Pre);
+        let mut random = Inputs::new(8);
+        let memory = Tensor::from_f32(&device, [2, 3, WIDTH], &random.values(2 * 3 * WIDTH, 1.0)).unwrap();
+        let steps = [random.values(4 * WIDTH, 1.0), random.values(4 * WIDTH, 1.0)];
+        let mut outputs = Vec::new();
+        for refused in [None, Some(0), Some(1)] {
+            let mut cache = layer.cache(4, 2, [memory.clone(), memory.clone()]).unwrap();
+            let mut step = |x: &[f32], lengths: Option<&[u32]>, mask: Option<&Tensor>| {
+                let mut recording = Recording::new(&device);
+                let x = recording.tensor(&Tensor::from_f32(&device, [4, 1, WIDTH], x).unwrap()).unwrap();
+                let mask = mask.map(|mask| recording.tensor(mask).unwrap());
+                let before = cache.own().lengths().to_vec();
+                let options = DecoderLayerOptions {
+                    self_attention: MultiHeadAttentionOptions {
+                        mask: mask.as_ref().map(Mask::Float),
+                        ..Default::default()
+                    },
+                    cross_attention: MultiHeadAttentionOptions { key_lengths: lengths, ..Default::default() },
+                };
+                match layer.record_step(&mut recording, &x, &mut cache, &options) {
+                    Ok(values) => {
+                        recording.output(&values.output).unwrap();
+                        let outputs = recording.run().unwrap();
+                        Some(outputs.tensor(&values.output).unwrap().to_f32().unwrap())
+                    }
+                    Err(_) => {
+                        assert_eq!(cache.own().lengths(), before, "{}", device.name());
+                        None
+                    }
+                }
+            };
+            let wide = Tensor::from_f32(&device, [1, 9], &[0.0; 9]).unwrap();
+            for (place, x) in steps.iter().enumerate() {
+                if refused == Some(place) {
+                    // By the cross-attention, and by the self-attention itself.
+                    assert_eq!(step(x, Some(&[99, 99]), None), None);
+                    assert_eq!(step(x, None, Some(&wide)), None);
+                }
+                outputs.push(step(x, Some(&[3, 2]), None).expect("it fits"));
+            }
+            // Rows may be cut by hand as well.
+            assert_eq!(cache.own().lengths(), [2; 4]);
+            cache.truncate(3, 1).unwrap();
+            assert_eq!(cache.own().lengths(), [2, 2, 2, 1]);
+            assert!(cache.truncate(3, 2).is_err() && cache.truncate(4, 0).is_err());
+        }
+        assert!(outputs.chunks_exact(2).all(|run| run == &outputs[..2]), "{}", device.name());
+    }
 }

@@ -11,8 +11,8 @@ use attentive::ops::{
 use attentive::recording::Value;
 use attentive::reference::additive::{Dims, additive};
 use attentive::reference::rounding_floor;
-use attentive::{DType, Device, Error, Recording, Result, Tensor};
-use common::assert_agrees;
+use attentive::{DType, Device, Recording, Tensor};
+use common::{assert_agrees, assert_refused};
 
 fn input(recording: &mut Recording, shape: &[usize], values: &[f32]) -> Value {
     let tensor = Tensor::from_f32(recording.device(), shape, values).unwrap();
@@ -174,14 +174,6 @@ fn sizes_of_0() {
             assert!(weights.iter().all(|&x| (x - 0.25).abs() < 1e-6), "{}: {weights:?}", device.name());
         }
     }
-}
-
-#[track_caller]
-fn assert_refused<T>(result: Result<T>, words: &[&str]) {
-    let Err(error) = result else { panic!("it is refused: {words:?}") };
-    assert!(matches!(error, Error::Argument { .. }), "{error:?}");
-    let message = error.to_string();
-    assert!(words.iter().all(|word| message.contains(word)), "{words:?} are not in: {message}");
 }
 
 #[test]

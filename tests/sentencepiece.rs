@@ -102,9 +102,17 @@ fn an_unknown_language_code_is_told_with_the_known_ones() {
     let batch = tokenizer.encode_batch(&["two", ">>fra<< two"], 24).unwrap();
     assert_eq!(batch[1], tokenizer.encode(">>fra<< two", 24).unwrap());
     assert_eq!(batch[1].tokens[0], ">>fra<<");
-    let none = Seq2SeqTokenizer::open(folder.join("marian-separate")).unwrap();
-    let error = none.encode(">>fra<< two", 24).unwrap_err().to_string();
-    assert!(error.contains("has none: the model translates into one language"), "{error}");
+}
+
+#[test]
+fn without_language_codes_one_in_a_text_is_an_unknown_token() {
+    let tokenizer = Seq2SeqTokenizer::open(folders()[0].join("marian-separate")).unwrap();
+    let unknown = tokenizer.source_id("<unk>").unwrap();
+    let with = tokenizer.encode(">>fra<< two", 24).unwrap().ids;
+    let without = tokenizer.encode("two", 24).unwrap().ids;
+    assert_eq!(with, [&[unknown], &without[..]].concat());
+    let batch = tokenizer.encode_batch(&["two", ">>fra<< two"], 24).unwrap();
+    assert_eq!([&batch[0].ids, &batch[1].ids], [&without, &with]);
 }
 
 #[test]
@@ -154,9 +162,12 @@ fn ids_and_texts_of_whole_folders_are_those_of_transformers() {
                 Ok(encoding) => {
                     assert_eq!(encoding.ids, ids(&entry["ids"]), "{}: {text:?}", folder.display())
                 }
-                // transformers takes such a code as an unknown token.
+                // transformers takes a code that is not in the vocabulary as an unknown token.
                 Err(error) => {
-                    assert!(error.to_string().contains("language code") && text.starts_with(">>"), "{error}");
+                    let code = &text[..text.find("<<").unwrap() + 2];
+                    assert!(text.starts_with(">>") && error.to_string().contains(code), "{error}");
+                    assert_eq!(tokenizer.source_id(code), None, "{error}");
+                    assert!(!tokenizer.language_codes().is_empty(), "{error}");
                 }
             }
             texts += 1;

@@ -13,8 +13,8 @@ use attentive::layers::{
 use attentive::ops::{DeformableInputs, deformable_attention, mean, mean_max, multiply, spatial_attention};
 use attentive::recording::Value;
 use attentive::reference::{self, rounding_floor};
-use attentive::{DType, Device, DeviceOptions, Error, Recording, Result, Tensor};
-use common::assert_agrees;
+use attentive::{DType, Device, DeviceOptions, Recording, Tensor};
+use common::{assert_agrees, assert_refused};
 
 fn value(recording: &mut Recording, shape: &[usize], values: &[f32]) -> Value {
     let tensor = Tensor::from_f32(recording.device(), shape, values).unwrap();
@@ -30,16 +30,6 @@ fn run(recording: Recording, value: &Value) -> Vec<f32> {
     let mut recording = recording;
     recording.output(value).unwrap();
     recording.run().unwrap().tensor(value).unwrap().to_f32().unwrap()
-}
-
-#[track_caller]
-fn assert_refused<T: std::fmt::Debug>(outcome: Result<T>, words: &[&str]) {
-    let error = outcome.unwrap_err();
-    assert!(matches!(error, Error::Argument { .. }), "{error:?}");
-    let message = error.to_string();
-    for word in words {
-        assert!(message.contains(word), "`{word}` is not in: {message}");
-    }
 }
 
 #[test]
@@ -329,18 +319,46 @@ fn sizes_of_0() {
             let positions: usize = shapes.iter().map(|[height, width]| height * width).sum();
             let mut recording = Recording::new(&device);
             let r = &mut recording;
+            // Every value is 1, and every place the middle of its level: a level with values adds its share of 1.
+            let all = |shape: &[usize], value: f32| vec![value; shape.iter().product::<usize>()];
+            let samples = [batch, queries, heads, shapes.len(), points];
+            let of_values = [batch, positions, heads, head_dim];
+            let of_references = [batch, queries, shapes.len(), 2];
+            let values = all(&of_values, 1.0);
+            let references = all(&of_references, 0.5);
+            let offsets = [all(&samples, 0.0), all(&samples, 0.0)].concat();
+            let weights = all(&samples, 1.0 / (shapes.len() * points).max(1) as f32);
             let inputs = DeformableInputs {
-                values: &zeros(r, &[batch, positions, heads, head_dim]),
+                values: &value(r, &of_values, &values),
                 shapes,
-                references: &zeros(r, &[batch, queries, shapes.len(), 2]),
-                offsets: &zeros(r, &[batch, queries, heads, shapes.len(), points, 2]),
-                weights: &zeros(r, &[batch, queries, heads, shapes.len(), points]),
+                references: &value(r, &of_references, &references),
+                offsets: &value(r, &[&samples[..], &[2]].concat(), &offsets),
+                weights: &value(r, &samples, &weights),
                 padding: None,
             };
             let output = deformable_attention(r, &inputs).unwrap();
             assert_eq!(output.shape().dims(), [batch, queries, heads * head_dim]);
             let got = run(recording, &output);
-            assert_eq!(got, vec![0.0; batch * queries * heads * head_dim], "{}: {sizes:?}", device.name());
+            let dims = reference::vision::DeformableDims { batch, queries, heads, head_dim, points };
+            let expected = reference::vision::deformable_attention(
+                &values,
+                shapes,
+                (&references, false),
+                &offsets,
+                &weights,
+                None,
+                dims,
+            );
+            let filled = shapes.iter().filter(|[height, width]| height * width > 0).count();
+            let one =
+                if shapes.is_empty() || points == 0 { 0.0 } else { filled as f64 / shapes.len() as f64 };
+            assert_eq!(expected, vec![one; batch * queries * heads * head_dim], "{sizes:?}");
+            assert_eq!(
+                got.iter().map(|&got| f64::from(got)).collect::<Vec<_>>(),
+                expected,
+                "{}: {sizes:?}",
+                device.name()
+            );
         }
     }
 }

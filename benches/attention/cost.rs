@@ -17,6 +17,7 @@ const CHAIN_BYTES: usize = 1 << 30;
 /// What one implementation took: length, milliseconds (quartiles), bytes of temporaries and output.
 struct Line {
     name: String,
+    head_dim: usize,
     color: RGBColor,
     points: Vec<(usize, [f64; 3], u64)>,
 }
@@ -31,7 +32,7 @@ pub fn cost(device: &Device, picture: Option<&str>) -> Result<()> {
         ("chained, d = 64", 64, Some("chained"), RGBColor(213, 94, 0)),
     ];
     let lines = lines.into_iter().map(|(name, head_dim, implementation, color)| {
-        let mut line = Line { name: name.to_owned(), color, points: Vec::new() };
+        let mut line = Line { name: name.to_owned(), head_dim, color, points: Vec::new() };
         for length in [128, 256, 512, 1024, 2048, 4096, 8192] {
             if implementation.is_some() && HEADS * length * length * 4 > CHAIN_BYTES {
                 continue;
@@ -80,7 +81,7 @@ fn draw(path: &str, device: &str, lines: &[Line]) -> std::result::Result<(), Box
     let bytes = |point: &(usize, [f64; 3], u64)| point.2 as f64 / f64::from(1 << 20);
     chart(&left, "milliseconds", lines, times, "n²")?;
     // At d = 64 alone: the widths differ by their factor.
-    let lines: Vec<&Line> = lines.iter().collect();
+    let lines: Vec<&Line> = lines.iter().filter(|line| line.head_dim == 64).collect();
     chart(&right, "MiB beside q, k and v", &lines, bytes, "n")?;
     area.present()?;
     Ok(())
@@ -100,6 +101,7 @@ fn chart<DB: DrawingBackend>(
     let range: Range<f64> = low / 3.0..high * 3.0;
     let mut chart = ChartBuilder::on(area)
         .margin(12)
+        .margin_right(28)
         .x_label_area_size(40)
         .y_label_area_size(64)
         .build_cartesian_2d((100.0..10_000.0_f64).log_scale(), range.log_scale())?;

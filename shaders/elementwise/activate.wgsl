@@ -18,7 +18,6 @@ fn main(
         return;
     }
     let value = x[index];
-    // A NaN is told by its bits: WGSL lets exp make a number of it.
-    let is_nan = (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
-    y[index] = select(activate(value), value, is_nan);
+    // exp may make a number of a NaN.
+    y[index] = select(activate(value), value, is_nan(value));
 }

@@ -33,8 +33,8 @@ fn main(
         let value = x[base + column * inner];
         sum = sum + value;
         largest = max(largest, value);
-        // By its bits: what max makes of a NaN is open in WGSL.
-        nan = max(nan, select(0.0, 1.0, (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u));
+        // What max makes of a NaN is open in WGSL.
+        nan = max(nan, select(0.0, 1.0, is_nan(value)));
     }
     sum = reduce_add(sum, lane);
     largest = reduce_max(largest, lane);

@@ -28,10 +28,6 @@ struct Parameters {
 
 const NAN_BITS: u32 = 0x7fc00000u;
 
-fn is_nan(value: f32) -> bool {
-    return (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
-}
-
 // The logistic function.
 fn sigmoid(x: f32) -> f32 {
     return 0.5 + 0.5 * tanh_stable(0.5 * x);
@@ -46,7 +42,7 @@ fn next_state(x_at: u32, h_at: u32, before: f32) -> f32 {
     let update = sigmoid(update_sum);
     let new_sum = x_gates[x_at + 2u * units] + reset * h_gates[h_at + 2u * units];
     let after = (1.0 - update) * tanh_stable(new_sum) + update * before;
-    // A NaN is told by its bits: exp may make a number of it.
+    // exp may make a number of a NaN.
     let strange = is_nan(reset_sum) || is_nan(update_sum) || is_nan(new_sum) || is_nan(before);
     return select(after, bitcast<f32>(NAN_BITS | (parameters.rows & 0u)), strange);
 }

@@ -44,9 +44,8 @@ fn activate(x: f32) -> f32 {
         }
         case 6u: { // sigmoid, by an exponential that does not overflow
             let e = exp(-abs(x));
-            // A NaN by its bits: WGSL lets exp make a number of it.
-            let is_nan = (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
-            return select(select(1.0, e, x < 0.0) / (1.0 + e), x, is_nan);
+            // exp may make a number of a NaN.
+            return select(select(1.0, e, x < 0.0) / (1.0 + e), x, is_nan(x));
         }
         default: {
             return x;

@@ -75,10 +75,6 @@ fn rescale(before: f32, after: f32) -> f32 {
     return select(exp(max(before - after, -150.0)), 0.0, before == LOWEST);
 }
 
-fn is_nan(value: f32) -> bool {
-    return (bitcast<u32>(value) & 0x7fffffffu) > INFINITY_BITS;
-}
-
 fn any_nan(values: vec4<f32>) -> bool {
     return any((bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) > vec4<u32>(INFINITY_BITS));
 }

@@ -26,11 +26,6 @@ struct Parameters {
 @group(0) @binding(6) var<storage, read> padding: array<u32>;
 @group(0) @binding(7) var<storage, read_write> output: array<f32>;
 
-// By its bits: WGSL lets an implementation assume that there is none.
-fn is_nan(value: f32) -> bool {
-    return (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
-}
-
 // Where a query's values of one level, head and element lie.
 struct Level {
     height: i32,

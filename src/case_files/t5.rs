@@ -56,6 +56,9 @@ fn record(call: &mut Call<'_>) -> Result<()> {
 
     // Queries stand behind what is past; without a past the first is at the first key, as in transformers.
     let behind = past.as_ref().map_or(0, |[k, _]| k.shape[2]);
+    let Some(keys) = behind.checked_add(rows) else {
+        return Err(call.wrong(format!("`past_key` has {behind} keys, too many for {rows} more")));
+    };
     let position = Alignment::Offset(i32::try_from(behind).unwrap_or(i32::MAX));
     let mut attention = Attention::new().scale(1.0).alignment(position);
     if let Some(bias) = &bias {
@@ -64,10 +67,13 @@ fn record(call: &mut Call<'_>) -> Result<()> {
     let expects_bias = call.expects("position_bias");
     if expects_bias && let Some(bias) = &bias {
         // The scores of queries of 0 are the biases.
-        call.room(&[heads, queries, behind + rows], "the biases")?;
-        let none = call.upload_floats(&[1, heads, queries, 1], &vec![0.0; heads * queries])?;
-        let keys = vec![0.0; heads * (behind + rows)];
-        let keys = call.upload_floats(&[1, heads, behind + rows, 1], &keys)?;
+        call.room(&[heads, queries, keys], "the biases")?;
+        let mut zeros = |rows: usize| {
+            // Beside an empty one, any size has room for the biases.
+            call.room(&[heads, rows], "the biases")?;
+            call.upload_floats(&[1, heads, rows, 1], &vec![0.0; heads * rows])
+        };
+        let (none, keys) = (zeros(queries)?, zeros(keys)?);
         let (none, keys) = (Heads::first(&none)?, Heads::first(&keys)?);
         let capture = Attention::new().scale(1.0).alignment(position).relative_bias(bias);
         let capture = capture.capture(Capture::new(Stage::Biased));
@@ -87,7 +93,7 @@ fn record(call: &mut Call<'_>) -> Result<()> {
             let shape = KvCacheShape {
                 batch,
                 key_heads: heads,
-                capacity: behind + rows,
+                capacity: keys,
                 head_dim,
                 value_dim: head_dim,
                 dtype: DType::F32,

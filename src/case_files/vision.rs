@@ -125,10 +125,15 @@ pub(super) const MS_DEFORM_ATTN_MODULE: Op = Op {
         let [model_dim, levels] = [size("d_model")?, size("n_levels")?];
         let [heads, points] = [size("n_heads")?, size("n_points")?];
         let config = DeformableAttentionConfig { model_dim, heads, levels, points };
-        let names = ["value_proj", "sampling_offsets", "attention_weights", "output_proj"];
+        let sampled = heads * levels * points;
         let mut parts = Vec::new();
-        for name in names {
-            parts.push(HostWeights::of(call, name)?);
+        for (name, outputs) in [
+            ("value_proj", model_dim),
+            ("sampling_offsets", 2 * sampled),
+            ("attention_weights", sampled),
+            ("output_proj", model_dim),
+        ] {
+            parts.push(HostWeights::shaped(call, name, [outputs, model_dim])?);
         }
         let weights = DeformableAttentionWeights {
             value: parts[0].host(),
@@ -165,14 +170,19 @@ struct HostWeights {
 
 impl HostWeights {
     fn of(call: &mut Call<'_>, name: &str) -> Result<Self> {
-        let weight = call.array(&format!("weight.{name}.weight"))?;
-        let &[outputs, inputs] = weight.shape.as_slice() else {
-            let problem = format!("`weight.{name}.weight` must have 2 axes, but is {:?}", weight.shape);
+        let shape = call.shape(&format!("weight.{name}.weight"))?;
+        let &[outputs, inputs] = shape.as_slice() else {
+            let problem = format!("`weight.{name}.weight` must have 2 axes, but is {shape:?}");
             return Err(call.wrong(problem));
         };
+        Self::shaped(call, name, [outputs, inputs])
+    }
+
+    fn shaped(call: &mut Call<'_>, name: &str, shape: [usize; 2]) -> Result<Self> {
+        let weight = call.floats(&format!("weight.{name}.weight"), &shape)?;
         let bias = format!("weight.{name}.bias");
-        let bias = call.has(&bias).then(|| call.floats(&bias, &[outputs])).transpose()?;
-        Ok(Self { shape: [outputs, inputs], weight: weight.values, bias })
+        let bias = call.has(&bias).then(|| call.floats(&bias, &shape[..1])).transpose()?;
+        Ok(Self { shape, weight, bias })
     }
 
     fn host(&self) -> HostLinear<'_> {

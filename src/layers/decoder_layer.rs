@@ -58,6 +58,11 @@ pub struct DecoderLayerOptions<'a> {
 }
 
 /// What a call of a decoder layer gives.
+///
+/// Weights and captures are `[batch, heads, length, keys]`, or without the heads where their mean was asked for. In a step
+/// ([`DecoderLayer::record_step`]) those of the self-attention are `[rows, heads, length, keys]`, keys being as many as the
+/// longest row then has; those of the cross-attention `[items, heads, beams · length, keys]`, one beam's positions after
+/// the other's.
 #[derive(Clone, Debug)]
 pub struct DecoderLayerValues {
     /// `[batch, length, model_dim]`.
@@ -103,6 +108,14 @@ impl DecoderLayerCache {
     /// As there.
     pub fn reorder(&mut self, parents: &[u32]) -> Result<()> {
         self.own.reorder(parents)
+    }
+
+    /// Forgets what a row has of its own from `length` on: [`KvCache::truncate`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn truncate(&mut self, row: usize, length: usize) -> Result<()> {
+        self.own.truncate(row, length)
     }
 
     /// Bytes on the device.
@@ -195,8 +208,12 @@ impl DecoderLayer {
     /// those, itself and those before it. The beams of an item lie one after the other and share its memory. The causal
     /// bound is the layer's own.
     ///
+    /// The cross-attention has an item's beams and positions for its queries, `[items, heads, beams · length, keys]`: so its
+    /// weights and captures come, a mask is broadcast to that, and `key_lengths` has one for each item.
+    ///
     /// # Errors
-    /// [`Error::Argument`] for shapes that do not fit, a cache without room, or key padding of the self-attention.
+    /// [`Error::Argument`] for shapes that do not fit, a cache without room, or key padding of the self-attention;
+    /// [`Error::Limit`]. After an error the cache has what it had before.
     pub fn record_step(
         &self,
         recording: &mut Recording,
@@ -214,7 +231,8 @@ impl DecoderLayer {
         }
         // The beams of an item are so many queries to one memory.
         let beams = [items, rows / items * length, columns];
-        self.record_blocks(
+        let before = cache.own.lengths().to_vec();
+        let values = self.record_blocks(
             recording,
             x,
             |recording, x, residual| {
@@ -231,21 +249,39 @@ impl DecoderLayer {
                 values.output = values.output.reshape([rows, length, columns])?;
                 Ok(values)
             },
-        )
+        );
+        if values.is_err() {
+            cache.own.truncate_all(&before)?;
+        }
+        values
     }
 
-    /// An empty cache for `rows` rows of at most `capacity` positions, with the keys and values of a memory as
-    /// [`DecoderLayer::record_memory`] gives them.
+    /// An empty cache for `rows` rows (items · beams) of at most `capacity` positions, with the keys and values of a memory
+    /// as [`DecoderLayer::record_memory`] gives them.
     ///
     /// # Errors
     /// [`Error::Argument`] for sizes of 0 or a memory that does not fit, [`Error::Limit`], [`Error::OutOfMemory`].
     pub fn cache(&self, rows: usize, capacity: usize, memory: [Tensor; 2]) -> Result<DecoderLayerCache> {
         let &MultiHeadAttentionConfig { heads, head_dim, value_head_dim, .. } = self.self_attention.config();
+        let wrong = |name: &str, expected: String, found: String| {
+            Err(Error::argument("decoder_layer", name, expected, found))
+        };
+        let cross = self.cross_attention.config();
+        let columns = [cross.heads * cross.head_dim, cross.heads * cross.value_head_dim];
         let [k, v] = memory.each_ref().map(|tensor| tensor.shape().dims());
-        if k.len() != 3 || k[..2] != v[..v.len().min(2)] {
+        let fits = |dims: &[usize], columns: usize| dims.len() == 3 && dims[2] == columns;
+        if !fits(k, columns[0]) || !fits(v, columns[1]) || k[..2] != v[..2] {
             let found = format!("{} and {}", memory[0].shape(), memory[1].shape());
-            let expected = "keys and values [items, length, columns]";
-            return Err(Error::argument("decoder_layer", "the memory", expected, found));
+            let expected =
+                format!("keys [items, length, {}] and values [items, length, {}]", columns[0], columns[1]);
+            return wrong("the memory", expected, found);
+        }
+        if let Some(tensor) = memory.iter().find(|tensor| tensor.dtype() != DType::F32) {
+            return wrong("the memory", "f32".to_owned(), tensor.dtype().to_string());
+        }
+        if k[0] == 0 || !rows.is_multiple_of(k[0]) {
+            let expected = format!("a multiple of the memory's {} items", k[0]);
+            return wrong("the rows", expected, rows.to_string());
         }
         let shape = KvCacheShape {
             batch: rows,

@@ -23,7 +23,8 @@ impl Encoder {
         &self.layers
     }
 
-    /// Records it on x `[batch, length, model_dim]`; each layer under the name `layer.N`.
+    /// Records it on x `[batch, length, model_dim]`; each layer under the name `layer.N`. `options.capture` is not used:
+    /// [`Encoder::record_captured`] gives what layers capture.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) for shapes that do not fit.
@@ -37,7 +38,7 @@ impl Encoder {
     }
 
     /// Records it as [`Encoder::record`] does, and gives what the layers' attention captured as well: a value
-    /// `[batch, heads, queries, keys]` for each layer that `capture` names, in that order.
+    /// `[batch, heads, queries, keys]` for each layer that `capture` names, in that order. `options.capture` is not used.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) for shapes that do not fit, for layers or heads that there are not,
@@ -52,12 +53,13 @@ impl Encoder {
         let heads: Vec<usize> = self.layers.iter().map(EncoderLayer::heads).collect();
         let &[batch, length, _] = x.shape().dims() else {
             // The first layer says what is wrong with x.
-            return Ok((self.record_layers(recording, x, |_| *options)?.0, Vec::new()));
+            let options = MultiHeadAttentionOptions { capture: None, ..*options };
+            return Ok((self.record_layers(recording, x, |_| options)?.0, Vec::new()));
         };
         let layers = capture.check(&heads, [batch, length, length])?;
         let (x, captured) = self.record_layers(recording, x, |index| {
             let capture = layers.contains(&index).then(|| capture.of_a_layer());
-            MultiHeadAttentionOptions { capture: capture.or(options.capture), ..*options }
+            MultiHeadAttentionOptions { capture, ..*options }
         })?;
         let captured = layers.iter().filter_map(|&layer| captured.get(layer)?.clone()).collect();
         Ok((x, captured))

@@ -103,6 +103,9 @@ impl Gru {
             let found = weights.len().to_string();
             return Err(Error::argument(OP, "weights", format!("of {directions} directions"), found));
         }
+        // First: they bound H, by which b_ih is then made.
+        let hidden = weights.iter().map(|weights| hidden_weights(device, hidden_dim, &weights.hidden, dtype));
+        let hidden = hidden.collect::<Result<_>>()?;
         let gates = hidden_dim.saturating_mul(3);
         let (mut all, mut bias) = (Vec::new(), Vec::new());
         for HostGru { input, .. } in weights {
@@ -120,12 +123,9 @@ impl Gru {
                 None => bias.extend(std::iter::repeat_n(0.0, gates)),
             }
         }
-        let hidden = weights.iter().map(|weights| hidden_weights(device, hidden_dim, &weights.hidden, dtype));
-        Ok(Self {
-            config,
-            input: LinearWeights::new(device, [gates * directions, input_dim], &all, Some(&bias), dtype)?,
-            hidden: hidden.collect::<Result<_>>()?,
-        })
+        let rows = gates.saturating_mul(directions);
+        let input = LinearWeights::new(device, [rows, input_dim], &all, Some(&bias), dtype)?;
+        Ok(Self { config, input, hidden })
     }
 
     /// The sizes.
@@ -138,7 +138,8 @@ impl Gru {
         self.input.bytes() + self.hidden.iter().map(LinearWeights::bytes).sum::<u64>()
     }
 
-    /// Records it on x `[B, L, I]`, all steps in this recording.
+    /// Records it on x `[B, L, I]`, all steps in this recording, which grows with L: two dispatches for each step and
+    /// direction, none for an empty batch.
     ///
     /// # Errors
     /// [`Error::Argument`] for shapes or lengths that do not fit, [`Error::Limit`].
@@ -196,7 +197,9 @@ impl Gru {
                 vec![recording.tensor(&zeros)?; reverses.len()]
             }
         };
-        for step in 0..length {
+        // Without a state there is nothing to compute, however long x is.
+        let steps = if batch == 0 || hidden_dim == 0 { 0 } else { length };
+        for step in 0..steps {
             for (direction, (state, &reverse)) in states.iter_mut().zip(reverses).enumerate() {
                 let h_gates = Linear::new(&self.hidden[direction]).record(recording, state)?;
                 let one = GruStep {

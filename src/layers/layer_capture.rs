@@ -89,10 +89,18 @@ impl<'a> LayerCapture<'a> {
         Ok(layers)
     }
 
-    /// The heads among `there`, in the order in which they are captured.
+    /// The numbers of the captured layers, and of their heads, in their order; all layers have as many heads.
     #[cfg(feature = "models")]
-    pub(crate) fn chosen_heads(&self, there: usize) -> Result<Vec<usize>> {
-        chosen("a head", self.heads, there)
+    pub(crate) fn numbers(&self, [layers, heads]: [usize; 2]) -> Result<[Vec<Option<usize>>; 2]> {
+        let layers = chosen("a layer", self.layers, layers)?;
+        let heads = chosen("a head", self.heads, heads)?;
+        Ok([layers, heads].map(|numbers| numbers.into_iter().map(Some).collect()))
+    }
+
+    /// The most bytes.
+    #[cfg(feature = "models")]
+    pub(crate) fn bound(&self) -> u64 {
+        self.max_bytes
     }
 
     pub(crate) fn of_a_layer(&self) -> Capture<'a> {
@@ -117,4 +125,18 @@ fn chosen(what: &str, chosen: Option<&[usize]>, there: usize) -> Result<Vec<usiz
         }
     }
     Ok(chosen.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_overflow_are_only_large() {
+        let sizes = [usize::MAX; 3];
+        let error = LayerCapture::all().check(&[1], sizes).unwrap_err().to_string();
+        assert!(error.contains(&format!("{} bytes (1 heads in 1 of the layers", u64::MAX)), "{error}");
+        assert!(LayerCapture::all().max_bytes(u64::MAX).check(&[1], sizes).is_ok());
+        assert_eq!(LayerCapture::none().check(&[1], sizes).unwrap(), Vec::<usize>::new());
+    }
 }

@@ -178,11 +178,15 @@ impl MultiHeadAttention {
             let parts = [(query, keys), (key, keys), (value, values)];
             for (part, outputs) in parts {
                 // Their sum alone would let two wrong sizes pass.
-                let expected = outputs * config.model_dim;
-                if part.weight.len() != expected {
-                    let found = format!("{} elements", part.weight.len());
-                    let expected = format!("[{outputs}, {}]", config.model_dim);
-                    return Err(Error::argument("multi_head_attention", "a projection", expected, found));
+                let wrong = |name: &str, expected: String, found: &[f32]| {
+                    let found = format!("{} elements", found.len());
+                    Err(Error::argument("multi_head_attention", name, expected, found))
+                };
+                if part.weight.len() != outputs * config.model_dim {
+                    return wrong("a projection", format!("[{outputs}, {}]", config.model_dim), part.weight);
+                }
+                if let Some(bias) = part.bias.filter(|bias| bias.len() != outputs) {
+                    return wrong("a projection's bias", format!("[{outputs}]"), bias);
                 }
             }
             let weight = parts.map(|(part, _)| part.weight).concat();
@@ -295,7 +299,7 @@ impl MultiHeadAttention {
     ///
     /// # Errors
     /// [`Error::Argument`] for shapes that do not fit the cache, a cache that has no room, or key padding, which a cache
-    /// knows itself.
+    /// knows itself; [`Error::Limit`]. After an error the cache has what it had before.
     pub fn record_cached(
         &self,
         recording: &mut Recording,
@@ -315,9 +319,14 @@ impl MultiHeadAttention {
         }
         let all = project(recording, "qkv", packed, x)?;
         let [q, k, v] = in_rows(&all, heads, [head_dim, value_head_dim])?;
+        let before = cache.lengths().to_vec();
         cache.record_append(recording, &k, &v, None)?;
-        let values = cache.record_attention(recording, attention, &q)?;
-        self.finish(recording, values, options)
+        let values = cache.record_attention(recording, attention, &q);
+        let values = values.and_then(|values| self.finish(recording, values, options));
+        if values.is_err() {
+            cache.truncate_all(&before)?;
+        }
+        values
     }
 
     /// Attention over what the projections gave.

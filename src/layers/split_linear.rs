@@ -3,7 +3,7 @@
 use super::HostLinear;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::ops::{Linear, LinearWeights};
+use crate::ops::{Linear, LinearWeights, cut_columns};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -30,8 +30,7 @@ impl SplitLinear {
         }
         let mut first = 0;
         let parts = inputs.iter().enumerate().map(|(index, &size)| {
-            let rows = weights.weight.chunks_exact(columns.max(1));
-            let part: Vec<f32> = rows.flat_map(|row| &row[first..first + size]).copied().collect();
+            let part = cut_columns(weights.weight, columns, first..first + size);
             first += size;
             let bias = weights.bias.filter(|_| index == 0);
             LinearWeights::new(device, [outputs, size], &part, bias, dtype)

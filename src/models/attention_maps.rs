@@ -95,18 +95,16 @@ impl AttentionMaps {
 
     /// The map of the layer and the head at these places, `[rows, columns]`; empty if there is none.
     pub fn map(&self, layer: usize, head: usize) -> &[f32] {
-        let [_, heads, rows, columns] = self.shape();
-        if head >= heads {
+        let [layers, heads, rows, columns] = self.shape();
+        if layer >= layers || head >= heads {
             return &[];
         }
-        let (start, size) = ((layer * heads + head) * rows * columns, rows * columns);
-        self.weights.get(start..start + size).unwrap_or_default()
+        self.weights.chunks_exact((rows * columns).max(1)).nth(layer * heads + head).unwrap_or_default()
     }
 
     /// What one token attends to: the row of a map; empty if there is none.
     pub fn row(&self, layer: usize, head: usize, row: usize) -> &[f32] {
-        let columns = self.columns.len();
-        self.map(layer, head).get(row * columns..(row + 1) * columns).unwrap_or_default()
+        self.map(layer, head).chunks_exact(self.columns.len().max(1)).nth(row).unwrap_or_default()
     }
 
     /// Whether rows and columns are the same tokens.
@@ -240,7 +238,11 @@ fn merged(pieces: &[MapToken]) -> MapToken {
         _ => {
             let source: String = pieces.iter().map(|piece| piece.source.as_str()).collect();
             let first = pieces.first().cloned().unwrap_or_default();
-            MapToken { label: source.trim().to_owned(), source, ..first }
+            let label = match source.trim() {
+                "" => first.label.clone(),
+                word => word.to_owned(),
+            };
+            MapToken { label, source, ..first }
         }
     }
 }
@@ -313,6 +315,9 @@ mod tests {
         assert_eq!(only.shape(), [1, 2, 2, 2]);
         assert_eq!(only.map(0, 0), [1.0, 0.0, 0.0, 0.5]);
         assert_eq!(only.row(0, 1, 1), [0.0, 1.0]);
+        for place in [2, usize::MAX] {
+            assert!(only.row(0, 1, place).is_empty() && only.map(place, 0).is_empty());
+        }
     }
 
     #[test]
@@ -324,9 +329,11 @@ mod tests {
         for (layers, heads, tokens) in [(0, 3, 2), (3, 0, 2), (3, 3, 0), (0, 0, 0)] {
             let maps = sizes(layers, heads, tokens).unwrap();
             for maps in [maps.words(), maps.mean(), maps.mean_of_heads(), maps.only(|_| true), maps] {
-                assert!(
-                    maps.weights().is_empty() && maps.map(0, 0).is_empty() && maps.row(9, 9, 9).is_empty()
-                );
+                assert!(maps.weights().is_empty());
+                for place in [0, 9, usize::MAX] {
+                    assert!(maps.map(place, 0).is_empty() && maps.map(0, place).is_empty());
+                    assert!(maps.row(0, 0, place).is_empty() && maps.row(place, place, place).is_empty());
+                }
             }
         }
         assert!(sizes(1, 1, 1).unwrap_err().to_string().contains("[1, 1, 1, 1]"));

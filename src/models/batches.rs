@@ -7,10 +7,14 @@ use crate::weights::EncoderConfig;
 /// What is told of the progress: tokens done, and of how many.
 pub(super) type Progress<'a> = Box<dyn FnMut(usize, usize) + Send + 'a>;
 
+/// Elements of the widest value of a token.
+pub(super) fn widest(config: &EncoderConfig) -> usize {
+    (3 * config.hidden_size).max(config.intermediate_size)
+}
+
 /// The tokens that one batch may have: those asked for, as far as the widest activations fit one binding.
-pub(super) fn batch_tokens(device: &Device, config: &EncoderConfig, wanted: usize) -> usize {
-    let widest = (3 * config.hidden_size).max(config.intermediate_size) as u64 * 4;
-    let allowed = device.capabilities().tensor_bytes() / widest.max(1);
+pub(super) fn batch_tokens(device: &Device, widest: usize, wanted: usize) -> usize {
+    let allowed = device.capabilities().tensor_bytes() / (widest as u64 * 4).max(1);
     wanted.clamp(1, usize::try_from(allowed).unwrap_or(usize::MAX).max(1))
 }
 
@@ -25,18 +29,35 @@ pub(super) struct Load {
 /// Bytes that are read back from one batch, unless one sequence alone has more.
 const READ_BACK: u64 = 64 << 20;
 
+/// What a batch may have, beside [`READ_BACK`], unless one sequence alone has more.
+pub(super) struct Bounds<'a> {
+    /// Tokens, padding included.
+    pub(super) tokens: usize,
+    /// Tokens below which a batch takes any text: what a batch costs by itself is more than their padding.
+    pub(super) may_pad: usize,
+    /// Sequences, where the longest has so many tokens.
+    pub(super) texts: &'a dyn Fn(usize) -> usize,
+}
+
+impl Bounds<'_> {
+    /// For an encoder's batches.
+    pub(super) fn of_tokens(tokens: usize) -> Self {
+        Self { tokens, may_pad: 512, texts: &|_| usize::MAX }
+    }
+}
+
 /// Sequences by falling length, so that little is padded, and the largest batch, which may not fit, comes first.
-pub(super) fn batches(loads: &[Load], batch_tokens: usize) -> Vec<Vec<usize>> {
+pub(super) fn batches(loads: &[Load], bounds: &Bounds<'_>) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..loads.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(loads[index].tokens));
     let mut batches: Vec<Vec<usize>> = Vec::new();
-    let mut room = Room { batch_tokens, ..Default::default() };
+    let mut room = Room::default();
     for index in order {
         let load = loads[index];
         match batches.last_mut() {
-            Some(batch) if room.takes(load) => batch.push(index),
+            Some(batch) if room.takes(load, bounds) => batch.push(index),
             _ => {
-                room = Room { longest: load.tokens, texts: 1, padding: 0, bytes: load.bytes, ..room };
+                room = Room { longest: load.tokens, texts: 1, padding: 0, bytes: load.bytes };
                 batches.push(vec![index]);
             }
         }
@@ -47,7 +68,6 @@ pub(super) fn batches(loads: &[Load], batch_tokens: usize) -> Vec<Vec<usize>> {
 /// What a batch has taken in.
 #[derive(Clone, Copy, Debug, Default)]
 struct Room {
-    batch_tokens: usize,
     longest: usize,
     texts: usize,
     padding: usize,
@@ -55,18 +75,18 @@ struct Room {
 }
 
 impl Room {
-    /// Tokens below which a batch takes any text: what a batch costs by itself is more than their padding.
-    const SMALL: usize = 512;
     /// Padding that a larger batch may have: one token of so many.
     const PADDING_SHARE: usize = 8;
 
     /// Takes in a text no longer than those before, if it may.
-    fn takes(&mut self, load: Load) -> bool {
-        let total = (self.texts + 1) * self.longest;
+    fn takes(&mut self, load: Load, bounds: &Bounds<'_>) -> bool {
+        let total = (self.texts + 1).saturating_mul(self.longest);
         let padding = self.padding + self.longest - load.tokens;
         let bytes = self.bytes.saturating_add(load.bytes);
-        let fits = total <= self.batch_tokens && (bytes <= READ_BACK || load.bytes == 0);
-        if !fits || total > Self::SMALL && padding * Self::PADDING_SHARE > total {
+        let fits = total <= bounds.tokens
+            && self.texts < (bounds.texts)(self.longest)
+            && (bytes <= READ_BACK || load.bytes == 0);
+        if !fits || total > bounds.may_pad && padding * Self::PADDING_SHARE > total {
             return false;
         }
         (self.texts, self.padding, self.bytes) = (self.texts + 1, padding, bytes);
@@ -119,7 +139,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(7);
         let loads: Vec<Load> =
             (0..500).map(|_| Load { tokens: rng.usize(1..300), bytes: rng.u64(0..20 << 20) }).collect();
-        let found = batches(&loads, 1024);
+        let found = batches(&loads, &Bounds::of_tokens(1024));
         let mut seen: Vec<usize> = found.concat();
         seen.sort_unstable();
         assert!(seen.iter().copied().eq(0..500));
@@ -129,6 +149,21 @@ mod tests {
             assert!(longest * batch.len() <= 1024 && bytes <= READ_BACK, "{longest} {bytes}");
         }
         // One that is too large by itself still has a batch.
-        assert_eq!(batches(&[Load { tokens: 9, bytes: u64::MAX }; 2], 4).len(), 2);
+        assert_eq!(batches(&[Load { tokens: 9, bytes: u64::MAX }; 2], &Bounds::of_tokens(4)).len(), 2);
+        // Bounds on the number of texts that depend on the longest, and on tokens alone.
+        let texts = |longest: usize| 400 / longest;
+        for bounds in [
+            Bounds { tokens: 1 << 20, may_pad: usize::MAX, texts: &texts },
+            Bounds { tokens: 0, may_pad: 0, texts: &|_| 0 },
+        ] {
+            let found = batches(&loads, &bounds);
+            for batch in &found {
+                let longest = loads[batch[0]].tokens;
+                assert!(batch.len() <= (bounds.texts)(longest).max(1), "{longest}");
+            }
+            let mut seen = found.concat();
+            seen.sort_unstable();
+            assert!(seen.into_iter().eq(0..500));
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! The BERT-family encoder (Devlin et al. 2019; RoBERTa, Liu et al. 2019; DistilBERT, Sanh et al. 2019): embeddings and
 //! a post-norm encoder stack.
 
-use std::collections::HashSet;
-
+use super::padded::PaddedIds;
+use super::source::Source;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{
-    Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, HostLinear, LayerCapture,
-    MultiHeadAttentionOptions, MultiHeadAttentionWeights, NormPosition,
+    Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, LayerCapture,
+    MultiHeadAttentionOptions, NormPosition,
 };
 use crate::ops::{EmbeddingTable, EmbeddingTables, LayerNormWeights, Tokens, embedding_norm};
 use crate::recording::{Recording, Value};
@@ -57,11 +57,12 @@ impl BertEncoder {
         checkpoint: &Checkpoint,
         dtype: DType,
     ) -> Result<Self> {
-        let mut source = Source::new(config, checkpoint);
-        let embeddings = source.embeddings(device, dtype)?;
-        let layers = (0..config.layers).map(|index| source.layer(device, index, dtype));
+        let mut source = source(checkpoint);
+        let embeddings = embeddings(device, config, &mut source, dtype)?;
+        let layers = (0..config.layers).map(|index| layer(device, config, &mut source, index, dtype));
         let layers = layers.collect::<Result<Vec<_>>>()?;
-        source.check_all_used()?;
+        let supported = format!("those of a {:?} encoder with {} layers", config.family, config.layers);
+        source.check_all_used(&UNUSED, &supported)?;
         Ok(Self { config: config.clone(), embeddings, encoder: Encoder::new(layers, None) })
     }
 
@@ -127,24 +128,17 @@ impl BertEncoder {
         batch: TokenBatch<'_>,
         capture: &LayerCapture<'_>,
     ) -> Result<(Value, Vec<u32>, Vec<Value>)> {
-        let longest = batch.ids.iter().map(|ids| ids.len()).max().unwrap_or(0);
-        let usable = self.config.usable_positions();
-        if longest > usable {
-            let (expected, found) = (format!("at most {usable} tokens"), format!("{longest} tokens"));
-            return Err(Error::argument("bert", "a sequence", expected, found));
-        }
+        let (padding, usable) = (self.config.padding_id, self.config.usable_positions());
+        let padded = PaddedIds::new("bert", "a sequence", batch.ids, padding, usable)?;
+        let longest = padded.longest;
         if !batch.types.is_empty() && batch.types.len() != batch.ids.len() {
             let (expected, found) = (format!("{} sequences", batch.ids.len()), batch.types.len().to_string());
             return Err(Error::argument("bert", "types", expected, found));
         }
-        let rows = batch.ids.len() * longest;
-        let mut ids = Vec::with_capacity(rows);
-        let mut positions = Vec::with_capacity(rows);
-        let mut types = Vec::with_capacity(rows);
+        let mut positions = Vec::with_capacity(padded.ids.len());
+        let mut types = Vec::with_capacity(padded.ids.len());
         for (index, sequence) in batch.ids.iter().enumerate() {
             let padding = longest - sequence.len();
-            ids.extend_from_slice(sequence);
-            ids.extend(std::iter::repeat_n(self.config.padding_id, padding));
             positions.extend(self.positions(sequence));
             positions.extend(std::iter::repeat_n(0, padding));
             match batch.types.get(index) {
@@ -153,19 +147,15 @@ impl BertEncoder {
             }
             types.extend(std::iter::repeat_n(0, padding));
         }
-        let lengths: Vec<u32> = batch.ids.iter().map(|ids| ids.len() as u32).collect();
-        let tokens = Tokens { ids: &ids, positions: &positions, types: &types };
+        let tokens = Tokens { ids: &padded.ids, positions: &positions, types: &types };
         let embedded = recording
             .scoped("embeddings", |recording| embedding_norm(recording, tokens, &self.embeddings))?
             .reshape([batch.ids.len(), longest, self.config.hidden_size])?;
-        // Without padding there is nothing to mask.
-        let padded = lengths.iter().any(|&length| (length as usize) < longest);
-        let key_lengths = padded.then_some(lengths.as_slice());
-        let options = MultiHeadAttentionOptions { key_lengths, ..Default::default() };
+        let options = MultiHeadAttentionOptions { key_lengths: padded.masked(), ..Default::default() };
         let (output, captured) = recording.scoped("encoder", |recording| {
             self.encoder.record_captured(recording, &embedded, &options, capture)
         })?;
-        Ok((output, lengths, captured))
+        Ok((output, padded.lengths, captured))
     }
 
     /// The position of each token. RoBERTa counts the tokens that are not padding from `position_offset` on, and gives
@@ -185,14 +175,6 @@ impl BertEncoder {
         };
         ids.iter().map(position).collect()
     }
-}
-
-/// A checkpoint read under the names of a family.
-pub(super) struct Source<'a> {
-    config: &'a EncoderConfig,
-    checkpoint: &'a Checkpoint,
-    prefix: &'static str,
-    used: HashSet<String>,
 }
 
 /// The names of a layer's parts: query, key, value, output, attention norm, up, down, feed-forward norm.
@@ -217,135 +199,74 @@ const DISTILBERT_LAYER: [&str; 8] = [
     "output_layer_norm",
 ];
 
-impl<'a> Source<'a> {
-    pub(super) fn new(config: &'a EncoderConfig, checkpoint: &'a Checkpoint) -> Self {
-        // A bare encoder has no prefix, one saved with a head has its model's.
-        let prefixes = ["", "bert.", "roberta.", "distilbert."];
-        let has = |prefix: &&str| checkpoint.contains(&format!("{prefix}embeddings.word_embeddings.weight"));
-        let prefix = prefixes.into_iter().find(|prefix| has(prefix)).unwrap_or("");
-        Self { config, checkpoint, prefix, used: HashSet::new() }
-    }
-
-    /// Names as they are: those of the heads, which stand beside the encoder.
-    pub(super) fn beside(config: &'a EncoderConfig, checkpoint: &'a Checkpoint) -> Self {
-        Self { config, checkpoint, prefix: "", used: HashSet::new() }
-    }
-
-    /// The whole name of a part of the encoder.
-    pub(super) fn name(&mut self, name: &str) -> String {
-        let name = format!("{}{name}", self.prefix);
-        self.used.insert(name.clone());
-        name
-    }
-
-    pub(super) fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let name = self.name(name);
-        self.checkpoint.tensor_f32(&name, shape)
-    }
-
-    pub(super) fn linear(&mut self, name: &str, shape: [usize; 2]) -> Result<(Vec<f32>, Vec<f32>)> {
-        let weight = self.tensor(&format!("{name}.weight"), &shape)?;
-        Ok((weight, self.tensor(&format!("{name}.bias"), &shape[..1])?))
-    }
-
-    /// γ and β, which checkpoints of TensorFlow's time call so, and later ones weight and bias.
-    pub(super) fn norm(&mut self, name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
-        let old = self.checkpoint.contains(&format!("{}{name}.gamma", self.prefix));
-        let [gamma, beta] = if old { ["gamma", "beta"] } else { ["weight", "bias"] };
-        let size = [self.config.hidden_size];
-        Ok((self.tensor(&format!("{name}.{gamma}"), &size)?, self.tensor(&format!("{name}.{beta}"), &size)?))
-    }
-
-    fn embeddings(&mut self, device: &Device, dtype: DType) -> Result<EmbeddingTables> {
-        let config = self.config;
-        let columns = config.hidden_size;
-        let position =
-            self.tensor("embeddings.position_embeddings.weight", &[config.max_positions, columns])?;
-        let types = config.type_vocabulary_size;
-        let token_type = match types {
-            0 => None,
-            _ => Some(self.tensor("embeddings.token_type_embeddings.weight", &[types, columns])?),
-        };
-        let (gamma, beta) = self.norm("embeddings.LayerNorm")?;
-        let norm = LayerNormWeights::new(device, &gamma, &beta, config.layer_norm_epsilon)?;
-        let mut tables = EmbeddingTables::new(device, &position, token_type.as_deref(), norm)?;
-        let name = self.name("embeddings.word_embeddings.weight");
-        let shape = [config.vocabulary_size, columns];
-        let part_rows = EmbeddingTables::part_rows(device, columns, dtype);
-        for first in (0..config.vocabulary_size).step_by(part_rows) {
-            let rows = first..config.vocabulary_size.min(first.saturating_add(part_rows));
-            tables.push_words(device, &self.checkpoint.rows_f32(&name, &shape, rows)?, dtype)?;
-        }
-        Ok(tables)
-    }
-
-    fn layer(&mut self, device: &Device, index: usize, dtype: DType) -> Result<EncoderLayer> {
-        let config = self.config;
-        let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
-        let (home, names) = match config.family {
-            Family::DistilBert => ("transformer.layer", DISTILBERT_LAYER),
-            Family::Bert | Family::Roberta => ("encoder.layer", BERT_LAYER),
-        };
-        let [query, key, value, output, attention_norm, up, down, feed_forward_norm] =
-            names.map(|name| format!("{home}.{index}.{name}"));
-        let square = [hidden, hidden];
-        let query = self.linear(&query, square)?;
-        let key = self.linear(&key, square)?;
-        let value = self.linear(&value, square)?;
-        let output = self.linear(&output, square)?;
-        let up = self.linear(&up, [intermediate, hidden])?;
-        let down = self.linear(&down, [hidden, intermediate])?;
-        let attention_norm = self.norm(&attention_norm)?;
-        let feed_forward_norm = self.norm(&feed_forward_norm)?;
-        let layer = EncoderLayerConfig {
-            model_dim: hidden,
-            heads: config.heads,
-            feed_forward_dim: intermediate,
-            activation: config.activation,
-            norm_position: NormPosition::Post,
-            epsilon: config.layer_norm_epsilon,
-            dtype,
-        };
-        let weights = EncoderLayerWeights {
-            attention: MultiHeadAttentionWeights {
-                query: host_linear(&query),
-                key: host_linear(&key),
-                value: host_linear(&value),
-                output: host_linear(&output),
-            },
-            attention_norm: host_norm(&attention_norm),
-            feed_forward: [host_linear(&up), host_linear(&down)],
-            feed_forward_norm: host_norm(&feed_forward_norm),
-        };
-        EncoderLayer::new(device, &layer, &weights)
-    }
-
-    /// A tensor that nothing accounts for may change what the model computes.
-    fn check_all_used(&self) -> Result<()> {
-        let accounted = |name: &str| {
-            let bare = name.strip_prefix(self.prefix).unwrap_or(name);
-            self.used.contains(name)
-                || UNUSED.iter().any(|unused| bare.starts_with(unused) || name.starts_with(unused))
-        };
-        match self.checkpoint.names().find(|name| !accounted(name)) {
-            None => Ok(()),
-            Some(name) => Err(Error::Unsupported {
-                path: self.checkpoint.path().to_owned(),
-                what: "tensor",
-                found: name.to_owned(),
-                supported: vec![format!(
-                    "those of a {:?} encoder with {} layers",
-                    self.config.family, self.config.layers
-                )],
-            }),
-        }
-    }
+/// The encoder's tensors. A bare encoder has no prefix, one saved with a head has its model's.
+pub(super) fn source(checkpoint: &Checkpoint) -> Source<'_> {
+    let prefixes = ["", "bert.", "roberta.", "distilbert."];
+    let has = |prefix: &&str| checkpoint.contains(&format!("{prefix}embeddings.word_embeddings.weight"));
+    Source::under(prefixes.into_iter().find(has).unwrap_or(""), checkpoint)
 }
 
-fn host_linear((weight, bias): &(Vec<f32>, Vec<f32>)) -> HostLinear<'_> {
-    HostLinear { weight, bias: Some(bias) }
+fn embeddings(
+    device: &Device,
+    config: &EncoderConfig,
+    source: &mut Source<'_>,
+    dtype: DType,
+) -> Result<EmbeddingTables> {
+    let columns = config.hidden_size;
+    let position =
+        source.tensor("embeddings.position_embeddings.weight", &[config.max_positions, columns])?;
+    let types = config.type_vocabulary_size;
+    let token_type = match types {
+        0 => None,
+        _ => Some(source.tensor("embeddings.token_type_embeddings.weight", &[types, columns])?),
+    };
+    let norm = source.norm("embeddings.LayerNorm", columns)?;
+    let HostLayerNorm { gamma, beta } = norm.host();
+    let norm = LayerNormWeights::new(device, gamma, beta, config.layer_norm_epsilon)?;
+    let mut tables = EmbeddingTables::new(device, &position, token_type.as_deref(), norm)?;
+    let words = config.vocabulary_size;
+    let part_rows = EmbeddingTables::part_rows(device, columns, dtype);
+    for first in (0..words).step_by(part_rows) {
+        let rows = first..words.min(first.saturating_add(part_rows));
+        let rows = source.rows("embeddings.word_embeddings.weight", [words, columns], rows)?;
+        tables.push_words(device, &rows, dtype)?;
+    }
+    Ok(tables)
 }
 
-fn host_norm((gamma, beta): &(Vec<f32>, Vec<f32>)) -> HostLayerNorm<'_> {
-    HostLayerNorm { gamma, beta }
+fn layer(
+    device: &Device,
+    config: &EncoderConfig,
+    source: &mut Source<'_>,
+    index: usize,
+    dtype: DType,
+) -> Result<EncoderLayer> {
+    let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
+    let (home, names) = match config.family {
+        Family::DistilBert => ("transformer.layer", DISTILBERT_LAYER),
+        Family::Bert | Family::Roberta => ("encoder.layer", BERT_LAYER),
+    };
+    let [query, key, value, output, attention_norm, up, down, feed_forward_norm] =
+        names.map(|name| format!("{home}.{index}.{name}"));
+    let attention = source.attention(&[query, key, value, output], hidden)?;
+    let up = source.linear(&up, [intermediate, hidden])?;
+    let down = source.linear(&down, [hidden, intermediate])?;
+    let attention_norm = source.norm(&attention_norm, hidden)?;
+    let feed_forward_norm = source.norm(&feed_forward_norm, hidden)?;
+    let layer = EncoderLayerConfig {
+        model_dim: hidden,
+        heads: config.heads,
+        feed_forward_dim: intermediate,
+        activation: config.activation,
+        norm_position: NormPosition::Post,
+        epsilon: config.layer_norm_epsilon,
+        dtype,
+    };
+    let weights = EncoderLayerWeights {
+        attention: attention.weights(),
+        attention_norm: attention_norm.host(),
+        feed_forward: [up.host(), down.host()],
+        feed_forward_norm: feed_forward_norm.host(),
+    };
+    EncoderLayer::new(device, &layer, &weights)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::batches::{Load, ModelStatistics, Progress, batch_tokens, batches};
+use super::batches::{Bounds, Load, ModelStatistics, Progress, batch_tokens, batches, widest};
 use super::heads::{BertHead, HeadKind};
 use super::{BertEncoder, TokenBatch};
 use crate::device::Device;
@@ -113,7 +113,7 @@ impl BertModel {
             max_tokens,
             max_tokens_source,
             notices,
-            batch_tokens: batch_tokens(device, &config, options.max_batch_tokens),
+            batch_tokens: batch_tokens(device, widest(&config), options.max_batch_tokens),
             checkpoint,
             dtype: options.dtype,
             encoder,
@@ -218,7 +218,7 @@ impl BertModel {
         };
         let loads: Vec<Load> = encodings.iter().enumerate().map(load).collect();
         let mut done = 0;
-        for batch in batches(&loads, self.batch_tokens) {
+        for batch in batches(&loads, &Bounds::of_tokens(self.batch_tokens)) {
             let mut recording = Recording::new(&self.device);
             let pieces = self.record_batch(&mut recording, encodings, &batch, wanted)?;
             let outputs = recording.run_async().await?;
@@ -296,30 +296,4 @@ pub(super) struct Place {
     pub(super) head: usize,
     pub(super) encoding: usize,
     pub(super) row: usize,
-}
-
-/// log Σ exp(x), in f64; NaN if an element is.
-pub(super) fn log_sum_exp(logits: &[f32]) -> f64 {
-    let largest = logits.iter().copied().map(f64::from).fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).sum();
-    largest + sum.ln()
-}
-
-/// Softmax in f64.
-pub(super) fn softmax(logits: &[f32]) -> Vec<f32> {
-    let sum = log_sum_exp(logits);
-    logits.iter().map(|&logit| (f64::from(logit) - sum).exp() as f32).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn softmax_of_large_numbers_and_nan() {
-        let found = softmax(&[1000.0, 1000.0, -1000.0]);
-        assert_eq!(found, [0.5, 0.5, 0.0]);
-        assert!((log_sum_exp(&[0.0, 0.0]) - 2_f64.ln()).abs() < 1e-15);
-        assert!(softmax(&[f32::NAN, 0.0]).iter().all(|value| value.is_nan()));
-    }
 }

@@ -1,9 +1,10 @@
 //! Answers about whole texts and about their tokens: next sentence, sequence and token classification.
 
 use super::batches::{ModelStatistics, Progress};
-use super::bert_model::{BertModel, Wanted, softmax};
+use super::bert_model::{BertModel, Wanted};
 use super::embedder::{Truncation, truncations};
 use super::heads::HeadKind;
+use super::softmax::softmax;
 use crate::error::{Error, Result};
 use crate::weights::{Encoding, Problem};
 
@@ -51,9 +52,12 @@ impl BertModel {
     }
 }
 
-/// The first token of each.
-fn first_tokens(encodings: &[Encoding]) -> Vec<Vec<u32>> {
-    vec![vec![0]; encodings.len()]
+/// The first token of each, which must be there: a tokenizer without special tokens may leave none.
+fn first_tokens(op: &str, what: &str, encodings: &[Encoding]) -> Result<Vec<Vec<u32>>> {
+    match encodings.iter().position(|encoding| encoding.ids.is_empty()) {
+        None => Ok(vec![vec![0]; encodings.len()]),
+        Some(index) => Err(Error::argument(op, format!("{what} {index}"), "at least 1 token", "none")),
+    }
 }
 
 /// A [`BertModel::next_sentence`] to be run.
@@ -84,7 +88,7 @@ impl<'a, S: AsRef<str> + Sync> NextSentence<'a, S> {
             model.expect_pair(index, pair, encoding)?;
         }
         let mut answers = vec![IsNext { logits: [0.0; 2], probability: 0.0 }; encodings.len()];
-        let rows = first_tokens(&encodings);
+        let rows = first_tokens("next_sentence", "pair", &encodings)?;
         let statistics = model
             .answer(&encodings, &[Wanted { head, rows: &rows }], &mut self.progress, &mut |place, logits| {
                 if let &[next, random] = logits {
@@ -150,8 +154,8 @@ impl<'a, S: AsRef<str> + Sync> Classify<'a, S> {
     /// [`Embedder`](crate::Embedder) cuts them.
     ///
     /// # Errors
-    /// [`Error::MissingHead`]; [`Error::Tokenize`], and those of
-    /// [`Recording::run_async`](crate::Recording::run_async).
+    /// [`Error::MissingHead`]; [`Error::Argument`] for a text without tokens, special ones counted; [`Error::Tokenize`],
+    /// and those of [`Recording::run_async`](crate::Recording::run_async).
     pub async fn run_async(mut self) -> Result<Classifications> {
         let model = self.model;
         let head = model.head(HeadKind::Sequence)?;
@@ -160,7 +164,8 @@ impl<'a, S: AsRef<str> + Sync> Classify<'a, S> {
             Texts::Pairs(pairs) => model.tokenizer.encode_pairs(pairs, model.max_tokens)?,
         };
         let mut answers = vec![Scores::default(); encodings.len()];
-        let rows = first_tokens(&encodings);
+        let what = if matches!(self.texts, Texts::Single(_)) { "text" } else { "pair" };
+        let rows = first_tokens("classify", what, &encodings)?;
         let problem = model.head_config().problem;
         let statistics = model
             .answer(&encodings, &[Wanted { head, rows: &rows }], &mut self.progress, &mut |place, logits| {

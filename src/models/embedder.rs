@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::attention_maps::map_tokens;
-use super::batches::{Load, ModelStatistics, Progress, batch_tokens, batches};
+use super::batches::{Bounds, Load, ModelStatistics, Progress, batch_tokens, batches, widest};
 use super::{AttentionMaps, BertEncoder, TokenBatch};
 use crate::device::Device;
 use crate::error::Result;
@@ -80,7 +80,7 @@ impl Embedder {
     ) -> Result<Self> {
         let folder = EmbedderFolder::open(folder)?;
         let encoder = BertEncoder::load(device, &folder.config, &folder.checkpoint, options.dtype)?;
-        let batch_tokens = batch_tokens(device, &folder.config, options.max_batch_tokens);
+        let batch_tokens = batch_tokens(device, widest(&folder.config), options.max_batch_tokens);
         let default_prompt = folder.default_prompt_text().map(str::to_owned);
         Ok(Self {
             device: device.clone(),
@@ -142,7 +142,8 @@ impl Embedder {
     }
 
     /// Runs the encoder on a text, or on a pair, and gives the attention weights of some layers and heads. They are
-    /// captured beside the run's fused attention. A text longer than the model takes is cut.
+    /// captured beside the run's fused attention. The text is taken as it is, without the folder's default prompt, which
+    /// [`Embedder::encode`] puts before it; one longer than the model takes is cut.
     ///
     /// # Errors
     /// [`Error::Tokenize`](crate::Error::Tokenize); [`Error::Argument`](crate::Error::Argument) for layers or heads
@@ -158,8 +159,8 @@ impl Embedder {
         let tokens = map_tokens(&self.tokenizer, &encoding, &origins, [text, second.unwrap_or_default()]);
         let length = encoding.ids.len();
         let config = self.config();
-        let layers = capture.check(&vec![config.heads; config.layers], [1, length, length])?;
-        let heads = capture.chosen_heads(config.heads)?;
+        capture.check(&vec![config.heads; config.layers], [1, length, length])?;
+        let [layers, heads] = capture.numbers([config.layers, config.heads])?;
         let mut recording = Recording::new(&self.device);
         let batch = TokenBatch { ids: &[&encoding.ids], types: &[&encoding.type_ids] };
         let (_, _, captured) = self.encoder.record_captured(&mut recording, batch, capture)?;
@@ -172,9 +173,8 @@ impl Embedder {
             weights.extend(outputs.tensor(value)?.to_f32_async().await?);
         }
         let truncation = truncations(std::slice::from_ref(&encoding)).pop();
-        let numbers = |numbers: Vec<usize>| numbers.into_iter().map(Some).collect();
         let sides = [tokens.clone(), tokens];
-        let maps = AttentionMaps::new(sides, numbers(layers), numbers(heads), weights)?;
+        let maps = AttentionMaps::new(sides, layers, heads, weights)?;
         Ok(Attended { maps, truncation, statistics: outputs.statistics })
     }
 
@@ -277,7 +277,7 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
         let mut done = 0;
         let loads: Vec<Load> =
             encodings.iter().map(|encoding| Load { tokens: encoding.ids.len(), bytes: 0 }).collect();
-        for batch in batches(&loads, embedder.batch_tokens) {
+        for batch in batches(&loads, &Bounds::of_tokens(embedder.batch_tokens)) {
             let members: Vec<&Encoding> = batch.iter().map(|&index| &encodings[index]).collect();
             let (recording, vectors) = embedder.record(&members)?;
             let outputs = recording.run_async().await?;
@@ -360,7 +360,7 @@ impl Embeddings {
 
     /// The embedding of one text; empty if there is none of that number.
     pub fn row(&self, text: usize) -> &[f32] {
-        self.values.get(text * self.dimensions..(text + 1) * self.dimensions).unwrap_or_default()
+        self.values.chunks_exact(self.dimensions.max(1)).nth(text).unwrap_or_default()
     }
 
     /// The embeddings, in order.

@@ -1,9 +1,10 @@
 //! A model's loss and accuracy on the two tasks that BERT is pre-trained on.
 
 use super::batches::{ModelStatistics, Progress};
-use super::bert_model::{BertModel, Wanted, log_sum_exp};
+use super::bert_model::{BertModel, Wanted};
 use super::heads::{BertHead, HeadKind};
 use super::pretraining::{Corpus, MaskVocabulary, MaskedTokens, Masking};
+use super::softmax::log_sum_exp;
 use crate::error::{Error, Result};
 use crate::weights::Encoding;
 

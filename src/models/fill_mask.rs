@@ -1,8 +1,9 @@
 //! Hidden words: the masked-language-model head at the mask tokens of texts.
 
 use super::batches::{ModelStatistics, Progress};
-use super::bert_model::{BertModel, Wanted, log_sum_exp};
+use super::bert_model::{BertModel, Wanted};
 use super::heads::HeadKind;
+use super::softmax::log_sum_exp;
 use crate::error::{Error, Result};
 use crate::weights::Encoding;
 

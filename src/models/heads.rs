@@ -4,9 +4,11 @@
 //! head and the sequence classifiers those of the first tokens, the masked-language-model head those of the masked tokens,
 //! the token classifier any (Devlin et al. 2019, section 3 and appendix A; Liu et al. 2019; Sanh et al. 2019).
 
-use super::bert::{BertEncoder, Source};
+use super::bert::{BertEncoder, source};
+use super::source::Source;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::layers::{HostLayerNorm, HostLinear};
 use crate::ops::{Activation, LayerNormWeights, Linear, LinearWeights, layer_norm};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
@@ -47,7 +49,7 @@ impl HeadKind {
     /// The tensor that shows that a checkpoint has it.
     fn tensor(self, config: &EncoderConfig, checkpoint: &Checkpoint) -> String {
         let name = match (self, config.family) {
-            (Self::Pooler, _) => return Source::new(config, checkpoint).name("pooler.dense.weight"),
+            (Self::Pooler, _) => return source(checkpoint).name("pooler.dense.weight"),
             (Self::MaskedLanguage, Family::Bert) => "cls.predictions.transform.dense.weight",
             (Self::MaskedLanguage, Family::Roberta) => "lm_head.dense.weight",
             (Self::MaskedLanguage, Family::DistilBert) => "vocab_transform.weight",
@@ -211,19 +213,21 @@ struct Loader<'a> {
 impl Loader<'_> {
     fn push(&mut self, source: &mut Source<'_>, name: &str, outputs: usize, then: Activation) -> Result<()> {
         let shape = [outputs, self.config.hidden_size];
-        let (weight, bias) = source.linear(name, shape)?;
-        let linear = LinearWeights::new(self.device, shape, &weight, Some(&bias), self.dtype)?;
+        let tensors = source.linear(name, shape)?;
+        let HostLinear { weight, bias } = tensors.host();
+        let linear = LinearWeights::new(self.device, shape, weight, bias, self.dtype)?;
         self.layers.push((linear, then));
         Ok(())
     }
 
     fn pooler(&mut self) -> Result<()> {
-        let mut source = Source::new(self.config, self.checkpoint);
+        let mut source = source(self.checkpoint);
         self.push(&mut source, "pooler.dense", self.config.hidden_size, Activation::Tanh)
     }
 
     fn beside(&mut self, name: &str, outputs: usize, then: Activation) -> Result<()> {
-        let mut source = Source::beside(self.config, self.checkpoint);
+        // Heads stand beside the encoder.
+        let mut source = Source::new(self.checkpoint);
         self.push(&mut source, name, outputs, then)
     }
 
@@ -246,9 +250,10 @@ impl Loader<'_> {
             }
         };
         self.beside(transform, config.hidden_size, activation)?;
-        let mut source = Source::beside(config, self.checkpoint);
-        let (gamma, beta) = source.norm(norm)?;
-        let norm = LayerNormWeights::new(self.device, &gamma, &beta, config.layer_norm_epsilon)?;
+        let mut source = Source::new(self.checkpoint);
+        let norm = source.norm(norm, config.hidden_size)?;
+        let HostLayerNorm { gamma, beta } = norm.host();
+        let norm = LayerNormWeights::new(self.device, gamma, beta, config.layer_norm_epsilon)?;
         let words = config.vocabulary_size;
         let bias = source.tensor(&self.decoder_bias(decoder, head.tied), &[words])?;
         let decoder = if head.tied {

@@ -12,8 +12,11 @@ mod evaluate;
 mod fill_mask;
 mod generation;
 mod heads;
+mod padded;
 pub mod pretraining;
 mod seq2seq;
+mod softmax;
+mod source;
 
 pub use attention_maps::{AttentionMaps, MapToken};
 pub use batches::ModelStatistics;
@@ -26,7 +29,7 @@ pub use classify::{
 pub use embedder::{Attended, Embedder, EmbedderOptions, Embeddings, Encode, Truncation};
 pub use evaluate::{Evaluate, Evaluation, TaskScore};
 pub use fill_mask::{FillMask, FilledMask, FilledText, FilledTexts, Prediction};
-pub use generation::{EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules};
+pub use generation::{EarlyStopping, GenerationOptions, Strategy, TokenRules};
 pub use heads::{BertHead, HeadKind};
 pub use seq2seq::{
     BahdanauMemory, BahdanauSeq2Seq, BahdanauStep, EmbeddedModel, Seq2SeqAttention, TransformerSeq2Seq,

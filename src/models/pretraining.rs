@@ -4,7 +4,7 @@
 //! All that is drawn comes from a seed, by a generator that gives the same on every platform: the same text and seed make
 //! the same tasks.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
 
@@ -208,10 +208,7 @@ impl Corpus {
     /// another place of it. A sentence with the same words as the one that follows is never taken for a random one; where
     /// none is left, the pair is the true one.
     pub fn pairs(&self, seed: u64) -> Vec<SentencePair> {
-        let places: Vec<SentencePlace> = (0..)
-            .zip(&self.documents)
-            .flat_map(|(document, sentences)| (0..sentences.len()).map(move |sentence| (document, sentence)))
-            .collect();
+        let places = Places::new(&self.documents);
         let mut pairs = Vec::new();
         let mut begin = 0;
         for (document, sentences) in self.documents.iter().enumerate() {
@@ -220,8 +217,8 @@ impl Corpus {
             for sentence in 0..sentences.len().saturating_sub(1) {
                 let (first, next) = ((document, sentence), (document, sentence + 1));
                 let mut draws = Draws::new(seed, b"pair", pairs.len() as u64);
-                let random =
-                    (draws.unit() >= 0.5).then(|| self.random(&mut draws, &places, own.clone(), first));
+                let random = (draws.unit() >= 0.5)
+                    .then(|| places.random(&mut draws, own.clone(), own.start + sentence));
                 let pair = match random.flatten() {
                     Some(second) => SentencePair { first, second, is_next: false },
                     None => SentencePair { first, second: next, is_next: true },
@@ -231,30 +228,65 @@ impl Corpus {
         }
         pairs
     }
+}
 
-    /// A sentence that does not follow `first`, whose document has the places `own`.
-    fn random(
-        &self,
-        draws: &mut Draws,
-        places: &[SentencePlace],
-        own: std::ops::Range<usize>,
-        first: SentencePlace,
-    ) -> Option<SentencePlace> {
-        let next = (first.0, first.1 + 1);
-        let others = places.len() - own.len();
-        // The candidates: those of other documents, else all.
-        let (count, skip) = if others > 0 { (others, own) } else { (places.len(), 0..0) };
-        let candidate = |index: usize| places[if index < skip.start { index } else { index + skip.len() }];
-        let fits = |&place: &SentencePlace| {
-            place != first && place != next && self.sentence(place) != self.sentence(next)
+/// All sentences, in the order of the text.
+struct Places {
+    all: Vec<SentencePlace>,
+    /// The same number for the same words.
+    words: Vec<usize>,
+    /// Behind the neighbours with the same words.
+    ends: Vec<usize>,
+}
+
+impl Places {
+    fn new(documents: &[Vec<String>]) -> Self {
+        let of = |(document, sentences): (usize, &Vec<String>)| {
+            (0..sentences.len()).map(move |sentence| (document, sentence))
         };
+        let all: Vec<SentencePlace> = documents.iter().enumerate().flat_map(of).collect();
+        let mut numbers: HashMap<&str, usize> = HashMap::new();
+        let mut number = |sentence| {
+            let new = numbers.len();
+            *numbers.entry(sentence).or_insert(new)
+        };
+        let words: Vec<usize> =
+            documents.iter().flatten().map(|sentence| number(sentence.as_str())).collect();
+        let mut ends = vec![all.len(); all.len()];
+        for place in (1..all.len()).rev() {
+            ends[place - 1] = if words[place - 1] == words[place] { ends[place] } else { place };
+        }
+        Self { all, words, ends }
+    }
+
+    /// A sentence that does not follow the one at `first`, whose document has the places `own`.
+    fn random(&self, draws: &mut Draws, own: std::ops::Range<usize>, first: usize) -> Option<SentencePlace> {
+        let next = first + 1;
+        let others = self.all.len() - own.len();
+        // The candidates: those of other documents, else all.
+        let (count, skip) = if others > 0 { (others, own) } else { (self.all.len(), 0..0) };
+        let candidate = |index: usize| if index < skip.start { index } else { index + skip.len() };
+        let same = |place: usize| self.words[place] == self.words[next];
+        let fits = |&place: &usize| place != first && !same(place);
         // Nearly always the first will do; where few do, the nearest behind one that was drawn.
         const TRIES: usize = 32;
-        let drawn = (0..TRIES).map(|_| candidate(draws.below(count))).find(fits);
-        drawn.or_else(|| {
-            let start = draws.below(count);
-            (0..count).map(|step| candidate((start + step) % count)).find(fits)
-        })
+        if let Some(place) = (0..TRIES).map(|_| candidate(draws.below(count))).find(fits) {
+            return Some(self.all[place]);
+        }
+        let start = draws.below(count);
+        let mut step = 0;
+        while step < count {
+            let index = (start + step) % count;
+            let place = candidate(index);
+            if fits(&place) {
+                return Some(self.all[place]);
+            }
+            // Past the neighbours with the words that are not wanted, were there ever so many.
+            let end = if same(place) { self.ends[place] } else { place + 1 };
+            let end = if end <= skip.start { end } else { end.max(skip.end) - skip.len() };
+            step += end.saturating_sub(index).max(1);
+        }
+        None
     }
 }
 
@@ -392,6 +424,49 @@ mod tests {
     const KNOWN_IDS: [u32; 6] = [MASK, 35, 753, MASK, MASK, MASK];
     const KNOWN_PAIRS: [SentencePlace; 12] =
         [(1, 4), (0, 2), (2, 0), (2, 4), (0, 1), (0, 3), (1, 3), (1, 4), (1, 2), (2, 2), (2, 3), (2, 4)];
+
+    /// The nearest other sentence is found by looking at all of them, one by one, as well.
+    #[test]
+    fn many_equal_sentences_cost_little_and_give_the_same() {
+        let slow = |places: &Places, draws: &mut Draws, own: std::ops::Range<usize>, first: usize| {
+            let others: Vec<usize> = match places.all.len() - own.len() {
+                0 => (0..places.all.len()).collect(),
+                _ => (0..places.all.len()).filter(|place| !own.contains(place)).collect(),
+            };
+            let fits = |place: &usize| *place != first && places.words[*place] != places.words[first + 1];
+            let drawn = (0..32).map(|_| others[draws.below(others.len())]).find(fits);
+            drawn.or_else(|| {
+                let start = draws.below(others.len());
+                (0..others.len()).map(|step| others[(start + step) % others.len()]).find(fits)
+            })
+        };
+        let mut rng = fastrand::Rng::with_seed(3);
+        for _ in 0..300 {
+            let documents = rng.usize(1..4);
+            let sentence = |rng: &mut fastrand::Rng| if rng.f64() < 0.97 { "a" } else { "b" }.to_owned();
+            let document = |_| (0..rng.usize(2..40)).map(|_| sentence(&mut rng)).collect();
+            let documents: Vec<Vec<String>> = (0..documents).map(document).collect();
+            let places = Places::new(&documents);
+            let mut begin = 0;
+            for document in &documents {
+                let own = begin..begin + document.len();
+                begin = own.end;
+                for first in own.start..own.end - 1 {
+                    let [mut a, mut b] = [0, 0].map(|_| Draws::new(1, b"pair", first as u64));
+                    let found = places.random(&mut a, own.clone(), first);
+                    assert_eq!(
+                        found,
+                        slow(&places, &mut b, own.clone(), first).map(|place| places.all[place])
+                    );
+                }
+            }
+        }
+        // A hundred thousand would take minutes one by one.
+        let mut sentences = vec!["a".to_owned(); 100_000];
+        assert!(Corpus::new(vec![sentences.clone()]).pairs(1).iter().all(|pair| pair.is_next));
+        sentences[77] = "b".to_owned();
+        assert!(Corpus::new(vec![sentences]).pairs(1).iter().any(|pair| !pair.is_next));
+    }
 
     #[test]
     fn documents_are_parted_by_blank_lines() {

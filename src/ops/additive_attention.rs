@@ -1,6 +1,6 @@
 //! Additive attention.
 
-use super::{Linear, LinearWeights, expect_dtype, expect_shape, size};
+use super::{Linear, LinearWeights, cut_columns, expect_dtype, expect_shape, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::attention::additive::{Additive, Parameters, variant};
@@ -71,15 +71,9 @@ impl AdditiveAttentionWeights {
             let expected = format!("[{}, {query_dim} + {key_dim}]", score_weight.len());
             return Err(Error::argument(OP, "weight", expected, format!("{} elements", weight.len())));
         }
-        let (mut query_weight, mut key_weight) = (Vec::new(), Vec::new());
-        for row in weight.chunks_exact(columns.max(1)) {
-            let (query, key) = row.split_at(query_dim);
-            query_weight.extend_from_slice(query);
-            key_weight.extend_from_slice(key);
-        }
         let host = HostAdditiveAttention {
-            query_weight: &query_weight,
-            key_weight: &key_weight,
+            query_weight: &cut_columns(weight, columns, 0..query_dim),
+            key_weight: &cut_columns(weight, columns, query_dim..columns),
             bias,
             score_weight,
         };

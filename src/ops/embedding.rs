@@ -1,5 +1,6 @@
 //! Rows of a table by their ids: token embeddings, and any gather of rows.
 
+use super::axes::product;
 use super::{LinearWeights, expect_dtype, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -195,7 +196,7 @@ pub(super) fn check_ids(op: &str, name: &str, ids: &[u32], rows: usize) -> Resul
 /// Records rows of a value `[rows, …]`, f32, in another order or number: y\[r\] = x\[index_r\].
 ///
 /// # Errors
-/// [`Error::Argument`] for an index past the rows, a value without axes or of another dtype.
+/// [`Error::Argument`] for an index past the rows, a value without axes or of another dtype, [`Error::Limit`].
 pub fn gather_rows(recording: &mut Recording, x: &Value, index: &[u32]) -> Result<Value> {
     const OP: &str = "gather_rows";
     expect_dtype(OP, "x", x, &[DType::F32])?;
@@ -203,16 +204,16 @@ pub fn gather_rows(recording: &mut Recording, x: &Value, index: &[u32]) -> Resul
         return Err(Error::argument(OP, "x", "[rows, …]", x.shape().to_string()));
     };
     check_ids(OP, "index", index, rows)?;
-    let columns: usize = rest.iter().product();
+    let columns = product(OP, "the columns", rest)?;
     let device = recording.device().clone();
     let words = [index, &vec![0; index.len()]].concat();
     let tokens = recording.tensor(&Tensor::from_u32(&device, [2, index.len()], &words)?)?;
     let y = recording.temporary([&[index.len()], rest].concat(), DType::F32)?;
     let absent = recording.absent()?;
-    size(OP, "the elements", index.len().saturating_mul(columns))?;
+    size(OP, "the elements", index.len().saturating_mul(columns as usize))?;
     let parameters = Parameters {
         rows: size(OP, "the index", index.len())?,
-        columns: size(OP, "the columns", columns)?,
+        columns,
         first_id: 0,
         id_count: size(OP, "the rows", rows)?,
         scale: 1.0,

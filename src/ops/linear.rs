@@ -1,5 +1,7 @@
 //! The linear layer: y = activation(x · W + bias) + residual.
 
+use std::ops::Range;
+
 use super::{Activation, choose, expect_dtype, expect_shape, part_rows, refuse_if_forced, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -110,6 +112,11 @@ impl LinearWeights {
     pub fn bytes(&self) -> u64 {
         self.parts.iter().chain(&self.bias).map(Tensor::bytes).sum()
     }
+}
+
+/// The columns `part` of a row-major W with rows of that many columns, which part is within.
+pub(crate) fn cut_columns(weight: &[f32], columns: usize, part: Range<usize>) -> Vec<f32> {
+    weight.chunks_exact(columns.max(1)).flat_map(|row| &row[part.clone()]).copied().collect()
 }
 
 /// A linear layer to be recorded.

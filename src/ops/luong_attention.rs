@@ -39,8 +39,9 @@ impl LuongScore {
             let found = format!("{} elements", weight.len());
             return Err(Error::argument(OP, "weight", format!("[{query_dim}, {key_dim}]"), found));
         }
-        let transposed: Vec<f32> = (0..key_dim)
-            .flat_map(|key| (0..query_dim).map(move |query| weight[query * key_dim + key]))
+        // By W's elements: without any, the other size may be whatever it is.
+        let transposed: Vec<f32> = (0..weight.len())
+            .map(|element| weight[element % query_dim * key_dim + element / query_dim])
             .collect();
         Ok(Self::General(LinearWeights::new(device, [key_dim, query_dim], &transposed, None, dtype)?))
     }

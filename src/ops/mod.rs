@@ -37,6 +37,7 @@ pub use embedding::{Embedding, EmbeddingTable, gather_rows};
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
 pub(crate) use gru_step::GruStep;
 pub use layer_norm::{LayerNorm, LayerNormValues, LayerNormWeights, layer_norm};
+pub(crate) use linear::cut_columns;
 pub use linear::{Linear, LinearWeights};
 pub use luong_attention::{LuongAttention, LuongScore};
 pub use matmul::{Gemm, matmul};
@@ -106,7 +107,7 @@ fn choose_rows(device: &Device, op: &str, columns: usize) -> Result<Variant> {
 /// Rows of a weight that one tensor of the device can hold: an even number, so that f16 rows of odd length begin at
 /// words in each part.
 fn part_rows(device: &Device, columns: usize, dtype: DType) -> usize {
-    let row_bytes = dtype.words(columns as u64).max(1) * 4;
+    let row_bytes = dtype.words(columns as u64).max(1).saturating_mul(4);
     usize::try_from((device.capabilities().tensor_bytes() / row_bytes).max(2) / 2 * 2).unwrap_or(usize::MAX)
 }
 

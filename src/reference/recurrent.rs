@@ -1,5 +1,6 @@
 //! A step of a gated recurrent unit.
 
+use super::activation::sigmoid;
 use super::expect_length;
 
 /// The new state \[B, H\] from the gates' sums over the input and over the state, `[B, 3H]` each: r, z, n.
@@ -12,7 +13,6 @@ use super::expect_length;
 pub fn gru_step(x_gates: &[f32], h_gates: &[f32], h: &[f32], units: usize) -> Vec<f64> {
     expect_length("gru: x_gates", x_gates.len(), 3 * h.len());
     expect_length("gru: h_gates", h_gates.len(), 3 * h.len());
-    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let unit = |(index, &before): (usize, &f32)| {
         let first = index / units * 3 * units + index % units;
         let [r, z, n] = [0, 1, 2].map(|gate| {

@@ -118,12 +118,15 @@ pub fn deformable_attention(
                     for p in 0..points {
                         let point = (((b * queries + q) * heads + h) * levels + l) * points + p;
                         let middle = |axis: usize, extent: usize| {
-                            let offset = f64::from(offsets[2 * point + axis]);
-                            let normalized = match boxes {
-                                true => reference[axis] + offset / points as f64 * reference[2 + axis] * 0.5,
-                                false => reference[axis] + offset / extent as f64,
-                            };
-                            normalized * extent as f64
+                            let (offset, extent) = (f64::from(offsets[2 * point + axis]), extent as f64);
+                            // A level may be empty: nothing is divided by its extent.
+                            match boxes {
+                                true => {
+                                    (reference[axis] + offset / points as f64 * reference[2 + axis] * 0.5)
+                                        * extent
+                                }
+                                false => reference[axis] * extent + offset,
+                            }
                         };
                         let (x, y) = (middle(0, width), middle(1, height));
                         let hat = |index: usize, at: f64| (1.0 - (index as f64 + 0.5 - at).abs()).max(0.0);

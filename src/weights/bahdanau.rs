@@ -8,7 +8,7 @@ use super::json::Object;
 use crate::error::Result;
 
 /// The `model_type` that these folders have.
-const MODEL_TYPE: &str = "attentive-bahdanau";
+pub(super) const MODEL_TYPE: &str = "attentive-bahdanau";
 
 /// The sizes of Bahdanau's model. Every value has been checked against bounds.
 #[derive(Debug, Clone, PartialEq)]

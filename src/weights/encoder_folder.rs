@@ -2,16 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::checkpoint::Checkpoint;
 use super::config::{EncoderConfig, Family};
-use super::files::bad;
+use super::files::{bad, check_folder};
 use super::folder::{apply, limit};
 use super::head_config::HeadConfig;
 use super::json::Object;
 use super::tokenizer::Tokenizer;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A folder with `config.json`, `model.safetensors` and `tokenizer.json`, read and checked: everything but the weights
 /// themselves. What sentence-transformers puts beside them is not read.
@@ -50,15 +48,12 @@ impl EncoderFolder {
     /// Reads and checks a folder.
     ///
     /// # Errors
-    /// [`Error::Io`] for a file that is missing or cannot be read, [`Error::File`] for one that is damaged or
-    /// contradicts another, [`Error::Unsupported`] for what this crate cannot compute.
+    /// [`Error::Io`](crate::Error::Io) for a file that is missing or cannot be read,
+    /// [`Error::File`](crate::Error::File) for one that is damaged or contradicts another,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for what this crate cannot compute.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let root = folder.as_ref();
-        let metadata =
-            std::fs::metadata(root).map_err(|source| Error::Io { path: root.to_owned(), source })?;
-        if !metadata.is_dir() {
-            return Err(bad(root, "this is not a folder; a model is a folder with config.json in it"));
-        }
+        check_folder(root, "config.json")?;
         let mut notices = Vec::new();
         let config = EncoderConfig::open(root.join("config.json"))?;
         let head_config = HeadConfig::open(root.join("config.json"))?;
@@ -93,21 +88,13 @@ impl EncoderFolder {
     }
 }
 
-/// The token that tokenizer_config.json names, a text or an object with `content`; else the family's own.
+/// The token that tokenizer_config.json names, else the family's own.
 fn mask_token(
     family: Family,
     settings: Option<&Object>,
     tokenizer: &Tokenizer,
 ) -> Result<Option<(String, u32)>> {
-    const KEY: &str = "mask_token";
-    let named = match settings.and_then(|object| object.get(KEY).map(|value| (object, value))) {
-        None => None,
-        Some((_, Value::String(token))) => Some(token.as_str()),
-        Some((object, value)) => match value.get("content").and_then(Value::as_str) {
-            Some(token) => Some(token),
-            None => return Err(object.wrong(KEY, "a token", value)),
-        },
-    };
+    let named = settings.map(|object| object.token("mask_token")).transpose()?.flatten();
     let usual = match family {
         Family::Roberta => "<mask>",
         Family::Bert | Family::DistilBert => "[MASK]",

@@ -80,6 +80,15 @@ pub(super) fn is_lfs_pointer(bytes: &[u8]) -> bool {
 pub(super) const LFS_POINTER: &str =
     "this is only a Git LFS pointer, not the file itself: fetch it with `git lfs pull`";
 
+/// Whether this is a folder; `needs` says what such a folder has in it.
+pub(super) fn check_folder(root: &Path, needs: &str) -> Result<()> {
+    let metadata = std::fs::metadata(root).map_err(|source| Error::Io { path: root.to_owned(), source })?;
+    if metadata.is_dir() {
+        return Ok(());
+    }
+    Err(bad(root, format!("this is not a folder; a model is a folder with {needs} in it")))
+}
+
 /// `folder/relative`, for a relative path that stays inside the folder.
 pub(super) fn inside(folder: &Path, relative: &str, named_by: &Path) -> Result<PathBuf> {
     let stays =

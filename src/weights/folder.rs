@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::checkpoint::Checkpoint;
 use super::config::EncoderConfig;
-use super::files::{bad, shown};
+use super::files::{bad, check_folder, shown};
 use super::json::Object;
 use super::sentence::{self, Modules, Prompts, TextSettings};
 use super::tokenizer::{Tokenizer, TruncationSide};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ops::Pooling;
 
 /// Limits above this are the placeholder 10³⁰ that transformers writes for "none".
@@ -61,15 +61,12 @@ impl EmbedderFolder {
     /// Reads and checks a folder.
     ///
     /// # Errors
-    /// [`Error::Io`] for a file that is missing or cannot be read, [`Error::File`] for one that is damaged or
-    /// contradicts another, [`Error::Unsupported`] for what this crate cannot compute.
+    /// [`Error::Io`](crate::Error::Io) for a file that is missing or cannot be read,
+    /// [`Error::File`](crate::Error::File) for one that is damaged or contradicts another,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for what this crate cannot compute.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let root = folder.as_ref();
-        let metadata =
-            std::fs::metadata(root).map_err(|source| Error::Io { path: root.to_owned(), source })?;
-        if !metadata.is_dir() {
-            return Err(bad(root, "this is not a folder; a model is a folder with config.json in it"));
-        }
+        check_folder(root, "config.json")?;
         let mut notices = Vec::new();
         let modules = Modules::read(root)?;
         let home = modules.as_ref().map_or(root, |modules| modules.transformer.as_path());
@@ -132,14 +129,8 @@ impl EmbedderFolder {
 
 /// The parts of tokenizer_config.json that change tokens.
 pub(super) fn apply(object: &Object, tokenizer: &mut Tokenizer, notices: &mut Vec<String>) -> Result<()> {
-    match object.text("truncation_side")? {
-        None => {}
-        Some("left") => tokenizer.set_truncation_side(TruncationSide::Left),
-        Some("right") => tokenizer.set_truncation_side(TruncationSide::Right),
-        Some(other) => {
-            let found = Value::String(other.to_owned());
-            return Err(object.wrong("truncation_side", "`left` or `right`", &found));
-        }
+    if let Some(side) = truncation_side(object)? {
+        tokenizer.set_truncation_side(side);
     }
     // transformers adds tokens that only this file lists; here they stay ordinary text.
     for (id, token) in object.object("added_tokens_decoder")?.into_iter().flatten() {
@@ -157,6 +148,16 @@ pub(super) fn apply(object: &Object, tokenizer: &mut Tokenizer, notices: &mut Ve
         }
     }
     Ok(())
+}
+
+/// The side on which tokenizer_config.json cuts, if it says so.
+pub(super) fn truncation_side(object: &Object) -> Result<Option<TruncationSide>> {
+    match object.text("truncation_side")? {
+        None => Ok(None),
+        Some("left") => Ok(Some(TruncationSide::Left)),
+        Some("right") => Ok(Some(TruncationSide::Right)),
+        Some(other) => Err(object.wrong("truncation_side", "`left` or `right`", &Value::from(other))),
+    }
 }
 
 /// The sequence limit: sentence-transformers' own, else the tokenizer's, and never above the positions.

@@ -72,6 +72,18 @@ impl Object {
         }
     }
 
+    /// The text of a special token: the key's value, or its `content`.
+    pub(crate) fn token(&self, key: &str) -> Result<Option<&str>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::String(token)) => Ok(Some(token)),
+            Some(value) => match value.get("content") {
+                Some(Value::String(token)) => Ok(Some(token)),
+                _ => Err(self.wrong(key, "a string or an object with `content`", value)),
+            },
+        }
+    }
+
     pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>> {
         match self.get(key) {
             None => Ok(None),

@@ -1,15 +1,18 @@
 //! `config.json` of an encoder–decoder Transformer as MarianMT folders have it (Junczys-Dowmunt et al. 2018; the
 //! Transformer of Vaswani et al. 2017 with post-norm layers and sinusoidal positions).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::config::{MAX_HEADS, MAX_LAYERS, MAX_POSITIONS, MAX_VOCABULARY, MAX_WIDTH, activation};
 use super::files::{CONFIG_BYTES, bad, read, unsupported};
-use super::json::Object;
+use super::json::{Object, brief};
 use crate::error::Result;
 use crate::ops::Activation;
+
+/// The `model_type` that these folders have.
+pub(super) const MODEL_TYPE: &str = "marian";
 
 /// The sizes of an encoder–decoder Transformer. Every value has been checked against bounds.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,9 +72,11 @@ impl MarianConfig {
         let path = path.as_ref();
         let object = Object::parse(path, json)?;
         match object.text("model_type")? {
-            Some("marian") => {}
-            Some(other) => return Err(unsupported(path, "architecture", other, &["marian"])),
-            None => return Err(bad(path, "the key `model_type` is missing; needed is marian")),
+            Some(MODEL_TYPE) => {}
+            Some(other) => return Err(unsupported(path, "architecture", other, &[MODEL_TYPE])),
+            None => {
+                return Err(bad(path, format!("the key `model_type` is missing; needed is {MODEL_TYPE}")));
+            }
         }
         if object.flag("normalize_embedding")? == Some(true) {
             return Err(unsupported(path, "setting", "normalize_embedding: true", &["false"]));
@@ -183,12 +188,36 @@ impl GenerationConfig {
     /// # Errors
     /// As [`MarianConfig::open`].
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
-        let purpose = "how outputs are generated";
-        match Object::read_if_there(&folder.join("generation_config.json"), purpose)? {
-            Some(object) => Self::of(&object),
-            None => Self::of(&Object::read(&folder.join("config.json"), "the model's architecture")?),
+        Ok(Self::open_of(folder.as_ref())?.0)
+    }
+
+    /// As [`GenerationConfig::open`], and the file that it was.
+    pub(super) fn open_of(folder: &Path) -> Result<(Self, PathBuf)> {
+        let path = folder.join("generation_config.json");
+        let object = match Object::read_if_there(&path, "how outputs are generated")? {
+            Some(object) => object,
+            None => Object::read(&folder.join("config.json"), "the model's architecture")?,
+        };
+        Ok((Self::of(&object)?, object.path().to_owned()))
+    }
+
+    /// Whether every id is one of the target's vocabulary; `path` is the file that has them.
+    pub(super) fn check_ids(&self, vocabulary: usize, path: &Path) -> Result<()> {
+        let of = |key, ids: &[u32]| (key, ids.iter().copied().max());
+        let largest = [
+            of("eos_token_id", &self.stop),
+            of("bad_words_ids", &self.forbidden.concat()),
+            ("pad_token_id", self.padding),
+            ("decoder_start_token_id", self.start),
+            ("forced_eos_token_id", self.forced_last),
+        ];
+        for (key, id) in largest {
+            if let Some(id) = id.filter(|&id| id as usize >= vocabulary) {
+                let needed = format!("below {vocabulary}, the size of the target's vocabulary");
+                return Err(bad(path, format!("`{key}` must be {needed}, but is {id}")));
+            }
         }
+        Ok(())
     }
 
     /// Reads the content of a `generation_config.json`; `path` stands for it in errors.
@@ -201,19 +230,7 @@ impl GenerationConfig {
 
     fn of(object: &Object) -> Result<Self> {
         const MANY: usize = MAX_VOCABULARY;
-        // What changes the output and is not computed here.
-        let others = ["num_beam_groups", "diversity_penalty", "penalty_alpha", "typical_p", "epsilon_cutoff"];
-        for (key, neutral) in others.into_iter().zip([1.0, 0.0, 0.0, 1.0, 0.0]) {
-            if let Some(found) = object.number(key)?.filter(|&found| found != neutral) {
-                let found = format!("{key}: {found}");
-                return Err(unsupported(
-                    object.path(),
-                    "setting",
-                    &found,
-                    &["greedy, beam search or sampling"],
-                ));
-            }
-        }
+        refuse_others(object)?;
         let single = |key: &str| -> Result<Option<u32>> { Ok(ids(object, key)?.first().copied()) };
         let forbidden = match object.get("bad_words_ids") {
             None => Vec::new(),
@@ -252,6 +269,50 @@ impl GenerationConfig {
             renormalize: object.flag("renormalize_logits")?,
         })
     }
+}
+
+/// Settings that change the output and are not computed here.
+fn refuse_others(object: &Object) -> Result<()> {
+    /// With the value that changes nothing.
+    const NUMBERS: [(&str, f64); 10] = [
+        ("diversity_penalty", 0.0),
+        ("encoder_no_repeat_ngram_size", 0.0),
+        ("encoder_repetition_penalty", 1.0),
+        ("epsilon_cutoff", 0.0),
+        ("eta_cutoff", 0.0),
+        ("guidance_scale", 1.0),
+        ("min_p", 0.0),
+        ("num_beam_groups", 1.0),
+        ("penalty_alpha", 0.0),
+        ("typical_p", 1.0),
+    ];
+    const ANY: [&str; 11] = [
+        "begin_suppress_tokens",
+        "constraints",
+        "dola_layers",
+        "exponential_decay_length_penalty",
+        "force_words_ids",
+        "forced_bos_token_id",
+        "sequence_bias",
+        "stop_strings",
+        "suppress_tokens",
+        "top_h",
+        "watermarking_config",
+    ];
+    let refused = |found: String| {
+        Err(unsupported(object.path(), "setting", &found, &["greedy, beam search or sampling without it"]))
+    };
+    for (key, neutral) in NUMBERS {
+        if let Some(found) = object.number(key)?.filter(|&found| found != neutral) {
+            return refused(format!("{key}: {found}"));
+        }
+    }
+    for key in ANY {
+        if let Some(found) = object.get(key) {
+            return refused(format!("{key}: {}", brief(found)));
+        }
+    }
+    Ok(())
 }
 
 /// One id or a list of them.

@@ -6,14 +6,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::config::MAX_VOCABULARY;
 use super::files::{bad, shown};
 use super::json::{Object, brief};
 use super::sentencepiece::{PieceKind, SPACE, SentencePiece};
 use super::tokenizer::{Encoding, TruncationSide};
 use crate::error::{Error, Result};
-
-/// As in configs: far above any published vocabulary.
-const MAX_ID: u32 = 10_000_000;
 
 /// A vocabulary's file: tokens and their numbers.
 #[derive(Debug)]
@@ -31,10 +29,14 @@ impl Vocabulary {
         let mut tokens = HashMap::new();
         for token in object.keys() {
             let value = object.get(token).unwrap_or(&Value::Null);
-            let number = value.as_u64().and_then(|id| u32::try_from(id).ok()).filter(|&id| id <= MAX_ID);
+            let number = value.as_u64().filter(|&id| id <= MAX_VOCABULARY as u64);
+            let number = number.and_then(|id| u32::try_from(id).ok());
             let id = number.ok_or_else(|| {
                 let (token, found) = (shown(token), brief(value));
-                bad(&path, format!("the id of `{token}` must be a whole number to {MAX_ID}, but is {found}"))
+                bad(
+                    &path,
+                    format!("the id of `{token}` must be a whole number to {MAX_VOCABULARY}, but is {found}"),
+                )
             })?;
             if let Some(other) = tokens.insert(id, token.to_owned()) {
                 let (one, other) = (shown(&other), shown(token));
@@ -100,11 +102,12 @@ impl Marian {
             Some(true) => Some(Vocabulary::open(folder.join("target_vocab.json"))?),
             Some(false) | None => None,
         };
-        let (end, unknown, padding) = (
-            special(config, "eos_token", "</s>")?,
-            special(config, "unk_token", "<unk>")?,
-            special(config, "pad_token", "<pad>")?,
-        );
+        let special = |key: &str, usual: &str| -> Result<String> {
+            let token = config.map(|config| config.token(key)).transpose()?.flatten();
+            Ok(token.unwrap_or(usual).to_owned())
+        };
+        let (end, unknown, padding) =
+            (special("eos_token", "</s>")?, special("unk_token", "<unk>")?, special("pad_token", "<pad>")?);
         let language = |file: &str, vocabulary: &Vocabulary, notices: &mut Vec<String>| {
             let pieces = SentencePiece::open(folder.join(file))?;
             check_pieces(&pieces, vocabulary, notices)?;
@@ -152,34 +155,34 @@ impl Marian {
     }
 
     pub(super) fn encode(&self, index: usize, text: &str, max_tokens: usize) -> Result<Encoding> {
-        let ids = self.ids(text, &self.source, &self.vocabulary).map_err(|code| self.unknown(index, code))?;
-        self.finish(ids, &self.source, &self.vocabulary, max_tokens)
+        let vocabulary = &self.vocabulary;
+        let ids = self.ids(index, text, &self.source, vocabulary)?;
+        self.finish(ids, &self.source, vocabulary, max_tokens)
     }
 
     pub(super) fn encode_target(&self, text: &str, max_tokens: usize) -> Result<Encoding> {
         let vocabulary = self.target_vocabulary();
-        let ids = self.ids(text, &self.target, vocabulary).map_err(|code| self.unknown(0, code))?;
+        let ids = self.ids(0, text, &self.target, vocabulary)?;
         self.finish(ids, &self.target, vocabulary, max_tokens)
     }
 
-    fn unknown(&self, index: usize, code: &str) -> Error {
-        unknown_code(index, code, &self.vocabulary.path, self.vocabulary.codes())
-    }
-
-    /// The text's ids, without the end's; a language code that is not in the vocabulary is the error.
-    fn ids<'a>(
+    /// The text's ids, without the end's.
+    fn ids(
         &self,
-        text: &'a str,
+        index: usize,
+        text: &str,
         language: &Language,
         vocabulary: &Vocabulary,
-    ) -> Result<Vec<u32>, &'a str> {
+    ) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         let mut rest = text;
         while !rest.is_empty() {
             let (part, special, after) = self.next_special(rest);
             let (code, words) = split_code(part);
             if let Some(code) = code {
-                ids.push(vocabulary.id(code).ok_or(code)?);
+                check_code(index, code, &vocabulary.path, vocabulary.codes(), vocabulary.id(code))?;
+                // As in transformers' MarianTokenizer, where there are no codes.
+                ids.push(vocabulary.id(code).unwrap_or(language.unknown));
             }
             let pieces = language.pieces.encode(words);
             ids.extend(pieces.iter().map(|piece| vocabulary.id(piece).unwrap_or(language.unknown)));
@@ -259,26 +262,31 @@ pub(super) fn no_token(id: u32, vocabulary: &Path) -> Error {
     Error::argument("decode", "ids", format!("ids of {}", vocabulary.display()), id.to_string())
 }
 
-/// The error for a code at a text's beginning that the vocabulary does not have.
-pub(super) fn unknown_code<'a>(
+/// In a vocabulary with language codes, a text may not begin with another. Without any, a code is no error: it is read as
+/// transformers reads it, by `MarianTokenizer` as an unknown token, by a tokenizer.json as the file says.
+pub(super) fn check_code<'a>(
     index: usize,
     code: &str,
     vocabulary: &Path,
-    known: impl Iterator<Item = &'a str>,
-) -> Error {
+    codes: impl Iterator<Item = &'a str>,
+    id: Option<u32>,
+) -> Result<()> {
     const EXAMPLES: usize = 5;
-    let known: Vec<&str> = known.collect();
+    if id.is_some() {
+        return Ok(());
+    }
+    let known: Vec<&str> = codes.collect();
+    if known.is_empty() {
+        return Ok(());
+    }
     let mut there: Vec<String> =
         known.iter().take(EXAMPLES).map(|code| format!("`{}`", shown(code))).collect();
     if known.len() > EXAMPLES {
         there.push("…".to_owned());
     }
-    let there = match known.len() {
-        0 => "has none: the model translates into one language, without a code".to_owned(),
-        count => format!("has {count}: {}", there.join(", ")),
-    };
-    let problem = format!("the language code `{}` is unknown; {} {there}", shown(code), vocabulary.display());
-    Error::Tokenize { index, problem }
+    let (code, file, count, there) = (shown(code), vocabulary.display(), known.len(), there.join(", "));
+    let problem = format!("the language code `{code}` is unknown; {file} has {count}: {there}");
+    Err(Error::Tokenize { index, problem })
 }
 
 /// A code such as `>>fra<<` at the very beginning, and the text after it.
@@ -297,19 +305,6 @@ fn byte(token: &str) -> Option<u8> {
     let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
     let hexadecimal = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     u8::from_str_radix(digits, 16).ok().filter(|_| hexadecimal)
-}
-
-/// The text of a special token: the key's value, or its `content`.
-fn special(config: Option<&Object>, key: &str, default: &str) -> Result<String> {
-    let Some(config) = config else { return Ok(default.to_owned()) };
-    match config.get(key) {
-        None => Ok(default.to_owned()),
-        Some(Value::String(token)) => Ok(token.clone()),
-        Some(value) => match value.get("content") {
-            Some(Value::String(token)) => Ok(token.clone()),
-            _ => Err(config.wrong(key, "a string or an object with `content`", value)),
-        },
-    }
 }
 
 /// Whether the model's pieces and the vocabulary are of one another.

@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::bahdanau::BahdanauConfig;
+use super::bahdanau::{self, BahdanauConfig};
 use super::checkpoint::Checkpoint;
-use super::files::{CONFIG_BYTES, bad, read, unsupported};
+use super::files::{CONFIG_BYTES, bad, check_folder, read, unsupported};
 use super::json::Object;
-use super::marian::{GenerationConfig, MarianConfig};
+use super::marian::{self, GenerationConfig, MarianConfig};
 use super::seq2seq_tokenizer::Seq2SeqTokenizer;
 use super::tokenizer::Tokenizer;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// What `model_type` is in `config.json`.
-const KNOWN: [&str; 2] = ["marian", "attentive-bahdanau"];
+const KNOWN: [&str; 2] = [marian::MODEL_TYPE, bahdanau::MODEL_TYPE];
 
 /// The sizes of a sequence-to-sequence model.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,8 +32,8 @@ impl Seq2SeqConfig {
     pub fn from_json(json: &[u8], path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         match Object::parse(path, json)?.text("model_type")? {
-            Some("marian") => Ok(Self::Marian(MarianConfig::from_json(json, path)?)),
-            Some("attentive-bahdanau") => Ok(Self::Bahdanau(BahdanauConfig::from_json(json, path)?)),
+            Some(marian::MODEL_TYPE) => Ok(Self::Marian(MarianConfig::from_json(json, path)?)),
+            Some(bahdanau::MODEL_TYPE) => Ok(Self::Bahdanau(BahdanauConfig::from_json(json, path)?)),
             Some(other) => Err(unsupported(path, "architecture", other, &KNOWN)),
             None => Err(bad(
                 path,
@@ -85,19 +85,16 @@ impl Seq2SeqFolder {
     /// Reads and checks a folder: MarianMT's as Hugging Face ships them, or one of `models/train.py`.
     ///
     /// # Errors
-    /// [`Error::Io`] for a file that is missing or cannot be read, [`Error::File`] for one that is damaged or
-    /// contradicts another, [`Error::Unsupported`] for what this crate cannot compute.
+    /// [`Error::Io`](crate::Error::Io) for a file that is missing or cannot be read,
+    /// [`Error::File`](crate::Error::File) for one that is damaged or contradicts another,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for what this crate cannot compute.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let root = folder.as_ref();
-        let metadata =
-            std::fs::metadata(root).map_err(|source| Error::Io { path: root.to_owned(), source })?;
-        if !metadata.is_dir() {
-            return Err(bad(root, "this is not a folder; a model is a folder with config.json in it"));
-        }
+        check_folder(root, "config.json")?;
         let path = root.join("config.json");
         let json = read(&path, CONFIG_BYTES, "the model's architecture and sizes")?;
         let config = Seq2SeqConfig::from_json(&json, &path)?;
-        let generation = GenerationConfig::open(root)?;
+        let generation = GenerationConfig::open_of(root)?;
         let tokenizer = Seq2SeqTokenizer::open(root)?;
         Self::new(&path, config, generation, tokenizer, Checkpoint::open(root)?)
     }
@@ -110,10 +107,11 @@ impl Seq2SeqFolder {
         let root = name.into();
         let path = root.join("config.json");
         let config = Seq2SeqConfig::from_json(files.config, &path)?;
-        let generation = match files.generation {
-            Some(json) => GenerationConfig::from_json(json, root.join("generation_config.json"))?,
-            None => GenerationConfig::from_json(files.config, &path)?,
+        let (json, generation_path) = match files.generation {
+            Some(json) => (json, root.join("generation_config.json")),
+            None => (files.config, path.clone()),
         };
+        let generation = (GenerationConfig::from_json(json, &generation_path)?, generation_path);
         let tokenizer = Tokenizer::from_json(files.tokenizer, root.join("tokenizer.json"))?;
         let checkpoint = Checkpoint::from_bytes(files.weights.to_vec(), root.join("model.safetensors"))?;
         Self::new(&path, config, generation, Seq2SeqTokenizer::new(tokenizer), checkpoint)
@@ -122,7 +120,7 @@ impl Seq2SeqFolder {
     fn new(
         config_path: &Path,
         config: Seq2SeqConfig,
-        mut generation: GenerationConfig,
+        (mut generation, generation_path): (GenerationConfig, PathBuf),
         tokenizer: Seq2SeqTokenizer,
         checkpoint: Checkpoint,
     ) -> Result<Self> {
@@ -131,6 +129,7 @@ impl Seq2SeqFolder {
             Seq2SeqConfig::Bahdanau(bahdanau) => [bahdanau.vocabulary_size; 2],
         };
         tokenizer.check_vocabulary(config_path, ("vocab_size", source), ("decoder_vocab_size", target))?;
+        generation.check_ids(target, &generation_path)?;
         if let Seq2SeqConfig::Bahdanau(bahdanau) = &config {
             // That folder's config has all of it, in words of its own.
             generation = GenerationConfig {

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::files::bad;
-use super::folder::{apply, model_max_length};
+use super::files::{bad, check_folder};
+use super::folder::{apply, model_max_length, truncation_side};
 use super::json::Object;
-use super::marian_tokenizer::{Marian, split_code, unknown_code};
-use super::tokenizer::{Encoding, Tokenizer, TruncationSide};
-use crate::error::{Error, Result};
+use super::marian_tokenizer::{Marian, check_code, split_code};
+use super::tokenizer::{Encoding, Tokenizer};
+use crate::error::Result;
 
 /// From text to the encoder's ids and from the decoder's ids to text.
 ///
@@ -50,15 +50,12 @@ impl Seq2SeqTokenizer {
     /// Reads the tokenizer of a model's folder.
     ///
     /// # Errors
-    /// [`Error::Io`] for a file that is missing or cannot be read, [`Error::File`] for one that is damaged or
-    /// contradicts another, [`Error::Unsupported`] for a SentencePiece model that is not a unigram one.
+    /// [`Error::Io`](crate::Error::Io) for a file that is missing or cannot be read,
+    /// [`Error::File`](crate::Error::File) for one that is damaged or contradicts another,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a SentencePiece model that is not a unigram one.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
-        let metadata =
-            std::fs::metadata(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
-        if !metadata.is_dir() {
-            return Err(bad(folder, "this is not a folder; a model is a folder with its tokenizer in it"));
-        }
+        check_folder(folder, "its tokenizer")?;
         let config =
             Object::read_if_there(&folder.join("tokenizer_config.json"), "the tokenizer's settings")?;
         let config = config.as_ref();
@@ -139,7 +136,7 @@ impl Seq2SeqTokenizer {
     /// many rows the encoder's has, and this number; `target` the same for the decoder's.
     ///
     /// # Errors
-    /// [`Error::File`] with both files and both numbers if some token has none.
+    /// [`Error::File`](crate::Error::File) with both files and both numbers if some token has none.
     pub fn check_vocabulary(
         &self,
         config: &Path,
@@ -178,12 +175,13 @@ impl Seq2SeqTokenizer {
     /// several languages takes a code at the very beginning: `>>fra<< The cat sat.`
     ///
     /// # Errors
-    /// [`Error::Tokenize`], also for a language code that the vocabulary does not have (transformers would take it
-    /// as an unknown token); [`Error::Argument`] if `max_tokens` leaves no room beside the special tokens.
+    /// [`Error::Tokenize`](crate::Error::Tokenize), also for a language code that a vocabulary with such codes does
+    /// not have (transformers would take it as an unknown token, as is done here where the vocabulary has none);
+    /// [`Error::Argument`](crate::Error::Argument) if `max_tokens` leaves no room beside the special tokens.
     pub fn encode(&self, text: &str, max_tokens: usize) -> Result<Encoding> {
         match &self.inner {
             Inner::Json { tokenizer, codes } => {
-                check_code(0, text, tokenizer, codes)?;
+                check(0, text, tokenizer, codes)?;
                 tokenizer.encode(text, max_tokens)
             }
             Inner::Marian(marian) => marian.encode(0, text, max_tokens),
@@ -203,7 +201,7 @@ impl Seq2SeqTokenizer {
         match &self.inner {
             Inner::Json { tokenizer, codes } => {
                 for (index, text) in numbered {
-                    check_code(index, text, tokenizer, codes)?;
+                    check(index, text, tokenizer, codes)?;
                 }
                 tokenizer.encode_batch(texts, max_tokens)
             }
@@ -227,7 +225,8 @@ impl Seq2SeqTokenizer {
     /// The text of ids that a decoder wrote, without the special tokens.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an id that the vocabulary does not have, [`Error::Tokenize`] if the file's decoder fails.
+    /// [`Error::Argument`](crate::Error::Argument) for an id that the vocabulary does not have,
+    /// [`Error::Tokenize`](crate::Error::Tokenize) if the file's decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         let text = match &self.inner {
             Inner::Json { tokenizer, .. } => tokenizer.decode(ids)?,
@@ -265,25 +264,11 @@ impl Seq2SeqTokenizer {
     }
 }
 
-/// In a vocabulary with language codes, a text may not begin with another; without any, `>>` is text like all other.
-fn check_code(index: usize, text: &str, tokenizer: &Tokenizer, codes: &[String]) -> Result<()> {
-    match split_code(text).0 {
-        Some(code) if !codes.is_empty() && tokenizer.token_id(code).is_none() => {
-            Err(unknown_code(index, code, tokenizer.path(), codes.iter().map(String::as_str)))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn truncation_side(config: &Object) -> Result<Option<TruncationSide>> {
-    match config.text("truncation_side")? {
-        None => Ok(None),
-        Some("left") => Ok(Some(TruncationSide::Left)),
-        Some("right") => Ok(Some(TruncationSide::Right)),
-        Some(other) => {
-            Err(config.wrong("truncation_side", "`left` or `right`", &serde_json::Value::from(other)))
-        }
-    }
+/// Refuses a text that begins with a language code other than these, if there are any.
+fn check(index: usize, text: &str, tokenizer: &Tokenizer, codes: &[String]) -> Result<()> {
+    let Some(code) = split_code(text).0 else { return Ok(()) };
+    let known = codes.iter().map(String::as_str);
+    check_code(index, code, tokenizer.path(), known, tokenizer.token_id(code))
 }
 
 /// What transformers does where a folder says `clean_up_tokenization_spaces`: English spaces, in this order.

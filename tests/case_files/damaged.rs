@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// A file as a case's maker would write it, to be damaged.
 #[derive(Clone)]
-struct Draft {
+pub(crate) struct Draft {
     case: Value,
     /// Name, dtype, shape, bytes.
     tensors: Vec<(String, &'static str, Vec<usize>, Vec<u8>)>,
@@ -29,11 +29,11 @@ impl Draft {
     }
 
     /// With another tensor of that name, or one more.
-    fn floats(self, name: &str, shape: &[usize], values: &[f32]) -> Self {
+    pub(crate) fn floats(self, name: &str, shape: &[usize], values: &[f32]) -> Self {
         self.tensor(name, "F32", shape, bytes(values))
     }
 
-    fn tensor(self, name: &str, dtype: &'static str, shape: &[usize], bytes: Vec<u8>) -> Self {
+    pub(crate) fn tensor(self, name: &str, dtype: &'static str, shape: &[usize], bytes: Vec<u8>) -> Self {
         let mut draft = self.without(name);
         draft.tensors.push((name.to_owned(), dtype, shape.to_vec(), bytes));
         draft
@@ -54,7 +54,7 @@ impl Draft {
         self
     }
 
-    fn op(op: &str, attributes: Value) -> Self {
+    pub(crate) fn op(op: &str, attributes: Value) -> Self {
         let case = json!({ "op": op, "attributes": attributes, "rtol": 1e-5, "atol": 1e-6 });
         Self { case, tensors: Vec::new() }
     }
@@ -72,13 +72,13 @@ impl Draft {
         [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
     }
 
-    fn file(&self) -> Vec<u8> {
+    pub(crate) fn file(&self) -> Vec<u8> {
         self.with_text(&self.case.to_string())
     }
 }
 
 /// What is said of the file: the error or the disagreement.
-fn said(file: Vec<u8>) -> Result<String, String> {
+pub(crate) fn said(file: Vec<u8>) -> Result<String, String> {
     let report = CaseFile::from_bytes(file, "the.case").and_then(|case| case.run(&Device::cpu()));
     match report {
         Ok(report) if report.passed() => Ok(format!("{:e}", report.largest_error())),
@@ -88,7 +88,7 @@ fn said(file: Vec<u8>) -> Result<String, String> {
 }
 
 #[track_caller]
-fn fails(draft: &Draft, words: &[&str]) {
+pub(crate) fn fails(draft: &Draft, words: &[&str]) {
     fails_as(draft.file(), words);
 }
 

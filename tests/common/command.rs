@@ -29,13 +29,21 @@ pub fn run(command: &mut Command) -> Ended {
     ended(command.output().unwrap())
 }
 
+/// With this exit status, and these words on stderr.
 #[track_caller]
-pub fn fails(command: &mut Command, code: i32, words: &[&str]) {
+pub fn ends(command: &mut Command, code: i32, words: &[&str]) -> Ended {
     let end = run(command);
     assert_eq!(end.code, Some(code), "{}", end.stderr);
-    assert!(end.stdout.is_empty(), "{}", end.stdout);
     for word in words {
         assert!(end.stderr.contains(word), "no `{word}` in: {}", end.stderr);
     }
     assert!(!end.stderr.contains("panicked"), "{}", end.stderr);
+    end
+}
+
+/// As [`ends`], without any output.
+#[track_caller]
+pub fn fails(command: &mut Command, code: i32, words: &[&str]) {
+    let end = ends(command, code, words);
+    assert!(end.stdout.is_empty(), "{}", end.stdout);
 }

@@ -6,7 +6,7 @@ pub mod wrapped;
 
 use attentive::device::{AdapterSummary, list_adapters, required_features, required_limits};
 use attentive::verify::compare::{Bounds, compare};
-use attentive::{Device, DeviceOptions, wgpu};
+use attentive::{Device, DeviceOptions, Error, Result, wgpu};
 
 /// Every usable adapter, and the CPU device. Says which; with `ATTENTIVE_REQUIRE_ADAPTER` a machine without an adapter
 /// fails.
@@ -91,6 +91,24 @@ pub fn attention_implementations(device: &Device) -> Vec<&'static str> {
     }
     here.extend(["decode", "chained"]);
     here
+}
+
+/// An error whose message holds all of `words`.
+#[track_caller]
+pub fn assert_fails<T>(outcome: Result<T>, words: &[&str]) -> Error {
+    let Err(error) = outcome else { panic!("it is refused: {words:?}") };
+    let message = error.to_string();
+    for word in words {
+        assert!(message.contains(word), "`{word}` is not in: {message}");
+    }
+    error
+}
+
+/// An [`Error::Argument`] whose message holds all of `words`.
+#[track_caller]
+pub fn assert_refused<T>(outcome: Result<T>, words: &[&str]) {
+    let error = assert_fails(outcome, words);
+    assert!(matches!(error, Error::Argument { .. }), "{error:?}");
 }
 
 /// Holds a device's result against the oracle, with the CPU device's as the twin. The CPU device itself gets no more

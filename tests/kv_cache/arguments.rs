@@ -3,19 +3,9 @@
 use attentive::ops::{Attention, Heads, KvCache, KvCacheShape};
 use attentive::{DType, Device, Error, Recording, Tensor};
 
+use super::common::assert_refused;
 use super::scenario::taken;
 use super::{SHAPE, append, common, means};
-
-/// An [`Error::Argument`] whose message holds all of `words`.
-#[track_caller]
-fn assert_refused<T: std::fmt::Debug>(result: attentive::Result<T>, words: &[&str]) {
-    let error = result.expect_err("it is refused");
-    assert!(matches!(error, Error::Argument { .. }), "{error:?}");
-    let message = error.to_string();
-    for word in words {
-        assert!(message.contains(word), "`{word}` is not in: {message}");
-    }
-}
 
 #[test]
 fn what_does_not_fit_is_refused_and_changes_nothing() {

@@ -8,7 +8,7 @@ pub const ACTIVATE: Mutants = Mutants {
     constants: &[],
     faults: &[
         &[
-            mutant("x passes as it is", "activate(value), value, is_nan", "value, value, is_nan")
+            mutant("x passes as it is", "activate(value), value, is_nan(", "value, value, is_nan(")
                 .on("activation=1"),
             mutant("the activation twice", "select(activate(value)", "select(activate(activate(value))")
                 .on("activation=2"),
@@ -21,7 +21,8 @@ pub const ACTIVATE: Mutants = Mutants {
                 "index + 1u >= parameters.elements",
             ),
             mutant("workgroups overlap", "* WORKGROUP + invocation", "* (WORKGROUP / 2u) + invocation"),
-            mutant("all is a NaN but NaN", "value, is_nan)", "value, !is_nan)").on("activation=4"),
+            mutant("all is a NaN but NaN", "value, is_nan(value))", "value, !is_nan(value))")
+                .on("activation=4"),
         ],
         shared::ACTIVATION,
     ],

@@ -57,7 +57,7 @@ pub const SPATIAL_ATTENTION: Mutants = Mutants {
             "index + 1u >= parameters.elements",
         ),
         mutant("workgroups overlap", "* WORKGROUP + invocation", "* (WORKGROUP / 2u) + invocation"),
-        mutant("a NaN is a number", "/ (1.0 + e), x, is_nan)", "/ (1.0 + e), 0.0, is_nan)"),
+        mutant("a NaN is a number", "/ (1.0 + e), x, is_nan(x))", "/ (1.0 + e), 0.0, is_nan(x))"),
     ]],
     once: &[shared::INDEXING],
 };

@@ -136,6 +136,12 @@ fn the_last_digit_of_the_day_looks_at_the_day() {
     let text = |tokens: &[MapToken]| tokens.iter().map(|token| token.label.as_str()).collect::<String>();
     assert_eq!(text(&maps.rows()[..10]), "1979-05-03");
     assert_eq!(text(&maps.columns()[..13]), "le 3 mai 1979");
+    let words = maps.words();
+    let labels = |tokens: &[MapToken]| tokens.iter().map(|token| token.label.clone()).collect::<Vec<_>>();
+    assert_eq!(labels(words.rows())[..5], ["1979", "-", "05", "-", "03"]);
+    assert_eq!(labels(words.columns())[..4], ["le", "3", "mai", "1979"]);
+    let only = words.only(|token| !token.is_special());
+    assert_eq!(only.shape(), [1, 1, 5, 4]);
     for row in maps.weights().chunks(maps.columns().len()) {
         assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
     }

@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use attentive::layers::LayerCapture;
-use attentive::models::{EarlyStopping, GenerationOptions, MapToken, Seq2SeqAttention, Strategy, Translator};
+use attentive::models::{
+    EarlyStopping, EmbeddedModel, GenerationOptions, MapToken, Seq2SeqAttention, Strategy, Translation,
+    Translator,
+};
 use attentive::weights::Checkpoint;
-use attentive::{DType, Device, Recording};
-use serde_json::Value;
+use attentive::{DType, Device, Error, Recording};
+use serde_json::{Value, json};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
@@ -173,6 +176,31 @@ fn f16_weights_give_like_logits() {
 }
 
 #[test]
+fn weight_bytes_are_the_checkpoints() {
+    for name in FOLDERS {
+        let checkpoint = Checkpoint::open(folder(name).join("model.safetensors")).unwrap();
+        let translator = Translator::from_dir(&Device::cpu(), folder(name), DType::F32).unwrap();
+        let config = translator.transformer().unwrap().config();
+        // What a folder may repeat, and what it may leave out.
+        let repeats = |name: &str| match config.shared_embeddings {
+            true => name.ends_with("embed_tokens.weight") || (config.tied_output && name == "lm_head.weight"),
+            false => config.tied_output && name == "lm_head.weight",
+        };
+        let elements = |name: &str| checkpoint.shape(name).unwrap().iter().product::<usize>();
+        let mut expected: usize = checkpoint.names().filter(|name| !repeats(name)).map(elements).sum();
+        for part in ["encoder", "decoder"] {
+            if !checkpoint.contains(&format!("model.{part}.embed_positions.weight")) {
+                expected += config.max_positions * config.model_dim;
+            }
+        }
+        if !checkpoint.contains("final_logits_bias") {
+            expected += config.target_vocabulary_size;
+        }
+        assert_eq!(translator.weight_bytes(), 4 * expected as u64, "{name}");
+    }
+}
+
+#[test]
 fn captured_attentions_are_those_of_transformers() {
     let folder = folder("tiny-marian");
     let expected = Checkpoint::open(folder.join("attentions.safetensors")).unwrap();
@@ -241,6 +269,12 @@ fn captured_maps_name_what_they_are_between() {
     assert_eq!((labels(cross.rows()), labels(cross.columns())), (target.clone(), source));
     assert_eq!(labels(decoder.rows()), target);
     assert_eq!(labels(decoder.columns())[1..], target[..target.len() - 1]);
+    let special = |tokens: &[MapToken]| tokens.iter().filter(|token| token.is_special()).count();
+    let stopped = usize::from(ids.last().is_some_and(|id| translator.options().rules.stop.contains(id)));
+    assert_eq!((special(cross.columns()), special(cross.rows())), (1, stopped));
+    // The start token.
+    assert!(decoder.columns()[0].is_special());
+    assert_eq!(labels(cross.words().columns()), ["we", "sat", "</s>"]);
     for maps in [encoder, decoder, cross] {
         for row in maps.weights().chunks(maps.columns().len()) {
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
@@ -264,6 +298,11 @@ fn what_cannot_be_translated_is_refused() {
     refused(translator.translate(&texts).max_tokens(65).run(), &["max_tokens", "at most 64", "65"]);
     let long = ["the cat ".repeat(100)];
     refused(translator.translate(&long).run(), &["text 0", "at most 64 tokens"]);
+    assert!(translator.check_source(&long[0]).is_err() && translator.check_source(texts[0]).is_ok());
+    // Fewer where tokenizer_config.json says so.
+    let fewer = changed("tiny-marian", &[("tokenizer_config.json", Some(r#"{"model_max_length": 3}"#))]);
+    let narrow = Translator::from_dir(&device, fewer.path(), DType::F32).unwrap();
+    refused(narrow.translate(&["the cat sat on the mat"]).run(), &["text 0", "at most 3 tokens"]);
     for of in [Seq2SeqAttention::Encoder, Seq2SeqAttention::Decoder, Seq2SeqAttention::Cross] {
         let capture = |capture| translator.translate(&texts).capture(of, capture).run();
         refused(capture(LayerCapture::of(&[2])), &["a layer", "2 there are (0 to 1)", "2"]);
@@ -271,10 +310,94 @@ fn what_cannot_be_translated_is_refused() {
         refused(capture(LayerCapture::all().heads(&[1, 1])), &["named once", "1"]);
         refused(capture(LayerCapture::all().max_bytes(63)), &["at most 63 bytes", "name fewer layers"]);
     }
+    // More rows for one text than one tensor can have.
+    let sample = Strategy::Sample { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 0 };
+    let dates = Translator::embedded(&device, EmbeddedModel::DatesGru, DType::F32).unwrap();
+    for translator in [&translator, &dates] {
+        for n_best in [usize::MAX, 1 << 40] {
+            let many = translator.translate(&texts).strategy(sample).n_best(n_best).run();
+            refused(many, &["n_best must be at most", "one tensor", &n_best.to_string()]);
+        }
+    }
+    // The text that cannot be read is named by its own number.
+    let codes = Translator::from_dir(&device, folder("tiny-marian-spm"), DType::F32).unwrap();
+    match codes.translate(&["the cat", "we sat", ">>xyz<< the cat"]).run() {
+        Err(Error::Tokenize { index: 2, problem }) => assert!(problem.contains(">>xyz<<"), "{problem}"),
+        other => panic!("{other:?}"),
+    }
     let none = translator.translate::<&str>(&[]).run().unwrap();
     assert!(none.texts.is_empty());
     // Nothing but the end of the text is a text too.
     assert_eq!(translator.translate(&[""]).run().unwrap().texts[0].len(), 1);
+}
+
+#[test]
+fn samples_of_a_text_do_not_depend_on_its_batch() {
+    let strategy = Strategy::Sample { temperature: 2.0, top_k: 0, top_p: 1.0, seed: 3 };
+    let texts = ["we sat", "the cat sat on the mat", "the cat", "we sat"];
+    for device in common::devices() {
+        let translator = Translator::from_dir(&device, folder("tiny-marian"), DType::F32).unwrap();
+        let run = |tokens| {
+            let run = translator.translate(&texts).strategy(strategy).n_best(3).max_batch_tokens(tokens);
+            run.max_tokens(8).run().unwrap()
+        };
+        let (together, alone) = (run(4096), run(1));
+        assert_eq!((together.statistics.batches, alone.statistics.batches), (1, 4));
+        for (together, alone) in together.texts.iter().zip(&alone.texts) {
+            let ids = |outputs: &[Translation]| outputs.iter().map(|o| o.ids.clone()).collect::<Vec<_>>();
+            assert_eq!(ids(together), ids(alone), "{}", device.name());
+        }
+        assert_ne!(together.texts[0], together.texts[3]);
+    }
+}
+
+#[test]
+fn an_id_without_a_token_is_left_out_of_the_text() {
+    let texts = ["the cat", "we sat on the mat"];
+    let name = "tiny-marian-spm";
+    let run = |folder: &Path| {
+        let translator = Translator::from_dir(&Device::cpu(), folder, DType::F32).unwrap();
+        translator.translate(&texts).strategy(Strategy::Greedy).run().unwrap().texts
+    };
+    let whole = run(&folder(name));
+    let mut vocabulary = json(&folder(name).join("vocab.json"));
+    let tokens = vocabulary.as_object_mut().unwrap();
+    let read = Translator::from_dir(&Device::cpu(), folder(name), DType::F32).unwrap();
+    let read = texts.map(|text| read.tokenizer().encode(text, 64).unwrap().ids).concat();
+    // Of the words that are written, but not read, one.
+    let id = *whole[0][0].ids.iter().find(|id| !read.contains(id)).unwrap();
+    tokens.retain(|_, number| *number != id);
+    let copy = changed(name, &[("vocab.json", Some(&vocabulary.to_string()))]);
+    let found = run(copy.path());
+    for (found, whole) in found.iter().zip(&whole) {
+        assert_eq!(found[0].ids, whole[0].ids);
+        assert_eq!(found[0].text == whole[0].text, !whole[0].ids.contains(&id));
+    }
+}
+
+#[test]
+fn captures_are_bounded_by_the_text_and_in_all() {
+    let device = Device::cpu();
+    let translator = Translator::from_dir(&device, folder("tiny-marian"), DType::F32).unwrap();
+    let texts = ["the cat sat on the mat", "we sat", "the cat", "we sat on the mat"];
+    for of in [Seq2SeqAttention::Encoder, Seq2SeqAttention::Decoder, Seq2SeqAttention::Cross] {
+        let run = |texts: &[&str], bytes| {
+            let capture = LayerCapture::all().max_bytes(bytes);
+            translator.translate(texts).strategy(Strategy::Greedy).max_tokens(16).capture(of, capture).run()
+        };
+        let all = run(&texts, 1 << 30).unwrap();
+        assert_eq!(all.statistics.batches, 1);
+        let kept =
+            |outputs: &[Translation]| 4 * outputs[0].attention.as_ref().unwrap().weights().len() as u64;
+        let total = all.texts.iter().map(|text| kept(text)).sum::<u64>();
+        // What all texts keep is enough for each by itself, though not for all in one batch.
+        let bounded = run(&texts, total).unwrap();
+        assert_eq!(bounded.texts, all.texts, "{of:?}");
+        // A byte less is refused with the text at which it is too much; one text less is not.
+        let error = run(&texts, total - 1).unwrap_err().to_string();
+        assert!(error.contains("to text ") && error.contains("for all texts"), "{error}");
+        assert!(run(&texts[..3], total - 1).is_ok());
+    }
 }
 
 /// A copy of a folder with some files changed: the new content, or `None` for a file that is left out.
@@ -335,11 +458,54 @@ fn folders_that_do_not_fit_together_are_refused() {
         ("{", &["generation_config.json", "JSON"][..]),
         (r#"{"num_beams": 0}"#, &["num_beams", "0"]),
         (r#"{"bad_words_ids": [1]}"#, &["bad_words_ids"]),
-        (r#"{"bad_words_ids": [[123456]]}"#, &["123456", "vocabulary"]),
+        (r#"{"bad_words_ids": [[1], [123456]]}"#, &["generation_config.json", "123456", "vocabulary"]),
         (r#"{"early_stopping": "soon"}"#, &["early_stopping", "soon"]),
         (r#"{"num_beams": 4, "num_beam_groups": 2}"#, &["num_beam_groups"]),
         (r#"{"eos_token_id": -1}"#, &["eos_token_id"]),
+        (r#"{"eos_token_id": [0, 5000]}"#, &["generation_config.json: `eos_token_id`", "below 1", "5000"]),
+        (r#"{"pad_token_id": 5000}"#, &["generation_config.json: `pad_token_id`", "5000"]),
+        (
+            r#"{"decoder_start_token_id": 5000}"#,
+            &["generation_config.json: `decoder_start_token_id`", "5000"],
+        ),
+        (r#"{"forced_eos_token_id": 5000}"#, &["generation_config.json: `forced_eos_token_id`", "5000"]),
     ] {
         refused(&changed("tiny-marian", &[("generation_config.json", Some(generation))]), words);
+    }
+}
+
+#[test]
+fn settings_of_generation_that_are_not_computed_are_refused() {
+    use attentive::weights::GenerationConfig;
+    let read =
+        |json: Value| GenerationConfig::from_json(json.to_string().as_bytes(), "generation_config.json");
+    for (key, neutral, other) in [
+        ("diversity_penalty", json!(0.0), json!(0.5)),
+        ("encoder_no_repeat_ngram_size", json!(0), json!(2)),
+        ("encoder_repetition_penalty", json!(1.0), json!(1.2)),
+        ("epsilon_cutoff", json!(0.0), json!(3e-4)),
+        ("eta_cutoff", json!(0.0), json!(3e-4)),
+        ("guidance_scale", json!(1), json!(1.5)),
+        ("min_p", json!(0), json!(0.05)),
+        ("num_beam_groups", json!(1), json!(2)),
+        ("penalty_alpha", json!(0), json!(0.6)),
+        ("typical_p", json!(1.0), json!(0.9)),
+        ("begin_suppress_tokens", Value::Null, json!([1])),
+        ("constraints", Value::Null, json!([{}])),
+        ("dola_layers", Value::Null, json!("high")),
+        ("exponential_decay_length_penalty", Value::Null, json!([5, 1.1])),
+        ("force_words_ids", Value::Null, json!([[1]])),
+        ("forced_bos_token_id", Value::Null, json!(3)),
+        ("sequence_bias", Value::Null, json!([[[1], 2.0]])),
+        ("stop_strings", Value::Null, json!(["."])),
+        ("suppress_tokens", Value::Null, json!([1])),
+        ("top_h", Value::Null, json!(0.4)),
+        ("watermarking_config", Value::Null, json!({"bias": 2.5})),
+    ] {
+        for same in [neutral, Value::Null] {
+            assert!(read(json!({ key: same })).is_ok(), "{key}");
+        }
+        let error = read(json!({ key: other })).unwrap_err();
+        assert!(matches!(&error, Error::Unsupported { found, .. } if found.starts_with(key)), "{error}");
     }
 }

@@ -1,16 +1,14 @@
 //! `attentive attention`: where a model attends.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use attentive::models::{AttentionMaps, EmbeddedModel, MapToken, Seq2SeqAttention, Translator};
-use attentive::weights::Seq2SeqFolder;
+use attentive::models::{AttentionMaps, MapToken, Seq2SeqAttention, Translator};
 use attentive::{DType, Embedder};
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 
-use crate::draw::{self, Drawing, PictureArguments, Target, View, Writer, capture_failure};
-use crate::model::ModelArguments;
+use crate::draw::{self, Drawing, PictureArguments, Target, Writer, capture_failure};
+use crate::model::{ModelArguments, Place};
 use crate::open::{OpenArguments, say_if_slow};
 use crate::output::{Failure, Result, bytes, count, note, print, say, thousands};
 use crate::table::shortened;
@@ -134,33 +132,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         say_if_slow(&device);
         Ok::<_, Failure>(device)
     };
-    let embedded = EmbeddedModel::named(&arguments.model).filter(|_| !Path::new(&arguments.model).is_dir());
-    let folder = match embedded {
-        Some(_) => None,
-        None => Some(model::find(&arguments.model, model::SENTENCE_TRANSFORMERS, arguments.hub.offline)?),
-    };
+    arguments.picture.check(arguments.from.is_some(), arguments.second.is_some())?;
+    let place = Place::find(&arguments.model, model::SENTENCE_TRANSFORMERS, arguments.hub.offline)?;
     let start = Instant::now();
-    let seen = match (embedded, &folder) {
-        (Some(embedded), _) => {
-            arguments.translated(Translator::embedded(&device()?, embedded, DType::F32)?, start)?
-        }
-        (None, Some(folder)) if Seq2SeqFolder::is_at(folder) => {
-            arguments.translated(Translator::from_dir(&device()?, folder, DType::F32)?, start)?
-        }
-        (None, folder) => {
-            let folder = folder.as_deref().unwrap_or(Path::new(&arguments.model));
+    let seen = match &place {
+        Place::Folder(folder) if !place.is_translator() => {
             arguments.encoded(&Embedder::from_dir(&device()?, folder)?, start)?
         }
+        place => arguments.translated(&place.translator(&device()?, DType::F32)?, start)?,
     };
 
     let (maps, unnumbered) = arguments.chosen(&seen.maps);
     let from = arguments.from.as_deref().map(|from| find(&maps, from)).transpose()?;
-    if arguments.picture.view == Some(View::From) && from.is_none() {
-        return Err(Failure::Usage("--view from needs --from: the token whose weights are drawn".to_owned()));
-    }
-    if arguments.picture.view == Some(View::Pair) && arguments.second.is_none() {
-        return Err(Failure::Usage("--view pair needs two texts".to_owned()));
-    }
     let drawing = Drawing {
         title: seen.title.clone(),
         caption: arguments.caption(&seen.maps),
@@ -221,7 +204,7 @@ impl Arguments {
     }
 
     /// An attention of an encoder–decoder model while it writes.
-    fn translated(&self, translator: Translator, start: Instant) -> Result<Seen> {
+    fn translated(&self, translator: &Translator, start: Instant) -> Result<Seen> {
         if self.second.is_some() {
             let problem = format!("{} reads one text, and there are two", self.model);
             return Err(Failure::Usage(problem));
@@ -234,9 +217,14 @@ impl Arguments {
         let translations = translator.translate(&texts).capture(of, self.picture.capture()).run();
         let translations = translations.map_err(capture_failure)?;
         let best = translations.texts.into_iter().flatten().next();
-        let Some((Some(maps), text)) = best.map(|best| (best.attention, best.text)) else {
+        let Some((Some(maps), text, stopped)) = best.map(|best| (best.attention, best.text, best.stopped))
+        else {
             return Err(Failure::Failed(format!("{} wrote nothing", self.model)));
         };
+        if !stopped {
+            let limit = count(translator.options().max_tokens, "token");
+            note(format_args!("the output is cut at {limit}, before the model was done"));
+        }
         Ok(Seen {
             maps,
             sides: match of {
@@ -244,7 +232,7 @@ impl Arguments {
                 Seq2SeqAttention::Decoder => ["written", "read"],
                 Seq2SeqAttention::Cross => ["target", "source"],
             },
-            title: format!("{} → {text}", self.title()),
+            title: format!("{} → {}", self.title(), shortened(&text, 300)),
             device: translator.device().name().to_owned(),
             peak: None,
             load,
@@ -272,10 +260,8 @@ impl Arguments {
     }
 
     fn caption(&self, maps: &AttentionMaps) -> String {
-        let model = self.model.trim_end_matches(['/', '\\']);
-        let model = model.rsplit(['/', '\\']).next().unwrap_or(model);
-        let mut caption = model.to_owned();
-        if self.words {
+        let mut caption = model::caption(&self.model).to_owned();
+        if self.words && maps.rows().iter().chain(maps.columns()).any(|token| token.word.is_some()) {
             caption += "; pieces merged to words";
         }
         if self.without_special {
@@ -285,7 +271,9 @@ impl Arguments {
                     special.push(&token.label);
                 }
             }
-            caption += &format!("; {} left out", special.join(" and "));
+            if !special.is_empty() {
+                caption += &format!("; {} left out", special.join(" and "));
+            }
         }
         caption
     }

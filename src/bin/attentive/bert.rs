@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::embed::{DTypeName, say_bad_rows};
 use crate::input::Row;
-use crate::model::ModelArguments;
+use crate::model::{ModelArguments, Place};
 use crate::open::{OpenArguments, say_if_slow};
 use crate::output::{Failure, Result, WholeFile, bytes, count, note, print, stdout_failure, thousands};
 use crate::{model, open};
@@ -55,14 +55,18 @@ pub struct BertArguments {
 
 impl BertArguments {
     /// The model's folder.
-    pub fn folder(&self) -> Result<PathBuf> {
-        model::find(&self.model, ORGANIZATION, self.hub.offline).map_err(|failure| {
-            let hint = "-m FOLDER takes a folder that has config.json, model.safetensors and tokenizer.json";
-            match failure {
-                Failure::Failed(problem) => Failure::Failed(format!("{problem}. {hint}")),
-                other => other,
-            }
-        })
+    fn folder(&self) -> Result<PathBuf> {
+        model::find(&self.model, ORGANIZATION, self.hub.offline).map_err(with_hint)
+    }
+
+    /// As [`BertArguments::load`] would find it, or the program's own.
+    pub fn place(&self) -> Result<Place> {
+        Place::find(&self.model, ORGANIZATION, self.hub.offline).map_err(with_hint)
+    }
+
+    /// Tokens in one batch, if a number is asked for.
+    pub fn max_batch_tokens(&self) -> Option<usize> {
+        self.max_batch_tokens.map(|tokens| usize::try_from(tokens).unwrap_or(usize::MAX))
     }
 
     pub fn device(&self) -> Result<Device> {
@@ -83,8 +87,8 @@ impl BertArguments {
         let mut options = BertModelOptions::default();
         options.dtype = self.dtype.dtype();
         options.heads = heads;
-        if let Some(tokens) = self.max_batch_tokens {
-            options.max_batch_tokens = usize::try_from(tokens).unwrap_or(usize::MAX);
+        if let Some(tokens) = self.max_batch_tokens() {
+            options.max_batch_tokens = tokens;
         }
         let model = BertModel::from_dir_with(&device, folder, &options)?;
         for notice in model.notices() {
@@ -130,6 +134,14 @@ impl BertArguments {
             loaded.load.as_secs_f64(),
             loaded.start.elapsed().as_secs_f64(),
         )
+    }
+}
+
+fn with_hint(failure: Failure) -> Failure {
+    let hint = "-m FOLDER takes a folder that has config.json, model.safetensors and tokenizer.json";
+    match failure {
+        Failure::Failed(problem) => Failure::Failed(format!("{problem}. {hint}")),
+        other => other,
     }
 }
 
@@ -184,6 +196,7 @@ fn reason(error: &Error) -> String {
             let argument = argument.trim_end_matches(" 0").trim_end_matches(" of pair");
             format!("the {} must be {expected}, but is {found}", argument.trim_start_matches("the "))
         }
+        Error::Tokenize { problem, .. } => problem.clone(),
         error => error.to_string(),
     }
 }

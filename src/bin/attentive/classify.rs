@@ -33,11 +33,13 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let target = arguments.bert.target()?;
-    let mut rows = arguments.texts.rows("classify")?;
-    if arguments.pairs {
-        // Of a file named .tsv, a column was read: what is left has no tab, and says so.
+    let rows = if arguments.pairs {
+        let mut rows = arguments.texts.pairs("classify")?;
         expect_pairs(&mut rows);
-    }
+        rows
+    } else {
+        arguments.texts.rows("classify")?
+    };
     let loaded = arguments.bert.load(None)?;
     let model = &loaded.model;
     let of_tokens = model.heads().iter().any(|head| head.kind() == HeadKind::Token) && !arguments.pairs;

@@ -1,6 +1,5 @@
 //! `attentive evaluate`: a model's loss and accuracy on BERT's two pre-training tasks.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use attentive::models::HeadKind;
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::bert::BertArguments;
 use crate::evaluate_pairs;
+use crate::input::content;
 use crate::output::{Failure, Result, bar, count, note};
 use crate::table::{Align, Table};
 
@@ -31,24 +31,16 @@ pub struct Arguments {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// What words are hidden by and pairs drawn by
-    #[arg(long, env = "ATTENTIVE_SEED", hide_env_values = true, value_name = "N", default_value = "0")]
-    seed: u64,
+    /// What words are hidden by and pairs drawn by [default: 0]
+    #[arg(long, env = "ATTENTIVE_SEED", hide_env_values = true, value_name = "N")]
+    seed: Option<u64>,
 
     #[command(flatten)]
     bert: BertArguments,
 }
 
 fn text(path: &Path) -> Result<String> {
-    let mut bytes = Vec::new();
-    let name = if path == Path::new("-") {
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        read.map_err(|error| Failure::Failed(format!("standard input: {error}")))?;
-        "standard input".to_owned()
-    } else {
-        bytes = std::fs::read(path).map_err(|error| Failure::file(path, error))?;
-        path.display().to_string()
-    };
+    let (bytes, name) = content(path)?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
@@ -58,8 +50,12 @@ fn text(path: &Path) -> Result<String> {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let target = arguments.bert.target()?;
-    if let Some(place) = evaluate_pairs::translator(&arguments.bert)? {
-        return evaluate_pairs::run(&arguments.bert, place, &text(&arguments.file)?, &arguments.file, target);
+    let place = arguments.bert.place()?;
+    if place.is_translator() {
+        if arguments.seed.is_some() {
+            note("--seed does nothing here: a translator's pairs are all of the file's");
+        }
+        return evaluate_pairs::run(&arguments.bert, &place, &arguments.file, target);
     }
     let corpus = Corpus::parse(&text(&arguments.file)?);
     if corpus.sentences() == 0 {
@@ -68,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let loaded = arguments.bert.load(None)?;
     let model = &loaded.model;
     let bar = bar();
-    let found = model.evaluate(&corpus).seed(arguments.seed).progress(|done, total| {
+    let found = model.evaluate(&corpus).seed(arguments.seed.unwrap_or(0)).progress(|done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     });

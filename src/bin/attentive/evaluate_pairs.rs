@@ -1,61 +1,60 @@
 //! `attentive evaluate` on a model that writes a text for a text: how many of its outputs are exactly right.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use attentive::models::{EmbeddedModel, TranslationProgress, Translator};
-use attentive::weights::Seq2SeqConfig;
+use attentive::models::TranslationProgress;
 use serde_json::json;
 
-use crate::bert::{BertArguments, Target};
+use crate::bert::{Bad, BertArguments, Target, check_rows};
+use crate::input::{self, Format};
+use crate::model::Place;
 use crate::output::{Failure, Result, bar, count, note, thousands};
+use crate::table::shortened;
 
 /// Wrong outputs that are shown.
 const SHOWN: usize = 10;
 
-/// Where such a model is.
-pub enum Place {
-    Embedded(EmbeddedModel),
-    Folder(PathBuf),
+/// The source and the right target of a line.
+fn parted(line: &str) -> Result<(&str, &str), String> {
+    line.split_once('\t')
+        .ok_or_else(|| "needed is a source, a tab and the right target; there is no tab".to_owned())
 }
 
-/// The model, if it is one that writes a text for a text.
-pub fn translator(arguments: &BertArguments) -> Result<Option<Place>> {
-    let name = &arguments.model;
-    if let Some(embedded) = EmbeddedModel::named(name).filter(|_| !Path::new(name).is_dir()) {
-        return Ok(Some(Place::Embedded(embedded)));
-    }
-    let folder = arguments.folder()?;
-    let path = folder.join("config.json");
-    let is_one = std::fs::read(&path).is_ok_and(|json| Seq2SeqConfig::from_json(&json, &path).is_ok());
-    Ok(is_one.then_some(Place::Folder(folder)))
-}
-
-pub fn run(arguments: &BertArguments, place: Place, text: &str, file: &Path, target: Target) -> Result<()> {
-    let mut pairs = Vec::new();
-    for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.is_empty()) {
-        let Some((source, right)) = text.split_once('\t') else {
-            let problem =
-                format!("line {line}: needed is a source, a tab and the right target; there is no tab");
-            return Err(Failure::file(file, problem));
-        };
-        pairs.push((source, right));
-    }
-    if pairs.is_empty() {
+pub fn run(arguments: &BertArguments, place: &Place, file: &Path, target: Target) -> Result<()> {
+    let mut rows = input::read(file, Some(Format::Text), None)?;
+    rows.retain(|row| row.text.as_deref() != Ok(""));
+    if rows.is_empty() {
         return Err(Failure::file(file, "there are no pairs in it"));
+    }
+    for row in &mut rows {
+        if let Some(Err(problem)) = row.text.as_deref().ok().map(parted) {
+            row.text = Err(problem);
+        }
     }
     let start = Instant::now();
     let device = arguments.device()?;
-    let translator = match place {
-        Place::Embedded(embedded) => Translator::embedded(&device, embedded, arguments.dtype())?,
-        Place::Folder(folder) => Translator::from_dir(&device, folder, arguments.dtype())?,
-    };
+    let translator = place.translator(&device, arguments.dtype())?;
     translator.notices().iter().for_each(note);
+    check_rows(&mut rows, |line| match parted(line) {
+        Ok((source, _)) => translator.check_source(source),
+        Err(_) => Ok(()),
+    });
+    let bad = Bad::say(&rows);
+    let lines = rows.iter().filter_map(|row| row.text.as_deref().ok());
+    let pairs: Vec<(&str, &str)> = lines.filter_map(|line| parted(line).ok()).collect();
+    if pairs.is_empty() {
+        return bad.end();
+    }
     let load = start.elapsed();
     let start = Instant::now();
     let bar = bar();
     let sources: Vec<&str> = pairs.iter().map(|(source, _)| *source).collect();
-    let found = translator.translate(&sources).progress(|progress: TranslationProgress| {
+    let mut translate = translator.translate(&sources);
+    if let Some(tokens) = arguments.max_batch_tokens() {
+        translate = translate.max_batch_tokens(tokens);
+    }
+    let found = translate.progress(|progress: TranslationProgress| {
         bar.set_length(progress.of_texts as u64);
         bar.set_position(progress.texts as u64);
         bar.set_message("pairs");
@@ -77,8 +76,9 @@ pub fn run(arguments: &BertArguments, place: Place, text: &str, file: &Path, tar
     );
     for &pair in wrong.iter().take(SHOWN) {
         let ((source, right), output) = (pairs[pair], outputs[pair]);
+        let [source, right, text] = [source, right, &output.text].map(|text| shortened(text, 100));
         let probability = output.probability();
-        report += &format!("wrong   {source} → {} ({probability:.3}), not {right}\n", output.text);
+        report += &format!("wrong   {source} → {text} ({probability:.3}), not {right}\n");
     }
     if wrong.len() > SHOWN {
         report += &format!("        and {} more\n", wrong.len() - SHOWN);
@@ -105,5 +105,6 @@ pub fn run(arguments: &BertArguments, place: Place, text: &str, file: &Path, tar
             "probability": outputs[pair].probability(),
         })).collect::<Vec<_>>(),
     });
-    target.write(&[answer], &report)
+    target.write(&[answer], &report)?;
+    bad.end()
 }

@@ -44,8 +44,19 @@ impl TextArguments {
     }
 
     pub fn rows(&self, what: &str) -> Result<Vec<Row>> {
+        self.rows_as(what, self.format)
+    }
+
+    /// As [`TextArguments::rows`], of pairs: a table of which no column is named is read line by line.
+    pub fn pairs(&self, what: &str) -> Result<Vec<Row>> {
+        let is_table = |path: &PathBuf| matches!(Format::of(path), Format::Csv | Format::Tsv);
+        let whole = self.column.is_none() && self.input.as_ref().is_some_and(is_table);
+        self.rows_as(what, self.format.or(whole.then_some(Format::Text)))
+    }
+
+    fn rows_as(&self, what: &str, format: Option<Format>) -> Result<Vec<Row>> {
         if let Some(path) = &self.input {
-            return read(path, self.format, self.column.as_deref());
+            return read(path, format, self.column.as_deref());
         }
         if self.column.is_some() || self.format.is_some() {
             let problem = "--column and --format say how to read --input, which is missing";
@@ -93,21 +104,31 @@ pub fn read(path: &Path, format: Option<Format>, column: Option<&str>) -> Result
         let problem = "--column needs a table: a file named .csv, .tsv or .jsonl, or --format";
         return Err(Failure::Usage(problem.to_owned()));
     }
-    let mut bytes = Vec::new();
-    if path == Path::new("-") {
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        read.map_err(|error| Failure::Failed(format!("standard input: {error}")))?;
-    } else {
-        bytes = std::fs::read(path).map_err(|error| Failure::file(path, error))?;
-    }
-    let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let (bytes, name) = content(path)?;
+    let bytes = bytes.as_slice();
     match format {
         Format::Text => Ok(lines(bytes).map(|(line, bytes)| Row { line, text: utf8(bytes) }).collect()),
         Format::Csv => table(bytes, b',', column, &name),
         Format::Tsv => table(bytes, b'\t', column, &name),
         Format::Jsonl => Ok(objects(bytes, column)),
     }
+}
+
+/// The bytes of a file, or of standard input for `-`, without a byte order mark; and what it is called.
+pub fn content(path: &Path) -> Result<(Vec<u8>, String)> {
+    let mut bytes = Vec::new();
+    let name = if path == Path::new("-") {
+        let read = std::io::stdin().lock().read_to_end(&mut bytes);
+        read.map_err(|error| Failure::Failed(format!("standard input: {error}")))?;
+        "standard input".to_owned()
+    } else {
+        bytes = std::fs::read(path).map_err(|error| Failure::file(path, error))?;
+        path.display().to_string()
+    };
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
+    Ok((bytes, name))
 }
 
 /// The lines with their numbers. A newline at the end makes no line of its own; `\r\n` ends a line too.

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use attentive::models::{EmbeddedModel, Translator};
+use attentive::weights::Seq2SeqFolder;
+use attentive::{DType, Device};
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use hf_hub::api::Progress;
@@ -62,6 +65,45 @@ pub fn find(name: &str, organization: &str, offline: bool) -> Result<PathBuf> {
             "no model `{name}`: there is no such folder, and {id} of the Hugging Face hub {problem}"
         ))
     })
+}
+
+/// Where a model is that the program may hold.
+pub enum Place {
+    /// In the program.
+    Embedded(EmbeddedModel),
+    /// In a folder.
+    Folder(PathBuf),
+}
+
+impl Place {
+    /// The program's own model of that name, unless a folder has it; else that of [`find`].
+    pub fn find(name: &str, organization: &str, offline: bool) -> Result<Self> {
+        match EmbeddedModel::named(name).filter(|_| !Path::new(name).is_dir()) {
+            Some(embedded) => Ok(Self::Embedded(embedded)),
+            None => find(name, organization, offline).map(Self::Folder),
+        }
+    }
+
+    /// Whether it is one that writes a text for a text.
+    pub fn is_translator(&self) -> bool {
+        match self {
+            Self::Embedded(_) => true,
+            Self::Folder(folder) => Seq2SeqFolder::is_at(folder),
+        }
+    }
+
+    pub fn translator(&self, device: &Device, dtype: DType) -> attentive::Result<Translator> {
+        match self {
+            Self::Embedded(embedded) => Translator::embedded(device, *embedded, dtype),
+            Self::Folder(folder) => Translator::from_dir(device, folder, dtype),
+        }
+    }
+}
+
+/// A model's name under a picture: of a path its last part.
+pub fn caption(name: &str) -> &str {
+    let name = name.trim_end_matches(['/', '\\']);
+    name.rsplit(['/', '\\']).next().unwrap_or(name)
 }
 
 /// The name that a hub could know, unless it can only be a path.
@@ -268,6 +310,15 @@ mod tests {
         assert_eq!(hub_id("BAAI/bge-small-en-v1.5").unwrap(), "BAAI/bge-small-en-v1.5");
         for path in ["", "/", "./model", "../model", "a/b/c", "/model", "model/", "C:\\model", "a b"] {
             assert_eq!(hub_id(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn captions_are_short() {
+        for name in
+            ["opus-mt-en-fr", "Helsinki-NLP/opus-mt-en-fr", "/a/opus-mt-en-fr/", "C:\\a\\opus-mt-en-fr"]
+        {
+            assert_eq!(caption(name), "opus-mt-en-fr");
         }
     }
 

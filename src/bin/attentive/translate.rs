@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use attentive::DType;
 use attentive::models::{
     EarlyStopping, EmbeddedModel, Seq2SeqAttention, Strategy, Translation, TranslationProgress, Translations,
     Translator,
@@ -15,10 +14,11 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use crate::bert::check_rows;
 use crate::draw::{Drawing, PictureArguments, Target, Writer, capture_failure};
 use crate::embed::{DTypeName, say_bad_rows};
 use crate::input::{Format, Row, TextArguments};
-use crate::model::ModelArguments;
+use crate::model::{ModelArguments, Place};
 use crate::open::{OpenArguments, say_if_slow};
 use crate::output::{Failure, Result, WholeFile, bar, count, note, print, say};
 use crate::{model, open};
@@ -161,25 +161,31 @@ enum EarlyStoppingName {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let output = arguments.output.as_deref().map(WholeFile::create).transpose()?;
     let pictures = arguments.alignment.iter().map(Writer::create).collect::<Result<Vec<_>>>()?;
-    let rows = arguments.texts.rows("translate")?;
-    let bad = say_bad_rows(&rows);
+    let mut rows = arguments.texts.rows("translate")?;
+    if !pictures.is_empty() {
+        if rows.len() != 1 {
+            let texts = rows.len();
+            let problem = format!("--alignment draws where one text is looked at, but there are {texts}");
+            return Err(Failure::Usage(problem));
+        }
+        arguments.picture.check(false, false)?;
+    }
     let start = Instant::now();
     let device = arguments.open.open(&arguments.device)?;
     say_if_slow(&device);
-    let translator = open_model(&device, &arguments.model, &arguments.hub, arguments.dtype.dtype())?;
+    let place = Place::find(&arguments.model, model::HELSINKI, arguments.hub.offline)?;
+    let translator = place.translator(&device, arguments.dtype.dtype())?;
     let load = start.elapsed();
     for notice in translator.notices() {
         note(notice);
     }
+    let strategy = arguments.strategy(translator.options().strategy)?;
+    check_rows(&mut rows, |text| translator.check_source(text));
+    let bad = say_bad_rows(&rows);
     let texts: Vec<&str> = rows.iter().filter_map(|row| row.text.as_deref().ok()).collect();
-    if !pictures.is_empty() && texts.len() != 1 {
-        let texts = texts.len();
-        let problem = format!("--alignment draws where one text is looked at, but there are {texts}");
-        return Err(Failure::Usage(problem));
-    }
     let start = Instant::now();
     let bar = bar();
-    let translations = arguments.translate(&translator, &texts, &bar);
+    let translations = arguments.translate(&translator, strategy, &texts, &bar);
     bar.finish_and_clear();
     let translations = translations?;
     let took = start.elapsed();
@@ -197,7 +203,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     {
         arguments.draw(texts.first().unwrap_or(&""), best, pictures)?;
     }
-    say_what_was_done(arguments, &translator, &translations, [load, took]);
+    say_what_was_done(arguments, &place, &translator, &translations, [load, took]);
     say_what_was_cut(&translations);
     match bad {
         0 => Ok(()),
@@ -208,34 +214,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// A model that the program holds, a folder, or one of the hub.
-pub fn open_model(
-    device: &attentive::Device,
-    name: &str,
-    hub: &ModelArguments,
-    dtype: DType,
-) -> Result<Translator> {
-    match EmbeddedModel::named(name).filter(|_| !Path::new(name).is_dir()) {
-        Some(embedded) => Ok(Translator::embedded(device, embedded, dtype)?),
-        None => Ok(Translator::from_dir(device, model::find(name, model::HELSINKI, hub.offline)?, dtype)?),
-    }
-}
-
 impl Arguments {
     /// How tokens are chosen: what is asked for, else what the model says.
-    fn strategy(&self, of_model: Strategy) -> Strategy {
+    fn strategy(&self, of_model: Strategy) -> Result<Strategy> {
         let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         if self.sample {
             let (temperature, top_k, top_p) = match of_model {
                 Strategy::Sample { temperature, top_k, top_p, .. } => (temperature, top_k, top_p),
                 _ => (1.0, 0, 1.0),
             };
-            return Strategy::Sample {
+            return Ok(Strategy::Sample {
                 temperature: self.temperature.unwrap_or(temperature),
                 top_k: self.top_k.map_or(top_k, whole),
                 top_p: self.top_p.unwrap_or(top_p),
                 seed: self.seed.unwrap_or(0),
-            };
+            });
         }
         let n_best = whole(self.n_best);
         let (beams, length_penalty, early_stopping) = match of_model {
@@ -246,9 +239,17 @@ impl Arguments {
         };
         let beams = self.beams.map_or(beams.max(n_best), whole);
         if beams == 1 {
-            return Strategy::Greedy;
+            let flags = [
+                (self.length_penalty.is_some(), "--length-penalty"),
+                (self.early_stopping.is_some(), "--early-stopping"),
+            ];
+            if let Some((_, flag)) = flags.into_iter().find(|(given, _)| *given) {
+                let problem = format!("{flag} is of a beam search: --beams says how wide");
+                return Err(Failure::Usage(problem));
+            }
+            return Ok(Strategy::Greedy);
         }
-        Strategy::Beam {
+        Ok(Strategy::Beam {
             beams,
             length_penalty: self.length_penalty.unwrap_or(length_penalty),
             early_stopping: self.early_stopping.map_or(early_stopping, |name| match name {
@@ -256,7 +257,7 @@ impl Arguments {
                 EarlyStoppingName::No => EarlyStopping::No,
                 EarlyStoppingName::Never => EarlyStopping::Never,
             }),
-        }
+        })
     }
 
     fn draw(&self, source: &str, best: &Translation, pictures: Vec<Writer>) -> Result<()> {
@@ -264,7 +265,7 @@ impl Arguments {
         let (maps, unnumbered) = self.picture.averaged(maps);
         let drawing = Drawing {
             title: format!("{source} → {}", best.text),
-            caption: self.model.clone(),
+            caption: model::caption(&self.model).to_owned(),
             maps: &maps,
             sides: ["target", "source"],
             unnumbered,
@@ -276,10 +277,16 @@ impl Arguments {
         pictures.into_iter().try_for_each(|picture| picture.write(&drawing))
     }
 
-    fn translate(&self, translator: &Translator, texts: &[&str], bar: &ProgressBar) -> Result<Translations> {
+    fn translate(
+        &self,
+        translator: &Translator,
+        strategy: Strategy,
+        texts: &[&str],
+        bar: &ProgressBar,
+    ) -> Result<Translations> {
         let mut translate = translator
             .translate(texts)
-            .strategy(self.strategy(translator.options().strategy))
+            .strategy(strategy)
             .n_best(usize::try_from(self.n_best).unwrap_or(usize::MAX))
             .progress(|progress: TranslationProgress| {
                 bar.set_length(progress.of_texts as u64);
@@ -295,7 +302,7 @@ impl Arguments {
         translate.run().map_err(capture_failure)
     }
 
-    /// What goes to stdout or the file: for each row its translations, an empty line for a row that could not be read.
+    /// What goes to stdout or the file: for each row its translations, an empty line for a row that has none.
     fn written(&self, rows: &[Row], translations: &Translations) -> Result<String> {
         let as_json =
             self.json || self.output.as_deref().is_some_and(|path| Format::of(path) == Format::Jsonl);
@@ -312,8 +319,11 @@ impl Arguments {
                     })
                 };
                 let outputs = outputs.map(|outputs| outputs.iter().map(of).collect::<Vec<_>>());
-                let object =
+                let mut object =
                     json!({ "line": row.line, "source": row.text.as_ref().ok(), "translations": outputs });
+                if let Err(problem) = &row.text {
+                    object["error"] = problem.as_str().into();
+                }
                 let _ = writeln!(text, "{object}");
                 continue;
             }
@@ -335,6 +345,7 @@ impl Arguments {
 /// The model, the device, how sure it is, the time.
 fn say_what_was_done(
     arguments: &Arguments,
+    place: &Place,
     translator: &Translator,
     translations: &Translations,
     [load, took]: [Duration; 2],
@@ -349,9 +360,9 @@ fn say_what_was_done(
             format!(", least probability {}", shown(least))
         }
     };
-    let held = match EmbeddedModel::named(&arguments.model) {
-        Some(_) => " (part of this program)",
-        None => "",
+    let held = match place {
+        Place::Embedded(_) => " (part of this program)",
+        Place::Folder(_) => "",
     };
     let statistics = &translations.statistics;
     say(format_args!(

@@ -12,7 +12,7 @@ use super::problem_data::Data;
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Shared, Variant, geometry};
 use crate::kernels::multiply::{multiply, multiply_carefully};
 use crate::kernels::shared::{
-    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, INDEXING, KEYS_F16, KEYS_F16_UNALIGNED, KEYS_F32,
+    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, INDEXING, IS_NAN, KEYS_F16, KEYS_F16_UNALIGNED, KEYS_F32,
     KEYS_F32_UNALIGNED, QUERIES, QUERIES_UNALIGNED, TANH, VALUES_F16, VALUES_F16_UNALIGNED, VALUES_F32,
     VALUES_F32_UNALIGNED,
 };
@@ -68,7 +68,7 @@ impl Form {
     /// The variant with what all of the fused kernels are put together from.
     pub(super) fn share(self, variant: Variant) -> Variant {
         let variant = self.tell(variant);
-        let shared = [INDEXING, ATTENTION, COMPONENT, TANH, ATTENTION_MASKING, FLASH];
+        let shared = [INDEXING, ATTENTION, COMPONENT, TANH, ATTENTION_MASKING, IS_NAN, FLASH];
         let files = shared.into_iter().chain([self.queries(), self.keys(), self.values()]);
         files.fold(variant, Variant::sharing)
     }

@@ -7,7 +7,7 @@ use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::activation::Activation;
-use crate::kernels::shared::{ACTIVATION, TANH};
+use crate::kernels::shared::{ACTIVATION, IS_NAN, TANH};
 use crate::reference;
 use crate::reference::rounding_floor;
 
@@ -24,7 +24,11 @@ pub struct Activate;
 
 /// The variant for an activation.
 pub(crate) fn variant(activation: Activation) -> Variant {
-    super::invocation().with("ACTIVATION", activation.code()).sharing(TANH).sharing(ACTIVATION)
+    super::invocation()
+        .with("ACTIVATION", activation.code())
+        .sharing(TANH)
+        .sharing(IS_NAN)
+        .sharing(ACTIVATION)
 }
 
 impl Kernel for Activate {

@@ -1,7 +1,8 @@
 //! Rows gathered from a table, scaled, a position's row added.
 //!
 //! y\[r, :\] = scale · word\[id_r\] + position\[p_r\] (Vaswani et al. 2017, sections 3.4 and 3.5, with scale √d). f32; the
-//! table may be stored as f16. With scale 1 and no positions it is a gather, and a value keeps its bits but for a NaN's.
+//! table may be stored as f16. With scale 1 and no positions it is a gather, and a value keeps its bits, but
+//! for NaN and subnormals.
 //!
 //! `tokens` is `[2, rows]`: ids, positions. A table above the binding limit comes in parts, as in
 //! `embedding/embedding_norm`.

@@ -18,7 +18,7 @@ use crate::kernel::{
 use crate::kernels::activation::Activation;
 use crate::kernels::multiply::multiply;
 use crate::kernels::shared::{
-    ACTIVATION, COMPONENT, INDEXING, MULTIPLY_TILE, TANH, WeightStorage, tile_iterations, weights_f32,
+    ACTIVATION, COMPONENT, INDEXING, IS_NAN, MULTIPLY_TILE, TANH, WeightStorage, tile_iterations, weights_f32,
 };
 use crate::reference;
 use crate::reference::rounding_floor;
@@ -101,6 +101,7 @@ pub(crate) fn tiled(side: u32, form: Form) -> Variant {
         .sharing(MULTIPLY_TILE)
         .sharing(COMPONENT)
         .sharing(TANH)
+        .sharing(IS_NAN)
         .sharing(ACTIVATION);
     form.storage.share(variant)
 }

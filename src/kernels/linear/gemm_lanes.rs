@@ -26,7 +26,9 @@
 
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
 use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
-use crate::kernels::shared::{ACTIVATION, INDEXING, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32, WeightStorage};
+use crate::kernels::shared::{
+    ACTIVATION, INDEXING, IS_NAN, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32, WeightStorage,
+};
 
 /// Rows of x and of W are read this many elements at a time.
 const DEPTH_MULTIPLE: u32 = 4;
@@ -47,6 +49,7 @@ pub(crate) fn lanes(rows: u32, form: Form) -> Variant {
         .with("ACTIVATION", form.activation.code())
         .sharing(INDEXING)
         .sharing(TANH)
+        .sharing(IS_NAN)
         .sharing(ACTIVATION);
     match form.storage {
         WeightStorage::F32 => variant.sharing(WEIGHT4_F32),

@@ -11,6 +11,7 @@ use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::rows;
+use crate::kernels::shared::IS_NAN;
 use crate::reference::pooling as oracle;
 use crate::reference::{largest, rounding_floor};
 
@@ -30,6 +31,11 @@ parameters! {
 
 /// The kernel.
 pub struct MeanMax;
+
+/// The variant with rows read that way.
+pub(crate) fn variant(rows: Variant) -> Variant {
+    rows.sharing(IS_NAN)
+}
 
 impl Kernel for MeanMax {
     fn name(&self) -> &'static str {
@@ -53,7 +59,7 @@ impl Kernel for MeanMax {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        rows::variants()
+        rows::variants().into_iter().map(variant).collect()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {

@@ -16,8 +16,9 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
+use crate::kernels::activation::Activation;
 use crate::kernels::elementwise;
-use crate::kernels::shared::TANH;
+use crate::kernels::shared::{IS_NAN, TANH};
 use crate::reference::recurrent as oracle;
 use crate::reference::rounding_floor;
 
@@ -54,7 +55,7 @@ pub struct Gru;
 
 /// Its one variant.
 pub(crate) fn variant() -> Variant {
-    elementwise::invocation().sharing(TANH)
+    elementwise::invocation().sharing(TANH).sharing(IS_NAN)
 }
 
 impl Kernel for Gru {
@@ -101,7 +102,7 @@ impl Kernel for Gru {
         let [rows, length, units, step] = [p.rows, p.length, p.units, p.step].map(|size| size as usize);
         let [x_gates, h_gates, h] = [0, 1, 2].map(|place| arguments.f32(place));
         let (lengths, state, output) = (arguments.words(3), arguments.f32_mut(4), arguments.f32_mut(5));
-        let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+        let sigmoid = |x: f32| Activation::Sigmoid.apply(x);
         for row in 0..rows {
             let steps = if p.has_lengths != 0 { length.min(lengths[row] as usize) } else { length };
             let place = if step < steps && p.reverse != 0 { steps - 1 - step } else { step };

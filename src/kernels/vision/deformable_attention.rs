@@ -17,6 +17,7 @@ use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::elementwise;
+use crate::kernels::shared::IS_NAN;
 use crate::reference::vision::{self as oracle, DeformableDims};
 use crate::reference::{largest, rounding_floor};
 
@@ -49,7 +50,7 @@ pub struct DeformableAttention;
 
 /// Its one variant.
 pub(crate) fn variant() -> Variant {
-    elementwise::invocation()
+    elementwise::invocation().sharing(IS_NAN)
 }
 
 impl Kernel for DeformableAttention {

@@ -13,7 +13,7 @@ use crate::kernel::{
 };
 use crate::kernels::activation::Activation;
 use crate::kernels::elementwise;
-use crate::kernels::shared::{ACTIVATION, TANH};
+use crate::kernels::shared::{ACTIVATION, IS_NAN, TANH};
 use crate::reference::rounding_floor;
 use crate::reference::vision as oracle;
 
@@ -39,7 +39,7 @@ pub struct SpatialAttention;
 /// Its one variant.
 pub(crate) fn variant() -> Variant {
     let sigmoid = Activation::Sigmoid.code();
-    elementwise::invocation().with("ACTIVATION", sigmoid).sharing(TANH).sharing(ACTIVATION)
+    elementwise::invocation().with("ACTIVATION", sigmoid).sharing(TANH).sharing(IS_NAN).sharing(ACTIVATION)
 }
 
 impl Kernel for SpatialAttention {

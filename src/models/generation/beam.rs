@@ -4,7 +4,8 @@
 //! end with a stop token are finished, scored Σ log p / lengthᵅ, and the best K finished ones are kept; the best K
 //! candidates that do not end run on. At the limit every candidate ends.
 
-use super::{EarlyStopping, Hypothesis, Running, Step, log_softmax};
+use super::{EarlyStopping, Hypothesis, Running, Step};
+use crate::models::softmax::log_softmax;
 
 /// The score of a hypothesis that is none yet: below any other, but a number.
 const NOT_YET: f64 = -1e9;
@@ -107,7 +108,10 @@ impl BeamSearch {
             rules.apply(&mut scores, step.start, &running.ids, step.is_last());
             if rules.renormalize {
                 let log_sum = scores.iter().map(|score| score.exp()).sum::<f64>().ln();
-                scores.iter_mut().for_each(|score| *score -= log_sum);
+                // Of nothing there is nothing to share out.
+                if log_sum.is_finite() {
+                    scores.iter_mut().for_each(|score| *score -= log_sum);
+                }
             }
             let of_row = scores.into_iter().enumerate().map(|(token, log_probability)| Candidate {
                 score: running.sum + log_probability,

@@ -36,7 +36,7 @@ pub enum Strategy {
         top_k: usize,
         /// Only the likeliest tokens that together have this probability (Holtzman et al. 2020); 1 for all.
         top_p: f32,
-        /// Same seed, same draws. Each text and sample has its own, whatever else is in the batch.
+        /// Same seed, same draws. Each text and sample has its own by its number, whatever it is run together with.
         seed: u64,
     },
 }
@@ -121,8 +121,7 @@ impl GenerationOptions {
 
 /// A generated sequence.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Hypothesis {
+pub(crate) struct Hypothesis {
     /// Its tokens, without the start token, with the stop token where one came.
     pub ids: Vec<u32>,
     /// The sum of its tokens' log-probabilities: the model's own, but in a beam search as the rules left them.
@@ -154,11 +153,11 @@ pub(crate) trait StepDecoder {
     async fn step(&mut self, tokens: &[u32], parents: &[u32]) -> Result<StepOutput>;
 }
 
-/// Generates for `texts` texts: the hypotheses of each, best first. `progress` is told the tokens of each row after each
-/// step.
+/// Generates for texts, which have these numbers at the caller's: the hypotheses of each, best first. `progress` is told
+/// the tokens of each row after each step.
 pub(crate) async fn generate(
     decoder: &mut impl StepDecoder,
-    texts: usize,
+    texts: &[usize],
     start: u32,
     options: &GenerationOptions,
     mut progress: impl FnMut(usize),
@@ -166,8 +165,8 @@ pub(crate) async fn generate(
     let vocabulary = decoder.vocabulary();
     options.check(vocabulary)?;
     let per_text = options.rows_per_text();
-    let mut searches: Vec<Search> = (0..texts).map(|text| Search::new(options, text)).collect();
-    let mut tokens = vec![start; texts * per_text];
+    let mut searches: Vec<Search> = texts.iter().map(|&text| Search::new(options, text)).collect();
+    let mut tokens = vec![start; texts.len() * per_text];
     let mut parents: Vec<u32> = (0..tokens.len() as u32).collect();
     for length in 1..=options.max_tokens {
         if tokens.is_empty() {
@@ -179,8 +178,8 @@ pub(crate) async fn generate(
             return Err(Error::argument(OP, "logits", expected, format!("{} elements", output.logits.len())));
         }
         let mut all_done = true;
-        for (text, search) in searches.iter_mut().enumerate() {
-            let rows = text * per_text..(text + 1) * per_text;
+        for (place, (search, text)) in searches.iter_mut().zip(texts).enumerate() {
+            let rows = place * per_text..(place + 1) * per_text;
             let logits = &output.logits[rows.start * vocabulary..rows.end * vocabulary];
             if let Some(row) = logits.chunks_exact(vocabulary).position(|row| row.iter().any(|x| x.is_nan()))
             {
@@ -288,19 +287,6 @@ impl Search {
             Self::Rows(rows) => rows.finish(),
         }
     }
-}
-
-/// log softmax in f64, in place of logits.
-fn log_softmax(logits: &[f32]) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if largest.is_infinite() {
-        // Nothing is allowed, or something certain: what is at the top shares it.
-        let at_top = logits.iter().filter(|&&x| x == largest).count() as f64;
-        return logits.iter().map(|&x| if x == largest { -at_top.ln() } else { f64::NEG_INFINITY }).collect();
-    }
-    let shifted = |x: f32| f64::from(x) - f64::from(largest);
-    let log_sum = logits.iter().map(|&x| shifted(x).exp()).sum::<f64>().ln();
-    logits.iter().map(|&x| shifted(x) - log_sum).collect()
 }
 
 #[cfg(test)]

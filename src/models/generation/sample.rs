@@ -1,6 +1,7 @@
 //! Rows that go on by themselves: the likeliest token, or one that is drawn.
 
-use super::{Hypothesis, Running, Step, Strategy, log_softmax};
+use super::{Hypothesis, Running, Step, Strategy};
+use crate::models::softmax::log_softmax;
 
 pub(super) struct Rows {
     rows: Vec<Row>,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::kernel::Inputs;
+use crate::models::softmax::log_softmax;
 
 /// A decoder whose logits are random numbers of the whole prefix, so that every sequence has its own.
 struct Random {
@@ -59,8 +60,8 @@ impl StepDecoder for Random {
 const START: u32 = 1;
 
 fn run(decoder: &mut Random, options: &GenerationOptions) -> Vec<Vec<Hypothesis>> {
-    let texts = decoder.texts.len();
-    pollster::block_on(generate(decoder, texts, START, options, |_| ())).unwrap()
+    let texts: Vec<usize> = (0..decoder.texts.len()).collect();
+    pollster::block_on(generate(decoder, &texts, START, options, |_| ())).unwrap()
 }
 
 fn stopping_at_0() -> TokenRules {
@@ -130,6 +131,7 @@ fn with_as_many_beams_as_sequences_the_search_is_exhaustive() {
             }
             let found = search.finish(5);
             let expected = exhaustive(&decoder, text, 4, f64::from(penalty));
+            assert_eq!((found.len(), expected.len()), (5, 31));
             for (found, (score, ids)) in found.iter().zip(&expected) {
                 assert_eq!(&found.ids, ids, "text {text}, penalty {penalty}");
                 assert!((found.score - score).abs() < 1e-9);
@@ -263,6 +265,23 @@ fn renormalized_beams_score_what_is_left() {
 }
 
 #[test]
+fn where_nothing_is_allowed_nothing_is_nan() {
+    for renormalize in [false, true] {
+        let forbidden = (0..4).map(|token| vec![token]).collect();
+        let rules = TokenRules { forbidden, renormalize, padding: 1, ..Default::default() };
+        for strategy in [Strategy::Greedy, beams(2, 1.0, EarlyStopping::No)] {
+            let options =
+                GenerationOptions { strategy, max_tokens: 3, rules: rules.clone(), ..Default::default() };
+            let found = run(&mut Random::new(4, &[41, 42], 0.0), &options);
+            assert!(
+                found.iter().flatten().all(|h| !h.score.is_nan() && !h.log_probability.is_nan()),
+                "{found:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn draws_have_the_distribution_asked_for() {
     let mut decoder = Random::new(6, &[51], 0.0);
     let logits = decoder.logits(&[51, START.into()]);
@@ -308,6 +327,12 @@ fn a_seed_gives_the_same_draws_whatever_else_is_drawn() {
     assert_eq!(of(&[61, 62], 4, 9), all[..2]);
     assert_eq!(of(&[61, 62, 63], 2, 9)[2], all[2][..2]);
     assert_ne!(of(&[61, 62, 63], 4, 10), all);
+    // A text alone, and in another order, has the draws of its number.
+    let strategy = Strategy::Sample { temperature: 1.5, top_k: 0, top_p: 1.0, seed: 9 };
+    let options = GenerationOptions { strategy, max_tokens: 8, n_best: 4, rules: stopping_at_0() };
+    let mut decoder = Random::new(30, &[63, 61], 0.0);
+    let found = pollster::block_on(generate(&mut decoder, &[2, 0], START, &options, |_| ())).unwrap();
+    assert_eq!(found, [all[2].clone(), all[0].clone()]);
     // The samples of a text, and equal texts, differ.
     let equal = of(&[61, 61], 2, 9);
     assert!(equal[0][0] != equal[0][1] && equal[0][0] != equal[1][0]);
@@ -317,8 +342,9 @@ fn a_seed_gives_the_same_draws_whatever_else_is_drawn() {
 fn what_means_nothing_is_refused() {
     let refused = |options: GenerationOptions, words: &[&str]| {
         let mut decoder = Random::new(5, &[1], 0.0);
-        let error =
-            pollster::block_on(generate(&mut decoder, 1, START, &options, |_| ())).unwrap_err().to_string();
+        let error = pollster::block_on(generate(&mut decoder, &[0], START, &options, |_| ()))
+            .unwrap_err()
+            .to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     };
     let with = |strategy| GenerationOptions { strategy, ..Default::default() };

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use super::source::Source;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{
     Gru, GruCell, GruConfig, GruDirection, GruOptions, HostGru, HostLinear, LayerCapture, SplitLinear,
 };
 use crate::models::generation::{StepDecoder, StepOutput};
+use crate::models::padded::PaddedIds;
+use crate::models::source::Source;
 use crate::ops::{
     Activation, AdditiveAttention, AdditiveAttentionWeights, Embedding, EmbeddingTable,
     HostAdditiveAttention, Linear, LinearWeights, Pooling, gather_rows, pool,
@@ -109,7 +110,7 @@ impl BahdanauSeq2Seq {
         let halves = 2 * config.readout_dim;
         let readout = source.linear("readout", [halves, inputs.iter().sum()])?;
         let output = source.linear("output", [words, config.readout_dim])?;
-        source.check_all_used("those of Bahdanau's model")?;
+        source.check_all_used(&[], "those of Bahdanau's model")?;
         let upload = |linear: HostLinear<'_>, shape| {
             LinearWeights::new(device, shape, linear.weight, linear.bias, dtype)
         };
@@ -143,19 +144,9 @@ impl BahdanauSeq2Seq {
     /// # Errors
     /// [`Error::Argument`] for no texts, an empty text, one longer than the model allows, or an id past its table.
     pub fn record_encoder(&self, recording: &mut Recording, texts: &[&[u32]]) -> Result<BahdanauMemory> {
-        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
-        if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
-            let found = if texts.is_empty() { "no texts" } else { "none" };
-            return Err(Error::argument(OP, "a source", "at least 1 token", found));
-        }
-        let limit = self.config.max_source_length;
-        if longest > limit {
-            let (expected, found) = (format!("at most {limit} tokens"), format!("{longest} tokens"));
-            return Err(Error::argument(OP, "a source", expected, found));
-        }
-        let padding = |text: &[u32]| std::iter::repeat_n(self.config.padding_id, longest - text.len());
-        let ids: Vec<u32> = texts.iter().flat_map(|text| text.iter().copied().chain(padding(text))).collect();
-        let lengths: Vec<u32> = texts.iter().map(|text| text.len() as u32).collect();
+        let (padding, limit) = (self.config.padding_id, self.config.max_source_length);
+        let PaddedIds { ids, lengths, longest } =
+            PaddedIds::not_empty(OP, "a source", texts, padding, limit)?;
         let x = recording
             .scoped("embeddings", |recording| Embedding::new(&self.source).record(recording, &ids))?
             .reshape([texts.len(), longest, self.config.embedding_dim])?;

@@ -41,6 +41,10 @@ fn options(strategy: Strategy, n_best: usize) -> GenerationOptions {
     options
 }
 
+fn numbers(texts: &[&[u32]]) -> Vec<usize> {
+    (0..texts.len()).collect()
+}
+
 #[test]
 fn greedy_outputs_are_pytorchs() {
     let sources = sources();
@@ -49,9 +53,11 @@ fn greedy_outputs_are_pytorchs() {
         let model = model(&device);
         // All at once, and each by itself.
         for batch in [&texts[..]].into_iter().chain(texts.chunks(1)) {
-            let mut decoder = pollster::block_on(model.decoder(&device, batch, 1, true)).unwrap();
+            let mut decoder =
+                pollster::block_on(model.decoder(&device, batch, 1, Some(LayerCapture::all()))).unwrap();
             let options = options(Strategy::Greedy, 1);
-            let all = pollster::block_on(generate(&mut decoder, batch.len(), 1, &options, |_| {})).unwrap();
+            let all =
+                pollster::block_on(generate(&mut decoder, &numbers(batch), 1, &options, |_| {})).unwrap();
             for (text, hypotheses) in batch.iter().zip(&all) {
                 let place = texts.iter().position(|other| other == text).unwrap();
                 let expected = &json("texts.json")["greedy"][place];
@@ -86,6 +92,17 @@ fn whole(device: &Device, model: &BahdanauSeq2Seq, source: &[u32], target: &[u32
     steps.iter().zip(target).map(of_token).sum()
 }
 
+/// What the whole model attends to at each token of a target.
+fn attended(device: &Device, model: &BahdanauSeq2Seq, source: &[u32], target: &[u32]) -> Vec<Vec<f32>> {
+    let mut recording = Recording::new(device);
+    let with_start = [&[1], &target[..target.len() - 1]].concat();
+    let steps = model.record_logits(&mut recording, &[source], &[&with_start], true).unwrap();
+    let weights: Vec<&Value> = steps.iter().filter_map(|step| step.weights.as_ref()).collect();
+    weights.iter().for_each(|value| recording.output(value).unwrap());
+    let outputs = recording.run().unwrap();
+    weights.iter().map(|value| outputs.tensor(value).unwrap().to_f32().unwrap()).collect()
+}
+
 #[test]
 fn beams_go_on_from_their_parents() {
     let sources = sources();
@@ -94,9 +111,9 @@ fn beams_go_on_from_their_parents() {
         let model = model(&device);
         let beams = 4;
         let strategy = Strategy::Beam { beams, length_penalty: 1.0, early_stopping: Default::default() };
-        let mut decoder = pollster::block_on(model.decoder(&device, &texts, beams, false)).unwrap();
+        let mut decoder = pollster::block_on(model.decoder(&device, &texts, beams, None)).unwrap();
         let options = options(strategy, beams);
-        let all = pollster::block_on(generate(&mut decoder, texts.len(), 1, &options, |_| {})).unwrap();
+        let all = pollster::block_on(generate(&mut decoder, &numbers(&texts), 1, &options, |_| {})).unwrap();
         for (text, hypotheses) in texts.iter().zip(&all) {
             assert_eq!(hypotheses.len(), beams);
             for hypothesis in hypotheses {
@@ -106,11 +123,39 @@ fn beams_go_on_from_their_parents() {
                 assert!(hypothesis.attention.is_empty());
             }
         }
+        // What each step of a beam attended to is what its whole target attends to.
+        let capture = Some(LayerCapture::all());
+        let mut decoder = pollster::block_on(model.decoder(&device, &texts, beams, capture)).unwrap();
+        let captured =
+            pollster::block_on(generate(&mut decoder, &numbers(&texts), 1, &options, |_| {})).unwrap();
+        let mut lengths = Vec::new();
+        for ((text, hypotheses), plain) in texts.iter().zip(&captured).zip(&all) {
+            assert_eq!(hypotheses.len(), beams);
+            for (hypothesis, plain) in hypotheses.iter().zip(plain) {
+                assert_eq!(hypothesis.ids, plain.ids);
+                let expected = attended(&device, &model, text, &hypothesis.ids);
+                assert_eq!(hypothesis.attention.len(), expected.len());
+                for (found, expected) in hypothesis.attention.iter().zip(&expected) {
+                    assert_eq!(found.len(), text.len());
+                    for (found, expected) in found.iter().zip(expected) {
+                        assert!(
+                            (found - expected).abs() <= 1e-5,
+                            "{}: {found} for {expected}",
+                            device.name()
+                        );
+                    }
+                }
+                lengths.push([text.len(), hypothesis.ids.len()]);
+            }
+        }
+        lengths.sort_unstable();
+        lengths.dedup();
+        assert!(lengths.len() > 3, "{lengths:?}");
         // One beam is greedy.
         let strategy = Strategy::Beam { beams: 1, length_penalty: 0.0, early_stopping: Default::default() };
-        let mut decoder = pollster::block_on(model.decoder(&device, &texts, 1, false)).unwrap();
+        let mut decoder = pollster::block_on(model.decoder(&device, &texts, 1, None)).unwrap();
         let options = self::options(strategy, 1);
-        let all = pollster::block_on(generate(&mut decoder, texts.len(), 1, &options, |_| {})).unwrap();
+        let all = pollster::block_on(generate(&mut decoder, &numbers(&texts), 1, &options, |_| {})).unwrap();
         for (place, hypotheses) in all.iter().enumerate() {
             assert_eq!(hypotheses[0].ids, ids(&json("texts.json")["greedy"][place]["ids"]));
         }
@@ -122,14 +167,14 @@ fn what_does_not_fit_is_refused() {
     let device = Device::cpu();
     let model = model(&device);
     let refused = |texts: &[&[u32]], words: &[&str]| {
-        let error = pollster::block_on(model.decoder(&device, texts, 1, false)).unwrap_err().to_string();
+        let error = pollster::block_on(model.decoder(&device, texts, 1, None)).unwrap_err().to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     };
     refused(&[], &["a source", "no texts"]);
     refused(&[&[5], &[]], &["a source", "at least 1 token"]);
     refused(&[&[5; 41]], &["at most 40 tokens", "41"]);
     refused(&[&[5, 23]], &["ids[1]", "below 23", "23"]);
-    let mut decoder = pollster::block_on(model.decoder(&device, &[&[5]], 2, false)).unwrap();
+    let mut decoder = pollster::block_on(model.decoder(&device, &[&[5]], 2, None)).unwrap();
     let error = pollster::block_on(decoder.step(&[1, 1], &[0, 2])).unwrap_err().to_string();
     assert!(error.contains("index[1]") && error.contains("below 2"), "{error}");
     let error = pollster::block_on(decoder.step(&[1, 99], &[0, 1])).unwrap_err().to_string();

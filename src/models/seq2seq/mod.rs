@@ -1,9 +1,10 @@
 //! Sequence to sequence: Bahdanau's model, the encoder–decoder Transformer, and translating with them.
 
 mod bahdanau;
+mod bounds;
 mod captured;
 mod embedded;
-mod source;
+mod maps;
 mod transformer;
 mod translator;
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::captured::{Seq2SeqAttention, part};
-use super::source::Source;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{
@@ -12,6 +11,8 @@ use crate::layers::{
     NormPosition,
 };
 use crate::models::generation::{StepDecoder, StepOutput};
+use crate::models::padded::{PaddedIds, padded};
+use crate::models::source::Source;
 use crate::ops::{
     Causal, Embedding, EmbeddingTable, Linear, LinearWeights, SinusoidalLayout, sinusoidal_positions,
 };
@@ -94,7 +95,7 @@ impl TransformerSeq2Seq {
         let decoder =
             (0..config.decoder_layers).map(|index| decoder_layer(device, config, &mut source, index, dtype));
         let decoder = decoder.collect::<Result<Vec<_>>>()?;
-        source.check_all_used("those of an encoder–decoder Transformer of Marian's")?;
+        source.check_all_used(&[], "those of an encoder–decoder Transformer of Marian's")?;
         let encoder = Encoder::new(layers, None);
         Ok(Self { config: config.clone(), source: from, target: to, positions, encoder, decoder, output })
     }
@@ -108,10 +109,14 @@ impl TransformerSeq2Seq {
     pub fn bytes(&self) -> u64 {
         let tables =
             if self.config.shared_embeddings { 0 } else { self.target.bytes() } + self.source.bytes();
-        let output = if self.config.tied_output { 0 } else { self.output.bytes() };
+        let tied = if self.config.tied_output { self.target.bytes() } else { 0 };
+        let output = self.output.bytes() - tied;
+        // γ and β of each norm, f32, which a layer's own count leaves out.
+        let norms = 2 * self.encoder.layers().len() + 3 * self.decoder.len();
+        let norms = (norms * 2 * self.config.model_dim) as u64 * 4;
         let layers: u64 = self.encoder.layers().iter().map(EncoderLayer::bytes).sum();
         let decoder: u64 = self.decoder.iter().map(DecoderLayer::bytes).sum();
-        tables + output + layers + decoder + self.positions.iter().map(Tensor::bytes).sum::<u64>()
+        tables + output + layers + norms + decoder + self.positions.iter().map(Tensor::bytes).sum::<u64>()
     }
 
     /// Records the encoder on source token ids, padded to the longest: `[texts, longest, model_dim]`, and the length of
@@ -234,35 +239,18 @@ impl TransformerSeq2Seq {
         table: &EmbeddingTable,
         positions: &Tensor,
     ) -> Result<(Value, Vec<u32>)> {
-        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
-        if texts.iter().any(|text| text.is_empty()) || texts.is_empty() {
-            let found = if texts.is_empty() { "no texts" } else { "none" };
-            return Err(Error::argument(OP, what, "at least 1 token", found));
-        }
-        let limit = self.config.max_positions;
-        if longest > limit {
-            let (expected, found) = (format!("at most {limit} tokens"), format!("{longest} tokens"));
-            return Err(Error::argument(OP, what, expected, found));
-        }
-        let padding = |text: &[u32]| std::iter::repeat_n(self.config.padding_id, longest - text.len());
-        let ids: Vec<u32> = texts.iter().flat_map(|text| text.iter().copied().chain(padding(text))).collect();
+        let (padding, limit) = (self.config.padding_id, self.config.max_positions);
+        let PaddedIds { ids, lengths, longest } = PaddedIds::not_empty(OP, what, texts, padding, limit)?;
         let places: Vec<u32> = texts.iter().flat_map(|_| 0..longest as u32).collect();
         let x = recording.scoped("embeddings", |recording| {
             Embedding::new(table).scale(self.scale()).positions(positions, &places).record(recording, &ids)
         })?;
-        let lengths = texts.iter().map(|text| text.len() as u32).collect();
         Ok((x.reshape([texts.len(), longest, self.config.model_dim])?, lengths))
     }
 
     fn scale(&self) -> f32 {
         if self.config.scale_embedding { (self.config.model_dim as f32).sqrt() } else { 1.0 }
     }
-}
-
-/// The lengths, where there is padding at all.
-fn padded(lengths: &[u32]) -> Option<&[u32]> {
-    let longest = lengths.iter().max();
-    lengths.iter().any(|length| Some(length) < longest).then_some(lengths)
 }
 
 /// The decoder over a batch, with what it keeps from step to step.
@@ -359,6 +347,11 @@ impl TransformerDecoder<'_> {
     }
 }
 
+/// The names that an attention's projections have in fairseq.
+fn projections(home: &str) -> [String; 4] {
+    ["q_proj", "k_proj", "v_proj", "out_proj"].map(|part| format!("{home}.{part}"))
+}
+
 fn encoder_layer(
     device: &Device,
     config: &MarianConfig,
@@ -368,7 +361,7 @@ fn encoder_layer(
 ) -> Result<EncoderLayer> {
     let home = format!("model.encoder.layers.{index}");
     let (width, inner) = (config.model_dim, config.encoder_feed_forward_dim);
-    let attention = source.attention(&format!("{home}.self_attn"), width)?;
+    let attention = source.attention(&projections(&format!("{home}.self_attn")), width)?;
     let attention_norm = source.norm(&format!("{home}.self_attn_layer_norm"), width)?;
     let up = source.linear(&format!("{home}.fc1"), [inner, width])?;
     let down = source.linear(&format!("{home}.fc2"), [width, inner])?;
@@ -400,9 +393,9 @@ fn decoder_layer(
 ) -> Result<DecoderLayer> {
     let home = format!("model.decoder.layers.{index}");
     let (width, inner) = (config.model_dim, config.decoder_feed_forward_dim);
-    let own = source.attention(&format!("{home}.self_attn"), width)?;
+    let own = source.attention(&projections(&format!("{home}.self_attn")), width)?;
     let own_norm = source.norm(&format!("{home}.self_attn_layer_norm"), width)?;
-    let cross = source.attention(&format!("{home}.encoder_attn"), width)?;
+    let cross = source.attention(&projections(&format!("{home}.encoder_attn")), width)?;
     let cross_norm = source.norm(&format!("{home}.encoder_attn_layer_norm"), width)?;
     let up = source.linear(&format!("{home}.fc1"), [inner, width])?;
     let down = source.linear(&format!("{home}.fc2"), [width, inner])?;

@@ -1,9 +1,9 @@
 //! Translating: tokenizer, encoder–decoder model and generation.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::embedded::EmbeddedModel;
+use super::maps::{Captured, map_tokens};
 use super::{BahdanauSeq2Seq, Seq2SeqAttention, TransformerSeq2Seq};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::models::generation::{
 use crate::tensor::DType;
 use crate::weights::{Encoding, GenerationConfig, Seq2SeqConfig, Seq2SeqFolder, Seq2SeqTokenizer};
 
-const OP: &str = "translate";
+pub(super) const OP: &str = "translate";
 
 /// A sequence-to-sequence model on a device, with its tokenizer.
 ///
@@ -34,7 +34,7 @@ const OP: &str = "translate";
 #[derive(Debug)]
 pub struct Translator {
     device: Device,
-    model: Model,
+    pub(super) model: Model,
     tokenizer: Seq2SeqTokenizer,
     start: u32,
     options: GenerationOptions,
@@ -42,7 +42,7 @@ pub struct Translator {
 }
 
 #[derive(Debug)]
-enum Model {
+pub(super) enum Model {
     Transformer(Box<TransformerSeq2Seq>),
     Bahdanau(Box<BahdanauSeq2Seq>),
 }
@@ -153,12 +153,32 @@ impl Translator {
         }
     }
 
-    /// The most tokens of a source.
+    /// The most tokens of a source: the model's positions, or fewer where tokenizer_config.json says so
+    /// (`model_max_length`).
     pub fn max_source_tokens(&self) -> usize {
-        match &self.model {
+        let positions = match &self.model {
             Model::Transformer(model) => model.config().max_positions,
             Model::Bahdanau(model) => model.config().max_source_length,
+        };
+        self.tokenizer.max_tokens().map_or(positions, |limit| limit.min(positions))
+    }
+
+    /// Whether [`Translator::translate`] would take this text.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a text longer than the model takes, and those of [`Seq2SeqTokenizer::encode`].
+    pub fn check_source(&self, text: &str) -> Result<()> {
+        self.check_length(0, &self.tokenizer.encode(text, usize::MAX)?)
+    }
+
+    fn check_length(&self, index: usize, encoding: &Encoding) -> Result<()> {
+        let limit = self.max_source_tokens();
+        if encoding.ids.len() <= limit {
+            return Ok(());
         }
+        let found = format!("{} tokens", encoding.ids.len());
+        let expected = format!("at most {limit} tokens (split it into sentences)");
+        Err(Error::argument(OP, format!("text {index}"), expected, found))
     }
 
     /// Tokens that an output can have.
@@ -184,57 +204,25 @@ impl Translator {
     }
 
     /// Translates texts, any number, in batches of like lengths.
-    pub fn translate<'a, S: AsRef<str>>(&'a self, texts: &'a [S]) -> Translate<'a, S> {
+    pub fn translate<'a, S: AsRef<str> + Sync>(&'a self, texts: &'a [S]) -> Translate<'a, S> {
         let options = self.options.clone();
         Translate { translator: self, texts, options, batch_tokens: 4096, capture: None, progress: None }
     }
 
-    /// Texts by falling length, in batches that the device and the bound on tokens allow.
-    fn batches(
-        &self,
-        sources: &[Encoding],
-        options: &GenerationOptions,
-        batch_tokens: usize,
-    ) -> Vec<Vec<usize>> {
-        let per_text = options.rows_per_text();
-        // The largest values of a step: logits, and a layer's cached keys.
-        let words = match &self.model {
-            Model::Transformer(model) => {
-                let config = model.config();
-                config.target_vocabulary_size.max(options.max_tokens.saturating_mul(config.model_dim))
-            }
-            Model::Bahdanau(model) => {
-                let config = model.config();
-                config.vocabulary_size.max(config.max_source_length.saturating_mul(2 * config.hidden_dim))
-            }
+    /// The text of ids, without those for which there is no token: a table may have more rows than there are tokens.
+    fn decode(&self, ids: &[u32]) -> Result<String> {
+        let names = self.tokenizer.tokens(ids);
+        let missing = |(&id, name): (&u32, &String)| {
+            *name == format!("<{id}>") && self.tokenizer.target_id(name) != Some(id)
         };
-        let row_bytes = (words as u64).saturating_mul(4).max(1);
-        let rows =
-            usize::try_from(self.device.capabilities().tensor_bytes() / row_bytes).unwrap_or(usize::MAX);
-        let most_texts = (rows / per_text.max(1)).max(1);
-        let mut order: Vec<usize> = (0..sources.len()).collect();
-        order.sort_by_key(|&index| std::cmp::Reverse(sources[index].ids.len()));
-        let mut batches: Vec<Vec<usize>> = Vec::new();
-        let mut longest = 0;
-        for index in order {
-            let tokens = sources[index].ids.len();
-            match batches.last_mut() {
-                Some(batch)
-                    if batch.len() < most_texts && (batch.len() + 1) * longest * per_text <= batch_tokens =>
-                {
-                    batch.push(index);
-                }
-                _ => {
-                    longest = tokens;
-                    batches.push(vec![index]);
-                }
-            }
-        }
-        batches
+        let known = ids.iter().zip(&names).filter(|&pair| !missing(pair)).map(|(&id, _)| id);
+        self.tokenizer.decode(&known.collect::<Vec<u32>>())
     }
 
+    /// Generates for sources, which have these numbers at the caller's.
     async fn generate(
         &self,
+        numbers: &[usize],
         sources: &[&[u32]],
         options: &GenerationOptions,
         capture: Option<(Seq2SeqAttention, LayerCapture<'_>)>,
@@ -245,7 +233,7 @@ impl Translator {
             Model::Transformer(model) => {
                 let mut decoder =
                     model.decoder(&self.device, sources, beams, options.max_tokens, capture).await?;
-                let mut found = generate(&mut decoder, sources.len(), self.start, options, progress).await?;
+                let mut found = generate(&mut decoder, numbers, self.start, options, progress).await?;
                 for (text, hypotheses) in found.iter_mut().enumerate() {
                     if let Some(weights) = decoder.encoder_attention(text) {
                         hypotheses.iter_mut().for_each(|found| found.attention = vec![weights.clone()]);
@@ -256,7 +244,7 @@ impl Translator {
             Model::Bahdanau(model) => {
                 let capture = capture.map(|(_, capture)| capture);
                 let mut decoder = model.decoder(&self.device, sources, beams, capture).await?;
-                generate(&mut decoder, sources.len(), self.start, options, progress).await
+                generate(&mut decoder, numbers, self.start, options, progress).await
             }
         }
     }
@@ -326,7 +314,7 @@ pub struct Translate<'a, S> {
     progress: Option<Progress<'a>>,
 }
 
-impl<'a, S: AsRef<str>> Translate<'a, S> {
+impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
     /// How tokens are chosen, in place of what the folder says.
     #[must_use]
     pub fn strategy(mut self, strategy: Strategy) -> Self {
@@ -386,7 +374,6 @@ impl<'a, S: AsRef<str>> Translate<'a, S> {
     pub async fn run_async(mut self) -> Result<Translations> {
         let translator = self.translator;
         let tokenizer = &translator.tokenizer;
-        let limit = translator.max_source_tokens();
         self.options.check(translator.target_vocabulary_size())?;
         if let Some(most) =
             translator.model.max_target_tokens().filter(|&most| most < self.options.max_tokens)
@@ -395,21 +382,16 @@ impl<'a, S: AsRef<str>> Translate<'a, S> {
                 (format!("at most {most}, the model's positions"), self.options.max_tokens);
             return Err(Error::argument(OP, "max_tokens", expected, found.to_string()));
         }
-        let captured = self.capture.map(|(of, capture)| self.captured(of, &capture)).transpose()?;
-        let mut sources = Vec::with_capacity(self.texts.len());
-        for (index, text) in self.texts.iter().enumerate() {
-            let encoding = tokenizer.encode(text.as_ref(), usize::MAX)?;
-            if encoding.ids.len() > limit {
-                let found = format!("{} tokens", encoding.ids.len());
-                let expected = format!("at most {limit} tokens (split it into sentences)");
-                return Err(Error::argument(OP, format!("text {index}"), expected, found));
-            }
-            sources.push(encoding);
+        translator.check_rows(&self.options)?;
+        let mut captured = self.captured()?;
+        let sources = tokenizer.encode_batch(self.texts, usize::MAX)?;
+        for (index, source) in sources.iter().enumerate() {
+            translator.check_length(index, source)?;
         }
         let mut texts: Vec<Vec<Translation>> = vec![Vec::new(); sources.len()];
         let mut statistics = TranslateStatistics { texts: sources.len(), ..Default::default() };
         let mut done = 0;
-        for batch in translator.batches(&sources, &self.options, self.batch_tokens) {
+        for batch in translator.batches(&sources, &self.options, self.batch_tokens, captured.as_ref()) {
             let ids: Vec<&[u32]> = batch.iter().map(|&index| sources[index].ids.as_slice()).collect();
             let (progress, of_texts) = (&mut self.progress, sources.len());
             let told = |tokens| {
@@ -418,13 +400,13 @@ impl<'a, S: AsRef<str>> Translate<'a, S> {
                     progress(TranslationProgress { texts: done, of_texts, tokens });
                 }
             };
-            let found = translator.generate(&ids, &self.options, self.capture, told).await?;
+            let found = translator.generate(&batch, &ids, &self.options, self.capture, told).await?;
             for (&index, hypotheses) in batch.iter().zip(found) {
                 let source = &sources[index];
                 statistics.source_tokens += source.ids.len();
                 let translated = hypotheses.into_iter().map(|hypothesis| {
                     statistics.tokens += hypothesis.ids.len();
-                    self.translation(source, hypothesis, captured.as_ref())
+                    self.translation((index, source), hypothesis, captured.as_mut())
                 });
                 texts[index] = translated.collect::<Result<_>>()?;
             }
@@ -446,73 +428,53 @@ impl<'a, S: AsRef<str>> Translate<'a, S> {
         pollster::block_on(self.run_async())
     }
 
-    /// The numbers of the layers and of their heads that are captured.
-    fn captured(&self, of: Seq2SeqAttention, capture: &LayerCapture<'_>) -> Result<Captured> {
-        let Some([layers, heads]) = self.translator.attention_size(of) else {
+    /// What is to be captured.
+    fn captured(&self) -> Result<Option<Captured<'a>>> {
+        let Some((of, capture)) = self.capture else { return Ok(None) };
+        let Some(size) = self.translator.attention_size(of) else {
             let expected = format!("{}, all that a recurrent model has", Seq2SeqAttention::Cross.name());
             return Err(Error::argument("capture", "the attention", expected, of.name()));
         };
-        let numbers = |numbers: Vec<usize>| numbers.into_iter().map(Some).collect();
-        Ok(Captured {
-            of,
-            layers: numbers(capture.check(&vec![heads; layers], [0; 3])?),
-            heads: numbers(capture.chosen_heads(heads)?),
-        })
+        Captured::new(of, capture, size).map(Some)
     }
 
     fn translation(
         &self,
-        source: &Encoding,
+        (text, source): (usize, &Encoding),
         hypothesis: Hypothesis,
-        captured: Option<&Captured>,
+        captured: Option<&mut Captured<'_>>,
     ) -> Result<Translation> {
-        let tokenizer = &self.translator.tokenizer;
         let Hypothesis { ids, log_probability, score, stopped, attention } = hypothesis;
-        let tokens = |tokens: &[String]| tokens.iter().map(MapToken::new).collect::<Vec<_>>();
-        let maps = |captured: &Captured| {
-            let sources = tokens(&source.tokens);
-            let (rows, columns) = match captured.of {
-                Seq2SeqAttention::Encoder => (sources.clone(), sources),
-                Seq2SeqAttention::Cross => (tokens(&tokenizer.tokens(&ids)), sources),
-                Seq2SeqAttention::Decoder => {
-                    let (mut read, start) = (ids.clone(), self.translator.start);
-                    read.insert(0, start);
-                    read.truncate(ids.len());
-                    (tokens(&tokenizer.tokens(&ids)), tokens(&tokenizer.tokens(&read)))
-                }
-            };
-            let maps = captured.layers.len() * captured.heads.len();
-            let weights = laid_out(&attention, maps, columns.len());
-            AttentionMaps::new([rows, columns], captured.layers.clone(), captured.heads.clone(), weights)
+        let attention = match captured {
+            None => None,
+            Some(captured) => {
+                let sides = self.sides(captured.of(), source, &ids);
+                Some(captured.lay_out(text, sides, &attention)?)
+            }
         };
-        let attention = captured.map(maps).transpose()?;
-        let text = tokenizer.decode(&ids)?;
+        let text = self.translator.decode(&ids)?;
         Ok(Translation { text, ids, log_probability, score, stopped, attention })
     }
-}
 
-/// What a run captures: layers and heads by their numbers.
-struct Captured {
-    of: Seq2SeqAttention,
-    layers: Vec<Option<usize>>,
-    heads: Vec<Option<usize>>,
-}
-
-/// `[maps, rows, columns]` of parts `[maps, rows of the part, columns or fewer]`; what a part lacks is 0.
-fn laid_out(parts: &[Arc<[f32]>], maps: usize, columns: usize) -> Vec<f32> {
-    let mut weights = Vec::new();
-    for map in 0..maps {
-        for (place, part) in parts.iter().enumerate() {
-            let size = part.len() / maps;
-            // A decoder's step sees itself and what is before it; other parts are as wide as they can be.
-            let seen = if size < columns { place + 1 } else { columns };
-            for row in part[map * size..][..size].chunks(seen) {
-                weights.extend_from_slice(row);
-                weights.resize(weights.len() + columns - row.len(), 0.0);
+    /// The tokens that attend, and those that they attend to.
+    fn sides(&self, of: Seq2SeqAttention, source: &Encoding, ids: &[u32]) -> [Vec<MapToken>; 2] {
+        let translator = self.translator;
+        let special = [&translator.options.rules, &self.options.rules]
+            .into_iter()
+            .flat_map(|rules| rules.stop.iter().copied().chain([rules.padding]))
+            .chain([translator.start]);
+        let special: Vec<u32> = special.collect();
+        let sources = || map_tokens(source.tokens.clone(), &source.ids, &special);
+        let targets = |ids: &[u32]| map_tokens(translator.tokenizer.tokens(ids), ids, &special);
+        match of {
+            Seq2SeqAttention::Encoder => [sources(), sources()],
+            Seq2SeqAttention::Cross => [targets(ids), sources()],
+            Seq2SeqAttention::Decoder => {
+                let read: Vec<u32> = [translator.start].iter().chain(ids).copied().take(ids.len()).collect();
+                [targets(ids), targets(&read)]
             }
         }
     }
-    weights
 }
 
 /// One output for a text.
@@ -536,7 +498,9 @@ pub struct Translation {
 }
 
 impl Translation {
-    /// How sure the model is of this output: its probability among all outputs.
+    /// How sure the model is of this output: its probability among all outputs. In a beam search it is that of what the
+    /// rules left: a token that was forced, such as the last at the limit, is certain there, and with `renormalize` the
+    /// tokens that were forbidden do not count.
     pub fn probability(&self) -> f64 {
         self.log_probability.exp()
     }

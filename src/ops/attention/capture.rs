@@ -15,7 +15,7 @@ pub enum Stage {
     Scores,
     /// 1: after the softcap.
     Softcapped,
-    /// 2: with mask and ALiBi added, −∞ for keys that take no part.
+    /// 2: with mask, ALiBi and biases by distance added, −∞ for keys that take no part.
     Biased,
     /// 3: the softmax of that.
     #[default]

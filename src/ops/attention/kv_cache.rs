@@ -173,6 +173,11 @@ impl KvCache {
         Ok(())
     }
 
+    /// Every item back to the length that it had, not above that which it has.
+    pub(crate) fn truncate_all(&mut self, lengths: &[u32]) -> Result<()> {
+        lengths.iter().enumerate().try_for_each(|(item, &length)| self.truncate(item, length as usize))
+    }
+
     /// One item less has that block.
     fn give_back(&mut self, block: u32) {
         let owners = &mut self.owners[block as usize];

@@ -22,6 +22,9 @@ pub struct RelativePositionBuckets {
 /// Tables are of at most so many distances on each side.
 const FARTHEST: usize = 1 << 20;
 
+/// Biases of all heads and distances together are at most so many: 256 MiB of them.
+const LARGEST: usize = 1 << 26;
+
 impl RelativePositionBuckets {
     /// 32 buckets up to a distance of 128, as T5 has them.
     pub fn t5(bidirectional: bool) -> Self {
@@ -110,19 +113,24 @@ impl RelativePositionBias {
     /// From a table `[buckets, heads]`, one row for each bucket.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a table of another size or one with a number that is not finite, and as
-    /// [`RelativePositionBuckets::bucket`].
+    /// [`Error::Argument`] for a table of another size or one with a number that is not finite, for more than 2²⁶ biases
+    /// (heads · (2 · `max_distance` + 1)), and as [`RelativePositionBuckets::bucket`].
     pub fn new(table: &[f32], heads: usize, buckets: &RelativePositionBuckets) -> Result<Self> {
         buckets.check()?;
         if buckets.buckets.checked_mul(heads) != Some(table.len()) {
             let expected = format!("[{}, {heads}]", buckets.buckets);
             return Err(Error::argument(OP, "the table", expected, format!("{} elements", table.len())));
         }
+        check_finite(table)?;
+        let distances = 2 * buckets.max_distance + 1;
+        if heads.saturating_mul(distances) > LARGEST {
+            let found = format!("{heads} heads of {distances} distances");
+            return Err(Error::argument(OP, "the biases", format!("at most {LARGEST}"), found));
+        }
         let reach = buckets.max_distance as i64;
         let of_distance: Vec<usize> = (-reach..=reach).map(|distance| buckets.of(distance)).collect();
         let by_head = |head: usize| of_distance.iter().map(move |bucket| table[bucket * heads + head]);
-        let by_distance: Vec<f32> = (0..heads).flat_map(by_head).collect();
-        Self::from_distances(&by_distance, heads)
+        Ok(Self { heads, by_distance: (0..heads).flat_map(by_head).collect() })
     }
 
     /// From the biases of the distances −reach to reach for each head, `[heads, 2 · reach + 1]`.
@@ -135,9 +143,7 @@ impl RelativePositionBias {
             let expected = format!("an odd number for each of {heads} heads");
             return Err(Error::argument(OP, "the distances", expected, by_distance.len().to_string()));
         }
-        if let Some(found) = by_distance.iter().find(|bias| !bias.is_finite()) {
-            return Err(Error::argument(OP, "the biases", "finite numbers", found.to_string()));
-        }
+        check_finite(by_distance)?;
         Ok(Self { heads, by_distance: by_distance.to_vec() })
     }
 
@@ -176,6 +182,13 @@ impl RelativePositionBias {
     /// [`Error::Limit`], [`Error::OutOfMemory`].
     pub fn upload(&self, device: &Device) -> Result<Tensor> {
         Tensor::from_f32(device, [self.heads, 2 * self.reach() + 1], &self.by_distance)
+    }
+}
+
+fn check_finite(biases: &[f32]) -> Result<()> {
+    match biases.iter().find(|bias| !bias.is_finite()) {
+        None => Ok(()),
+        Some(found) => Err(Error::argument(OP, "the biases", "finite numbers", found.to_string())),
     }
 }
 
@@ -223,6 +236,10 @@ mod tests {
         for (table, heads) in [(vec![0.0; 31], 1), (vec![0.0; 32], 2), (vec![f32::NAN; 32], 1)] {
             assert!(RelativePositionBias::new(&table, heads, &t5).is_err());
         }
+        // 9 · 128 floats ask for 1.1 GB.
+        let far = RelativePositionBuckets { buckets: 9, bidirectional: false, max_distance: FARTHEST };
+        let error = RelativePositionBias::new(&[0.0; 9 * 128], 128, &far).unwrap_err();
+        assert!(error.to_string().contains("128 heads of 2097153 distances"), "{error}");
         for (distances, heads) in [(4, 1), (7, 2), (1, 0), (6, 3)] {
             assert!(RelativePositionBias::from_distances(&vec![0.0; distances], heads).is_err());
         }

@@ -6,9 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::colours::Theme;
-use super::label::{escaped, right_to_left, whole};
+use super::label::{escaped, plain, right_to_left, whole};
 use super::{Drawing, pair};
-use crate::table::shortened;
 
 /// The page: self-contained, without network, for light and dark.
 pub fn page(drawing: &Drawing<'_>) -> String {
@@ -35,7 +34,7 @@ fn data(drawing: &Drawing<'_>) -> Value {
         "layers": maps.layers(),
         "heads": maps.heads(),
         "from": drawing.from,
-        "most": drawing.most,
+        "most": drawing.most.map(decimal),
         "sums": drawing.about_sums(),
         "pair": pair::is_pair(maps),
         "parts": pair::PARTS,
@@ -44,16 +43,16 @@ fn data(drawing: &Drawing<'_>) -> Value {
     })
 }
 
+/// The shortest number that is this f32 again: 0.3, not the f64 0.30000001192092896 that it is.
+fn decimal(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or(number.into())
+}
+
 /// What each token is called, all that is known of it, its part of a pair, and which way it is written.
 fn tokens(tokens: &[MapToken]) -> Vec<Value> {
     let token = |token: &MapToken| {
-        let label = match token.label.as_str() {
-            "" => "(empty)".to_owned(),
-            blank if blank.trim().is_empty() => "␣".to_owned(),
-            label => shortened(label, 400),
-        };
         json!({
-            "label": label,
+            "label": plain(token, 400),
             "whole": whole(token),
             "part": pair::part(token),
             "right_to_left": right_to_left(&token.label),

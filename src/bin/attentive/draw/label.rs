@@ -5,16 +5,19 @@ use unicode_width::UnicodeWidthChar;
 
 use crate::table::shortened;
 
-/// A token in at most so many columns; control characters are spelled out.
+/// A token in at most so many columns, in one order of writing; control characters are spelled out.
+pub fn plain(token: &MapToken, columns: usize) -> String {
+    match token.label.as_str() {
+        "" => "(empty)".to_owned(),
+        blank if blank.trim().is_empty() => "␣".to_owned(),
+        label => shortened(label, columns),
+    }
+}
+
+/// As [`plain`], for a line from left to right.
 pub fn label(token: &MapToken, columns: usize) -> String {
-    if token.label.is_empty() {
-        return "(empty)".to_owned();
-    }
-    if token.label.trim().is_empty() {
-        return "␣".to_owned();
-    }
-    let short = shortened(&token.label, columns);
-    // In a line from left to right, the dots of a cut Hebrew or Arabic word stand at its end, which is left.
+    let short = plain(token, columns);
+    // The dots of a cut Hebrew or Arabic word would stand at the wrong end.
     if short.ends_with('…') && right_to_left(&short) { format!("{short}\u{200f}") } else { short }
 }
 

@@ -48,6 +48,18 @@ pub struct PictureArguments {
 }
 
 impl PictureArguments {
+    /// Refuses a view of what there is not: a token to look from, a pair of texts.
+    pub fn check(&self, has_from: bool, has_pair: bool) -> Result<(), Failure> {
+        let problem = match self.view {
+            Some(View::From) if !has_from => {
+                "--view from needs --from, the token whose weights are drawn; `attentive attention` takes it"
+            }
+            Some(View::Pair) if !has_pair => "--view pair needs two texts; `attentive attention` takes them",
+            _ => return Ok(()),
+        };
+        Err(Failure::Usage(problem.to_owned()))
+    }
+
     /// The layers and heads that are drawn, to be captured.
     pub fn capture(&self) -> LayerCapture<'_> {
         let mut capture = LayerCapture::all().max_bytes(self.max_capture_bytes);

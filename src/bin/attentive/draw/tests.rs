@@ -68,6 +68,13 @@ fn data(page: &str) -> Value {
     serde_json::from_str(data.split_once("</script>").unwrap().0).unwrap()
 }
 
+#[test]
+fn a_scale_is_told_as_it_was_given() {
+    let maps = square(&["a", "b"], 1, 1);
+    let page = html::page(&Drawing { most: Some(0.3), ..drawing(&maps) });
+    assert_eq!(data(&page)["most"], json!(0.3));
+}
+
 const VIEWS: [View; 5] = [View::Map, View::Heads, View::From, View::Links, View::Pair];
 
 #[test]

@@ -141,7 +141,7 @@ fn numbers(drawing: &Drawing<'_>) -> String {
         let known: Vec<usize> = numbers.iter().copied().flatten().collect();
         match known.as_slice() {
             [] => String::new(),
-            [first, .., last] if last - first + 1 == known.len() && known.is_sorted() => {
+            [first, .., last] if known.is_sorted() && last - first + 1 == known.len() => {
                 format!("{first} to {last}")
             }
             _ => known.iter().map(usize::to_string).collect::<Vec<_>>().join(", "),

@@ -1,6 +1,7 @@
 //! A checkpoint's tensors by name; in the end, none may be left that nothing asked for.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -11,6 +12,7 @@ use crate::weights::Checkpoint;
 
 pub(super) struct Source<'a> {
     checkpoint: &'a Checkpoint,
+    prefix: &'static str,
     used: HashSet<String>,
 }
 
@@ -58,17 +60,40 @@ impl AttentionTensors {
 }
 
 impl<'a> Source<'a> {
+    /// Names as they are.
     pub fn new(checkpoint: &'a Checkpoint) -> Self {
-        Self { checkpoint, used: HashSet::new() }
+        Self::under("", checkpoint)
+    }
+
+    /// Names behind a prefix.
+    pub fn under(prefix: &'static str, checkpoint: &'a Checkpoint) -> Self {
+        Self { checkpoint, prefix, used: HashSet::new() }
+    }
+
+    /// The whole name of a tensor.
+    pub fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     pub fn contains(&self, name: &str) -> bool {
-        self.checkpoint.contains(name)
+        self.checkpoint.contains(&self.name(name))
+    }
+
+    fn ask(&mut self, name: &str) -> String {
+        let name = self.name(name);
+        self.used.insert(name.clone());
+        name
     }
 
     pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        self.used.insert(name.to_owned());
-        self.checkpoint.tensor_f32(name, shape)
+        let name = self.ask(name);
+        self.checkpoint.tensor_f32(&name, shape)
+    }
+
+    /// Some rows of a table that may be too large for one piece of memory.
+    pub fn rows(&mut self, name: &str, shape: [usize; 2], rows: Range<usize>) -> Result<Vec<f32>> {
+        let name = self.ask(name);
+        self.checkpoint.rows_f32(&name, &shape, rows)
     }
 
     /// A table that may be too large for one piece of memory.
@@ -79,12 +104,11 @@ impl<'a> Source<'a> {
         [rows, columns]: [usize; 2],
         dtype: DType,
     ) -> Result<EmbeddingTable> {
-        self.used.insert(name.to_owned());
         let mut table = EmbeddingTable::empty(columns);
         let part = EmbeddingTable::part_rows(device, columns, dtype);
         for first in (0..rows).step_by(part) {
             let part = first..rows.min(first.saturating_add(part));
-            table.push(device, &self.checkpoint.rows_f32(name, &[rows, columns], part)?, dtype)?;
+            table.push(device, &self.rows(name, [rows, columns], part)?, dtype)?;
         }
         Ok(table)
     }
@@ -94,26 +118,43 @@ impl<'a> Source<'a> {
         Ok(LinearTensors { weight, bias: self.tensor(&format!("{name}.bias"), &shape[..1])? })
     }
 
+    /// γ and β, which checkpoints of TensorFlow's time call so, and later ones weight and bias.
     pub fn norm(&mut self, name: &str, width: usize) -> Result<NormTensors> {
-        let gamma = self.tensor(&format!("{name}.weight"), &[width])?;
-        Ok(NormTensors { gamma, beta: self.tensor(&format!("{name}.bias"), &[width])? })
+        let old = self.contains(&format!("{name}.gamma"));
+        let [gamma, beta] = if old { ["gamma", "beta"] } else { ["weight", "bias"] };
+        let gamma = self.tensor(&format!("{name}.{gamma}"), &[width])?;
+        Ok(NormTensors { gamma, beta: self.tensor(&format!("{name}.{beta}"), &[width])? })
     }
 
-    /// Projections under fairseq's names.
-    pub fn attention(&mut self, name: &str, width: usize) -> Result<AttentionTensors> {
-        let mut part = |part: &str| self.linear(&format!("{name}.{part}"), [width, width]);
-        let (query, key, value) = (part("q_proj")?, part("k_proj")?, part("v_proj")?);
-        Ok(AttentionTensors { query, key, value, output: part("out_proj")? })
+    /// Projections by the names of the query's, key's, value's and output's.
+    pub fn attention<N: AsRef<str>>(
+        &mut self,
+        [query, key, value, output]: &[N; 4],
+        width: usize,
+    ) -> Result<AttentionTensors> {
+        let mut part = |name: &N| self.linear(name.as_ref(), [width, width]);
+        Ok(AttentionTensors {
+            query: part(query)?,
+            key: part(key)?,
+            value: part(value)?,
+            output: part(output)?,
+        })
     }
 
     /// Tensors that repeat others.
     pub fn ignore(&mut self, names: &[&str]) {
-        self.used.extend(names.iter().map(|&name| name.to_owned()));
+        self.used.extend(names.iter().map(|name| format!("{}{name}", self.prefix)));
     }
 
-    /// A tensor that nothing accounts for may change what the model computes.
-    pub fn check_all_used(&self, supported: &str) -> Result<()> {
-        match self.checkpoint.names().find(|name| !self.used.contains(*name)) {
+    /// A tensor that nothing accounts for may change what the model computes; those that begin with one of `unused`,
+    /// behind the prefix or not, do not.
+    pub fn check_all_used(&self, unused: &[&str], supported: &str) -> Result<()> {
+        let accounted = |name: &str| {
+            let bare = name.strip_prefix(self.prefix).unwrap_or(name);
+            self.used.contains(name)
+                || unused.iter().any(|unused| bare.starts_with(unused) || name.starts_with(unused))
+        };
+        match self.checkpoint.names().find(|name| !accounted(name)) {
             None => Ok(()),
             Some(name) => Err(Error::Unsupported {
                 path: self.checkpoint.path().to_owned(),

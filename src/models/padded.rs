@@ -1,0 +1,61 @@
+//! Token sequences of different lengths, side by side.
+
+use crate::error::{Error, Result};
+
+/// Sequences that are padded to the longest.
+pub(super) struct PaddedIds {
+    /// `[sequences, longest]`.
+    pub(super) ids: Vec<u32>,
+    /// Tokens of each.
+    pub(super) lengths: Vec<u32>,
+    pub(super) longest: usize,
+}
+
+impl PaddedIds {
+    /// [`Error::Argument`] by `op` for a sequence, called `what`, of more tokens than `most`.
+    pub(super) fn new(
+        op: &'static str,
+        what: &str,
+        texts: &[&[u32]],
+        padding: u32,
+        most: usize,
+    ) -> Result<Self> {
+        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        if longest > most {
+            let (expected, found) = (format!("at most {most} tokens"), format!("{longest} tokens"));
+            return Err(Error::argument(op, what, expected, found));
+        }
+        let filled = |text: &&[u32]| {
+            let padding = std::iter::repeat_n(padding, longest - text.len());
+            text.iter().copied().chain(padding).collect::<Vec<u32>>()
+        };
+        let lengths = texts.iter().map(|text| text.len() as u32).collect();
+        Ok(Self { ids: texts.iter().flat_map(filled).collect(), lengths, longest })
+    }
+
+    /// As [`PaddedIds::new`], and [`Error::Argument`] for no sequences, and for one without tokens.
+    pub(super) fn not_empty(
+        op: &'static str,
+        what: &str,
+        texts: &[&[u32]],
+        padding: u32,
+        most: usize,
+    ) -> Result<Self> {
+        if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
+            let found = if texts.is_empty() { "no texts" } else { "none" };
+            return Err(Error::argument(op, what, "at least 1 token", found));
+        }
+        Self::new(op, what, texts, padding, most)
+    }
+
+    /// The lengths, where there is padding at all; without it there is nothing to mask.
+    pub(super) fn masked(&self) -> Option<&[u32]> {
+        padded(&self.lengths)
+    }
+}
+
+/// The lengths, where they differ.
+pub(super) fn padded(lengths: &[u32]) -> Option<&[u32]> {
+    let longest = lengths.iter().max();
+    lengths.iter().any(|length| Some(length) < longest).then_some(lengths)
+}
