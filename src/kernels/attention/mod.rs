@@ -1,6 +1,6 @@
 //! Scaled dot-product attention: fused, in one pass over the keys (`flash_tiled`, `flash_lanes`, `flash_decode`, with
-//! `merge` where the keys are split), and as a chain of three kernels (`scores`, `scale_mask_softmax`,
-//! `weighted_values`).
+//! `merge` where the keys are split), in two kernels for subgroups of 8 (`scores_lanes`, `softmax_values_lanes`), and as a
+//! chain of three (`scores`, `scale_mask_softmax`, `weighted_values`).
 //!
 //! Attention(Q, K, V) = softmax(Q·Kᵀ / √d + mask) · V (Vaswani et al. 2017, equation 1). The chain is the path that
 //! hands out attention weights. All of them share their parameters, their masking and their places.

@@ -3,6 +3,15 @@
 //! output\[b, h, i, :\] = Σⱼ wⱼ · v\[b, h', j, :\] with w the softmax of the logits that
 //! [`scale_mask_softmax`](super::scale_mask_softmax) makes of scores\[b, h, i, :\]; h' is the key-value head of h. The
 //! scores are those of [`scores_lanes`](super::scores_lanes), the masks, sinks, sums and the rules for NaN those of the fused kernels.
+//!
+//! Two forms of tiles keep 32 sums of 4 columns in a lane's registers, as the products of `gemm_lanes`: 32 rows × 32 columns,
+//! and 16 × 64. A value that is no number shows in the sums, so that nothing is looked for in the loop over the keys: where
+//! one does, a second turn adds the tile's values carefully. With more than a scale and a band between score and logit,
+//! the logits are kept in memory, so that masks are read once.
+//!
+//! Ladder (as for `scores_lanes`, 23 ms of processor time here where `flash_lanes` takes 101 in all): of them the loop
+//! over the keys takes three quarters, the search for the largest logit 6 in a hundred of both kernels, the stores 4,
+//! exponentials and what the second turn leaves in the code nothing that could be measured.
 
 use super::flash::{Ends, Form, State};
 use super::lanes_cases::{self, Tile, Work, has_terms};
