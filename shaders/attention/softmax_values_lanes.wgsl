@@ -136,7 +136,11 @@ fn ending_of(end: Ending) -> vec2<f32> {
 }
 
 fn ended_of(values: vec4<f32>, end: vec2<f32>) -> vec4<f32> {
-    return select(values * end.x, vec4<f32>(from_bits(NAN_BITS)), end.y > 0.0);
+    let poisoned = end.y > 0.0;
+    return vec4<f32>(
+        ended(values.x, end.x, poisoned), ended(values.y, end.x, poisoned),
+        ended(values.z, end.x, poisoned), ended(values.w, end.x, poisoned),
+    );
 }
 
 // Stores 4 columns of a row, or of the last one: `to` is where the output begins, and from one row to the next.

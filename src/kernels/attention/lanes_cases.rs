@@ -111,6 +111,7 @@ pub(super) fn problems(form: Form, depth: Depth) -> impl Iterator<Item = (Data, 
             batch_heads: p.batches * p.heads - first_batch_head,
             first_query,
             queries: p.query_length - first_query,
+            has_sums: u32::from(index % 4 != 2),
             // Now and then there is a gap behind the row.
             scores_row: p.key_length.next_multiple_of(4) + 4 * (index as u32 % 3 % 2),
             ..p
