@@ -23,6 +23,8 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::scores::Scores,
     &attention::scale_mask_softmax::ScaleMaskSoftmax,
     &attention::weighted_values::WeightedValues,
+    &attention::scores_lanes::ScoresLanes,
+    &attention::softmax_values_lanes::SoftmaxValuesLanes,
     &attention::flash_tiled::FlashTiled,
     &attention::flash_lanes::FlashLanes,
     &attention::flash_decode::FlashDecode,

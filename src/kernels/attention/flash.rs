@@ -9,13 +9,14 @@ use super::chosen::{self, Chosen};
 use super::parameters::{NONE, Parameters, Row};
 use super::problem::Problem;
 use super::problem_data::Data;
-use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Variant, geometry};
+use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Shared, Variant, geometry};
 use crate::kernels::activation::exp;
 use crate::kernels::multiply::{multiply, multiply_carefully};
 use crate::kernels::parallel;
 use crate::kernels::shared::{
-    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, HEADS_F16, HEADS_F16_UNALIGNED, HEADS_F32,
-    HEADS_F32_UNALIGNED, INDEXING, IS_NAN, TANH,
+    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, INDEXING, IS_NAN, KEYS_F16, KEYS_F16_UNALIGNED, KEYS_F32,
+    KEYS_F32_UNALIGNED, QUERIES, QUERIES_UNALIGNED, TANH, VALUES_F16, VALUES_F16_UNALIGNED, VALUES_F32,
+    VALUES_F32_UNALIGNED,
 };
 
 /// The largest head_dim and value_dim that the fused kernels take.
@@ -51,16 +52,58 @@ impl Form {
         Self { half, aligned: places.as_flattened().iter().all(|place| place.is_multiple_of(4)) }
     }
 
+    /// The form of the queries and keys alone.
+    pub fn of_keys(p: &Parameters, half: bool) -> Self {
+        let places =
+            [p.q_offset, p.q_batch, p.q_head, p.q_row, p.k_offset, p.k_batch, p.k_head, p.k_row, p.head_dim];
+        Self { half, aligned: places.iter().all(|place| place.is_multiple_of(4)) }
+    }
+
+    /// The form of the values, and of an output in f32 that is aligned only where they are.
+    pub fn of_values(p: &Parameters, half: bool) -> Self {
+        let values = [p.v_offset, p.v_batch, p.v_head, p.v_row, p.value_dim];
+        let output = [p.output_offset, p.output_batch, p.output_head, p.output_row];
+        let aligned = values.iter().chain(&output).all(|place| place.is_multiple_of(4));
+        Self { half, aligned }
+    }
+
+    /// The variant with what all of the fused kernels are put together from.
     pub(super) fn share(self, variant: Variant) -> Variant {
-        let variant = variant.with("HALF_KEYS", self.half).with("ALIGNED", self.aligned);
+        let variant = self.tell(variant);
         let shared = [INDEXING, ATTENTION, COMPONENT, TANH, ATTENTION_MASKING, IS_NAN, FLASH];
-        let variant = shared.into_iter().fold(variant, Variant::sharing);
-        variant.sharing(match (self.half, self.aligned) {
-            (false, true) => HEADS_F32,
-            (false, false) => HEADS_F32_UNALIGNED,
-            (true, true) => HEADS_F16,
-            (true, false) => HEADS_F16_UNALIGNED,
-        })
+        let files = shared.into_iter().chain([self.queries(), self.keys(), self.values()]);
+        files.fold(variant, Variant::sharing)
+    }
+
+    /// The variant with the form as its constants.
+    pub(super) fn tell(self, variant: Variant) -> Variant {
+        variant.with("HALF_KEYS", self.half).with("ALIGNED", self.aligned)
+    }
+
+    pub(super) fn told(variant: &Variant) -> Self {
+        Self { half: variant.flag("HALF_KEYS"), aligned: variant.flag("ALIGNED") }
+    }
+
+    pub(super) fn queries(self) -> Shared {
+        if self.aligned { QUERIES } else { QUERIES_UNALIGNED }
+    }
+
+    pub(super) fn keys(self) -> Shared {
+        match (self.half, self.aligned) {
+            (false, true) => KEYS_F32,
+            (false, false) => KEYS_F32_UNALIGNED,
+            (true, true) => KEYS_F16,
+            (true, false) => KEYS_F16_UNALIGNED,
+        }
+    }
+
+    pub(super) fn values(self) -> Shared {
+        match (self.half, self.aligned) {
+            (false, true) => VALUES_F32,
+            (false, false) => VALUES_F32_UNALIGNED,
+            (true, true) => VALUES_F16,
+            (true, false) => VALUES_F16_UNALIGNED,
+        }
     }
 }
 
@@ -374,7 +417,7 @@ impl TwinInputs<'_> {
         for &row in &tile.rows {
             q.extend_from_slice(&self.q[p.q_place(at(row), self.items)..][..head_dim]);
         }
-        let mut states = vec![State { largest: f32::NEG_INFINITY, sum: 0.0, seen: false }; rows.len()];
+        let mut states = vec![State::EMPTY; rows.len()];
         let mut values = vec![0.0; rows.len() * value_dim];
         let [mut products, mut added] =
             [TWIN_KEYS, p.value_dim].map(|columns| vec![0.0; rows.len() * columns as usize]);
@@ -426,22 +469,25 @@ impl TwinInputs<'_> {
 
 /// A row's running maximum and sum of exp(logit − maximum).
 #[derive(Clone, Copy)]
-struct State {
+pub(super) struct State {
     largest: f32,
     sum: f32,
     /// Any allowed key.
     seen: bool,
 }
 
-enum Ends {
+pub(super) enum Ends {
     Split,
     /// With its sink.
     Whole(Option<f32>),
 }
 
 impl State {
+    /// Of a row that saw nothing yet.
+    pub(super) const EMPTY: Self = Self { largest: f32::NEG_INFINITY, sum: 0.0, seen: false };
+
     /// Makes weights of products, and gives what was summed before must be multiplied by.
-    fn take(&mut self, row: &Row<'_>, first: u32, products: &mut [f32]) -> f32 {
+    pub(super) fn take(&mut self, row: &Row<'_>, first: u32, products: &mut [f32]) -> f32 {
         let before = self.largest;
         let mut any = false;
         for (key, product) in (first..).zip(products.iter_mut()) {
@@ -470,7 +516,7 @@ impl State {
     }
 
     /// The factor of the summed values, and the sum's logarithm.
-    fn end(self, ends: Ends) -> (f32, f32) {
+    pub(super) fn end(self, ends: Ends) -> (f32, f32) {
         let nothing = !self.seen;
         let all_infinite = self.seen && self.sum == 0.0;
         match ends {
