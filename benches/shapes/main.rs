@@ -18,6 +18,7 @@ fn main() {
     let bench = Bench::open(&spec, DeviceOptions::default()).unwrap_or_else(|error| panic!("{error}"));
     let ceilings = bench.ceilings().unwrap_or_else(|error| panic!("{error}"));
     println!("{}: {ceilings:?}", bench.device().name());
+    let wanted = filters(std::env::args().skip(1));
     let mut criterion = Criterion::default()
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
@@ -29,23 +30,56 @@ fn main() {
             if least.is_some_and(|least| least > bench.longest) {
                 continue;
             }
-            // Criterion decides by the name whether it is wanted, so nothing is prepared before.
             for name in bench.implementations(&shape) {
-                let mut prepared = None;
                 let id = format!("{}/{shape}/{dtype}/{}", shape.group.name(), name.unwrap_or("choice"));
+                if !wanted.is_empty() && !wanted.iter().any(|word| id.contains(word.as_str())) {
+                    continue;
+                }
+                let repeated = match bench.repeated(&shape, name) {
+                    Ok(Ok(repeated)) => repeated,
+                    // What cannot run here, or is wrong, has no time.
+                    Ok(Err(outcome)) => {
+                        println!("{id}: {outcome:?}");
+                        continue;
+                    }
+                    Err(error) => panic!("{error}"),
+                };
                 criterion.bench_function(&id, |bencher| {
-                    let repeated = prepared.get_or_insert_with(|| bench.repeated(&shape, name));
-                    bencher.iter_custom(|calls| match repeated {
-                        Ok(Ok(repeated)) => {
-                            let took = pollster::block_on(repeated.run(calls as usize));
-                            took.map_or(Duration::MAX, |took| took.gpu.unwrap_or(took.wall))
-                        }
-                        // It cannot run here; `attentive bench` says why.
-                        _ => Duration::from_nanos(calls),
+                    bencher.iter_custom(|calls| {
+                        let took = pollster::block_on(repeated.run(calls as usize));
+                        let took = took.unwrap_or_else(|error| panic!("{error}"));
+                        took.gpu.unwrap_or(took.wall)
                     });
                 });
             }
         }
     }
     criterion.final_summary();
+}
+
+/// The words that criterion takes as filters, so that nothing else is prepared: neither options nor their values.
+fn filters(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    const WITHOUT_A_VALUE: [&str; 10] = [
+        "--bench",
+        "--test",
+        "--quick",
+        "--list",
+        "--exact",
+        "--noplot",
+        "--quiet",
+        "--verbose",
+        "--ignored",
+        "--discard-baseline",
+    ];
+    let mut filters = Vec::new();
+    let mut value_follows = false;
+    for word in arguments {
+        if word.starts_with('-') {
+            value_follows =
+                word.starts_with("--") && !word.contains('=') && !WITHOUT_A_VALUE.contains(&word.as_str());
+        } else if !std::mem::take(&mut value_follows) {
+            filters.push(word);
+        }
+    }
+    filters
 }
