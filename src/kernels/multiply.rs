@@ -7,6 +7,11 @@
 //! |---|---|---|---|---|---|
 //! | matrixmultiply 0.3.11 | 140 | 125 | 125–159 | 29–38 | 3.5–5 |
 //! | gemm-f32 0.19, with AVX-512 | 67 | 69–73 | 52–55 | 46–49 | 39 |
+//! | PyTorch 2's CPU linear, two threads, for each core | 69 | 21 | 57 | | |
+//!
+//! On a machine that others loaded, so that the digits are rough. Tried: MiniLM, 32 × 128 tokens, took 10.5 s of the processor's
+//! time with one thread and libm's exp, 3.6–4.0 in parts of 256 rows, 3.3 (loading included) in large ones, PyTorch's
+//! BertModel 2.0 (`examples/second_call.rs`).
 
 use super::parallel;
 
