@@ -78,7 +78,7 @@ fn implementation(device: &Device, seed: u64, problem: &Problem) -> &'static str
         Some((min, max)) if min == max && !device.is_cpu() => min,
         _ => 0,
     };
-    let widest = problem.head_dim.max(problem.value_dim) as u32;
+    let widest = problem.head_dim.max(problem.value_dim);
     match name {
         "rows" if size == 8 && widest <= LARGEST_DIM => "rows",
         "rows" | "subgroup" if (4..=64).contains(&size) => "subgroup",

@@ -21,8 +21,8 @@ const FLOPS_PER_DISPATCH: u64 = 20_000_000_000;
 /// Queries up to which splitting the keys pays.
 const MOST_DECODED: u32 = 8;
 
-/// Heads of flash_lanes that take as long as one tile of flash_decode, on lavapipe.
-const HEADS_PER_DECODED_TILE: u32 = 3;
+/// Heads of flash_rows that take as long as one tile of flash_decode, on lavapipe, and those of wide rows or of flash_lanes.
+const HEADS_PER_DECODED_TILE: [u32; 2] = [5, 3];
 
 /// What takes an attention.
 enum Choice {
@@ -122,10 +122,11 @@ impl Checked {
             && let Ok(subgroup) = subgroup()
         {
             let tiles = (p.query_length * p.heads_per_key).div_ceil(flash_decode::TILING.rows);
-            if HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key {
+            let rows = rows().ok().filter(|_| !too_wide(flash_rows::LARGEST_DIM));
+            let heads = HEADS_PER_DECODED_TILE[usize::from(rows.is_none() || too_wide(64))];
+            if heads.saturating_mul(tiles) <= p.heads_per_key {
                 return Ok(Choice::Fused(decode()));
             }
-            let rows = rows().ok().filter(|_| !too_wide(flash_rows::LARGEST_DIM));
             return Ok(Choice::Fused(rows.unwrap_or(subgroup)));
         }
         if p.query_length <= MOST_DECODED {
