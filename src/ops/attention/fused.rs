@@ -25,7 +25,7 @@ const MOST_DECODED: u32 = 8;
 const LEAST_FOR_LANES: u32 = 9;
 
 /// Heads of flash_lanes that take as long as one tile of flash_decode, on lavapipe.
-const HEADS_PER_DECODED_TILE: u32 = 3;
+const HEADS_PER_DECODED_TILE: u64 = 3;
 
 /// What takes an attention.
 enum Choice {
@@ -123,8 +123,9 @@ impl Checked {
         if device.is_software()
             && let Ok(subgroup) = subgroup()
         {
-            let tiles = (p.query_length * p.heads_per_key).div_ceil(flash_decode::TILING.rows);
-            if HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key {
+            let [queries, heads] = [p.query_length, p.heads_per_key].map(u64::from);
+            let tiles = (queries * heads).div_ceil(flash_decode::TILING.rows.into());
+            if HEADS_PER_DECODED_TILE * tiles <= heads {
                 return Ok(Choice::Fused(decode()));
             }
             if p.query_length >= LEAST_FOR_LANES
