@@ -65,16 +65,17 @@ impl Checked {
         lanes: &Lanes,
         sums: Option<&Value>,
     ) -> Result<()> {
-        let p = Parameters { has_sums: u32::from(sums.is_some()), scores_row: lanes.scores_row, ..self.p };
+        let p = &self.p;
         if [p.value_dim, p.batches, p.heads, p.query_length].contains(&0) {
             return Ok(());
         }
+        let has_sums = u32::from(sums.is_some());
         let nowhere = recording.temporary([1], DType::F32)?;
         let sums = sums.unwrap_or(&nowhere);
         let [batch, heads, queries, _] = self.dims;
         let row = lanes.scores_row as usize;
         for part in Part::split((0, batch * heads), (0, queries), row, recording.device()) {
-            let p = Parameters { has_sums: p.has_sums, scores_row: p.scores_row, ..self.part(part)? };
+            let p = Parameters { has_sums, scores_row: lanes.scores_row, ..self.part(part)? };
             let dims = [part.heads.1, part.queries.1, row];
             let scores = recording.temporary(dims, DType::F32)?;
             let bindings = [&self.q, &self.k, &self.items, &scores];
