@@ -99,6 +99,7 @@ pub fn zeros_of(dtype: DType, recording: &mut Recording, shape: &[usize]) -> Val
         DType::F32 => Tensor::from_f32(device, shape, &vec![0.0; count]),
         DType::F16 => Tensor::from_f32_as_f16(device, shape, &vec![0.0; count]),
         DType::U32 => Tensor::from_u32(device, shape, &vec![0; count]),
+        _ => panic!("zeros of {dtype}"),
     };
     recording.tensor(&tensor.unwrap()).unwrap()
 }
