@@ -18,7 +18,7 @@ fn results(device: &Device) -> Vec<f32> {
     let mut recording = Recording::new(device);
     let values: Vec<f32> = (0..300).map(|i| (i % 17) as f32).collect();
     let x = recording.tensor(&Tensor::from_f32(device, [3, 100], &values).unwrap()).unwrap();
-    let y = softmax(&mut recording, &x).unwrap();
+    let y = softmax(&mut recording, &x, -1).unwrap();
     recording.output(&y).unwrap();
     recording.run().unwrap().tensor(&y).unwrap().to_f32().unwrap()
 }

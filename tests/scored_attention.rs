@@ -8,7 +8,6 @@ use attentive::ops::{
     AdditiveAttention, AdditiveAttentionWeights, HostAdditiveAttention, LuongAttention, LuongScore,
     ScoredAttentionValues,
 };
-use attentive::recording::Value;
 use attentive::reference::additive::{Dims, additive};
 use attentive::reference::rounding_floor;
 use attentive::{DType, Device, Recording, Tensor};
