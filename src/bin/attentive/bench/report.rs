@@ -12,7 +12,7 @@ use crate::output::{Failure, Result, bytes};
 pub const NOISY: f64 = 0.1;
 
 /// The columns of the CSV.
-pub const COLUMNS: [&str; 23] = [
+pub const COLUMNS: [&str; 24] = [
     "device",
     "group",
     "shape",
@@ -31,6 +31,7 @@ pub const COLUMNS: [&str; 23] = [
     "share_of_ceiling",
     "peak_bytes",
     "first_call_ms",
+    "first_call_processor_ms",
     "rounds",
     "calls",
     "ceiling_gflops",
@@ -240,6 +241,7 @@ fn record(report: &DeviceReport, row: &Row) -> Vec<String> {
         number(row.share(&report.ceilings), 1.0),
         times.map_or_else(String::new, |_| row.peak_bytes.to_string()),
         number(times.map(|times| times.first_call), 1e3),
+        number(times.and_then(|times| times.first_call_processor), 1e3),
         whole(times.map(|times| times.rounds)),
         whole(times.map(|times| times.calls)),
         number(report.ceilings.arithmetic, 1e-9),
@@ -258,6 +260,7 @@ pub fn json(reports: &[DeviceReport]) -> String {
             "wall_seconds": spread(&times.wall),
             "processor_seconds": times.processor,
             "first_call_seconds": times.first_call,
+            "first_call_processor_seconds": times.first_call_processor,
             "rounds": times.rounds,
             "calls": times.calls,
         })
