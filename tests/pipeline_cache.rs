@@ -42,7 +42,7 @@ fn the_next_device_takes_over_what_fits() {
         let path = file.path.clone();
         assert_eq!((file.bytes, &file.ignored), (0, &None));
         // At once: what ends without its destructors has it too.
-        assert_eq!(files(&folder), [path.clone()]);
+        assert_eq!(files(&folder), std::slice::from_ref(&path));
         let written = std::fs::read(&path).unwrap();
         let next = || {
             let device = open(&adapter, &options(&folder));
@@ -68,7 +68,7 @@ fn the_next_device_takes_over_what_fits() {
             assert!(ignored.contains(words), "{ignored}");
             // It is replaced.
             assert_eq!(next().ignored, None, "{words}");
-            assert_eq!(files(&folder), [path.clone()]);
+            assert_eq!(files(&folder), std::slice::from_ref(&path));
         }
         // What wgpu and the driver find fault with is begun anew as well.
         std::fs::remove_file(&path).unwrap();
