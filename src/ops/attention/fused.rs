@@ -2,7 +2,6 @@
 
 use super::OP;
 use super::checked::Checked;
-use super::lanes::Lanes;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Variant};
@@ -10,6 +9,7 @@ use crate::kernels::attention::Parameters;
 use crate::kernels::attention::flash::{Form, LARGEST_DIM, Tiling};
 use crate::kernels::attention::flash_decode::{self, FlashDecode};
 use crate::kernels::attention::flash_lanes::{self, FlashLanes, SUBGROUP_SIZES};
+use crate::kernels::attention::flash_rows::{self, FlashRows};
 use crate::kernels::attention::flash_tiled::{self, FlashTiled};
 use crate::kernels::attention::merge::{self, Merge};
 use crate::recording::{Recording, Value};
@@ -21,16 +21,12 @@ const FLOPS_PER_DISPATCH: u64 = 20_000_000_000;
 /// Queries up to which splitting the keys pays.
 const MOST_DECODED: u32 = 8;
 
-/// Queries from which two dispatches pay, on lavapipe.
-const LEAST_FOR_LANES: u32 = 9;
-
 /// Heads of flash_lanes that take as long as one tile of flash_decode, on lavapipe.
 const HEADS_PER_DECODED_TILE: u64 = 3;
 
 /// What takes an attention.
 enum Choice {
     Chained,
-    Lanes(Lanes),
     Fused(Fused),
 }
 
@@ -56,10 +52,6 @@ impl Checked {
         }
         match self.choose(recording.device(), implementation, weights)? {
             Choice::Chained => self.record_chained(recording, sums, weights),
-            Choice::Lanes(lanes) => {
-                self.record_lanes(recording, &lanes, sums)?;
-                weights.then(|| self.all_weights(recording)).transpose()
-            }
             Choice::Fused(fused) => {
                 self.record_fused(recording, &fused, sums)?;
                 weights.then(|| self.all_weights(recording)).transpose()
@@ -93,7 +85,12 @@ impl Checked {
             Some((min, max)) => Err(format!("the device's subgroups vary from {min} to {max}")),
             None => Err("the device has no subgroup operations".to_owned()),
         };
-        let too_wide = p.head_dim.max(p.value_dim) > LARGEST_DIM;
+        let rows = || -> std::result::Result<Fused, String> {
+            let variant = flash_rows::rows_for(p, self.half);
+            variant.runs_on(capabilities)?;
+            Ok(Fused { kernel: &FlashRows, variant, tiling: flash_rows::TILING })
+        };
+        let too_wide = |largest: u32| p.head_dim.max(p.value_dim) > largest;
         let refused = |name: &str, reason: String| Error::Implementation {
             op: OP.to_owned(),
             name: name.to_owned(),
@@ -103,20 +100,21 @@ impl Checked {
             if name == "chained" {
                 return Ok(Choice::Chained);
             }
-            if too_wide && ["tiled", "subgroup", "decode"].contains(&name) {
+            let largest = if name == "rows" { flash_rows::LARGEST_DIM } else { LARGEST_DIM };
+            if too_wide(largest) && ["tiled", "subgroup", "rows", "decode"].contains(&name) {
                 let found = format!("head_dim {} and value_dim {}", p.head_dim, p.value_dim);
-                return Err(refused(name, format!("it takes up to {LARGEST_DIM}, not {found}")));
+                return Err(refused(name, format!("it takes up to {largest}, not {found}")));
             }
             return match name {
                 "tiled" => Ok(Choice::Fused(tiled())),
                 "decode" => Ok(Choice::Fused(decode())),
                 "subgroup" => subgroup().map(Choice::Fused).map_err(|reason| refused(name, reason)),
-                "lanes" => self.lanes(device).map(Choice::Lanes).map_err(|reason| refused(name, reason)),
-                _ => Err(refused(name, "here there are tiled, subgroup, lanes, decode, chained".to_owned())),
+                "rows" => rows().map(Choice::Fused).map_err(|reason| refused(name, reason)),
+                _ => Err(refused(name, "here there are tiled, subgroup, rows, decode, chained".to_owned())),
             };
         }
         // The chain makes all weights anyway.
-        if too_wide || weights {
+        if too_wide(LARGEST_DIM) || weights {
             return Ok(Choice::Chained);
         }
         // Where a software adapter's lanes are a CPU's.
@@ -128,12 +126,8 @@ impl Checked {
             if HEADS_PER_DECODED_TILE * tiles <= heads {
                 return Ok(Choice::Fused(decode()));
             }
-            if p.query_length >= LEAST_FOR_LANES
-                && let Ok(lanes) = self.lanes(device)
-            {
-                return Ok(Choice::Lanes(lanes));
-            }
-            return Ok(Choice::Fused(subgroup));
+            let rows = rows().ok().filter(|_| !too_wide(flash_rows::LARGEST_DIM));
+            return Ok(Choice::Fused(rows.unwrap_or(subgroup)));
         }
         if p.query_length <= MOST_DECODED {
             return Ok(Choice::Fused(decode()));
