@@ -75,7 +75,7 @@ fn best_rate(candidates: &[Candidate], amount: u64) -> Result<Option<f64>> {
 fn candidate(recording: Recording) -> Result<Candidate> {
     let repeated = pollster::block_on(Repeated::new(recording))?;
     pollster::block_on(repeated.run(1))?;
-    Ok(Candidate { repeated, first_call: Duration::ZERO })
+    Ok(Candidate { repeated, first_call: Duration::ZERO, first_call_processor: None })
 }
 
 fn bandwidth(device: &Device) -> Result<Option<f64>> {

@@ -24,7 +24,7 @@ use crate::device::{Device, DeviceOptions, DeviceSpec, choose_adapter};
 use crate::error::{Error, Result};
 use crate::recording::Repeated;
 use problem::Problem;
-use timer::{Candidate, time};
+use timer::{Candidate, processor_time, time};
 
 /// The implementations of the ops that are benched, each forced in turn. A test holds this against what the ops take.
 pub const IMPLEMENTATIONS: [(&str, &[&str]); 5] = [
@@ -289,14 +289,15 @@ impl Bench {
         if recording.dispatches.is_empty() {
             return Ok(Err(Outcome::LeftOut("there is nothing to run".to_owned())));
         }
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), processor_time());
         let repeated = pollster::block_on(Repeated::new(recording))?;
         pollster::block_on(repeated.run(1))?;
         let first_call = start.elapsed();
+        let first_call_processor = before.zip(processor_time()).map(|(before, after)| after - before);
         let output = output.map(|output| repeated.tensor(&output)).transpose()?;
         Ok(match problem.fault(&device, output.as_ref())? {
             Some(fault) => Err(Outcome::Wrong(fault)),
-            None => Ok(Candidate { repeated, first_call }),
+            None => Ok(Candidate { repeated, first_call, first_call_processor }),
         })
     }
 }

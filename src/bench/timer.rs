@@ -58,6 +58,8 @@ pub struct Times {
     /// From the recorded call to its end on a device that has just been opened: pipelines are compiled in it, and buffers
     /// allocated. A driver may keep what an earlier process compiled.
     pub first_call: f64,
+    /// The processor's time of that, to 10 milliseconds. Linux alone.
+    pub first_call_processor: Option<f64>,
     /// Rounds.
     pub rounds: usize,
     /// Calls in each.
@@ -75,6 +77,7 @@ impl Times {
 pub(super) struct Candidate {
     pub repeated: Repeated,
     pub first_call: Duration,
+    pub first_call_processor: Option<f64>,
 }
 
 /// Times the candidates in turns, so that what disturbs the machine disturbs all of them.
@@ -118,6 +121,7 @@ pub(super) fn time(candidates: &[Candidate], rounds: usize) -> Result<Vec<Times>
         wall: Spread::of(wall).unwrap_or(none),
         processor: processor.map(|sum| sum / (rounds * calls) as f64),
         first_call: candidate.first_call.as_secs_f64(),
+        first_call_processor: candidate.first_call_processor,
         rounds,
         calls,
     });
@@ -125,7 +129,7 @@ pub(super) fn time(candidates: &[Candidate], rounds: usize) -> Result<Vec<Times>
 }
 
 /// Seconds of the processor that this process took so far, in user and system mode, of all its threads.
-fn processor_time() -> Option<f64> {
+pub(super) fn processor_time() -> Option<f64> {
     /// Of the system's clock in a second: on Linux the same for all programs.
     const TICKS: f64 = 100.0;
     if !cfg!(target_os = "linux") {

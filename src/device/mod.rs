@@ -8,8 +8,12 @@ mod capabilities;
 mod drivers;
 mod gpu;
 mod memory;
+#[cfg(not(target_arch = "wasm32"))]
+mod pipeline_cache;
 mod spec;
 
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +24,8 @@ pub use capabilities::{Capabilities, required_features, required_limits};
 pub use drivers::{DEFECTS, DriverDefect};
 pub(crate) use gpu::{Gpu, Module, Outcome, Pipeline};
 pub(crate) use memory::{Pooled, Purpose};
+#[cfg(not(target_arch = "wasm32"))]
+pub use pipeline_cache::PipelineCacheFile;
 pub use spec::DeviceSpec;
 
 use crate::error::{Error, Result};
@@ -36,6 +42,13 @@ pub struct DeviceOptions {
     pub timeout: Duration,
     /// Implementations to force, as `op=name`, such as `linear=tiled`.
     pub implementations: Vec<String>,
+    /// A folder for the driver's compiled pipelines, so that the next process need not compile them again: made where it is
+    /// not there, a file for each adapter and driver. On Vulkan; elsewhere it changes nothing. A file that is damaged or
+    /// another driver's is not used ([`Device::pipeline_cache`]) and is replaced.
+    ///
+    /// Drivers trust such a file: the folder should be one that only the user writes to.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub pipeline_cache: Option<PathBuf>,
 }
 
 /// The ops that have implementations to choose from.
@@ -62,6 +75,8 @@ impl Default for DeviceOptions {
             baseline: false,
             timeout: Duration::from_secs(600),
             implementations: Vec::new(),
+            #[cfg(not(target_arch = "wasm32"))]
+            pipeline_cache: None,
         }
     }
 }
@@ -158,13 +173,18 @@ impl Device {
         options.check()?;
         let info = adapter.get_info();
         let baseline = options.baseline;
+        #[cfg(not(target_arch = "wasm32"))]
+        let cached = options.pipeline_cache.is_some() && !baseline;
+        #[cfg(target_arch = "wasm32")]
+        let cached = false;
+        let wanted = if cached { wgpu::Features::PIPELINE_CACHE } else { wgpu::Features::empty() };
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("attentive"),
                 required_features: if baseline {
                     wgpu::Features::empty()
                 } else {
-                    required_features(adapter)
+                    required_features(adapter) | (wanted & adapter.features())
                 },
                 required_limits: required_limits(adapter, baseline),
                 ..Default::default()
@@ -193,7 +213,7 @@ impl Device {
         options: DeviceOptions,
     ) -> Self {
         let name = adapters::describe(&info);
-        let gpu = Gpu::new(name.clone(), device, queue, lost, &options);
+        let gpu = Gpu::new(name.clone(), &info, device, queue, lost, &options);
         Self {
             inner: Arc::new(Inner {
                 software: adapters::is_software(&info),
@@ -244,6 +264,12 @@ impl Device {
     /// second call with the same sizes makes nothing.
     pub fn created(&self) -> Created {
         self.inner.gpu.as_ref().map_or_else(Created::default, Gpu::created)
+    }
+
+    /// The file of compiled pipelines that the device reads and writes, if it has one.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn pipeline_cache(&self) -> Option<&PipelineCacheFile> {
+        self.inner.gpu.as_ref()?.pipeline_cache()
     }
 
     pub(crate) fn gpu(&self) -> Option<&Gpu> {

@@ -89,6 +89,24 @@ pub(crate) fn weights_f32<'a>(variant: &Variant, words: &'a [u32]) -> std::borro
     }
 }
 
+/// A row of a twin's table of so many columns as f32, whatever it is stored as.
+pub(crate) fn row_f32<'a>(
+    variant: &Variant,
+    words: &'a [u32],
+    row: usize,
+    columns: usize,
+) -> std::borrow::Cow<'a, [f32]> {
+    let elements = row * columns..(row + 1) * columns;
+    if variant.flag("HALF_WEIGHTS") {
+        // It may begin and end within a word.
+        let words = &words[elements.start / 2..elements.end.div_ceil(2)];
+        let first = elements.start % 2;
+        crate::tensor::unpack_f16(words, words.len() * 2)[first..][..columns].to_vec().into()
+    } else {
+        bytemuck::cast_slice::<u32, f32>(&words[elements]).into()
+    }
+}
+
 /// Loop iterations of an invocation of `multiply_tile` over that depth, its stores included.
 pub(crate) fn tile_iterations(variant: &Variant, depth: u64) -> u64 {
     const TILE_DEPTH: u64 = 16;

@@ -22,7 +22,7 @@ const FLOPS_PER_DISPATCH: u64 = 20_000_000_000;
 const MOST_DECODED: u32 = 8;
 
 /// Heads of flash_rows that take as long as one tile of flash_decode, on lavapipe, and those of wide rows or of flash_lanes.
-const HEADS_PER_DECODED_TILE: [u32; 2] = [5, 3];
+const HEADS_PER_DECODED_TILE: [u64; 2] = [5, 3];
 
 /// What takes an attention.
 enum Choice {
@@ -121,10 +121,11 @@ impl Checked {
         if device.is_software()
             && let Ok(subgroup) = subgroup()
         {
-            let tiles = (p.query_length * p.heads_per_key).div_ceil(flash_decode::TILING.rows);
+            let [queries, heads] = [p.query_length, p.heads_per_key].map(u64::from);
+            let tiles = (queries * heads).div_ceil(flash_decode::TILING.rows.into());
             let rows = rows().ok().filter(|_| !too_wide(flash_rows::LARGEST_DIM));
-            let heads = HEADS_PER_DECODED_TILE[usize::from(rows.is_none() || too_wide(64))];
-            if heads.saturating_mul(tiles) <= p.heads_per_key {
+            let heads_per_tile = HEADS_PER_DECODED_TILE[usize::from(rows.is_none() || too_wide(64))];
+            if heads_per_tile * tiles <= heads {
                 return Ok(Choice::Fused(decode()));
             }
             return Ok(Choice::Fused(rows.unwrap_or(subgroup)));
