@@ -9,8 +9,9 @@ mod drivers;
 mod gpu;
 mod memory;
 mod spec;
+mod tuning;
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -21,6 +22,7 @@ pub use drivers::{DEFECTS, DriverDefect};
 pub(crate) use gpu::{Gpu, Module, Outcome, Pipeline};
 pub(crate) use memory::{Pooled, Purpose};
 pub use spec::DeviceSpec;
+pub use tuning::{TunedChoice, TunedSize, Tuning, TuningKey};
 
 use crate::error::{Error, Result};
 
@@ -36,6 +38,9 @@ pub struct DeviceOptions {
     pub timeout: Duration,
     /// Implementations to force, as `op=name`, such as `linear=tiled`.
     pub implementations: Vec<String>,
+    /// What was measured on the device by [`bench::tune`](crate::bench::tune); without it tables choose. It must hold for the
+    /// adapter that is opened. The CPU device has none.
+    pub tuning: Option<Tuning>,
 }
 
 /// The ops that have implementations to choose from.
@@ -62,6 +67,7 @@ impl Default for DeviceOptions {
             baseline: false,
             timeout: Duration::from_secs(600),
             implementations: Vec::new(),
+            tuning: None,
         }
     }
 }
@@ -90,6 +96,8 @@ struct Inner {
     capabilities: Capabilities,
     options: DeviceOptions,
     gpu: Option<Gpu>,
+    tuning_key: Option<TuningKey>,
+    tuning: RwLock<Option<Arc<Tuning>>>,
 }
 
 impl std::fmt::Debug for Device {
@@ -103,7 +111,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::DeviceSpec`] for a text that is no specification, [`Error::NoAdapter`] where none fits,
-    /// [`Error::DeviceRequest`] where the adapter gives no device.
+    /// [`Error::DeviceRequest`] where the adapter gives no device, [`Error::Tuning`] for another adapter's tuning.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(spec: &str) -> Result<Self> {
         Self::open_with(spec, DeviceOptions::default())
@@ -146,6 +154,8 @@ impl Device {
                 capabilities: Capabilities::cpu(),
                 options,
                 gpu: None,
+                tuning_key: None,
+                tuning: RwLock::default(),
             }),
         }
     }
@@ -153,8 +163,8 @@ impl Device {
     /// Opens a device on an adapter of the caller's choice.
     ///
     /// # Errors
-    /// [`Error::DeviceRequest`] where the adapter gives no device.
-    pub async fn from_adapter(adapter: &wgpu::Adapter, options: DeviceOptions) -> Result<Self> {
+    /// [`Error::DeviceRequest`] where the adapter gives no device, [`Error::Tuning`] for another adapter's tuning.
+    pub async fn from_adapter(adapter: &wgpu::Adapter, mut options: DeviceOptions) -> Result<Self> {
         options.check()?;
         let info = adapter.get_info();
         let baseline = options.baseline;
@@ -175,7 +185,10 @@ impl Device {
                 reason: error.to_string(),
             })?;
         let lost = gpu::watch_loss(&device);
-        Ok(Self::wrap(info, device, queue, Some(lost), options))
+        let tuning = options.tuning.take();
+        let device = Self::wrap(info, device, queue, Some(lost), options);
+        tuning.map_or(Ok(()), |tuning| device.set_tuning(tuning))?;
+        Ok(device)
     }
 
     /// Takes a host's own device. Its error handler and its device-loss callback are left as they are; error
@@ -201,6 +214,8 @@ impl Device {
                 name,
                 options,
                 gpu: Some(gpu),
+                tuning_key: Some(TuningKey::of(&info)),
+                tuning: RwLock::default(),
             }),
         }
     }

@@ -12,6 +12,7 @@ use crate::kernels::attention::flash_decode::{self, FlashDecode};
 use crate::kernels::attention::flash_lanes::{self, FlashLanes, SUBGROUP_SIZES};
 use crate::kernels::attention::flash_tiled::{self, FlashTiled};
 use crate::kernels::attention::merge::{self, Merge};
+use crate::ops::choice::{Size, choose_by};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -26,6 +27,9 @@ const LEAST_FOR_LANES: u32 = 9;
 
 /// Heads of flash_lanes that take as long as one tile of flash_decode, on lavapipe.
 const HEADS_PER_DECODED_TILE: u32 = 3;
+
+/// All implementations, in no order of merit.
+const NAMES: [&str; 5] = ["tiled", "subgroup", "lanes", "decode", "chained"];
 
 /// What takes an attention.
 enum Choice {
@@ -94,50 +98,36 @@ impl Checked {
             None => Err("the device has no subgroup operations".to_owned()),
         };
         let too_wide = p.head_dim.max(p.value_dim) > LARGEST_DIM;
-        let refused = |name: &str, reason: String| Error::Implementation {
-            op: OP.to_owned(),
-            name: name.to_owned(),
-            reason,
-        };
-        if let Some(name) = implementation.or_else(|| device.forced(OP)) {
-            if name == "chained" {
-                return Ok(Choice::Chained);
-            }
-            if too_wide && ["tiled", "subgroup", "decode"].contains(&name) {
+        let make = |name: &str| match name {
+            "chained" => Ok(Choice::Chained),
+            "lanes" => self.lanes(device).map(Choice::Lanes),
+            _ if too_wide => {
                 let found = format!("head_dim {} and value_dim {}", p.head_dim, p.value_dim);
-                return Err(refused(name, format!("it takes up to {LARGEST_DIM}, not {found}")));
+                Err(format!("it takes up to {LARGEST_DIM}, not {found}"))
             }
-            return match name {
-                "tiled" => Ok(Choice::Fused(tiled())),
-                "decode" => Ok(Choice::Fused(decode())),
-                "subgroup" => subgroup().map(Choice::Fused).map_err(|reason| refused(name, reason)),
-                "lanes" => self.lanes(device).map(Choice::Lanes).map_err(|reason| refused(name, reason)),
-                _ => Err(refused(name, "here there are tiled, subgroup, lanes, decode, chained".to_owned())),
-            };
-        }
+            "tiled" => Ok(Choice::Fused(tiled())),
+            "decode" => Ok(Choice::Fused(decode())),
+            "subgroup" => subgroup().map(Choice::Fused),
+            _ => Err("it is not written".to_owned()),
+        };
+        let forced = implementation.or_else(|| device.forced(OP));
         // The chain makes all weights anyway.
-        if too_wide || weights {
+        if forced.is_none() && (too_wide || weights) {
             return Ok(Choice::Chained);
         }
+        let tiles = (p.query_length * p.heads_per_key).div_ceil(flash_decode::TILING.rows);
         // Where a software adapter's lanes are a CPU's.
-        if device.is_software()
-            && let Ok(subgroup) = subgroup()
-        {
-            let tiles = (p.query_length * p.heads_per_key).div_ceil(flash_decode::TILING.rows);
-            if HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key {
-                return Ok(Choice::Fused(decode()));
-            }
-            if p.query_length >= LEAST_FOR_LANES
-                && let Ok(lanes) = self.lanes(device)
-            {
-                return Ok(Choice::Lanes(lanes));
-            }
-            return Ok(Choice::Fused(subgroup));
-        }
-        if p.query_length <= MOST_DECODED {
-            return Ok(Choice::Fused(decode()));
-        }
-        Ok(Choice::Fused(tiled()))
+        let of_software = device.is_software() && subgroup().is_ok();
+        let table: &[&str] = match p.query_length {
+            _ if of_software && HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key => &["decode"],
+            LEAST_FOR_LANES.. if of_software => &["lanes", "subgroup"],
+            _ if of_software => &["subgroup"],
+            0..=MOST_DECODED => &["decode"],
+            _ => &["tiled"],
+        };
+        // Heads that share their keys are not among what is tuned.
+        let size = Size { half: self.half, dims: [p.query_length, p.head_dim, 1] };
+        choose_by(device, OP, forced, (p.heads_per_key == 1).then_some(&size), &NAMES, table, make)
     }
 
     fn record_fused(&self, recording: &mut Recording, fused: &Fused, sums: Option<&Value>) -> Result<()> {
