@@ -10,6 +10,7 @@ mod encoder;
 mod problem;
 mod shape;
 mod timer;
+mod tune;
 
 use std::time::Instant;
 
@@ -19,18 +20,19 @@ pub use shape::{
     kernel_shapes, shapes,
 };
 pub use timer::{Spread, Times};
+pub use tune::{TunedRow, tune, tuned_shapes};
 
 use crate::device::{Device, DeviceOptions, DeviceSpec, choose_adapter};
 use crate::error::{Error, Result};
 use crate::recording::Repeated;
 use problem::Problem;
-use timer::{Candidate, time};
+use timer::{Candidate, ROUND, time};
 
 /// The implementations of the ops that are benched, each forced in turn. A test holds this against what the ops take.
 pub const IMPLEMENTATIONS: [(&str, &[&str]); 5] = [
     ("attention", &["tiled", "subgroup", "lanes", "decode", "chained"]),
     ("layer_norm", &["subgroup", "workgroup", "invocation"]),
-    ("linear", &["lanes", "tiled"]),
+    ("linear", &["lanes", "large", "medium", "small", "split", "rows", "tiled"]),
     ("rms_norm", &["subgroup", "workgroup", "invocation"]),
     ("softmax", &["subgroup", "workgroup", "invocation"]),
 ];
@@ -209,7 +211,7 @@ impl Bench {
             let row = self.row(shape, Some(problem), &name, outcome);
             rows.push(Row { chosen: chosen == Some(place), peak_bytes: statistics.peak_bytes, ..row });
         }
-        match time(&candidates, self.rounds) {
+        match time(&candidates, self.rounds, ROUND) {
             Ok(times) => {
                 for (place, times) in places.into_iter().zip(times) {
                     rows[place].outcome = Outcome::Timed(times);
@@ -275,17 +277,30 @@ impl Bench {
         shape: &Shape,
         implementation: Option<&str>,
     ) -> Result<Result<Candidate, Outcome>> {
-        let mut options = self.options.clone();
         let forced = implementation.zip(op(shape)).map(|(name, op)| format!("{op}={name}"));
+        self.first_call_on(&self.device_with(forced)?, problem, shape)
+    }
+
+    /// Another device on the adapter, with an implementation forced.
+    fn device_with(&self, forced: Option<String>) -> Result<Device> {
+        let mut options = self.options.clone();
         options.implementations.extend(forced);
-        let device = open(self.adapter.as_ref(), options)?;
+        open(self.adapter.as_ref(), options)
+    }
+
+    fn first_call_on(
+        &self,
+        device: &Device,
+        problem: &Problem,
+        shape: &Shape,
+    ) -> Result<Result<Candidate, Outcome>> {
         if let Work::Kernel { variant, .. } = &shape.work
             && !device.is_cpu()
             && let Err(reason) = variant.runs_on(device.capabilities())
         {
             return Ok(Err(Outcome::Unavailable(reason)));
         }
-        let (recording, output) = problem.record(&device)?;
+        let (recording, output) = problem.record(device)?;
         if recording.dispatches.is_empty() {
             return Ok(Err(Outcome::LeftOut("there is nothing to run".to_owned())));
         }
@@ -294,7 +309,7 @@ impl Bench {
         pollster::block_on(repeated.run(1))?;
         let first_call = start.elapsed();
         let output = output.map(|output| repeated.tensor(&output)).transpose()?;
-        Ok(match problem.fault(&device, output.as_ref())? {
+        Ok(match problem.fault(device, output.as_ref())? {
             Some(fault) => Err(Outcome::Wrong(fault)),
             None => Ok(Candidate { repeated, first_call }),
         })

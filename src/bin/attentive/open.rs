@@ -19,13 +19,13 @@ pub struct OpenArguments {
     #[arg(long, env = "ATTENTIVE_SHADER_CHECKS", hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub shader_checks: bool,
+
+    /// Choose implementations by tables, not by what `attentive tune` measured
+    #[arg(long, env = "ATTENTIVE_NO_TUNING", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub no_tuning: bool,
 }
 
 impl OpenArguments {
-    pub fn open(&self, spec: &str) -> attentive::Result<Device> {
-        Device::open_with(spec, self.options())
-    }
-
     pub fn options(&self) -> DeviceOptions {
         let mut options = DeviceOptions::default();
         options.shader_checks = self.shader_checks;

@@ -210,7 +210,9 @@ impl Arguments {
     }
 
     fn device_report(&self, spec: &str, shapes: &[Shape]) -> attentive::Result<DeviceReport> {
-        let mut bench = Bench::open(spec, self.open.options())?;
+        let mut options = self.open.options();
+        options.tuning = self.open.open(spec)?.tuning().map(|tuning| (*tuning).clone());
+        let mut bench = Bench::open(spec, options)?;
         (bench.rounds, bench.longest) = (self.rounds.into(), self.longest);
         let device = bench.device();
         let mut report = DeviceReport {
