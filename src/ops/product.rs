@@ -23,15 +23,21 @@ const NAMES: [&str; 7] = ["lanes", "large", "medium", "small", "split", "rows", 
 enum Class {
     /// Subgroups of exactly 8: lavapipe.
     Lanes,
-    /// Other software adapters, and the CPU device, whose twins are one.
+    /// llvmpipe without them: OpenGL.
+    Llvmpipe,
+    /// Other software adapters: SwiftShader, WARP.
     Software,
+    /// The CPU device, where all are one twin.
+    Cpu,
     Gpu,
 }
 
 impl Class {
     fn of(device: &Device) -> Self {
         match device.capabilities().subgroups {
+            _ if device.is_cpu() => Self::Cpu,
             Some((8, 8)) => Self::Lanes,
+            _ if device.is_software() && device.name().contains("llvmpipe") => Self::Llvmpipe,
             _ if device.is_software() => Self::Software,
             _ => Self::Gpu,
         }
@@ -43,20 +49,38 @@ const BUSY: u64 = 64;
 /// The depth from which sharing it out pays, where tiles are few.
 const LEAST_TO_SPLIT: u32 = 2048;
 
-/// The table: implementations for a product, best first. Of GPUs none has been measured yet.
+/// The table: implementations for a product, best first. No GPU has been measured yet. Of the others, in milliseconds of the
+/// processor's time (Mesa 22.3.6, SwiftShader; f32, transposed W):
+///
+/// | | `tiled` | `small` | `medium` | `large` | `rows` |
+/// |---|---|---|---|---|---|
+/// | OpenGL, 64³ | 0.31 | 0.25 | 0.22 | 0.73 | |
+/// | OpenGL, 128³ | 2.8 | 1.5 | 1.3 | 1.0 | |
+/// | OpenGL, 256³ | 22 | 9.3 | 9.2 | 6.7 | |
+/// | OpenGL, \[12, 384\]·\[384, 1536\] | 27 | 12 | 22 | 30 | |
+/// | OpenGL, \[1, 384\]·\[384, 1536\] | 27 | 11 | 23 | 27 | 4.8 |
+/// | SwiftShader, 128³ | 5.6 | 9.2 | 6.7 | | |
+/// | SwiftShader, \[12, 384\]·\[384, 1536\] | 40 | 53 | 80 | | |
+/// | SwiftShader, \[1, 384\]·\[384, 1536\] | 40 | 57 | 80 | | 1.4 |
 fn table(class: Class, p: &Parameters) -> &'static [&'static str] {
     let tiles = |side: u32| {
         u64::from(p.rows.div_ceil(side)) * u64::from(p.columns.div_ceil(side)) * u64::from(p.batches)
     };
+    // Tiles that are more than half full, and so many of them.
+    let fits = |side: u32, least: u64| p.rows.min(p.columns) > side / 2 && tiles(side) >= least;
     match class {
         // Nothing to compute.
         _ if tiles(64) == 0 => &["tiled"],
+        Class::Cpu => &["tiled"],
         Class::Lanes => &["lanes", "tiled"],
+        _ if p.rows <= gemm_rows::MOST_ROWS => &["rows", "tiled"],
         Class::Software => &["tiled"],
-        Class::Gpu if p.rows <= gemm_rows::MOST_ROWS => &["rows", "small", "tiled"],
+        Class::Llvmpipe if fits(128, 1) => &["large", "medium", "tiled"],
+        Class::Llvmpipe if fits(64, 1) => &["medium", "small", "tiled"],
+        Class::Llvmpipe => &["small", "tiled"],
         Class::Gpu if tiles(64) <= BUSY / 2 && p.depth >= LEAST_TO_SPLIT => &["split", "small", "tiled"],
-        Class::Gpu if tiles(128) >= 2 * BUSY => &["large", "medium", "tiled"],
-        Class::Gpu if tiles(64) >= BUSY => &["medium", "small", "tiled"],
+        Class::Gpu if fits(128, 2 * BUSY) => &["large", "medium", "tiled"],
+        Class::Gpu if fits(64, BUSY) => &["medium", "small", "tiled"],
         Class::Gpu => &["small", "tiled"],
     }
 }

@@ -26,7 +26,7 @@ const GENERAL: &[Mutant] = &[
         "row * parameters.y_row + column",
         "row * parameters.columns + column",
     )
-    .on("!split"),
+    .on("!split !rows=1"),
     mutant("α is left out", "sum * parameters.alpha", "sum").on("!split"),
     mutant("β of the residual alone", "parameters.beta * bias", "bias").on("!split"),
     mutant("β of the bias alone", "parameters.beta * residual", "residual").on("!split"),
@@ -40,7 +40,8 @@ const GENERAL: &[Mutant] = &[
     )
     .on("!split"),
     mutant("no activation is set", "ACTIVATION = parameters.activation;", "").on("!split"),
-    mutant("a row too many is written", "row < parameters.rows &&", "row <= parameters.rows &&"),
+    mutant("a row too many is written", "row < parameters.rows &&", "row <= parameters.rows &&")
+        .on("!rows=1"),
     mutant("the last row is not written", "row < parameters.rows &&", "row + 1u < parameters.rows &&"),
     mutant("a column too many is written", "column < parameters.columns)", "column <= parameters.columns)"),
     mutant(
@@ -131,11 +132,7 @@ pub const GEMM_BLOCKED: Mutants = Mutants {
                 "(parameters.columns + TILE_COLUMNS - 1u) / TILE_COLUMNS",
                 "max(parameters.columns / TILE_COLUMNS, 1u)",
             ),
-            mutant(
-                "tiles overlap",
-                "tile % tile_columns * TILE_COLUMNS",
-                "tile % tile_columns * (TILE_COLUMNS / 2u)",
-            ),
+            mutant("tiles overlap", "tile % tile_columns * TILE_COLUMNS", "tile % tile_columns * 2u"),
             mutant("all products have the first one's x", "offsets[2u * batch],", "offsets[0u],")
                 .on("!split"),
             mutant("all products have the first one's W", "offsets[2u * batch + 1u])", "offsets[1u])")
@@ -211,7 +208,7 @@ pub const GEMM_ROWS: Mutants = Mutants {
             mutant("a lane takes every k", "k4 = k4 + DEPTH_LANES", "k4 = k4 + 1u"),
             mutant("the columns of W begin at each other", " * (parameters.depth / 4u);", ";")
                 .on("right_transposed"),
-            mutant("rows of W are one", "+ row * numbers;", ";").on("!right_transposed"),
+            mutant("rows of W are one", "+ row * numbers;", "+ 0u * numbers;").on("!right_transposed"),
             mutant("W's blocks lie side by side", "select(parameters.columns, 1u, RIGHT_TRANSPOSED)", "1u")
                 .on("!right_transposed"),
             mutant(
@@ -245,7 +242,7 @@ pub const GEMM_ROWS: Mutants = Mutants {
                 "(parameters.columns + 4u * COLUMN_LANES - 1u) / (4u * COLUMN_LANES)",
                 "max(parameters.columns / (4u * COLUMN_LANES), 1u)",
             ),
-            mutant("blocks of columns overlap", "index % blocks * 4u", "index % blocks * 3u"),
+            mutant("blocks of columns overlap", "index % blocks * 4u", "index % blocks * 2u"),
             mutant("all products have the first one's x", "offsets[2u * batch] / 4u", "offsets[0u] / 4u"),
             mutant(
                 "all products have the first one's W",
