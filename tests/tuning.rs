@@ -47,24 +47,22 @@ fn open(index: usize, change: impl FnOnce(&mut DeviceOptions)) -> attentive::Res
 #[test]
 fn a_tuned_choice_is_taken_by_the_nearest_size() {
     for adapter in common::usable_adapters() {
-        let device = open(adapter.index, |_| {}).unwrap();
-        let table = [of_linear(&device, 3), of_linear(&device, 100), of_attention(&device, 40)];
-        let mut tuning = Tuning::new(&device).unwrap();
+        let untuned = open(adapter.index, |_| {}).unwrap();
+        let table = [of_linear(&untuned, 3), of_linear(&untuned, 100), of_attention(&untuned, 40)];
+        let mut tuning = Tuning::new(&untuned).unwrap();
         tuning.choices = vec![
             choice("linear", [1, 64, 64], "rows"),
             choice("linear", [64, 64, 64], "small"),
             choice("linear", [4096, 64, 64], "medium"),
             choice("attention", [64, 16, 1], "chained"),
         ];
-        let mut forced = None;
-        for device in [open(adapter.index, |options| options.tuning = Some(tuning.clone())).unwrap(), {
-            device.set_tuning(tuning.clone()).unwrap();
-            device.clone()
-        }] {
+        let later = open(adapter.index, |_| {}).unwrap();
+        later.set_tuning(tuning.clone()).unwrap();
+        for device in [open(adapter.index, |options| options.tuning = Some(tuning.clone())).unwrap(), later] {
             assert_eq!(device.tuning().as_deref(), Some(&tuning));
             assert!(of_linear(&device, 3).starts_with("linear/gemm_rows rows"), "{}", of_linear(&device, 3));
             // It is nearest, but takes up to 8 rows.
-            assert_eq!(of_linear(&device, 9).starts_with("linear/gemm_rows"), false);
+            assert!(!of_linear(&device, 9).starts_with("linear/gemm_rows"));
             assert!(of_linear(&device, 100).starts_with("linear/gemm_blocked small"));
             assert!(of_linear(&device, 3000).starts_with("linear/gemm_blocked medium"));
             assert!(
@@ -72,9 +70,7 @@ fn a_tuned_choice_is_taken_by_the_nearest_size() {
                 "{}",
                 of_attention(&device, 40)
             );
-            forced = Some(device);
         }
-        assert!(forced.is_some());
         // What is forced stays forced.
         let device = open(adapter.index, |options| {
             options.tuning = Some(tuning.clone());
@@ -86,8 +82,13 @@ fn a_tuned_choice_is_taken_by_the_nearest_size() {
         // Names that there are not choose nothing.
         let device = open(adapter.index, |_| {}).unwrap();
         tuning.choices = vec![choice("linear", [1, 1, 1], "fastest"), choice("attention", [1, 1, 1], "best")];
-        device.set_tuning(tuning).unwrap();
+        device.set_tuning(tuning.clone()).unwrap();
         assert_eq!([of_linear(&device, 3), of_linear(&device, 100), of_attention(&device, 40)], table);
+        // A device's choices never change.
+        for device in [device, untuned] {
+            let error = device.set_tuning(tuning.clone()).unwrap_err();
+            assert!(error.to_string().contains("chosen implementations already"), "{error}");
+        }
     }
 }
 

@@ -45,14 +45,6 @@ var<workgroup> right_panel: array<vec4<f32>, TILE_COLUMNS * STRIDE>;
 // The activation, which `activate` asks for.
 var<private> ACTIVATION: u32;
 
-// 4 k of 4 columns: a vec4 of columns for each k.
-struct Block {
-    k0: vec4<f32>,
-    k1: vec4<f32>,
-    k2: vec4<f32>,
-    k3: vec4<f32>,
-}
-
 // The tile's column that is number `number` of an invocation's EACH. Apart where neighbouring invocations read
 // neighbouring columns' vec4s, and side by side by fours where a vec4 is of columns.
 fn column_of(group: u32, number: u32) -> u32 {
@@ -62,14 +54,14 @@ fn column_of(group: u32, number: u32) -> u32 {
     return 4u * (group + GROUPS * (number / 4u)) + number % 4u;
 }
 
-fn block_of(group: u32, k4: u32, fours: u32) -> Block {
+fn panel_of(group: u32, k4: u32, fours: u32) -> Panel {
     if (RIGHT_TRANSPOSED) {
         let at = STRIDE * (group + GROUPS * 4u * fours) + k4;
         let a = right_panel[at];
         let b = right_panel[at + STRIDE * GROUPS];
         let c = right_panel[at + STRIDE * GROUPS * 2u];
         let d = right_panel[at + STRIDE * GROUPS * 3u];
-        return Block(
+        return Panel(
             vec4<f32>(a.x, b.x, c.x, d.x),
             vec4<f32>(a.y, b.y, c.y, d.y),
             vec4<f32>(a.z, b.z, c.z, d.z),
@@ -78,11 +70,7 @@ fn block_of(group: u32, k4: u32, fours: u32) -> Block {
     }
     let row = TILE_COLUMNS / 4u;
     let at = 4u * k4 * row + group + GROUPS * fours;
-    return Block(right_panel[at], right_panel[at + row], right_panel[at + 2u * row], right_panel[at + 3u * row]);
-}
-
-fn multiply(sum: vec4<f32>, left: vec4<f32>, right: Block) -> vec4<f32> {
-    return sum + left.x * right.k0 + left.y * right.k1 + left.z * right.k2 + left.w * right.k3;
+    return Panel(right_panel[at], right_panel[at + row], right_panel[at + 2u * row], right_panel[at + 3u * row]);
 }
 
 // 0 behind the end, where both sides are: nothing is added there.
@@ -197,7 +185,7 @@ fn main(
         next_right = load_right(right_place + next4 * right_step, next4 + right_k4, end4);
         for (var k4 = 0u; k4 < DEPTH4; k4 = k4 + 1u) {
             let at = my_row * STRIDE + k4;
-            let near = block_of(group, k4, 0u);
+            let near = panel_of(group, k4, 0u);
             let left0 = left_panel[at];
             let left1 = left_panel[at + STRIDE];
             let left2 = left_panel[at + 2u * STRIDE];
@@ -207,7 +195,7 @@ fn main(
             a2 = multiply(a2, left2, near);
             a3 = multiply(a3, left3, near);
             if (EACH == 8u) {
-                let far = block_of(group, k4, 1u);
+                let far = panel_of(group, k4, 1u);
                 b0 = multiply(b0, left0, far);
                 b1 = multiply(b1, left1, far);
                 b2 = multiply(b2, left2, far);

@@ -35,14 +35,6 @@ const DEPTH_LANES: u32 = WORKGROUP / COLUMN_LANES;
 // The activation, which `activate` asks for.
 var<private> ACTIVATION: u32;
 
-// 4 k of 4 columns: a vec4 of columns for each k.
-struct Block {
-    k0: vec4<f32>,
-    k1: vec4<f32>,
-    k2: vec4<f32>,
-    k3: vec4<f32>,
-}
-
 // Where a lane's columns (transposed), or the rows of its first k, begin in W, in vec4s. Columns beyond the end are the
 // last one again, and are not stored.
 fn places_of(first_column: u32) -> vec4<u32> {
@@ -54,24 +46,20 @@ fn places_of(first_column: u32) -> vec4<u32> {
     return min(first_column / 4u, row - 1u) + row * numbers;
 }
 
-fn load_block(at: vec4<u32>) -> Block {
+fn load_panel(at: vec4<u32>) -> Panel {
     let a = weight4_at(at.x);
     let b = weight4_at(at.y);
     let c = weight4_at(at.z);
     let d = weight4_at(at.w);
     if (RIGHT_TRANSPOSED) {
-        return Block(
+        return Panel(
             vec4<f32>(a.x, b.x, c.x, d.x),
             vec4<f32>(a.y, b.y, c.y, d.y),
             vec4<f32>(a.z, b.z, c.z, d.z),
             vec4<f32>(a.w, b.w, c.w, d.w),
         );
     }
-    return Block(a, b, c, d);
-}
-
-fn multiply(sum: vec4<f32>, left: vec4<f32>, right: Block) -> vec4<f32> {
-    return sum + left.x * right.k0 + left.y * right.k1 + left.z * right.k2 + left.w * right.k3;
+    return Panel(a, b, c, d);
 }
 
 fn store(place: u32, column: u32, sum: f32) {
@@ -119,18 +107,18 @@ fn main(
     var row6 = vec4<f32>();
     var row7 = vec4<f32>();
     for (var k4 = invocation / COLUMN_LANES; k4 < depth4; k4 = k4 + DEPTH_LANES) {
-        let block = load_block(places + step * k4);
-        row0 = multiply(row0, x[near.x + k4], block);
+        let panel = load_panel(places + step * k4);
+        row0 = multiply(row0, x[near.x + k4], panel);
         if (ROWS >= 4u) {
-            row1 = multiply(row1, x[near.y + k4], block);
-            row2 = multiply(row2, x[near.z + k4], block);
-            row3 = multiply(row3, x[near.w + k4], block);
+            row1 = multiply(row1, x[near.y + k4], panel);
+            row2 = multiply(row2, x[near.z + k4], panel);
+            row3 = multiply(row3, x[near.w + k4], panel);
         }
         if (ROWS >= 8u) {
-            row4 = multiply(row4, x[far.x + k4], block);
-            row5 = multiply(row5, x[far.y + k4], block);
-            row6 = multiply(row6, x[far.z + k4], block);
-            row7 = multiply(row7, x[far.w + k4], block);
+            row4 = multiply(row4, x[far.x + k4], panel);
+            row5 = multiply(row5, x[far.y + k4], panel);
+            row6 = multiply(row6, x[far.z + k4], panel);
+            row7 = multiply(row7, x[far.w + k4], panel);
         }
     }
     keep(0u, row0, invocation);

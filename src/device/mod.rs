@@ -11,7 +11,7 @@ mod memory;
 mod spec;
 mod tuning;
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -97,7 +97,7 @@ struct Inner {
     options: DeviceOptions,
     gpu: Option<Gpu>,
     tuning_key: Option<TuningKey>,
-    tuning: RwLock<Option<Arc<Tuning>>>,
+    tuning: OnceLock<Option<Arc<Tuning>>>,
 }
 
 impl std::fmt::Debug for Device {
@@ -155,7 +155,7 @@ impl Device {
                 options,
                 gpu: None,
                 tuning_key: None,
-                tuning: RwLock::default(),
+                tuning: OnceLock::new(),
             }),
         }
     }
@@ -215,7 +215,7 @@ impl Device {
                 options,
                 gpu: Some(gpu),
                 tuning_key: Some(TuningKey::of(&info)),
-                tuning: RwLock::default(),
+                tuning: OnceLock::new(),
             }),
         }
     }

@@ -6,7 +6,7 @@
 use std::fmt;
 #[cfg(feature = "models")]
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::{Device, OPS};
 use crate::error::{Error, Result};
@@ -236,25 +236,29 @@ impl Device {
         self.inner.tuning_key.as_ref()
     }
 
-    /// Uses a tuning from now on, for what is recorded after this. Implementations that are forced stay so.
+    /// Uses a tuning for all that is recorded. Implementations that are forced stay so.
     ///
     /// # Errors
-    /// [`Error::Tuning`] if it was measured on another adapter, with another driver or other kernels.
+    /// [`Error::Tuning`] if it was measured on another adapter, with another driver or other kernels; if the device has one,
+    /// or has chosen without one: its choices never change, since plans are made by them.
     pub fn set_tuning(&self, tuning: Tuning) -> Result<()> {
-        let Some(here) = self.tuning_key() else {
-            return Err(Error::Tuning { reason: "the CPU device has nothing to tune".to_owned() });
-        };
+        let wrong = |reason: String| Error::Tuning { reason };
+        let here = self.tuning_key().ok_or_else(|| wrong("the CPU device has nothing to tune".to_owned()))?;
         if let Some(reason) = tuning.key.difference(here) {
-            return Err(Error::Tuning { reason });
+            return Err(wrong(reason));
         }
-        tuning.check().map_err(|reason| Error::Tuning { reason })?;
-        let mut place = self.inner.tuning.write().unwrap_or_else(PoisonError::into_inner);
-        *place = Some(Arc::new(tuning));
-        Ok(())
+        tuning.check().map_err(wrong)?;
+        let late = |_| wrong("the device has chosen implementations already".to_owned());
+        self.inner.tuning.set(Some(Arc::new(tuning))).map_err(late)
     }
 
     /// The tuning in use.
     pub fn tuning(&self) -> Option<Arc<Tuning>> {
-        self.inner.tuning.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner.tuning.get().cloned().flatten()
+    }
+
+    /// The same for a choice; from then on there is no other.
+    pub(crate) fn settled_tuning(&self) -> Option<&Tuning> {
+        self.inner.tuning.get_or_init(|| None).as_deref()
     }
 }

@@ -31,8 +31,7 @@ pub(super) fn choose_by<T>(
         }
         return make(name).map_err(|reason| refused(name, reason));
     }
-    let tuning = device.tuning();
-    let tuned = tuning.as_ref().zip(size).and_then(|(tuning, size)| tuning.implementation(op, size));
+    let tuned = device.settled_tuning().zip(size).and_then(|(tuning, size)| tuning.implementation(op, size));
     let tuned = tuned.filter(|name| names.contains(name));
     let mut last = "the device can run none of them".to_owned();
     for name in tuned.into_iter().chain(table.iter().copied()) {

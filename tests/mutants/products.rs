@@ -157,8 +157,8 @@ pub const GEMM_BLOCKED: Mutants = Mutants {
             .on("!right_transposed"),
             mutant(
                 "the second four columns are the first",
-                "block_of(group, k4, 1u)",
-                "block_of(group, k4, 0u)",
+                "panel_of(group, k4, 1u)",
+                "panel_of(group, k4, 0u)",
             )
             .on("each=8"),
             mutant(

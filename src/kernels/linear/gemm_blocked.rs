@@ -28,7 +28,7 @@ use crate::kernels::activation::Activation;
 use crate::kernels::linear::gemm::{self, Gemm};
 use crate::kernels::multiply::multiply;
 use crate::kernels::shared::{
-    ACTIVATION, COMPONENT, INDEXING, IS_NAN, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32, weights_f32,
+    ACTIVATION, COMPONENT, INDEXING, IS_NAN, PANEL, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32, weights_f32,
 };
 use crate::reference::{self, rounding_floor};
 
@@ -132,7 +132,8 @@ pub(crate) fn vec4_weights(variant: Variant, transposed: bool, half: bool) -> Va
         .with("RIGHT_TRANSPOSED", transposed)
         .sharing(TANH)
         .sharing(IS_NAN)
-        .sharing(ACTIVATION);
+        .sharing(ACTIVATION)
+        .sharing(PANEL);
     match half {
         false => variant.sharing(WEIGHT4_F32),
         // Words even where f16 could be read as such: a load of 8 bytes either way.
