@@ -16,8 +16,8 @@ use crate::table::{Align, Table};
 
 /// Measure which implementations are fastest on this adapter, and keep it
 ///
-/// Linear layers from 1 to 4,096 rows and attention from 1 to 512 queries, by every implementation that runs here, in some
-/// tens of seconds. The result is a file in the user's cache folder, one for each adapter, which every later call of
+/// Linear layers from 1 to 4,096 rows and attention from 1 to 512 queries, by every implementation that runs here, in a minute
+/// at most. The result is a file in the user's cache folder, one for each adapter, which every later call of
 /// `attentive` takes its choices from (--no-tuning: from tables). It holds for this adapter, driver and version alone.
 #[derive(Args)]
 #[command(after_help = "\
@@ -132,13 +132,13 @@ pub fn kept(device: &Device) -> Option<Tuning> {
         Ok(tuning) => match tuning.key.difference(here) {
             None => Some(tuning),
             Some(difference) => {
-                note(format_args!("{} is of before: {difference}; not used, {again}", path.display()));
+                note(format_args!("{} is not used: {difference}; {again}", path.display()));
                 None
             }
         },
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => {
-            note(format_args!("{error}; not used, {again}"));
+            note(format_args!("{error}: it is not used; {again}"));
             None
         }
     }
