@@ -169,8 +169,8 @@ impl Bench {
             return self.timed(shape, &problem, vec![(variant.name().to_owned(), run)], None);
         }
         let mut runs: Vec<(String, Result<Candidate, Outcome>)> = Vec::new();
-        for name in names(shape) {
-            runs.push(((*name).to_owned(), self.prepare(&problem, shape, Some(name))?));
+        for name in self.names(shape) {
+            runs.push((name.to_owned(), self.prepare(&problem, shape, Some(name))?));
         }
         // What the op chooses is most often one of them.
         let choice = self.prepare(&problem, shape, None)?;
@@ -229,7 +229,7 @@ impl Bench {
 
     /// What [`Bench::run`] times for a shape: the names of its implementations, then `None` for what the op chooses.
     pub fn implementations(&self, shape: &Shape) -> Vec<Option<&'static str>> {
-        names(shape).iter().copied().map(Some).chain([None]).collect()
+        self.names(shape).into_iter().map(Some).chain([None]).collect()
     }
 
     /// One of [`Bench::implementations`], run and checked once, to be timed by the caller.
@@ -239,6 +239,15 @@ impl Bench {
     pub fn repeated(&self, shape: &Shape, implementation: Option<&str>) -> Result<Result<Repeated, Outcome>> {
         let prepared = self.prepare(&Problem::new(shape), shape, implementation)?;
         Ok(prepared.map(|candidate| candidate.repeated))
+    }
+
+    /// The implementations of the shape's op. Products of the CPU device are one twin, whatever they are forced to.
+    fn names(&self, shape: &Shape) -> Vec<&'static str> {
+        let op = op(shape);
+        let names =
+            IMPLEMENTATIONS.iter().find(|(name, _)| Some(*name) == op).map_or(&[][..], |(_, names)| names);
+        let one_twin = self.device.is_cpu() && op == Some("linear");
+        names.iter().copied().filter(|name| !one_twin || *name == "tiled").collect()
     }
 
     fn row(&self, shape: &Shape, problem: Option<&Problem>, name: &str, outcome: Outcome) -> Row {
@@ -335,11 +344,6 @@ fn op(shape: &Shape) -> Option<&'static str> {
         }),
         Work::Encoder { .. } | Work::Kernel { .. } => None,
     }
-}
-
-fn names(shape: &Shape) -> &'static [&'static str] {
-    let op = op(shape);
-    IMPLEMENTATIONS.iter().find(|(name, _)| Some(*name) == op).map_or(&[], |(_, names)| names)
 }
 
 fn refusal(error: &Error) -> Outcome {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::shape::{AttentionSizes, Group, Masking, Shape, Work};
 use super::timer::{Candidate, time};
-use super::{Bench, is_broken, names, op};
+use super::{Bench, is_broken, op};
 use crate::device::{Device, DeviceOptions, TunedChoice, TunedSize, Tuning};
 use crate::error::{Error, Result};
 use crate::tensor::DType;
@@ -118,7 +118,7 @@ impl Tuner {
         }
         let problem = super::Problem::new(shape);
         let (mut candidates, mut best) = (Vec::new(), f64::INFINITY);
-        for &name in names(shape) {
+        for name in self.bench.names(shape) {
             let device = match self.devices.get(&(op, name)) {
                 Some(device) => device.clone(),
                 None => {
