@@ -30,7 +30,7 @@ use timer::{Candidate, ROUND, time};
 
 /// The implementations of the ops that are benched, each forced in turn. A test holds this against what the ops take.
 pub const IMPLEMENTATIONS: [(&str, &[&str]); 5] = [
-    ("attention", &["tiled", "subgroup", "lanes", "decode", "chained"]),
+    ("attention", &["tiled", "subgroup", "rows", "decode", "chained"]),
     ("layer_norm", &["subgroup", "workgroup", "invocation"]),
     ("linear", &["lanes", "large", "medium", "small", "split", "rows", "tiled"]),
     ("rms_norm", &["subgroup", "workgroup", "invocation"]),

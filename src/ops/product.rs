@@ -154,7 +154,7 @@ fn make(device: &Device, name: &str, form: Form, p: &Parameters) -> std::result:
     }
     match name {
         "lanes" => {
-            let variant = gemm_lanes::lanes(gemm_lanes::tile_rows(p.rows), form);
+            let variant = gemm_lanes::lanes(gemm_lanes::tile(p.rows, p.columns), form);
             Ok(Choice::Plain(&GemmLanes, runs(variant)?))
         }
         "rows" => {

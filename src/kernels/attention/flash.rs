@@ -52,19 +52,11 @@ impl Form {
         Self { half, aligned: places.as_flattened().iter().all(|place| place.is_multiple_of(4)) }
     }
 
-    /// The form of the queries and keys alone.
-    pub fn of_keys(p: &Parameters, half: bool) -> Self {
-        let places =
-            [p.q_offset, p.q_batch, p.q_head, p.q_row, p.k_offset, p.k_batch, p.k_head, p.k_row, p.head_dim];
-        Self { half, aligned: places.iter().all(|place| place.is_multiple_of(4)) }
-    }
-
-    /// The form of the values, and of an output in f32 that is aligned only where they are.
-    pub fn of_values(p: &Parameters, half: bool) -> Self {
-        let values = [p.v_offset, p.v_batch, p.v_head, p.v_row, p.value_dim];
-        let output = [p.output_offset, p.output_batch, p.output_head, p.output_row];
-        let aligned = values.iter().chain(&output).all(|place| place.is_multiple_of(4));
-        Self { half, aligned }
+    /// The form where the output too is of whole vec4s if the inputs are.
+    pub fn with_output(p: &Parameters, half: bool) -> Self {
+        let output = [p.output_offset, p.output_batch, p.output_head, p.output_row, p.output_split];
+        let aligned = output.iter().all(|place| place.is_multiple_of(4));
+        Self { half, aligned: aligned && Self::of(p, half).aligned }
     }
 
     /// The variant with what all of the fused kernels are put together from.
@@ -247,12 +239,12 @@ impl Tiling {
         }
     }
 
-    /// Sampled cases for a variant that takes values of up to `largest_value_dim`, and, with `all_options`, the chosen
+    /// Sampled cases for a variant that takes head_dim and value_dim up to `largest`, and, with `all_options`, the chosen
     /// ones: nothing of those depends on the size of values.
     pub(super) fn cases(
         &self,
         form: Form,
-        largest_value_dim: u32,
+        largest @ [largest_head_dim, largest_value_dim]: [u32; 2],
         all_options: bool,
         depth: Depth,
     ) -> Vec<Case> {
@@ -273,6 +265,7 @@ impl Tiling {
                 3 => problem.value_dim = largest_value_dim - 7,
                 _ => {}
             }
+            problem.head_dim = problem.head_dim.min(largest_head_dim);
             problem.value_dim = problem.value_dim.min(largest_value_dim);
             if form.aligned {
                 problem.head_dim = problem.head_dim.next_multiple_of(4);
@@ -293,8 +286,9 @@ impl Tiling {
             for mut chosen in chosen::all() {
                 let problem = &mut chosen.problem;
                 problem.half = form.half;
-                problem.value_dim = problem.value_dim.min(largest_value_dim);
-                for dim in [&mut problem.head_dim, &mut problem.value_dim] {
+                for (dim, largest) in [&mut problem.head_dim, &mut problem.value_dim].into_iter().zip(largest)
+                {
+                    *dim = (*dim).min(largest);
                     *dim = if form.aligned { dim.next_multiple_of(4) } else { *dim - 1 + *dim % 2 };
                 }
                 cases.push(self.case(&chosen));

@@ -2,7 +2,6 @@
 
 use super::OP;
 use super::checked::Checked;
-use super::lanes::Lanes;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Variant};
@@ -10,6 +9,7 @@ use crate::kernels::attention::Parameters;
 use crate::kernels::attention::flash::{Form, LARGEST_DIM, Tiling};
 use crate::kernels::attention::flash_decode::{self, FlashDecode};
 use crate::kernels::attention::flash_lanes::{self, FlashLanes, SUBGROUP_SIZES};
+use crate::kernels::attention::flash_rows::{self, FlashRows};
 use crate::kernels::attention::flash_tiled::{self, FlashTiled};
 use crate::kernels::attention::merge::{self, Merge};
 use crate::ops::choice::{Size, choose_by};
@@ -22,19 +22,15 @@ const FLOPS_PER_DISPATCH: u64 = 20_000_000_000;
 /// Queries up to which splitting the keys pays.
 const MOST_DECODED: u32 = 8;
 
-/// Queries from which two dispatches pay, on lavapipe.
-const LEAST_FOR_LANES: u32 = 9;
-
 /// Heads of flash_lanes that take as long as one tile of flash_decode, on lavapipe.
 const HEADS_PER_DECODED_TILE: u32 = 3;
 
 /// All implementations, in no order of merit.
-const NAMES: [&str; 5] = ["tiled", "subgroup", "lanes", "decode", "chained"];
+const NAMES: [&str; 5] = ["tiled", "subgroup", "rows", "decode", "chained"];
 
 /// What takes an attention.
 enum Choice {
     Chained,
-    Lanes(Lanes),
     Fused(Fused),
 }
 
@@ -60,10 +56,6 @@ impl Checked {
         }
         match self.choose(recording.device(), implementation, weights)? {
             Choice::Chained => self.record_chained(recording, sums, weights),
-            Choice::Lanes(lanes) => {
-                self.record_lanes(recording, &lanes, sums)?;
-                weights.then(|| self.all_weights(recording)).transpose()
-            }
             Choice::Fused(fused) => {
                 self.record_fused(recording, &fused, sums)?;
                 weights.then(|| self.all_weights(recording)).transpose()
@@ -97,22 +89,30 @@ impl Checked {
             Some((min, max)) => Err(format!("the device's subgroups vary from {min} to {max}")),
             None => Err("the device has no subgroup operations".to_owned()),
         };
-        let too_wide = p.head_dim.max(p.value_dim) > LARGEST_DIM;
-        let make = |name: &str| match name {
-            "chained" => Ok(Choice::Chained),
-            "lanes" => self.lanes(device).map(Choice::Lanes),
-            _ if too_wide => {
-                let found = format!("head_dim {} and value_dim {}", p.head_dim, p.value_dim);
-                Err(format!("it takes up to {LARGEST_DIM}, not {found}"))
+        let rows = || -> std::result::Result<Fused, String> {
+            let variant = flash_rows::rows_for(p, self.half);
+            variant.runs_on(capabilities)?;
+            Ok(Fused { kernel: &FlashRows, variant, tiling: flash_rows::TILING })
+        };
+        let too_wide = |largest: u32| p.head_dim.max(p.value_dim) > largest;
+        let make = |name: &str| {
+            let largest = if name == "rows" { flash_rows::LARGEST_DIM } else { LARGEST_DIM };
+            match name {
+                "chained" => Ok(Choice::Chained),
+                _ if too_wide(largest) => {
+                    let found = format!("head_dim {} and value_dim {}", p.head_dim, p.value_dim);
+                    Err(format!("it takes up to {largest}, not {found}"))
+                }
+                "tiled" => Ok(Choice::Fused(tiled())),
+                "decode" => Ok(Choice::Fused(decode())),
+                "subgroup" => subgroup().map(Choice::Fused),
+                "rows" => rows().map(Choice::Fused),
+                _ => Err("it is not written".to_owned()),
             }
-            "tiled" => Ok(Choice::Fused(tiled())),
-            "decode" => Ok(Choice::Fused(decode())),
-            "subgroup" => subgroup().map(Choice::Fused),
-            _ => Err("it is not written".to_owned()),
         };
         let forced = implementation.or_else(|| device.forced(OP));
         // The chain makes all weights anyway.
-        if forced.is_none() && (too_wide || weights) {
+        if forced.is_none() && (too_wide(LARGEST_DIM) || weights) {
             return Ok(Choice::Chained);
         }
         let tiles = (p.query_length * p.heads_per_key).div_ceil(flash_decode::TILING.rows);
@@ -120,8 +120,7 @@ impl Checked {
         let of_software = device.is_software() && subgroup().is_ok();
         let table: &[&str] = match p.query_length {
             _ if of_software && HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key => &["decode"],
-            LEAST_FOR_LANES.. if of_software => &["lanes", "subgroup"],
-            _ if of_software => &["subgroup"],
+            _ if of_software => &["rows", "subgroup"],
             0..=MOST_DECODED => &["decode"],
             _ => &["tiled"],
         };
