@@ -7,7 +7,7 @@ use crate::recording::Repeated;
 
 /// About what one round of calls takes: far above the resolution of any clock, and of timestamps that a browser or driver
 /// rounds.
-const ROUND: f64 = 0.06;
+pub(super) const ROUND: f64 = 0.06;
 /// The most calls in a round.
 const MOST_CALLS: usize = 1000;
 /// Seconds that all rounds of one implementation may take together; fewer rounds are run where one takes long.
@@ -80,8 +80,9 @@ pub(super) struct Candidate {
     pub first_call_processor: Option<f64>,
 }
 
-/// Times the candidates in turns, so that what disturbs the machine disturbs all of them.
-pub(super) fn time(candidates: &[Candidate], rounds: usize) -> Result<Vec<Times>> {
+/// Times the candidates in turns, so that what disturbs the machine disturbs all of them; each round takes about that long.
+pub(super) fn time(candidates: &[Candidate], rounds: usize, round_seconds: f64) -> Result<Vec<Times>> {
+    let calls_for = |took| calls_for(took, round_seconds);
     let run = |candidate: &Candidate, calls| pollster::block_on(candidate.repeated.run(calls));
     let mut plans = Vec::new();
     for candidate in candidates {
@@ -142,9 +143,9 @@ pub(super) fn processor_time() -> Option<f64> {
     Some((field(11)? + field(12)?) / TICKS)
 }
 
-/// Calls that make up a round, each of that many seconds.
-fn calls_for(took: f64) -> usize {
-    ((ROUND / took.max(1e-9)).ceil() as usize).clamp(1, MOST_CALLS)
+/// Calls that make up a round of so many seconds, each of that many.
+fn calls_for(took: f64, round: f64) -> usize {
+    ((round / took.max(1e-9)).ceil() as usize).clamp(1, MOST_CALLS)
 }
 
 #[cfg(test)]
@@ -177,6 +178,7 @@ mod tests {
 
     #[test]
     fn short_calls_are_many_and_long_ones_single() {
-        assert_eq!((calls_for(10.0), calls_for(0.01), calls_for(0.0)), (1, 6, MOST_CALLS));
+        let calls = [10.0, 0.01, 0.0].map(|took| calls_for(took, ROUND));
+        assert_eq!(calls, [1, 6, MOST_CALLS]);
     }
 }

@@ -11,10 +11,11 @@ mod memory;
 #[cfg(not(target_arch = "wasm32"))]
 mod pipeline_cache;
 mod spec;
+mod tuning;
 
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -27,6 +28,7 @@ pub(crate) use memory::{Pooled, Purpose};
 #[cfg(not(target_arch = "wasm32"))]
 pub use pipeline_cache::PipelineCacheFile;
 pub use spec::DeviceSpec;
+pub use tuning::{TunedChoice, TunedSize, Tuning, TuningKey};
 
 use crate::error::{Error, Result};
 
@@ -49,6 +51,9 @@ pub struct DeviceOptions {
     /// Drivers trust such a file: the folder should be one that only the user writes to.
     #[cfg(not(target_arch = "wasm32"))]
     pub pipeline_cache: Option<PathBuf>,
+    /// What was measured on the device by [`bench::tune`](crate::bench::tune); without it tables choose. It must hold for the
+    /// adapter that is opened. The CPU device has none.
+    pub tuning: Option<Tuning>,
 }
 
 /// The ops that have implementations to choose from.
@@ -77,6 +82,7 @@ impl Default for DeviceOptions {
             implementations: Vec::new(),
             #[cfg(not(target_arch = "wasm32"))]
             pipeline_cache: None,
+            tuning: None,
         }
     }
 }
@@ -105,6 +111,8 @@ struct Inner {
     capabilities: Capabilities,
     options: DeviceOptions,
     gpu: Option<Gpu>,
+    tuning_key: Option<TuningKey>,
+    tuning: OnceLock<Option<Arc<Tuning>>>,
 }
 
 impl std::fmt::Debug for Device {
@@ -118,7 +126,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::DeviceSpec`] for a text that is no specification, [`Error::NoAdapter`] where none fits,
-    /// [`Error::DeviceRequest`] where the adapter gives no device.
+    /// [`Error::DeviceRequest`] where the adapter gives no device, [`Error::Tuning`] for another adapter's tuning.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(spec: &str) -> Result<Self> {
         Self::open_with(spec, DeviceOptions::default())
@@ -161,6 +169,8 @@ impl Device {
                 capabilities: Capabilities::cpu(),
                 options,
                 gpu: None,
+                tuning_key: None,
+                tuning: OnceLock::new(),
             }),
         }
     }
@@ -168,8 +178,8 @@ impl Device {
     /// Opens a device on an adapter of the caller's choice.
     ///
     /// # Errors
-    /// [`Error::DeviceRequest`] where the adapter gives no device.
-    pub async fn from_adapter(adapter: &wgpu::Adapter, options: DeviceOptions) -> Result<Self> {
+    /// [`Error::DeviceRequest`] where the adapter gives no device, [`Error::Tuning`] for another adapter's tuning.
+    pub async fn from_adapter(adapter: &wgpu::Adapter, mut options: DeviceOptions) -> Result<Self> {
         options.check()?;
         let info = adapter.get_info();
         let baseline = options.baseline;
@@ -195,7 +205,10 @@ impl Device {
                 reason: error.to_string(),
             })?;
         let lost = gpu::watch_loss(&device);
-        Ok(Self::wrap(info, device, queue, Some(lost), options))
+        let tuning = options.tuning.take();
+        let device = Self::wrap(info, device, queue, Some(lost), options);
+        tuning.map_or(Ok(()), |tuning| device.set_tuning(tuning))?;
+        Ok(device)
     }
 
     /// Takes a host's own device. Its error handler and its device-loss callback are left as they are; error
@@ -221,6 +234,8 @@ impl Device {
                 name,
                 options,
                 gpu: Some(gpu),
+                tuning_key: Some(TuningKey::of(&info)),
+                tuning: OnceLock::new(),
             }),
         }
     }

@@ -128,10 +128,11 @@ impl Variant {
         text
     }
 
-    /// Invocations in a workgroup: of a row kernel, of lanes, or of a tile with 4 × 4 for each.
+    /// Invocations in a workgroup: of a row kernel, of lanes, or of a tile with 4 × 4, or `EACH` × `EACH`, for each.
     fn invocations(&self) -> u32 {
         let sizes = ["WORKGROUP", "SUBGROUP_SIZE"].map(|name| self.u32(name));
-        let tile = self.u32("TILE_ROWS") * self.u32("TILE_COLUMNS") / 16;
+        let each = if self.u32("EACH") > 0 { self.u32("EACH") } else { 4 };
+        let tile = self.u32("TILE_ROWS") * self.u32("TILE_COLUMNS") / (each * each);
         sizes.into_iter().find(|&size| size > 0).unwrap_or(tile)
     }
 

@@ -32,6 +32,9 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::additive::Additive,
     &linear::gemm::Gemm,
     &linear::gemm_lanes::GemmLanes,
+    &linear::gemm_blocked::GemmBlocked,
+    &linear::gemm_rows::GemmRows,
+    &linear::sum_splits::SumSplits,
     &normalization::layer_norm::LayerNorm,
     &normalization::rms_norm::RmsNorm,
     &normalization::softmax::Softmax,
@@ -50,3 +53,14 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &ceiling::copy::Copy,
     &ceiling::multiply_add::MultiplyAdd,
 ];
+
+/// FNV-1a over the texts of all kernels and of their shared files: what is measured with others may hold no longer.
+pub(crate) fn texts_hash() -> u64 {
+    static HASH: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    *HASH.get_or_init(|| {
+        let kernels = KERNELS.iter().map(|kernel| kernel.source());
+        let bytes = kernels.chain(shared::TEXTS.iter().copied()).flat_map(str::bytes);
+        bytes
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    })
+}

@@ -8,6 +8,8 @@ macro_rules! shared_files {
         $(pub(crate) const $name: Shared =
             Shared { name: $stem, source: include_str!(concat!("../../shaders/shared/", $stem, ".wgsl")) };)*
 
+        /// All texts.
+        pub(crate) const TEXTS: &[&str] = &[$($name.source),*];
     };
 }
 
@@ -25,6 +27,8 @@ shared_files! {
     KEYS_F16_UNALIGNED = "keys_f16_unaligned";
     KEYS_F32 = "keys_f32";
     KEYS_F32_UNALIGNED = "keys_f32_unaligned";
+    LANE_SUMS_SUBGROUP = "lane_sums_subgroup";
+    LANE_SUMS_WORKGROUP = "lane_sums_workgroup";
     MULTIPLY_TILE = "multiply_tile";
     OUTPUT_BLOCKS = "output_blocks";
     OUTPUT_ELEMENTS = "output_elements";

@@ -23,6 +23,7 @@ mod normalization;
 mod placing;
 mod pooling;
 mod position;
+mod products;
 mod recurrent;
 mod shared;
 mod vision;
@@ -52,6 +53,9 @@ const MUTANTS: &[Mutants] = &[
     additive::ADDITIVE,
     linear::GEMM,
     linear::GEMM_LANES,
+    products::GEMM_BLOCKED,
+    products::GEMM_ROWS,
+    products::SUM_SPLITS,
     normalization::LAYER_NORM,
     normalization::RMS_NORM,
     normalization::SOFTMAX,

@@ -10,6 +10,7 @@ use clap::Args;
 use clap::builder::{FalseyValueParser, OsStringValueParser};
 
 use crate::output::note;
+use crate::tune;
 
 #[derive(Args)]
 pub struct OpenArguments {
@@ -28,12 +29,19 @@ pub struct OpenArguments {
     #[arg(long, env = "ATTENTIVE_PIPELINE_CACHE", hide_env_values = true, value_name = "FOLDER")]
     #[arg(value_parser = OsStringValueParser::new())]
     pipeline_cache: Option<OsString>,
+
+    /// Choose implementations by tables, not by what `attentive tune` measured
+    #[arg(long, env = "ATTENTIVE_NO_TUNING", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub no_tuning: bool,
 }
 
 impl OpenArguments {
+    /// Opens the device, with what was measured on it unless --no-tuning.
     pub fn open(&self, spec: &str) -> attentive::Result<Device> {
         let device = Device::open_with(spec, self.options())?;
         say_if_cache_ignored(&device);
+        let tuning = if self.no_tuning { None } else { tune::kept(&device) };
+        tuning.map_or(Ok(()), |tuning| device.set_tuning(tuning))?;
         Ok(device)
     }
 
@@ -49,19 +57,9 @@ impl OpenArguments {
     }
 }
 
-/// The folder of this program in that for what may be made again.
-fn cache_folder() -> Option<PathBuf> {
-    // The specification of XDG has relative paths ignored.
-    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let in_home = |below: &str| Some(std::env::home_dir()?.join(below)).filter(|path| path.is_absolute());
-    let folder = if cfg!(windows) {
-        set("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        in_home("Library/Caches")
-    } else {
-        set("XDG_CACHE_HOME").or_else(|| in_home(".cache"))
-    };
-    Some(folder?.join("attentive"))
+/// This program's folder in the user's cache folder.
+pub fn cache_folder() -> Option<PathBuf> {
+    dirs::cache_dir().map(|folder| folder.join("attentive"))
 }
 
 /// Says so where the file of compiled pipelines could not be used.

@@ -12,6 +12,7 @@ use crate::kernels::attention::flash_lanes::{self, FlashLanes, SUBGROUP_SIZES};
 use crate::kernels::attention::flash_rows::{self, FlashRows};
 use crate::kernels::attention::flash_tiled::{self, FlashTiled};
 use crate::kernels::attention::merge::{self, Merge};
+use crate::ops::choice::{Size, choose_by};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -23,6 +24,9 @@ const MOST_DECODED: u32 = 8;
 
 /// Heads of flash_rows that take as long as one tile of flash_decode, on lavapipe, and those of wide rows or of flash_lanes.
 const HEADS_PER_DECODED_TILE: [u64; 2] = [5, 3];
+
+/// All implementations, in no order of merit.
+const NAMES: [&str; 5] = ["tiled", "subgroup", "rows", "decode", "chained"];
 
 /// What takes an attention.
 enum Choice {
@@ -91,49 +95,40 @@ impl Checked {
             Ok(Fused { kernel: &FlashRows, variant, tiling: flash_rows::TILING })
         };
         let too_wide = |largest: u32| p.head_dim.max(p.value_dim) > largest;
-        let refused = |name: &str, reason: String| Error::Implementation {
-            op: OP.to_owned(),
-            name: name.to_owned(),
-            reason,
-        };
-        if let Some(name) = implementation.or_else(|| device.forced(OP)) {
-            if name == "chained" {
-                return Ok(Choice::Chained);
-            }
+        let make = |name: &str| {
             let largest = if name == "rows" { flash_rows::LARGEST_DIM } else { LARGEST_DIM };
-            if too_wide(largest) && ["tiled", "subgroup", "rows", "decode"].contains(&name) {
-                let found = format!("head_dim {} and value_dim {}", p.head_dim, p.value_dim);
-                return Err(refused(name, format!("it takes up to {largest}, not {found}")));
-            }
-            return match name {
+            match name {
+                "chained" => Ok(Choice::Chained),
+                _ if too_wide(largest) => {
+                    let found = format!("head_dim {} and value_dim {}", p.head_dim, p.value_dim);
+                    Err(format!("it takes up to {largest}, not {found}"))
+                }
                 "tiled" => Ok(Choice::Fused(tiled())),
                 "decode" => Ok(Choice::Fused(decode())),
-                "subgroup" => subgroup().map(Choice::Fused).map_err(|reason| refused(name, reason)),
-                "rows" => rows().map(Choice::Fused).map_err(|reason| refused(name, reason)),
-                _ => Err(refused(name, "here there are tiled, subgroup, rows, decode, chained".to_owned())),
-            };
-        }
+                "subgroup" => subgroup().map(Choice::Fused),
+                "rows" => rows().map(Choice::Fused),
+                _ => Err("it is not written".to_owned()),
+            }
+        };
+        let forced = implementation.or_else(|| device.forced(OP));
         // The chain makes all weights anyway.
-        if too_wide(LARGEST_DIM) || weights {
+        if forced.is_none() && (too_wide(LARGEST_DIM) || weights) {
             return Ok(Choice::Chained);
         }
         // Where a software adapter's lanes are a CPU's.
-        if device.is_software()
-            && let Ok(subgroup) = subgroup()
-        {
-            let [queries, heads] = [p.query_length, p.heads_per_key].map(u64::from);
-            let tiles = (queries * heads).div_ceil(flash_decode::TILING.rows.into());
-            let rows = rows().ok().filter(|_| !too_wide(flash_rows::LARGEST_DIM));
-            let heads_per_tile = HEADS_PER_DECODED_TILE[usize::from(rows.is_none() || too_wide(64))];
-            if heads_per_tile * tiles <= heads {
-                return Ok(Choice::Fused(decode()));
-            }
-            return Ok(Choice::Fused(rows.unwrap_or(subgroup)));
-        }
-        if p.query_length <= MOST_DECODED {
-            return Ok(Choice::Fused(decode()));
-        }
-        Ok(Choice::Fused(tiled()))
+        let of_software = device.is_software() && subgroup().is_ok();
+        let [queries, heads] = [p.query_length, p.heads_per_key].map(u64::from);
+        let tiles = (queries * heads).div_ceil(flash_decode::TILING.rows.into());
+        let slow = too_wide(64) || rows().is_err();
+        let table: &[&str] = match p.query_length {
+            _ if of_software && HEADS_PER_DECODED_TILE[usize::from(slow)] * tiles <= heads => &["decode"],
+            _ if of_software => &["rows", "subgroup"],
+            0..=MOST_DECODED => &["decode"],
+            _ => &["tiled"],
+        };
+        // Heads that share their keys are not among what is tuned.
+        let size = Size { half: self.half, dims: [p.query_length, p.head_dim, 1] };
+        choose_by(device, OP, forced, (p.heads_per_key == 1).then_some(&size), &NAMES, table, make)
     }
 
     fn record_fused(&self, recording: &mut Recording, fused: &Fused, sums: Option<&Value>) -> Result<()> {

@@ -230,6 +230,7 @@ impl Arguments {
         let mut options = self.open.options();
         // A first call is one that compiles.
         options.pipeline_cache = None;
+        options.tuning = self.open.open(spec)?.tuning().map(|tuning| (*tuning).clone());
         let mut bench = Bench::open(spec, options)?;
         (bench.rounds, bench.longest) = (self.rounds.into(), self.longest);
         Ok(bench)
