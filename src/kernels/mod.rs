@@ -6,6 +6,7 @@ pub mod ceiling;
 pub mod elementwise;
 pub mod embedding;
 pub mod linear;
+pub(crate) mod matrices;
 pub(crate) mod multiply;
 pub mod normalization;
 pub(crate) mod parallel;
@@ -33,6 +34,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::additive::Additive,
     &linear::gemm::Gemm,
     &linear::gemm_lanes::GemmLanes,
+    &linear::gemm_cooperative::GemmCooperative,
     &normalization::layer_norm::LayerNorm,
     &normalization::rms_norm::RmsNorm,
     &normalization::softmax::Softmax,

@@ -24,9 +24,13 @@ shared_files! {
     KEYS_F16_UNALIGNED = "keys_f16_unaligned";
     KEYS_F32 = "keys_f32";
     KEYS_F32_UNALIGNED = "keys_f32_unaligned";
+    MATRICES_16 = "matrices_16";
+    MATRICES_8 = "matrices_8";
     MULTIPLY_TILE = "multiply_tile";
     OUTPUT_BLOCKS = "output_blocks";
     OUTPUT_ELEMENTS = "output_elements";
+    PANEL_BLOCKS = "panel_blocks";
+    PANEL_ELEMENTS = "panel_elements";
     QUERIES = "queries";
     QUERIES_UNALIGNED = "queries_unaligned";
     QUERY_ROWS_1 = "query_rows_1";

@@ -7,7 +7,8 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Variant};
 use crate::kernels::linear::gemm::{self, Form, Parameters};
-use crate::kernels::linear::gemm_lanes;
+use crate::kernels::linear::{gemm_cooperative, gemm_lanes};
+use crate::kernels::matrices::Geometry;
 use crate::kernels::shared::WeightStorage;
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
@@ -218,8 +219,26 @@ pub(super) fn choose_gemm(
         None => candidates.insert(0, gemm_lanes::lanes(gemm_lanes::tile_rows(rows), form)),
         Some(reason) => refuse_if_forced(device, "linear", "lanes", reason)?,
     }
+    let geometry = device.capabilities().cooperative.and_then(Geometry::of);
+    match (gemm_cooperative::misfit(parameters, form), geometry) {
+        (Some(reason), _) => refuse_if_forced(device, "linear", "cooperative", reason)?,
+        (None, None) => {
+            let reason = "the device has no cooperative matrices, or was not asked for them (DeviceOptions::cooperative)";
+            refuse_if_forced(device, "linear", "cooperative", reason.to_owned())?;
+        }
+        (None, Some(geometry)) => {
+            let fragments = gemm_cooperative::fragments(geometry, rows, columns);
+            let variant = gemm_cooperative::cooperative(geometry, fragments, form);
+            // Nobody's x is rounded to f16 unasked.
+            let asked = device.options().cooperative || device.forced("linear") == Some("cooperative");
+            if asked {
+                candidates.insert(0, variant);
+            }
+        }
+    }
     let variant = choose(device, "linear", candidates)?;
     Ok(match variant.name() {
+        "cooperative" => (&gemm_cooperative::GemmCooperative, variant),
         "lanes" => (&gemm_lanes::GemmLanes, variant),
         _ => (&gemm::Gemm, variant),
     })

@@ -315,7 +315,9 @@ fn words(case: &Case) -> usize {
             CaseArgument::F32(values) => values.len(),
             CaseArgument::Words(words) => words.len(),
             CaseArgument::Exact(expected) => expected.len(),
-            CaseArgument::Output(expected) | CaseArgument::OutputWithin(expected, _) => expected.len(),
+            CaseArgument::Output(expected)
+            | CaseArgument::OutputWithin(expected, _)
+            | CaseArgument::OutputRounded(expected, _, _) => expected.len(),
         })
         .sum()
 }

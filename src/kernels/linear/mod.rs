@@ -1,4 +1,5 @@
 //! Matrix products.
 
 pub mod gemm;
+pub mod gemm_cooperative;
 pub mod gemm_lanes;
