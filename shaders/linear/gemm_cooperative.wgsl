@@ -113,7 +113,9 @@ fn main(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let tile_columns = (parameters.columns + TILE - 1u) / TILE;
-    let tile = workgroup_index(id, count);
+    // Not by workgroup_index(): naga takes what a function gives for different in each invocation, and matrices must be
+    // met by all of them.
+    let tile = id.x + id.y * count.x;
     let first_row = tile / tile_columns * TILE;
     if (first_row >= parameters.rows) {
         return;
@@ -146,7 +148,7 @@ fn main(
             // From one matrix to the next.
             let below = SIDE * PITCH;
             let beside = select(SIDE, SIDE * PITCH, RIGHT_TRANSPOSED);
-            let x0 = coopLoadT<Left>(&panels[(left) / PANEL_WORD], PITCH / PANEL_WORD);
+            let x0 = coopLoadT<Left>(&panels[left / PANEL_WORD], PITCH / PANEL_WORD);
             let x1 = coopLoadT<Left>(&panels[(left + below) / PANEL_WORD], PITCH / PANEL_WORD);
             var x2 = Left();
             var x3 = Left();
@@ -156,9 +158,9 @@ fn main(
             }
             var w = Right();
             if (RIGHT_TRANSPOSED) {
-                w = coopLoad<Right>(&panels[(right) / PANEL_WORD], PITCH / PANEL_WORD);
+                w = coopLoad<Right>(&panels[right / PANEL_WORD], PITCH / PANEL_WORD);
             } else {
-                w = coopLoadT<Right>(&panels[(right) / PANEL_WORD], COLUMNS_PITCH / PANEL_WORD);
+                w = coopLoadT<Right>(&panels[right / PANEL_WORD], COLUMNS_PITCH / PANEL_WORD);
             }
             sums00 = coopMultiplyAdd(x0, w, sums00);
             sums10 = coopMultiplyAdd(x1, w, sums10);
