@@ -10,3 +10,7 @@ fn put(place: u32, values: vec4<f16>) {
     panels[place + 2u] = values.z;
     panels[place + 3u] = values.w;
 }
+
+fn element_at(place: u32) -> f16 {
+    return panels[place];
+}

@@ -16,10 +16,12 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// Lavapipe's in both ways of staging, Apple's, NVIDIA's, and those of AMD's cards with subgroups of 64.
-    pub const ALL: [Self; 5] = [
+    /// Lavapipe's as Metal's are staged, so that this way is run somewhere.
+    pub const ELEMENTS: Self = Self { side: 8, subgroup_size: 8, blocks: false };
+
+    /// Lavapipe's, Apple's, NVIDIA's, and those of AMD's cards with subgroups of 64.
+    pub const ALL: [Self; 4] = [
         Self { side: 8, subgroup_size: 8, blocks: true },
-        Self { side: 8, subgroup_size: 8, blocks: false },
         Self { side: 8, subgroup_size: 32, blocks: false },
         Self { side: 16, subgroup_size: 32, blocks: true },
         Self { side: 16, subgroup_size: 64, blocks: true },

@@ -29,6 +29,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::flash_tiled::FlashTiled,
     &attention::flash_lanes::FlashLanes,
     &attention::flash_decode::FlashDecode,
+    &attention::flash_cooperative::FlashCooperative,
     &attention::merge::Merge,
     &attention::append::Append,
     &attention::additive::Additive,

@@ -100,6 +100,10 @@ impl Kernel for GemmCooperative {
                 variants.extend([2, 4].map(|fragments| cooperative(geometry, fragments, form)));
             }
         }
+        for transposed in [true, false] {
+            let form = Form { transposed, storage: WeightStorage::F16, ..Form::general(transposed) };
+            variants.push(cooperative(Geometry::ELEMENTS, 2, form));
+        }
         variants
     }
 

@@ -8,10 +8,12 @@ use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Variant};
 use crate::kernels::attention::Parameters;
 use crate::kernels::attention::flash::{Form, LARGEST_DIM, Tiling};
+use crate::kernels::attention::flash_cooperative::{self, FlashCooperative};
 use crate::kernels::attention::flash_decode::{self, FlashDecode};
 use crate::kernels::attention::flash_lanes::{self, FlashLanes, SUBGROUP_SIZES};
 use crate::kernels::attention::flash_tiled::{self, FlashTiled};
 use crate::kernels::attention::merge::{self, Merge};
+use crate::kernels::matrices::Geometry;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -93,6 +95,24 @@ impl Checked {
             Some((min, max)) => Err(format!("the device's subgroups vary from {min} to {max}")),
             None => Err("the device has no subgroup operations".to_owned()),
         };
+        let cooperative = || {
+            let Some(geometry) = capabilities.cooperative.and_then(Geometry::of) else {
+                return Err("the device has no cooperative matrices, or was not asked for them \
+                            (DeviceOptions::cooperative)"
+                    .to_owned());
+            };
+            if !self.half {
+                return Err("it takes keys and values in f16".to_owned());
+            }
+            let (widest, most) = (p.head_dim.max(p.value_dim), flash_cooperative::largest_dim(geometry));
+            if widest > most {
+                return Err(format!("it takes head_dim and value_dim up to {most} here, not {widest}"));
+            }
+            let variant = flash_cooperative::cooperative(geometry, form, widest);
+            variant.runs_on(capabilities)?;
+            let tiling = flash_cooperative::tiling(&variant);
+            Ok(Fused { kernel: &FlashCooperative, variant, tiling })
+        };
         let too_wide = p.head_dim.max(p.value_dim) > LARGEST_DIM;
         let refused = |name: &str, reason: String| Error::Implementation {
             op: OP.to_owned(),
@@ -111,13 +131,24 @@ impl Checked {
                 "tiled" => Ok(Choice::Fused(tiled())),
                 "decode" => Ok(Choice::Fused(decode())),
                 "subgroup" => subgroup().map(Choice::Fused).map_err(|reason| refused(name, reason)),
+                "cooperative" => cooperative().map(Choice::Fused).map_err(|reason| refused(name, reason)),
                 "lanes" => self.lanes(device).map(Choice::Lanes).map_err(|reason| refused(name, reason)),
-                _ => Err(refused(name, "here there are tiled, subgroup, lanes, decode, chained".to_owned())),
+                _ => {
+                    let names = "here there are tiled, subgroup, lanes, decode, cooperative, chained";
+                    Err(refused(name, names.to_owned()))
+                }
             };
         }
         // The chain makes all weights anyway.
         if too_wide || weights {
             return Ok(Choice::Chained);
+        }
+        // Where it was asked for: it rounds queries and weights to f16.
+        if device.options().cooperative
+            && p.query_length > MOST_DECODED
+            && let Ok(cooperative) = cooperative()
+        {
+            return Ok(Choice::Fused(cooperative));
         }
         // Where a software adapter's lanes are a CPU's.
         if device.is_software()
