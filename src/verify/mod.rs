@@ -2,8 +2,10 @@
 
 mod attention;
 pub mod compare;
+mod cooperative;
 
 pub use attention::{AttentionReport, verify_attention};
+pub use cooperative::{CooperativeReport, cooperative};
 
 use crate::device::Device;
 use crate::error::Result;

@@ -19,6 +19,12 @@ pub struct OpenArguments {
     #[arg(long, env = "ATTENTIVE_SHADER_CHECKS", hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub shader_checks: bool,
+
+    /// Use cooperative matrices (tensor cores) where the adapter has them: f16 weights, keys and values then meet inputs that
+    /// are rounded to f16. Experimental: see `attentive verify --cooperative`
+    #[arg(long, env = "ATTENTIVE_COOPERATIVE", hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub cooperative: bool,
 }
 
 impl OpenArguments {
@@ -29,6 +35,7 @@ impl OpenArguments {
     pub fn options(&self) -> DeviceOptions {
         let mut options = DeviceOptions::default();
         options.shader_checks = self.shader_checks;
+        options.cooperative = self.cooperative;
         options.implementations = self.implementation.clone();
         options
     }
