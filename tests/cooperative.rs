@@ -136,7 +136,7 @@ fn a_layer_rounds_x_only_where_it_is_asked() {
 fn what_they_cannot_take_is_refused_with_a_sentence() {
     let layer = Layer::new();
     for device in with_matrices(&asked(&["linear=cooperative"])) {
-        common::assert_fails(layer.run(&device, DType::F32), &["`linear`", "weights in f16"]);
+        common::assert_fails(layer.run(&device, DType::F32), &["`cooperative` of linear", "weights in f16"]);
     }
     for device in with_matrices(&asked(&["attention=cooperative"])) {
         common::assert_fails(attend(&device, 64, DType::F32), &["keys and values in f16"]);

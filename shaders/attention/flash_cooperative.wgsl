@@ -179,7 +179,7 @@ fn main(
 ) {
     // Not by workgroup_index(), and no other early return: naga takes what a function gives for different in each invocation,
     // and matrices must be met by all of them. A tile without queries goes over no keys.
-    let index = id.x + id.y * count.x;
+    let index = id.y * count.x + id.x;
     if (index >= parameters.tiles) {
         return;
     }

@@ -115,7 +115,7 @@ fn main(
     let tile_columns = (parameters.columns + TILE - 1u) / TILE;
     // Not by workgroup_index(): naga takes what a function gives for different in each invocation, and matrices must be
     // met by all of them.
-    let tile = id.x + id.y * count.x;
+    let tile = id.y * count.x + id.x;
     let first_row = tile / tile_columns * TILE;
     if (first_row >= parameters.rows) {
         return;

@@ -10,6 +10,7 @@ mod common;
 mod additive;
 mod attention;
 mod ceiling;
+mod cooperative;
 mod elementwise;
 mod embedding;
 mod flash;
@@ -48,11 +49,13 @@ const MUTANTS: &[Mutants] = &[
     flash::FLASH_TILED,
     flash_lanes::FLASH_LANES,
     flash_decode::FLASH_DECODE,
+    cooperative::FLASH_COOPERATIVE,
     attention::MERGE,
     attention::APPEND,
     additive::ADDITIVE,
     linear::GEMM,
     linear::GEMM_LANES,
+    cooperative::GEMM_COOPERATIVE,
     normalization::LAYER_NORM,
     normalization::RMS_NORM,
     normalization::SOFTMAX,
