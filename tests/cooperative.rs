@@ -68,8 +68,7 @@ impl Layer {
         let x = if rounded { f16(&self.x) } else { self.x.clone() };
         let dims = LinearDims { rows: ROWS, inputs: INPUTS, outputs: OUTPUTS };
         let (bias, residual) = (Some(&self.bias[..]), Some(&self.residual[..]));
-        let expected =
-            linear(&x, &self.weight, WeightLayout::OutIn, bias, activation::gelu, residual, dims);
+        let expected = linear(&x, &self.weight, WeightLayout::OutIn, bias, activation::gelu, residual, dims);
         let twin = Self { x, ..self.clone() }.run(&Device::cpu(), DType::F16).unwrap();
         compare(got, &twin, &expected, Bounds { floor: rounding_floor(INPUTS, 8.0), ..Bounds::default() })
     }
@@ -105,9 +104,11 @@ fn a_device_has_them_only_where_it_is_asked() {
         assert_eq!(format!("{plain:?}"), format!("{device:?}"));
         assert_eq!(capabilities.subgroups, plain.capabilities().subgroups);
     }
-    assert!(pollster::block_on(list_adapters()).iter().all(|adapter| {
-        adapter.capabilities.cooperative.is_none_or(|has| [8, 16].contains(&has.side))
-    }));
+    assert!(
+        pollster::block_on(list_adapters()).iter().all(|adapter| {
+            adapter.capabilities.cooperative.is_none_or(|has| [8, 16].contains(&has.side))
+        })
+    );
 }
 
 #[test]
@@ -186,7 +187,8 @@ fn attend(device: &Device, dim: usize, dtype: DType) -> Result<Vec<f32>> {
 fn attention_rounds_its_weights_only_where_it_is_asked() {
     for dim in [16, 40, 64] {
         let data = attention_inputs(dim);
-        let view = |place: usize, rows: usize| View::new(&data[place], Strided::heads_first(HEADS, rows, dim));
+        let view =
+            |place: usize, rows: usize| View::new(&data[place], Strided::heads_first(HEADS, rows, dim));
         let dims = Dims {
             batch: 1,
             heads: HEADS,

@@ -172,7 +172,9 @@ impl Problem {
         }
         let half = output.dtype() == DType::F16;
         // Cooperative matrices take weights of attention in f16, of values up to 1.
-        let rounded = device.options().cooperative && matches!(self.shape.work, Work::Attention(_)) && half;
+        let taken = device.forced("attention").is_none_or(|name| name == "cooperative");
+        let rounded =
+            device.options().cooperative && taken && matches!(self.shape.work, Work::Attention(_)) && half;
         let of_weights = if rounded { HALF_ROUNDOFF } else { 0.0 };
         let mut sampled = Sampled { half, of_weights, ..Sampled::default() };
         self.sample(&got, &mut sampled);
@@ -275,7 +277,8 @@ impl Sampled {
     fn add(&mut self, got: &[f32], expected: &[f64], floor: f64) {
         for (&got, &expected) in got.iter().zip(expected) {
             let error = (f64::from(got) - expected).abs();
-            let bound = floor + self.of_weights + if self.half { HALF_ROUNDOFF * expected.abs() } else { 0.0 };
+            let bound =
+                floor + self.of_weights + if self.half { HALF_ROUNDOFF * expected.abs() } else { 0.0 };
             // A NaN is beyond every bound.
             let within = error <= bound;
             if !within && self.beyond.is_none() {

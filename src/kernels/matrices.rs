@@ -29,9 +29,8 @@ impl Geometry {
 
     /// The one for a device's matrices.
     pub fn of(has: Cooperative) -> Option<Self> {
-        let fits = |geometry: &&Self| {
-            (geometry.side, geometry.subgroup_size) == (has.side, has.subgroup_size)
-        };
+        let fits =
+            |geometry: &&Self| (geometry.side, geometry.subgroup_size) == (has.side, has.subgroup_size);
         Self::ALL.iter().find(fits).copied()
     }
 

@@ -51,7 +51,8 @@ pub async fn cooperative(
         report.skipped = Some(reason.to_owned());
         return Ok(report);
     }
-    let all = KERNELS.iter().flat_map(|kernel| kernel.variants().into_iter().map(|variant| (*kernel, variant)));
+    let all =
+        KERNELS.iter().flat_map(|kernel| kernel.variants().into_iter().map(|variant| (*kernel, variant)));
     let here = |(_, variant): &(&dyn Kernel, Variant)| {
         variant.name() == "cooperative" && variant.runs_on(device.capabilities()).is_ok()
     };

@@ -168,9 +168,7 @@ fn guarded(argument: &CaseArgument) -> Vec<u32> {
         CaseArgument::Words(words) => (words.clone(), INPUT_POISON),
         CaseArgument::Output(expected)
         | CaseArgument::OutputWithin(expected, _)
-        | CaseArgument::OutputRounded(expected, _, _) => {
-            (vec![POISON; expected.len()], POISON)
-        }
+        | CaseArgument::OutputRounded(expected, _, _) => (vec![POISON; expected.len()], POISON),
         CaseArgument::Exact(expected) => (vec![POISON; expected.len()], POISON),
     };
     words.extend([guard; GUARD]);

@@ -89,7 +89,9 @@ impl Kernel for FlashCooperative {
         for geometry in Geometry::ALL {
             for aligned in [true, false] {
                 let form = Form { half: true, aligned };
-                variants.extend([2, 4, 8].map(|fragments| cooperative(geometry, form, fragments * geometry.side)));
+                variants.extend(
+                    [2, 4, 8].map(|fragments| cooperative(geometry, form, fragments * geometry.side)),
+                );
             }
         }
         let elements = Geometry::ELEMENTS;
@@ -107,8 +109,8 @@ impl Kernel for FlashCooperative {
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
         let p = Parameters::from_bytes(parameters);
-        let [side, size, fragments, key_fragments] =
-            ["SIDE", "SUBGROUP_SIZE", "FRAGMENTS", "KEY_FRAGMENTS"].map(|name| u64::from(variant.u32(name).max(1)));
+        let [side, size, fragments, key_fragments] = ["SIDE", "SUBGROUP_SIZE", "FRAGMENTS", "KEY_FRAGMENTS"]
+            .map(|name| u64::from(variant.u32(name).max(1)));
         let [keys, dim, share] = [key_fragments * side, fragments * side, (size / side).max(1)];
         let staged = |rows: u64| (rows * dim / 4).div_ceil(4 * size);
         let of_matrix = (side * side).div_ceil(size);
