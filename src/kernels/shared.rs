@@ -29,6 +29,7 @@ shared_files! {
     MULTIPLY_TILE = "multiply_tile";
     OUTPUT_BLOCKS = "output_blocks";
     OUTPUT_ELEMENTS = "output_elements";
+    PANEL = "panel";
     PANEL_BLOCKS = "panel_blocks";
     PANEL_ELEMENTS = "panel_elements";
     QUERIES = "queries";
