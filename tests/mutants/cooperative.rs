@@ -24,9 +24,11 @@ const INDEX: &[Mutant] = &[
 
 pub const GEMM_COOPERATIVE: Mutants = Mutants {
     kernel: "linear/gemm_cooperative",
-    constants: &["FRAGMENTS", "RIGHT_TRANSPOSED"],
-    faults: &[
+    constants: &[],
+    faults: &[shared::ACTIVATION],
+    once: &[
         PANELS,
+        INDEX,
         &[
             mutant(
                 "x is read past its columns",
@@ -173,15 +175,14 @@ pub const GEMM_COOPERATIVE: Mutants = Mutants {
                 "vec4<f16>(bitcast<vec4<f32>>(bitcast<vec4<u32>>(x[(row * parameters.x_row + k) / 4u]) & vec4<u32>(0xffffe000u)))",
             ),
         ],
-        shared::ACTIVATION,
     ],
-    once: &[INDEX],
 };
 
 pub const FLASH_COOPERATIVE: Mutants = Mutants {
     kernel: "attention/flash_cooperative",
-    constants: &["FRAGMENTS"],
-    faults: &[
+    constants: &[],
+    faults: &[],
+    once: &[
         PANELS,
         &[
             mutant(
@@ -214,10 +215,6 @@ pub const FLASH_COOPERATIVE: Mutants = Mutants {
                 "",
             )
             .on("fragments=4"),
-        ],
-    ],
-    once: &[
-        &[
             mutant(
                 "a query stands for the first",
                 "let query = min(row, tile.queries - 1u);",
