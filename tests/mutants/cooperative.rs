@@ -98,12 +98,6 @@ pub const GEMM_COOPERATIVE: Mutants = Mutants {
                 "    }\n    let row",
             ),
             mutant(
-                "no barrier between a matrix and its readers",
-                "lane: u32) {\n    workgroupBarrier();\n    for",
-                "lane: u32) {\n    for",
-            )
-            .once(),
-            mutant(
                 "the second half of a panel is left out",
                 "k < TILE_DEPTH; k = k + SIDE",
                 "k + SIDE < TILE_DEPTH; k = k + SIDE",
@@ -280,16 +274,6 @@ pub const FLASH_COOPERATIVE: Mutants = Mutants {
                 "    }\n    shares",
             ),
             mutant(
-                "no barrier between weights and products",
-                "        workgroupBarrier();\n        if (atomicLoad(&rework) != 0u)",
-                "        if (atomicLoad(&rework) != 0u)",
-            ),
-            mutant(
-                "no barrier between shares and their readers",
-                "shares[own_share] = highest;\n        workgroupBarrier();",
-                "shares[own_share] = highest;",
-            ),
-            mutant(
                 "the depth's last matrix is left out",
                 "d < depth(); d = d + SIDE",
                 "d + SIDE < depth(); d = d + SIDE",
@@ -376,7 +360,7 @@ pub const FLASH_COOPERATIVE: Mutants = Mutants {
             mutant(
                 "strange values are those of a row's neighbour",
                 "element_at(WEIGHTS_AT + row * WEIGHTS_PITCH + key)",
-                "element_at(WEIGHTS_AT + (row ^ 1u) * WEIGHTS_PITCH + key)",
+                "element_at(WEIGHTS_AT + (max(row, 1u) - 1u) * WEIGHTS_PITCH + key)",
             ),
             mutant(
                 "no tile has anything to rework",

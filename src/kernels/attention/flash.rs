@@ -294,6 +294,12 @@ impl Tiling {
         let mut several = chosen::several_tiles(self.rows, self.keys, largest_value_dim);
         several.problem.half = form.half;
         self.bound(&mut several.problem, largest_value_dim);
+        if self.rounded {
+            // Maxima that rise by more than the slack from one tile to the next, in every block of columns.
+            several.problem.spread = 64.0;
+            cases.push(self.case(&several));
+            several.problem.spread = 1.0;
+        }
         cases.push(self.case(&several));
         if all_options {
             for mut chosen in chosen::all() {
