@@ -19,7 +19,8 @@
 //!   columns of an invocation as many as there are invocations side by side: neighbours read other banks, and write
 //!   neighbouring elements of y.
 //! - The activation is a parameter, not a constant: one pipeline for all, and the epilogue is a loop over an array.
-//! - lavapipe: see [`gemm_lanes`](super::gemm_lanes), which its 8 lanes are better used by.
+//! - lavapipe (Mesa 22.3.6, milliseconds of the processor's time, 256³, f32): `tiled` 27, `small` 10, `medium` 9.2, `large` 6.7, and
+//!   [`gemm_lanes`](super::gemm_lanes), which uses its 8 lanes better, 1.6. Without subgroups: the table in `ops/product.rs`.
 
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
