@@ -30,9 +30,9 @@ use timer::{Candidate, ROUND, processor_time, time};
 
 /// The implementations of the ops that are benched, each forced in turn. A test holds this against what the ops take.
 pub const IMPLEMENTATIONS: [(&str, &[&str]); 5] = [
-    ("attention", &["tiled", "subgroup", "rows", "decode", "chained"]),
+    ("attention", &["tiled", "subgroup", "rows", "decode", "cooperative", "chained"]),
     ("layer_norm", &["subgroup", "workgroup", "invocation"]),
-    ("linear", &["lanes", "large", "medium", "small", "split", "rows", "tiled"]),
+    ("linear", &["lanes", "large", "medium", "small", "split", "rows", "tiled", "cooperative"]),
     ("rms_norm", &["subgroup", "workgroup", "invocation"]),
     ("softmax", &["subgroup", "workgroup", "invocation"]),
 ];

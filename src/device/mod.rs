@@ -21,7 +21,7 @@ use std::time::Duration;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use adapters::choose as choose_adapter;
 pub use adapters::{AdapterSummary, list_adapters};
-pub use capabilities::{Capabilities, required_features, required_limits};
+pub use capabilities::{Capabilities, Cooperative, required_features, required_limits};
 pub use drivers::{DEFECTS, DriverDefect};
 pub(crate) use gpu::{Gpu, Module, Outcome, Pipeline};
 pub(crate) use memory::{Pooled, Purpose};
@@ -40,6 +40,14 @@ pub struct DeviceOptions {
     pub shader_checks: bool,
     /// Ask for no optional feature and for no more than WebGPU's default limits.
     pub baseline: bool,
+    /// Ask for cooperative matrices (tensor cores), which wgpu counts among its experimental features, and choose the
+    /// kernels that use them. These take f16: a linear layer with f16 weights then rounds x to f16, and attention over f16
+    /// keys and values rounds q and the weights; sums stay f32. An adapter without them is used as without this option.
+    ///
+    /// Off until [`verify::cooperative`](crate::verify::cooperative) has passed on the adapter and its driver: wgpu's
+    /// translation says less of memory order than Vulkan's memory model asks for (gfx-rs/wgpu#8805), and sums have come out
+    /// doubled on some card.
+    pub cooperative: bool,
     /// How long one wait for the device may take.
     pub timeout: Duration,
     /// Implementations to force, as `op=name`, such as `linear=tiled`.
@@ -78,6 +86,7 @@ impl Default for DeviceOptions {
         Self {
             shader_checks: false,
             baseline: false,
+            cooperative: false,
             timeout: Duration::from_secs(600),
             implementations: Vec::new(),
             #[cfg(not(target_arch = "wasm32"))]
@@ -183,20 +192,24 @@ impl Device {
         options.check()?;
         let info = adapter.get_info();
         let baseline = options.baseline;
+        let mut features = if baseline { wgpu::Features::empty() } else { required_features(adapter) };
         #[cfg(not(target_arch = "wasm32"))]
-        let cached = options.pipeline_cache.is_some() && !baseline;
-        #[cfg(target_arch = "wasm32")]
-        let cached = false;
-        let wanted = if cached { wgpu::Features::PIPELINE_CACHE } else { wgpu::Features::empty() };
+        if options.pipeline_cache.is_some() && !baseline {
+            features |= wgpu::Features::PIPELINE_CACHE & adapter.features();
+        }
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        if options.cooperative && !baseline && capabilities::cooperative(adapter).is_some() {
+            features |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            // SAFETY: what wgpu asks for is that its experimental features may have bugs, undefined behaviour among them.
+            // The caller's option says so, and only kernels that the suite runs come here.
+            experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+        }
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("attentive"),
-                required_features: if baseline {
-                    wgpu::Features::empty()
-                } else {
-                    required_features(adapter) | (wanted & adapter.features())
-                },
+                required_features: features,
                 required_limits: required_limits(adapter, baseline),
+                experimental_features,
                 ..Default::default()
             })
             .await
@@ -206,7 +219,7 @@ impl Device {
             })?;
         let lost = gpu::watch_loss(&device);
         let tuning = options.tuning.take();
-        let device = Self::wrap(info, device, queue, Some(lost), options);
+        let device = Self::wrap(adapter, device, queue, Some(lost), options);
         tuning.map_or(Ok(()), |tuning| device.set_tuning(tuning))?;
         Ok(device)
     }
@@ -215,22 +228,23 @@ impl Device {
     /// scopes surround our own work. `adapter` should be the one that `device` came from: it tells the name and the
     /// subgroup sizes. [`required_features`] and [`required_limits`] say what to ask for.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self::wrap(adapter.get_info(), device, queue, None, DeviceOptions::default())
+        Self::wrap(adapter, device, queue, None, DeviceOptions::default())
     }
 
     fn wrap(
-        info: wgpu::AdapterInfo,
+        adapter: &wgpu::Adapter,
         device: wgpu::Device,
         queue: wgpu::Queue,
         lost: Option<gpu::LossFlag>,
         options: DeviceOptions,
     ) -> Self {
+        let info = adapter.get_info();
         let name = adapters::describe(&info);
         let gpu = Gpu::new(name.clone(), &info, device, queue, lost, &options);
         Self {
             inner: Arc::new(Inner {
                 software: adapters::is_software(&info),
-                capabilities: Capabilities::of(&gpu.device, &info),
+                capabilities: Capabilities::of(&gpu.device, adapter),
                 name,
                 options,
                 gpu: Some(gpu),

@@ -6,6 +6,7 @@ pub mod ceiling;
 pub mod elementwise;
 pub mod embedding;
 pub mod linear;
+pub(crate) mod matrices;
 pub(crate) mod multiply;
 pub mod normalization;
 pub(crate) mod parallel;
@@ -27,6 +28,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::flash_lanes::FlashLanes,
     &attention::flash_rows::FlashRows,
     &attention::flash_decode::FlashDecode,
+    &attention::flash_cooperative::FlashCooperative,
     &attention::merge::Merge,
     &attention::append::Append,
     &attention::additive::Additive,
@@ -35,6 +37,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &linear::gemm_blocked::GemmBlocked,
     &linear::gemm_rows::GemmRows,
     &linear::sum_splits::SumSplits,
+    &linear::gemm_cooperative::GemmCooperative,
     &normalization::layer_norm::LayerNorm,
     &normalization::rms_norm::RmsNorm,
     &normalization::softmax::Softmax,

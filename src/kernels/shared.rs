@@ -29,10 +29,14 @@ shared_files! {
     KEYS_F32_UNALIGNED = "keys_f32_unaligned";
     LANE_SUMS_SUBGROUP = "lane_sums_subgroup";
     LANE_SUMS_WORKGROUP = "lane_sums_workgroup";
+    MATRICES_16 = "matrices_16";
+    MATRICES_8 = "matrices_8";
     MULTIPLY_TILE = "multiply_tile";
     OUTPUT_BLOCKS = "output_blocks";
     OUTPUT_ELEMENTS = "output_elements";
     PANEL = "panel";
+    PANEL_BLOCKS = "panel_blocks";
+    PANEL_ELEMENTS = "panel_elements";
     QUERIES = "queries";
     QUERIES_UNALIGNED = "queries_unaligned";
     QUERY_ROWS_1 = "query_rows_1";

@@ -6,9 +6,11 @@ use crate::error::Result;
 use crate::kernel::{Kernel, Variant};
 use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
 use crate::kernels::linear::gemm_blocked::{self, DEPTH_MULTIPLE, GemmBlocked};
+use crate::kernels::linear::gemm_cooperative::{self, GemmCooperative};
 use crate::kernels::linear::gemm_lanes::{self, GemmLanes};
 use crate::kernels::linear::gemm_rows::{self, GemmRows};
 use crate::kernels::linear::sum_splits::{self, SumSplits};
+use crate::kernels::matrices::Geometry;
 use crate::kernels::shared::WeightStorage;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
@@ -16,7 +18,7 @@ use crate::tensor::DType;
 const OP: &str = "linear";
 
 /// All implementations, in no order of merit.
-const NAMES: [&str; 7] = ["lanes", "large", "medium", "small", "split", "rows", "tiled"];
+const NAMES: [&str; 8] = ["lanes", "large", "medium", "small", "split", "rows", "tiled", "cooperative"];
 
 /// Adapters that differ in what is fast on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +112,10 @@ pub(super) fn record(
     let half = form.storage != WeightStorage::F32;
     let size = Size { half, dims: [p.rows.saturating_mul(p.batches), p.columns, p.depth] };
     let make = |name: &str| make(&device, name, form, p);
-    match choose_by(&device, OP, None, Some(&size), &NAMES, table(Class::of(&device), p), make)? {
+    // Nobody's x is rounded to f16 unasked; where it was asked for it comes before what was tuned.
+    let asked = device.options().cooperative && make("cooperative").is_ok();
+    let table: &[&str] = if asked { &["cooperative"] } else { table(Class::of(&device), p) };
+    match choose_by(&device, OP, None, (!asked).then_some(&size), &NAMES, table, make)? {
         Choice::Plain(kernel, variant) => recording.dispatch(kernel, variant, p, &bindings),
         Choice::Blocked(kernel, variant) => {
             let p = gemm_blocked::Parameters::new(p, form.activation);
@@ -147,6 +152,17 @@ fn make(device: &Device, name: &str, form: Form, p: &Parameters) -> std::result:
         // The large tile needs 256 invocations in a workgroup, the small one 64.
         let large = runs(gemm::tiled(gemm::tile_side(p.rows, p.columns), form));
         return Ok(Choice::Plain(&Gemm, large.or_else(|_| runs(gemm::tiled(32, form)))?));
+    }
+    if name == "cooperative" {
+        if let Some(reason) = gemm_cooperative::misfit(p, form) {
+            return Err(reason);
+        }
+        let geometry = capabilities.cooperative.and_then(Geometry::of).ok_or_else(|| {
+            "the device has no cooperative matrices, or was not asked for them (DeviceOptions::cooperative)".to_owned()
+        })?;
+        let fragments = gemm_cooperative::fragments(geometry, p.rows, p.columns);
+        let variant = gemm_cooperative::cooperative(geometry, fragments, form);
+        return Ok(Choice::Plain(&GemmCooperative, runs(variant)?));
     }
     // All others read vec4s.
     if let Some(reason) = gemm_lanes::misfit(p, transposed) {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::compare::Bounds;
 use super::{CaseOutcome, POISON, judge};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -114,7 +115,7 @@ async fn run_problem(device: &Device, implementation: &str, problem: &Problem) -
         ("captured", stage_floor, &captured, &got_captured, &twin_captured),
     ] {
         let before = outcome.failure.is_some();
-        judge(&mut outcome, device.is_cpu(), floor, expected, got, twin);
+        judge(&mut outcome, device.is_cpu(), Bounds { floor, ..Bounds::default() }, expected, got, twin);
         if let (false, Some(reason)) = (before, &outcome.failure) {
             outcome.failure = Some(format!("{name}: {reason}"));
         }

@@ -27,6 +27,13 @@ pub fn adapters_with(options: &DeviceOptions) -> Vec<Device> {
     usable_adapters().iter().map(|adapter| open(adapter, options)).collect()
 }
 
+/// Every usable adapter, with the cooperative matrices that it has: for kernels, as ops would choose by them.
+pub fn adapters_with_matrices() -> Vec<Device> {
+    let mut options = DeviceOptions::default();
+    options.cooperative = true;
+    adapters_with(&options)
+}
+
 /// That adapter, opened with these options.
 pub fn open(adapter: &AdapterSummary, options: &DeviceOptions) -> Device {
     Device::open_with(&format!("gpu:{}", adapter.index), options.clone()).unwrap()

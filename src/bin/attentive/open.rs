@@ -33,6 +33,12 @@ pub struct OpenArguments {
     /// Choose implementations by tables, not by what `attentive tune` measured
     #[arg(long, env = "ATTENTIVE_NO_TUNING", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub no_tuning: bool,
+
+    /// Use cooperative matrices (tensor cores) where the adapter has them: f16 weights, keys and values then meet inputs that
+    /// are rounded to f16. Experimental: see `attentive verify --cooperative`
+    #[arg(long, env = "ATTENTIVE_COOPERATIVE", hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub cooperative: bool,
 }
 
 impl OpenArguments {
@@ -48,6 +54,7 @@ impl OpenArguments {
     pub fn options(&self) -> DeviceOptions {
         let mut options = DeviceOptions::default();
         options.shader_checks = self.shader_checks;
+        options.cooperative = self.cooperative;
         options.implementations = self.implementation.clone();
         options.pipeline_cache = match &self.pipeline_cache {
             Some(folder) => Some(PathBuf::from(folder)).filter(|folder| !folder.as_os_str().is_empty()),

@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::problem_data::Data;
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Shared, Variant, geometry};
 use crate::kernels::activation::exp;
+use crate::kernels::matrices::rounded_to_f16;
 use crate::kernels::multiply::{multiply, multiply_carefully};
 use crate::kernels::parallel;
 use crate::kernels::shared::{
@@ -121,6 +122,8 @@ pub struct Tiling {
     pub keys: u32,
     /// Rows are the queries of all the heads that share a key-value head.
     pub grouped: bool,
+    /// Queries and weights are rounded to f16.
+    pub rounded: bool,
 }
 
 /// The part of one workgroup.
@@ -214,6 +217,7 @@ impl Tiling {
         };
         let inputs = TwinInputs {
             p: &p,
+            rounded: self.rounded,
             q: arguments.f32(0),
             k: &stored(1),
             v: &stored(2),
@@ -267,6 +271,7 @@ impl Tiling {
             }
             problem.head_dim = problem.head_dim.min(largest_head_dim);
             problem.value_dim = problem.value_dim.min(largest_value_dim);
+            problem.half_queries = self.rounded;
             if form.aligned {
                 problem.head_dim = problem.head_dim.next_multiple_of(4);
                 problem.value_dim = problem.value_dim.next_multiple_of(4);
@@ -281,11 +286,19 @@ impl Tiling {
         let mut cases: Vec<Case> = cases.collect();
         let mut several = chosen::several_tiles(self.rows, self.keys, largest_value_dim);
         several.problem.half = form.half;
+        several.problem.half_queries = self.rounded;
+        if self.rounded {
+            // Maxima that rise by more than the slack from one tile to the next, in every block of columns.
+            several.problem.spread = 64.0;
+            cases.push(self.case(&several));
+            several.problem.spread = 1.0;
+        }
         cases.push(self.case(&several));
         if all_options {
             for mut chosen in chosen::all() {
                 let problem = &mut chosen.problem;
                 problem.half = form.half;
+                problem.half_queries = self.rounded;
                 for (dim, largest) in [&mut problem.head_dim, &mut problem.value_dim].into_iter().zip(largest)
                 {
                     *dim = (*dim).min(largest);
@@ -295,6 +308,20 @@ impl Tiling {
             }
         }
         cases
+    }
+
+    /// The output, with what rounding may do to it.
+    fn judged(&self, output: Vec<Option<f64>>, data: &Data) -> CaseArgument {
+        if !self.rounded {
+            return CaseArgument::Output(output);
+        }
+        // A weight is off by 2⁻¹¹ of it, or below the normal numbers by 2⁻²⁵, and the output by as much of the largest value.
+        // Where values do not cancel, that is at most 2⁻²² of its square.
+        let values = data.items_scores.iter().flat_map(|item| &item.values);
+        let values = values.filter(|value| value.is_finite());
+        let largest = values.fold(0.0, |largest: f64, value| largest.max(f64::from(value.abs())));
+        let of_weights = (-11.0_f64).exp2() + f64::from(data.parameters.key_length) * (-25.0_f64).exp2();
+        CaseArgument::OutputRounded(output, data.floor + of_weights * largest, (-22.0_f64).exp2())
     }
 
     fn case(&self, chosen: &Chosen) -> Case {
@@ -349,7 +376,7 @@ impl Tiling {
                 CaseArgument::Words(data.mask.clone()),
                 CaseArgument::Words(data.items.clone()),
                 CaseArgument::F32(data.head_terms()),
-                CaseArgument::Output(part_output),
+                self.judged(part_output, &data),
                 CaseArgument::OutputWithin(part_sums, data.sums_floor),
             ],
         }
@@ -375,6 +402,7 @@ fn pairs(p: &Parameters) -> u64 {
 
 struct TwinInputs<'a> {
     p: &'a Parameters,
+    rounded: bool,
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
@@ -411,6 +439,9 @@ impl TwinInputs<'_> {
         for &row in &tile.rows {
             q.extend_from_slice(&self.q[p.q_place(at(row), self.items)..][..head_dim]);
         }
+        if self.rounded {
+            q.iter_mut().for_each(|value| *value = rounded_to_f16(*value));
+        }
         let mut states = vec![State::EMPTY; rows.len()];
         let mut values = vec![0.0; rows.len() * value_dim];
         let [mut products, mut added] =
@@ -437,6 +468,9 @@ impl TwinInputs<'_> {
                 products.chunks_exact_mut(TWIN_KEYS as usize).zip(values.chunks_exact_mut(value_dim.max(1))),
             ) {
                 let factor = state.take(row, first, &mut products[..keys as usize]);
+                if self.rounded {
+                    products.iter_mut().for_each(|weight| *weight = rounded_to_f16(*weight));
+                }
                 if factor != 1.0 {
                     values.iter_mut().for_each(|value| *value *= factor);
                 }

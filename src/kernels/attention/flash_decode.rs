@@ -15,7 +15,7 @@ use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Varian
 pub struct FlashDecode;
 
 /// How it divides its work.
-pub const TILING: Tiling = Tiling { rows: 8, keys: 64, grouped: true };
+pub const TILING: Tiling = Tiling { rows: 8, keys: 64, grouped: true, rounded: false };
 
 /// The variant for that form and values of that size.
 pub fn decode(form: Form, value_dim: u32) -> Variant {

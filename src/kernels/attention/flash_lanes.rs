@@ -40,7 +40,12 @@ pub fn subgroup(size: u32, form: Form, value_dim: u32) -> Variant {
 
 /// How a variant divides its work.
 pub fn tiling(variant: &Variant) -> Tiling {
-    Tiling { rows: variant.u32("TILE_ROWS"), keys: 4 * variant.u32("SUBGROUP_SIZE"), grouped: false }
+    Tiling {
+        rows: variant.u32("TILE_ROWS"),
+        keys: 4 * variant.u32("SUBGROUP_SIZE"),
+        grouped: false,
+        rounded: false,
+    }
 }
 
 impl Kernel for FlashLanes {

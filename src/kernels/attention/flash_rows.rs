@@ -29,7 +29,7 @@ use crate::kernels::shared::{OUTPUT_BLOCKS, OUTPUT_ELEMENTS, PANEL};
 pub const LARGEST_DIM: u32 = 128;
 
 /// How the work is divided.
-pub const TILING: Tiling = Tiling { rows: 32, keys: 16, grouped: false };
+pub const TILING: Tiling = Tiling { rows: 32, keys: 16, grouped: false, rounded: false };
 
 /// The kernel.
 pub struct FlashRows;

@@ -18,7 +18,7 @@ use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Varian
 pub struct FlashTiled;
 
 /// How it divides its work.
-pub const TILING: Tiling = Tiling { rows: 32, keys: 32, grouped: false };
+pub const TILING: Tiling = Tiling { rows: 32, keys: 32, grouped: false, rounded: false };
 
 /// Value columns of a block.
 const BLOCK: u32 = 32;

@@ -11,6 +11,7 @@ pub mod additive;
 pub mod append;
 mod chosen;
 pub mod flash;
+pub mod flash_cooperative;
 pub mod flash_decode;
 pub mod flash_lanes;
 pub mod flash_rows;

@@ -7,11 +7,13 @@ use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Variant};
 use crate::kernels::attention::Parameters;
 use crate::kernels::attention::flash::{Form, LARGEST_DIM, Tiling};
+use crate::kernels::attention::flash_cooperative::{self, FlashCooperative};
 use crate::kernels::attention::flash_decode::{self, FlashDecode};
 use crate::kernels::attention::flash_lanes::{self, FlashLanes, SUBGROUP_SIZES};
 use crate::kernels::attention::flash_rows::{self, FlashRows};
 use crate::kernels::attention::flash_tiled::{self, FlashTiled};
 use crate::kernels::attention::merge::{self, Merge};
+use crate::kernels::matrices::Geometry;
 use crate::ops::choice::{Size, choose_by};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
@@ -26,7 +28,7 @@ const MOST_DECODED: u32 = 8;
 const HEADS_PER_DECODED_TILE: [u64; 2] = [5, 3];
 
 /// All implementations, in no order of merit.
-const NAMES: [&str; 5] = ["tiled", "subgroup", "rows", "decode", "chained"];
+const NAMES: [&str; 6] = ["tiled", "subgroup", "rows", "decode", "cooperative", "chained"];
 
 /// What takes an attention.
 enum Choice {
@@ -94,6 +96,24 @@ impl Checked {
             variant.runs_on(capabilities)?;
             Ok(Fused { kernel: &FlashRows, variant, tiling: flash_rows::TILING })
         };
+        let cooperative = || {
+            let Some(geometry) = capabilities.cooperative.and_then(Geometry::of) else {
+                return Err("the device has no cooperative matrices, or was not asked for them \
+                            (DeviceOptions::cooperative)"
+                    .to_owned());
+            };
+            if !self.half {
+                return Err("it takes keys and values in f16".to_owned());
+            }
+            let (widest, most) = (p.head_dim.max(p.value_dim), flash_cooperative::largest_dim(geometry));
+            if widest > most {
+                return Err(format!("it takes head_dim and value_dim up to {most} here, not {widest}"));
+            }
+            let variant = flash_cooperative::cooperative(geometry, form, widest);
+            variant.runs_on(capabilities)?;
+            let tiling = flash_cooperative::tiling(&variant);
+            Ok(Fused { kernel: &FlashCooperative, variant, tiling })
+        };
         let too_wide = |largest: u32| p.head_dim.max(p.value_dim) > largest;
         let make = |name: &str| {
             let largest = if name == "rows" { flash_rows::LARGEST_DIM } else { LARGEST_DIM };
@@ -107,6 +127,7 @@ impl Checked {
                 "decode" => Ok(Choice::Fused(decode())),
                 "subgroup" => subgroup().map(Choice::Fused),
                 "rows" => rows().map(Choice::Fused),
+                "cooperative" => cooperative().map(Choice::Fused),
                 _ => Err("it is not written".to_owned()),
             }
         };
@@ -126,9 +147,13 @@ impl Checked {
             0..=MOST_DECODED => &["decode"],
             _ => &["tiled"],
         };
+        // Where it was asked for it comes before what was tuned: it rounds queries and weights to f16.
+        let asked = device.options().cooperative && p.query_length > MOST_DECODED && cooperative().is_ok();
+        let table = if asked { &["cooperative"] } else { table };
         // Heads that share their keys are not among what is tuned.
         let size = Size { half: self.half, dims: [p.query_length, p.head_dim, 1] };
-        choose_by(device, OP, forced, (p.heads_per_key == 1).then_some(&size), &NAMES, table, make)
+        let size = (p.heads_per_key == 1 && !asked).then_some(&size);
+        choose_by(device, OP, forced, size, &NAMES, table, make)
     }
 
     fn record_fused(&self, recording: &mut Recording, fused: &Fused, sums: Option<&Value>) -> Result<()> {
