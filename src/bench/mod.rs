@@ -28,7 +28,7 @@ use timer::{Candidate, time};
 
 /// The implementations of the ops that are benched, each forced in turn. A test holds this against what the ops take.
 pub const IMPLEMENTATIONS: [(&str, &[&str]); 5] = [
-    ("attention", &["tiled", "subgroup", "lanes", "decode", "cooperative", "chained"]),
+    ("attention", &["tiled", "subgroup", "rows", "decode", "cooperative", "chained"]),
     ("layer_norm", &["subgroup", "workgroup", "invocation"]),
     ("linear", &["lanes", "tiled", "cooperative"]),
     ("rms_norm", &["subgroup", "workgroup", "invocation"]),

@@ -16,6 +16,7 @@ shared_files! {
     ATTENTION = "attention";
     ATTENTION_MASKING = "attention_masking";
     COMPONENT = "component";
+    EIGHT = "eight";
     FLASH = "flash";
     HALF = "half";
     INDEXING = "indexing";

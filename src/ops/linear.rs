@@ -216,7 +216,7 @@ pub(super) fn choose_gemm(
     // The large tile needs 256 invocations in a workgroup, the small one 64.
     let mut candidates = vec![gemm::tiled(gemm::tile_side(rows, columns), form), gemm::tiled(32, form)];
     match gemm_lanes::misfit(parameters, form.transposed) {
-        None => candidates.insert(0, gemm_lanes::lanes(gemm_lanes::tile_rows(rows), form)),
+        None => candidates.insert(0, gemm_lanes::lanes(gemm_lanes::tile(rows, columns), form)),
         Some(reason) => refuse_if_forced(device, "linear", "lanes", reason)?,
     }
     let geometry = device.capabilities().cooperative.and_then(Geometry::of);

@@ -94,7 +94,7 @@ pub fn attention_implementations(device: &Device) -> Vec<&'static str> {
         here.push("subgroup");
     }
     if subgroups == Some((8, 8)) {
-        here.push("lanes");
+        here.push("rows");
     }
     here.extend(["decode", "chained"]);
     here

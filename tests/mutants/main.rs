@@ -16,7 +16,7 @@ mod embedding;
 mod flash;
 mod flash_decode;
 mod flash_lanes;
-mod lanes;
+mod flash_rows;
 mod linear;
 mod masking;
 mod mutant;
@@ -44,10 +44,9 @@ const MUTANTS: &[Mutants] = &[
     attention::SCORES,
     attention::SCALE_MASK_SOFTMAX,
     attention::WEIGHTED_VALUES,
-    lanes::SCORES_LANES,
-    lanes::SOFTMAX_VALUES_LANES,
     flash::FLASH_TILED,
     flash_lanes::FLASH_LANES,
+    flash_rows::FLASH_ROWS,
     flash_decode::FLASH_DECODE,
     cooperative::FLASH_COOPERATIVE,
     attention::MERGE,

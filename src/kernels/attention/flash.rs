@@ -53,19 +53,11 @@ impl Form {
         Self { half, aligned: places.as_flattened().iter().all(|place| place.is_multiple_of(4)) }
     }
 
-    /// The form of the queries and keys alone.
-    pub fn of_keys(p: &Parameters, half: bool) -> Self {
-        let places =
-            [p.q_offset, p.q_batch, p.q_head, p.q_row, p.k_offset, p.k_batch, p.k_head, p.k_row, p.head_dim];
-        Self { half, aligned: places.iter().all(|place| place.is_multiple_of(4)) }
-    }
-
-    /// The form of the values, and of an output in f32 that is aligned only where they are.
-    pub fn of_values(p: &Parameters, half: bool) -> Self {
-        let values = [p.v_offset, p.v_batch, p.v_head, p.v_row, p.value_dim];
-        let output = [p.output_offset, p.output_batch, p.output_head, p.output_row];
-        let aligned = values.iter().chain(&output).all(|place| place.is_multiple_of(4));
-        Self { half, aligned }
+    /// The form where the output too is of whole vec4s if the inputs are.
+    pub fn with_output(p: &Parameters, half: bool) -> Self {
+        let output = [p.output_offset, p.output_batch, p.output_head, p.output_row, p.output_split];
+        let aligned = output.iter().all(|place| place.is_multiple_of(4));
+        Self { half, aligned: aligned && Self::of(p, half).aligned }
     }
 
     /// The variant with what all of the fused kernels are put together from.
@@ -130,7 +122,7 @@ pub struct Tiling {
     pub keys: u32,
     /// Rows are the queries of all the heads that share a key-value head.
     pub grouped: bool,
-    /// Queries and weights are rounded to f16, and head_dim and value_dim have the same bound.
+    /// Queries and weights are rounded to f16.
     pub rounded: bool,
 }
 
@@ -251,12 +243,12 @@ impl Tiling {
         }
     }
 
-    /// Sampled cases for a variant that takes values of up to `largest_value_dim`, and, with `all_options`, the chosen
+    /// Sampled cases for a variant that takes head_dim and value_dim up to `largest`, and, with `all_options`, the chosen
     /// ones: nothing of those depends on the size of values.
     pub(super) fn cases(
         &self,
         form: Form,
-        largest_value_dim: u32,
+        largest @ [largest_head_dim, largest_value_dim]: [u32; 2],
         all_options: bool,
         depth: Depth,
     ) -> Vec<Case> {
@@ -277,8 +269,9 @@ impl Tiling {
                 3 => problem.value_dim = largest_value_dim - 7,
                 _ => {}
             }
+            problem.head_dim = problem.head_dim.min(largest_head_dim);
             problem.value_dim = problem.value_dim.min(largest_value_dim);
-            self.bound(&mut problem, largest_value_dim);
+            problem.half_queries = self.rounded;
             if form.aligned {
                 problem.head_dim = problem.head_dim.next_multiple_of(4);
                 problem.value_dim = problem.value_dim.next_multiple_of(4);
@@ -293,7 +286,7 @@ impl Tiling {
         let mut cases: Vec<Case> = cases.collect();
         let mut several = chosen::several_tiles(self.rows, self.keys, largest_value_dim);
         several.problem.half = form.half;
-        self.bound(&mut several.problem, largest_value_dim);
+        several.problem.half_queries = self.rounded;
         if self.rounded {
             // Maxima that rise by more than the slack from one tile to the next, in every block of columns.
             several.problem.spread = 64.0;
@@ -305,23 +298,16 @@ impl Tiling {
             for mut chosen in chosen::all() {
                 let problem = &mut chosen.problem;
                 problem.half = form.half;
-                problem.value_dim = problem.value_dim.min(largest_value_dim);
-                self.bound(problem, largest_value_dim);
-                for dim in [&mut problem.head_dim, &mut problem.value_dim] {
+                problem.half_queries = self.rounded;
+                for (dim, largest) in [&mut problem.head_dim, &mut problem.value_dim].into_iter().zip(largest)
+                {
+                    *dim = (*dim).min(largest);
                     *dim = if form.aligned { dim.next_multiple_of(4) } else { *dim - 1 + *dim % 2 };
                 }
                 cases.push(self.case(&chosen));
             }
         }
         cases
-    }
-
-    /// What a kernel that rounds to f16 asks of a problem.
-    fn bound(&self, problem: &mut Problem, largest_dim: u32) {
-        if self.rounded {
-            problem.half_queries = true;
-            problem.head_dim = problem.head_dim.min(largest_dim);
-        }
     }
 
     /// The output, with what rounding may do to it.

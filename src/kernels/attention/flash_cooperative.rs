@@ -124,6 +124,6 @@ impl Kernel for FlashCooperative {
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let largest = variant.u32("FRAGMENTS") * variant.u32("SIDE");
         let all_options = variant.u32("FRAGMENTS") == 2;
-        tiling(variant).cases(Form::told(variant), largest, all_options, depth)
+        tiling(variant).cases(Form::told(variant), [largest; 2], all_options, depth)
     }
 }

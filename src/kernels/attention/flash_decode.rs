@@ -65,6 +65,6 @@ impl Kernel for FlashDecode {
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let smallest = variant.u32("VALUE_LANES") == 16;
-        TILING.cases(Form::told(variant), variant.u32("VALUE_LANES") * 4, smallest, depth)
+        TILING.cases(Form::told(variant), [LARGEST_DIM, variant.u32("VALUE_LANES") * 4], smallest, depth)
     }
 }

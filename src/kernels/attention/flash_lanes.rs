@@ -104,6 +104,6 @@ impl Kernel for FlashLanes {
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let value_dim = variant.u32("VALUE_BLOCKS") * 4 * variant.u32("SUBGROUP_SIZE");
         let smallest = variant.u32("VALUE_BLOCKS") == 1;
-        tiling(variant).cases(Form::told(variant), value_dim.min(LARGEST_DIM), smallest, depth)
+        tiling(variant).cases(Form::told(variant), [LARGEST_DIM, value_dim.min(LARGEST_DIM)], smallest, depth)
     }
 }

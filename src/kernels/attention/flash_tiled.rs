@@ -77,6 +77,6 @@ impl Kernel for FlashTiled {
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let smallest = variant.u32("VALUE_BLOCKS") == 1;
-        TILING.cases(Form::told(variant), variant.u32("VALUE_BLOCKS") * BLOCK, smallest, depth)
+        TILING.cases(Form::told(variant), [LARGEST_DIM, variant.u32("VALUE_BLOCKS") * BLOCK], smallest, depth)
     }
 }

@@ -27,7 +27,7 @@
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
 use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
 use crate::kernels::shared::{
-    ACTIVATION, INDEXING, IS_NAN, PANEL, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32, WeightStorage,
+    ACTIVATION, EIGHT, INDEXING, IS_NAN, PANEL, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32, WeightStorage,
 };
 
 /// Rows of x and of W are read this many elements at a time.
@@ -36,19 +36,20 @@ const DEPTH_MULTIPLE: u32 = 4;
 /// The kernel.
 pub struct GemmLanes;
 
-/// Tiles of `rows` (8, 16 or 32) × 32.
-pub(crate) fn lanes(rows: u32, form: Form) -> Variant {
+/// Tiles of that many rows (8, 16 or 32) and columns (32, or 64 with 32 rows).
+pub(crate) fn lanes([rows, columns]: [u32; 2], form: Form) -> Variant {
     let variant = Variant::new("lanes")
         .enable("subgroups")
         .with("SUBGROUP_SIZE", 8)
         .with("TILE_ROWS", rows)
-        .with("TILE_COLUMNS", 32)
+        .with("TILE_COLUMNS", columns)
         .with("DEPTH_MULTIPLE", DEPTH_MULTIPLE)
         .with("RIGHT_TRANSPOSED", form.transposed)
         .with("GENERAL", form.general)
         .with("ACTIVATION", form.activation.code())
         .sharing(INDEXING)
         .sharing(PANEL)
+        .sharing(EIGHT)
         .sharing(TANH)
         .sharing(IS_NAN)
         .sharing(ACTIVATION);
@@ -61,12 +62,18 @@ pub(crate) fn lanes(rows: u32, form: Form) -> Variant {
     }
 }
 
-/// Rows of the tile to take for a product of that many rows.
-pub(crate) fn tile_rows(rows: u32) -> u32 {
+/// All tiles' rows and columns.
+const TILES: [[u32; 2]; 4] = [[8, 32], [16, 32], [32, 32], [32, 64]];
+
+/// The tile to take for a product of that many rows and columns: the largest that leaves some work to each core.
+pub(crate) fn tile(rows: u32, columns: u32) -> [u32; 2] {
+    let large_tiles = u64::from(rows.div_ceil(32)) * u64::from(columns.div_ceil(64));
     match rows {
-        0..=8 => 8,
-        9..512 => 16,
-        _ => 32,
+        0..=8 => [8, 32],
+        9..=16 => [16, 32],
+        _ if large_tiles < 16 => [16, 32],
+        _ if columns < 64 => [32, 32],
+        _ => [32, 64],
     }
 }
 
@@ -106,7 +113,7 @@ impl Kernel for GemmLanes {
 
     fn variants(&self) -> Vec<Variant> {
         let forms = Form::all().filter(|form| form.storage != WeightStorage::F16);
-        forms.flat_map(|form| [8, 16, 32].map(|rows| lanes(rows, form))).collect()
+        forms.flat_map(|form| TILES.map(|tile| lanes(tile, form))).collect()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {

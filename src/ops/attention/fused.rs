@@ -2,7 +2,6 @@
 
 use super::OP;
 use super::checked::Checked;
-use super::lanes::Lanes;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Variant};
@@ -11,6 +10,7 @@ use crate::kernels::attention::flash::{Form, LARGEST_DIM, Tiling};
 use crate::kernels::attention::flash_cooperative::{self, FlashCooperative};
 use crate::kernels::attention::flash_decode::{self, FlashDecode};
 use crate::kernels::attention::flash_lanes::{self, FlashLanes, SUBGROUP_SIZES};
+use crate::kernels::attention::flash_rows::{self, FlashRows};
 use crate::kernels::attention::flash_tiled::{self, FlashTiled};
 use crate::kernels::attention::merge::{self, Merge};
 use crate::kernels::matrices::Geometry;
@@ -23,16 +23,12 @@ const FLOPS_PER_DISPATCH: u64 = 20_000_000_000;
 /// Queries up to which splitting the keys pays.
 const MOST_DECODED: u32 = 8;
 
-/// Queries from which two dispatches pay, on lavapipe.
-const LEAST_FOR_LANES: u32 = 9;
-
 /// Heads of flash_lanes that take as long as one tile of flash_decode, on lavapipe.
 const HEADS_PER_DECODED_TILE: u32 = 3;
 
 /// What takes an attention.
 enum Choice {
     Chained,
-    Lanes(Lanes),
     Fused(Fused),
 }
 
@@ -58,10 +54,6 @@ impl Checked {
         }
         match self.choose(recording.device(), implementation, weights)? {
             Choice::Chained => self.record_chained(recording, sums, weights),
-            Choice::Lanes(lanes) => {
-                self.record_lanes(recording, &lanes, sums)?;
-                weights.then(|| self.all_weights(recording)).transpose()
-            }
             Choice::Fused(fused) => {
                 self.record_fused(recording, &fused, sums)?;
                 weights.then(|| self.all_weights(recording)).transpose()
@@ -113,7 +105,12 @@ impl Checked {
             let tiling = flash_cooperative::tiling(&variant);
             Ok(Fused { kernel: &FlashCooperative, variant, tiling })
         };
-        let too_wide = p.head_dim.max(p.value_dim) > LARGEST_DIM;
+        let rows = || -> std::result::Result<Fused, String> {
+            let variant = flash_rows::rows_for(p, self.half);
+            variant.runs_on(capabilities)?;
+            Ok(Fused { kernel: &FlashRows, variant, tiling: flash_rows::TILING })
+        };
+        let too_wide = |largest: u32| p.head_dim.max(p.value_dim) > largest;
         let refused = |name: &str, reason: String| Error::Implementation {
             op: OP.to_owned(),
             name: name.to_owned(),
@@ -123,24 +120,25 @@ impl Checked {
             if name == "chained" {
                 return Ok(Choice::Chained);
             }
-            if too_wide && ["tiled", "subgroup", "decode"].contains(&name) {
+            let largest = if name == "rows" { flash_rows::LARGEST_DIM } else { LARGEST_DIM };
+            if too_wide(largest) && ["tiled", "subgroup", "rows", "decode"].contains(&name) {
                 let found = format!("head_dim {} and value_dim {}", p.head_dim, p.value_dim);
-                return Err(refused(name, format!("it takes up to {LARGEST_DIM}, not {found}")));
+                return Err(refused(name, format!("it takes up to {largest}, not {found}")));
             }
             return match name {
                 "tiled" => Ok(Choice::Fused(tiled())),
                 "decode" => Ok(Choice::Fused(decode())),
                 "subgroup" => subgroup().map(Choice::Fused).map_err(|reason| refused(name, reason)),
                 "cooperative" => cooperative().map(Choice::Fused).map_err(|reason| refused(name, reason)),
-                "lanes" => self.lanes(device).map(Choice::Lanes).map_err(|reason| refused(name, reason)),
+                "rows" => rows().map(Choice::Fused).map_err(|reason| refused(name, reason)),
                 _ => {
-                    let names = "here there are tiled, subgroup, lanes, decode, cooperative, chained";
+                    let names = "here there are tiled, subgroup, rows, decode, cooperative, chained";
                     Err(refused(name, names.to_owned()))
                 }
             };
         }
         // The chain makes all weights anyway.
-        if too_wide || weights {
+        if too_wide(LARGEST_DIM) || weights {
             return Ok(Choice::Chained);
         }
         // Where it was asked for: it rounds queries and weights to f16.
@@ -158,12 +156,8 @@ impl Checked {
             if HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key {
                 return Ok(Choice::Fused(decode()));
             }
-            if p.query_length >= LEAST_FOR_LANES
-                && let Ok(lanes) = self.lanes(device)
-            {
-                return Ok(Choice::Lanes(lanes));
-            }
-            return Ok(Choice::Fused(subgroup));
+            let rows = rows().ok().filter(|_| !too_wide(flash_rows::LARGEST_DIM));
+            return Ok(Choice::Fused(rows.unwrap_or(subgroup)));
         }
         if p.query_length <= MOST_DECODED {
             return Ok(Choice::Fused(decode()));
