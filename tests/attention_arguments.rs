@@ -505,7 +505,7 @@ fn implementations_that_are_not_there() {
         let mut bench = Bench::new(&device, [&Q, &K, &V]);
         for name in ["flash", "", "Tiled"] {
             let outcome = bench.record(Attention::new().implementation(name));
-            refused(outcome, name, &["tiled, subgroup, rows, decode, chained"]);
+            refused(outcome, name, &["tiled, subgroup, rows, decode, cooperative, chained"]);
         }
         let here = common::attention_implementations(&device);
         for name in ["subgroup", "rows"].iter().filter(|name| !here.contains(name)) {

@@ -485,3 +485,47 @@ fn a_block_outside_the_pool_reads_the_last() {
         }
     }
 }
+
+#[test]
+fn each_column_meets_its_own_strange_values() {
+    let (columns, keys) = (100, 5);
+    let mut v = vec![1.0_f32; keys * columns];
+    let mut put = |key: usize, column: usize, value: f32| v[key * columns + column] = value;
+    put(1, 70, f32::NAN);
+    put(0, 5, f32::INFINITY);
+    put(2, 38, f32::NEG_INFINITY);
+    put(3, 97, f32::INFINITY);
+    put(1, 97, f32::NEG_INFINITY);
+    // Of a key that no query may attend to.
+    put(4, 6, f32::NAN);
+    let expected: Vec<f32> = (0..columns)
+        .map(|column| match column {
+            70 | 97 => f32::NAN,
+            5 => f32::INFINITY,
+            38 => f32::NEG_INFINITY,
+            _ => 1.0,
+        })
+        .collect();
+    for device in common::devices() {
+        for name in attention_implementations(&device) {
+            let mut recording = Recording::new(&device);
+            let mut value = |dims: [usize; 4], values: &[f32]| {
+                let tensor = Tensor::from_f32(&device, dims, values).unwrap();
+                recording.tensor(&tensor).unwrap()
+            };
+            let q = value([1, 1, 2, 4], &[1.0; 8]);
+            let k = value([1, 1, keys, 4], &vec![1.0; 4 * keys]);
+            let v = value([1, 1, keys, columns], &v);
+            let [q, k, v] = [&q, &k, &v].map(|value| Heads::first(value).unwrap());
+            let attention = Attention::new().key_lengths(&[4]).implementation(name);
+            let made = attention.record(&mut recording, &q, &k, &v).unwrap();
+            let [output, ..] = run(recording, &made);
+            for (place, (got, expected)) in output.iter().zip(expected.iter().cycle()).enumerate() {
+                let same =
+                    (got.is_nan() && expected.is_nan()) || (got - expected).abs() < 1e-6 || got == expected;
+                assert!(same, "{} {name}, element {place}: {got}, not {expected}", device.name());
+            }
+            assert_eq!(output.len(), 2 * columns);
+        }
+    }
+}

@@ -17,7 +17,7 @@ pub const FLASH_ROWS: Mutants = Mutants {
             ),
             mutant("the lanes have the same queries", "first_query + 4u * lane +", "first_query +"),
             mutant("a query past the end is computed", "queries) - 1u;", "queries);"),
-            mutant("a tile without queries is written", "first_query >= queries", "false"),
+            mutant("a tile without queries is written", "first_query >= queries", "false").on("terms"),
             mutant(
                 "the second query is masked as the first",
                 "row_of_query(batch, head, my_queries.y)",
@@ -124,7 +124,7 @@ pub const FLASH_ROWS: Mutants = Mutants {
                 "            magnitude = max(magnitude, max(magnitudes(logits.a), magnitudes(logits.b)));\n",
                 "",
             ),
-            mutant("a +∞ is not seen", " || bitcast<u32>(largest) == INFINITY_BITS", ""),
+            mutant("a +∞ is not seen", " || bitcast<u32>(largest) == INFINITY_BITS", "").on("terms"),
             mutant(
                 "the running maximum is forgotten",
                 "largest = max(largest, max(",
@@ -146,7 +146,8 @@ pub const FLASH_ROWS: Mutants = Mutants {
                 "masked keys have weights",
                 "select(powers, vec4<f32>(), logits == vec4<f32>(LOWEST))",
                 "powers",
-            ),
+            )
+            .on("terms"),
             mutant("the running sum is not rescaled", "sum * factor + (", "sum + ("),
             mutant("the second key's weight is not in the sum", "(weights.a + weights.b)", "weights.a"),
             mutant("the values so far are not rescaled", "column * factor + a", "column + a"),
@@ -224,16 +225,6 @@ pub const FLASH_ROWS: Mutants = Mutants {
                 "if (!subgroupAny(any(most >= vec4<u32>(INFINITY_BITS)))) {",
                 "if (true) {",
             ),
-            mutant(
-                "a block's strange values are not told",
-                "            most = max(most, largest_of(sums4));\n",
-                "",
-            ),
-            mutant(
-                "a column's strange values are not told",
-                "max(magnitudes(block.k2), magnitudes(block.k3))",
-                "magnitudes(block.k2)",
-            ),
             mutant("the last turn counts", "select(count, finite, turn == FINITE_SUMS)", "count"),
             mutant("the last turn is left out", "turn < DONE;", "turn < FINITE_SUMS;"),
             mutant("no value is strange", "let strange = (bits &", "let strange = (0u * bits &"),
@@ -254,14 +245,6 @@ pub const FLASH_ROWS: Mutants = Mutants {
                 "bits_of(sums3, 12u)",
                 "bits_of(sums3, 8u)",
             ),
-            mutant(
-                "the second columns met what the first did",
-                "select(met.k0, met.k1,",
-                "select(met.k0, met.k0,",
-            )
-            .on("dim_blocks=2"),
-            mutant("the third columns met what the first did", "select(low, high, column >= 64u)", "low")
-                .on("dim_blocks=4"),
             mutant(
                 "what was met is not stored",
                 "select(values * by.factors, infinite, up | down)",
@@ -296,13 +279,13 @@ pub const FLASH_ROWS: Mutants = Mutants {
         ],
         TILES,
         SPLITS,
-        placing::QUERIES,
+        &list_on::<{ placing::QUERIES.len() }>(placing::QUERIES, "terms"),
         placing::PACKED_QUERIES,
         placing::QUERY_COUNTS,
         placing::PACKED_KEYS,
         placing::KEY_LENGTHS,
-        placing::OUTPUT,
-        placing::SUMS,
+        &list_on::<{ placing::OUTPUT.len() }>(placing::OUTPUT, "terms"),
+        &list_on::<{ placing::SUMS.len() }>(placing::SUMS, "terms"),
         placing::SPLIT_PLACES,
         placing::FLASH,
         placing::FLASH_SPLITS,

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use attentive::device::DeviceSpec;
-use attentive::device::OPS;
+use attentive::device::{OPS, Tuning};
 use attentive::{Device, DeviceOptions};
 use clap::Args;
 use clap::builder::{FalseyValueParser, OsStringValueParser};
@@ -35,19 +35,45 @@ pub struct OpenArguments {
     pub no_tuning: bool,
 
     /// Use cooperative matrices (tensor cores) where the adapter has them: f16 weights, keys and values then meet inputs that
-    /// are rounded to f16. Experimental: see `attentive verify --cooperative`
+    /// are rounded to f16. Not before `attentive verify --cooperative` has passed on this adapter and driver
     #[arg(long, env = "ATTENTIVE_COOPERATIVE", hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub cooperative: bool,
 }
 
 impl OpenArguments {
-    /// Opens the device, with what was measured on it unless --no-tuning.
+    /// Opens the device, with what was measured on it unless --no-tuning, and without cooperative matrices that have not been
+    /// verified there.
     pub fn open(&self, spec: &str) -> attentive::Result<Device> {
+        let (device, kept) = self.open_to_verify(spec)?;
+        if device.capabilities().cooperative.is_none()
+            || kept.as_ref().and_then(|kept| kept.cooperative) == Some(true)
+        {
+            return self.tuned(device, kept);
+        }
+        note(format_args!(
+            "cooperative matrices are not used: {} on this adapter with this driver",
+            match kept.as_ref().and_then(|kept| kept.cooperative) {
+                Some(_) => "they failed `attentive verify --cooperative`",
+                None => "`attentive verify --cooperative` has not passed",
+            }
+        ));
+        let mut options = self.options();
+        options.cooperative = false;
+        self.tuned(Device::open_with(spec, options)?, kept)
+    }
+
+    /// The device with all that was asked for, and what is kept of it.
+    pub fn open_to_verify(&self, spec: &str) -> attentive::Result<(Device, Option<Tuning>)> {
         let device = Device::open_with(spec, self.options())?;
         say_if_cache_ignored(&device);
-        let tuning = if self.no_tuning { None } else { tune::kept(&device) };
-        tuning.map_or(Ok(()), |tuning| device.set_tuning(tuning))?;
+        let kept = tune::kept(&device);
+        Ok((device, kept))
+    }
+
+    /// The device with what was measured on it, unless --no-tuning.
+    pub fn tuned(&self, device: Device, kept: Option<Tuning>) -> attentive::Result<Device> {
+        kept.filter(|_| !self.no_tuning).map_or(Ok(()), |tuning| device.set_tuning(tuning))?;
         Ok(device)
     }
 

@@ -81,8 +81,11 @@ impl Arguments {
             bar.set_message(next.to_owned());
         });
         bar.finish_and_clear();
-        let (tuning, rows) = tuned?;
+        let (mut tuning, rows) = tuned?;
         let path = folder.join(tuning.key.file_name());
+        // What was verified stays so.
+        let before = Tuning::load(&path).ok().filter(|before| before.key.difference(&tuning.key).is_none());
+        tuning.cooperative = before.and_then(|before| before.cooperative);
         tuning.save(&path)?;
         Ok(format!("{}{}\n", report(&tuning.key, &rows), path.display()))
     }
@@ -120,6 +123,17 @@ fn folder() -> Result<PathBuf> {
         )
     })?;
     Ok(cache.join("tuning"))
+}
+
+/// Keeps whether cooperative matrices gave right results on this device, and gives the file.
+pub fn keep_cooperative(device: &Device, kept: Option<Tuning>, passed: bool) -> Result<Option<PathBuf>> {
+    let Some(mut tuning) = kept.or_else(|| Tuning::new(device)) else { return Ok(None) };
+    tuning.cooperative = Some(passed);
+    let folder = folder()?;
+    fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
+    let path = folder.join(tuning.key.file_name());
+    tuning.save(&path)?;
+    Ok(Some(path))
 }
 
 /// What was measured on this device, if that is kept and still holds. Otherwise tables choose, and why is said where there is a

@@ -19,7 +19,7 @@ use crate::matrix::{self, MatrixReport};
 use crate::model::{self, ModelArguments};
 use crate::open::{self, OpenArguments};
 use crate::output::{Failure, GREEN, RED, Result, WholeFile, painted, print};
-use crate::{devices, output};
+use crate::{devices, output, tune};
 
 /// Show that this machine computes what it should
 ///
@@ -171,8 +171,12 @@ impl Arguments {
             error: None,
             took: Duration::ZERO,
         };
-        let device = match self.open.open(spec) {
-            Ok(device) => device,
+        let opened = self
+            .open
+            .open_to_verify(spec)
+            .and_then(|(device, kept)| Ok((self.open.tuned(device, kept.clone())?, kept)));
+        let (device, kept) = match opened {
+            Ok(opened) => opened,
             Err(error) => return DeviceReport { error: Some(error), ..report },
         };
         report.name = device.name().to_owned();
@@ -190,7 +194,14 @@ impl Arguments {
                 bar.set_position(done as u64);
                 bar.set_message(format!("{kernel}, again and again"));
             };
-            report.cooperative = Some(pollster::block_on(verify::cooperative(&device, REPEATS, told)));
+            let outcome = pollster::block_on(verify::cooperative(&device, REPEATS, told));
+            if let Ok(cooperative) = &outcome
+                && cooperative.skipped.is_none()
+                && let Err(failure) = tune::keep_cooperative(&device, kept, cooperative.passed())
+            {
+                failure.report();
+            }
+            report.cooperative = Some(outcome);
         }
         if let (Some(seeds), false) = (self.sampled(), broken) {
             report.matrix = Some(matrix::verify(&device, seeds, &bar));

@@ -269,6 +269,10 @@ impl Tiling {
                 3 => problem.value_dim = largest_value_dim - 7,
                 _ => {}
             }
+            // And of its elements, where they are its own.
+            if largest_head_dim < LARGEST_DIM && index % 4 > 1 {
+                problem.head_dim = largest_head_dim - 5 * (index as u32 % 2);
+            }
             problem.head_dim = problem.head_dim.min(largest_head_dim);
             problem.value_dim = problem.value_dim.min(largest_value_dim);
             problem.half_queries = self.rounded;

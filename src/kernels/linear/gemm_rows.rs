@@ -1,7 +1,7 @@
 //! The linear layer for a few rows: a step of decoding.
 //!
 //! y = activation(alpha · x · W + beta · bias) + beta · residual for up to 8 rows of x, with the parameters of
-//! [`gemm_blocked`](super::gemm_blocked) and the bindings and the twin of [`gemm`](super::gemm). W is
+//! [`gemm_blocked`](super::gemm_blocked) and the bindings and the twin of [`gemm`]. W is
 //! `[columns, depth]` or `[depth, columns]`, f32 or f16; rows of x and of W must be whole vec4s. NaN passes through.
 //!
 //! Ladder. **No graphics card has been measured yet**; what follows is reasoned, and only its results are checked.

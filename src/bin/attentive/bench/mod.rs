@@ -230,7 +230,9 @@ impl Arguments {
         let mut options = self.open.options();
         // A first call is one that compiles.
         options.pipeline_cache = None;
-        options.tuning = self.open.open(spec)?.tuning().map(|tuning| (*tuning).clone());
+        let opened = self.open.open(spec)?;
+        options.tuning = opened.tuning().map(|tuning| (*tuning).clone());
+        options.cooperative = opened.options().cooperative;
         let mut bench = Bench::open(spec, options)?;
         (bench.rounds, bench.longest) = (self.rounds.into(), self.longest);
         Ok(bench)
