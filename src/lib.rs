@@ -86,6 +86,7 @@
 //! - [`reference`](mod@reference): the f64 oracles, and what rounding alone may do.
 //! - [`kernels`]: the kernels, one module for each shader, and the list of all of them.
 //! - [`verify`]: each kernel's cases on a device, and the comparison.
+//! - `bench` (native alone): what ops and encoders take on a device, by each implementation, against its ceilings.
 //! - [`ops`]: attention, linear, layer norm, …: check the arguments, choose an implementation, record it.
 //! - [`layers`]: multi-head attention, feed-forward, decoder layers, encoder layers and stacks.
 //! - [`weights`]: safetensors, `config.json`, `tokenizer.json` and whole model folders.
@@ -104,6 +105,8 @@
 //! `_async`; [`device::list_adapters`], [`Device::from_adapter`], [`recording::trace`] and [`verify`] are async alone.
 #![warn(missing_docs)]
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod bench;
 #[cfg(feature = "models")]
 pub mod case_files;
 pub mod device;

@@ -513,19 +513,19 @@ fn implementations_that_are_not_there() {
         let mut bench = Bench::new(&device, [&Q, &K, &V]);
         for name in ["flash", "", "Tiled"] {
             let outcome = bench.record(Attention::new().implementation(name));
-            refused(outcome, name, &["tiled, subgroup, decode, chained"]);
+            refused(outcome, name, &["tiled, subgroup, lanes, decode, chained"]);
         }
         let here = common::attention_implementations(&device);
-        if !here.contains(&"subgroup") {
-            let outcome = bench.record(Attention::new().implementation("subgroup"));
-            refused(outcome, "subgroup", &["subgroup"]);
+        for name in ["subgroup", "lanes"].iter().filter(|name| !here.contains(name)) {
+            let outcome = bench.record(Attention::new().implementation(name));
+            refused(outcome, name, &["subgroup"]);
         }
         for (dims, found) in
             [([257, 8], "head_dim 257 and value_dim 8"), ([8, 300], "head_dim 8 and value_dim 300")]
         {
             let [d, dv] = dims;
             let mut bench = Bench::new(&device, [&[1, 2, 3, d], &[1, 2, 3, d], &[1, 2, 3, dv]]);
-            for name in here.iter().filter(|name| **name != "chained") {
+            for name in here.iter().filter(|name| !["chained", "lanes"].contains(name)) {
                 let outcome = bench.record(Attention::new().implementation(name));
                 refused(outcome, name, &["up to 256", found]);
             }

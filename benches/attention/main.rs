@@ -182,7 +182,7 @@ fn quartiles(mut times: Vec<f64>) -> [f64; 3] {
 }
 
 fn choice(device: &Device, part: &str) -> Result<()> {
-    const NAMES: [&str; 4] = ["chained", "tiled", "subgroup", "decode"];
+    const NAMES: [&str; 5] = ["chained", "tiled", "subgroup", "lanes", "decode"];
     println!("\nmilliseconds: median (quartiles); the last column is what is chosen, against the chain");
     println!(
         "{:<26} {:<14} {}   chosen",
@@ -221,8 +221,9 @@ fn choice(device: &Device, part: &str) -> Result<()> {
                 Some([low, median, high]) => format!("{median:>8.3} ({low:.3}–{high:.3})"),
                 None => "–".to_owned(),
             };
-            let cells: Vec<String> = times[..4].iter().map(|times| format!("{:>22}", cell(times))).collect();
-            let ratio = match (&times[4], &times[0]) {
+            let cells: Vec<String> =
+                times[..NAMES.len()].iter().map(|times| format!("{:>22}", cell(times))).collect();
+            let ratio = match (&times[NAMES.len()], &times[0]) {
                 (Some(chosen), Some(chained)) => format!("{:>5.2}×", chained[1] / chosen[1]),
                 _ => "–".to_owned(),
             };

@@ -6,7 +6,7 @@
 // Values: a lane has 4 columns of every row. One subgroup is the whole workgroup, so that the barriers are its own.
 @group(0) @binding(1) var<storage, read> q: array<QueryBlock>;
 @group(0) @binding(2) var<storage, read> k: array<KeyBlock>;
-@group(0) @binding(3) var<storage, read> v: array<KeyBlock>;
+@group(0) @binding(3) var<storage, read> v: array<ValueBlock>;
 @group(0) @binding(4) var<storage, read> mask: array<u32>;
 @group(0) @binding(5) var<storage, read> items: array<u32>;
 @group(0) @binding(6) var<storage, read> head_terms: array<f32>;

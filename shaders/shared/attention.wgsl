@@ -76,6 +76,8 @@ struct Parameters {
     relative_reach: u32,
     // What scale_mask_softmax gives: 0 scaled scores, 1 softcapped, 2 biased and masked, 3 weights.
     stage: u32,
+    // From one query's scores to the next, in elements: whole vec4s. For kernels of lanes.
+    scores_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
@@ -174,4 +176,31 @@ fn k_place(batch: u32, head: u32, key: u32) -> u32 {
 
 fn v_place(batch: u32, head: u32, key: u32) -> u32 {
     return v_at(key_steps(batch, key), head);
+}
+
+// The keys that the band of a query and the length of its item allow.
+struct Band {
+    begin: u32,
+    end: u32,
+    // Where the query stands among the keys.
+    position: i32,
+}
+
+fn band_of_query(batch: u32, query: u32) -> Band {
+    var row: Band;
+    let keys = key_count(batch);
+    var shift = bitcast<i32>(parameters.shift);
+    if (parameters.aligned_to_end != 0u) {
+        shift = i32(keys) - i32(query_count(batch));
+    }
+    row.position = i32(query) + shift;
+    row.end = keys;
+    if (parameters.right != NONE) {
+        row.end = min(keys, u32(max(row.position + i32(parameters.right) + 1, 0)));
+    }
+    row.begin = 0u;
+    if (parameters.left != NONE) {
+        row.begin = min(keys, u32(max(row.position - i32(parameters.left), 0)));
+    }
+    return row;
 }

@@ -34,20 +34,10 @@ struct Row {
 
 fn row_of_query(batch: u32, head: u32, query: u32) -> Row {
     var row: Row;
-    let keys = key_count(batch);
-    var shift = bitcast<i32>(parameters.shift);
-    if (parameters.aligned_to_end != 0u) {
-        shift = i32(keys) - i32(query_count(batch));
-    }
-    row.position = i32(query) + shift;
-    row.end = keys;
-    if (parameters.right != NONE) {
-        row.end = min(keys, u32(max(row.position + i32(parameters.right) + 1, 0)));
-    }
-    row.begin = 0u;
-    if (parameters.left != NONE) {
-        row.begin = min(keys, u32(max(row.position - i32(parameters.left), 0)));
-    }
+    let band = band_of_query(batch, query);
+    row.begin = band.begin;
+    row.end = band.end;
+    row.position = band.position;
     row.slope = 0.0;
     if (parameters.slopes_at != NONE) {
         row.slope = head_terms[parameters.slopes_at + head];

@@ -118,7 +118,7 @@ async fn enumerate(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
 }
 
 /// The adapter that `spec` names; `WGPU_ADAPTER_NAME` narrows `auto`, `gpu` and the backends further.
-pub(super) async fn choose(spec: &DeviceSpec) -> Result<wgpu::Adapter> {
+pub(crate) async fn choose(spec: &DeviceSpec) -> Result<wgpu::Adapter> {
     let wanted_name = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
     // OpenGL comes last and takes long to start, so it is started only if nothing else will do.
     let rounds = match spec {

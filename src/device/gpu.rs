@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::DeviceOptions;
+use super::memory::{Bound, Memory, Pooled, Purpose, class};
+use super::{Created, DeviceOptions};
 use crate::error::{Error, Result};
 
 /// What the error scopes around some work saw.
@@ -54,10 +56,19 @@ async fn loss(device: &wgpu::Device, flag: Option<&LossFlag>) -> Option<String> 
 pub(crate) struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
     pub layout: wgpu::BindGroupLayout,
+    number: u64,
 }
 
-/// Bytes of idle buffers that are kept for the next recording.
-const IDLE_BYTES: u64 = 512 << 20;
+/// A shader module of which a pipeline is to be made.
+pub(crate) struct Module<'a> {
+    /// Tells it from every other.
+    pub key: String,
+    pub label: &'a str,
+    pub source: String,
+    /// For each storage binding (from binding 1 on) whether it is read-only; binding 0 is the parameters' uniform buffer
+    /// with a dynamic offset.
+    pub read_only: Vec<bool>,
+}
 
 pub(crate) struct Gpu {
     pub device: wgpu::Device,
@@ -67,7 +78,14 @@ pub(crate) struct Gpu {
     timeout: Duration,
     shader_checks: bool,
     pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
-    idle: Arc<Mutex<Vec<wgpu::Buffer>>>,
+    memory: Arc<Mutex<Memory>>,
+    buffers_made: AtomicU64,
+    bind_groups_made: AtomicU64,
+    pipelines_made: AtomicU64,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Gpu {
@@ -86,7 +104,10 @@ impl Gpu {
             timeout: options.timeout,
             shader_checks: options.shader_checks,
             pipelines: Mutex::default(),
-            idle: Arc::default(),
+            memory: Arc::default(),
+            buffers_made: AtomicU64::new(0),
+            bind_groups_made: AtomicU64::new(0),
+            pipelines_made: AtomicU64::new(0),
         }
     }
 
@@ -118,7 +139,7 @@ impl Gpu {
         }
         let (name, what) = (self.name.clone(), what.to_owned());
         let (device, lost) = (self.device.clone(), self.lost.clone());
-        let idle = self.idle.clone();
+        let memory = self.memory.clone();
         let outcome = async move {
             let mut first = None;
             for error in errors {
@@ -132,7 +153,7 @@ impl Gpu {
             Err(match error {
                 wgpu::Error::OutOfMemory { .. } => {
                     // What lies idle may be what is missing.
-                    idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                    locked(&memory).clear();
                     Error::OutOfMemory { device: name, what, needed }
                 }
                 error => Error::Rejected { device: name, what, message: error.to_string() },
@@ -143,7 +164,7 @@ impl Gpu {
 
     /// Waits until all that was submitted is done. In the browser the event loop does the waiting, and this returns at
     /// once.
-    fn wait(&self, what: &str) -> Result<()> {
+    pub fn wait(&self, what: &str) -> Result<()> {
         let wait =
             || self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(self.timeout) });
         // wgpu panics where the driver says, while it is waited for, that the device is lost.
@@ -171,21 +192,16 @@ impl Gpu {
             return Ok(Vec::new());
         }
         let (staging, outcome) = self.scoped("a buffer for reading back", bytes, || {
-            let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("readback"),
-                size: bytes,
-                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
+            let staging = self.acquire(Purpose::Readback, bytes);
             let mut encoder = self.device.create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes);
+            encoder.copy_buffer_to_buffer(buffer, 0, &staging.buffer, 0, bytes);
             self.queue.submit([encoder.finish()]);
             staging
         });
         outcome.await?;
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         let ((), outcome) = self.scoped("reading back", bytes, || {
-            staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+            staging.buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
                 let _ = sender.send(result);
             });
         });
@@ -204,32 +220,61 @@ impl Gpu {
         };
         // After a loss a mapping may even succeed, so this is asked in any case.
         self.lost_or(mapped).await?;
-        let view = staging.slice(..).get_mapped_range().map_err(|error| rejected(error.to_string()))?;
-        Ok(bytemuck::pod_collect_to_vec(&view))
+        let slice = staging.buffer.slice(..bytes);
+        let view = slice.get_mapped_range().map_err(|error| rejected(error.to_string()))?;
+        let words = bytemuck::pod_collect_to_vec(&view);
+        drop(view);
+        staging.buffer.unmap();
+        // Only here: one that failed is not used again.
+        self.release(staging);
+        Ok(words)
     }
 
-    /// The pipeline of a shader module, made once. `storage` tells for each storage binding (from binding 1 on)
-    /// whether it is read-only; binding 0 is the parameters' uniform buffer with a dynamic offset.
-    pub async fn pipeline(&self, label: &str, source: &str, storage: &[bool]) -> Result<Arc<Pipeline>> {
-        let known = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(source).cloned();
-        if let Some(pipeline) = known {
-            return Ok(pipeline);
+    /// The pipeline of that key, if it has been made.
+    pub fn pipeline(&self, key: &str) -> Option<Arc<Pipeline>> {
+        locked(&self.pipelines).get(key).cloned()
+    }
+
+    /// Makes pipelines and keeps them: on native several at once, as compiling takes longest of all that a first call
+    /// does.
+    pub async fn make_pipelines(&self, modules: &[Module<'_>]) -> Result<()> {
+        let next = AtomicUsize::new(0);
+        let made = Mutex::new(Vec::with_capacity(modules.len()));
+        let work = || {
+            while let Some(module) = modules.get(next.fetch_add(1, Ordering::Relaxed)) {
+                // Error scopes are a thread's own.
+                let one = self.scoped(module.label, 0, || self.create_pipeline(module));
+                locked(&made).push((module, one));
+            }
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        std::thread::scope(|scope| {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from).min(modules.len());
+            for _ in 1..threads {
+                // Without a further thread this one makes them all.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+        #[cfg(target_arch = "wasm32")]
+        work();
+        for (module, (pipeline, outcome)) in made.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            outcome.await?;
+            locked(&self.pipelines).insert(module.key.clone(), Arc::new(pipeline));
         }
-        let (made, outcome) = self.scoped(label, 0, || self.create_pipeline(label, source, storage));
-        outcome.await?;
-        let made = Arc::new(made);
-        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(source.to_owned(), made.clone());
-        Ok(made)
+        Ok(())
     }
 
-    fn create_pipeline(&self, label: &str, source: &str, storage: &[bool]) -> Pipeline {
+    fn create_pipeline(&self, module: &Module<'_>) -> Pipeline {
+        let Module { label, source, read_only, .. } = module;
+        let label = *label;
         let checks = match self.shader_checks {
             true => wgpu::ShaderRuntimeChecks::checked(),
             false => wgpu::ShaderRuntimeChecks::unchecked(),
         };
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(label),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
+            source: wgpu::ShaderSource::Wgsl(source.as_str().into()),
         };
         // SAFETY: only this crate's kernels come here. Each bounds its own indices by its parameters and ends its
         // own loops; the suite runs all of them with the checks on and off, sentinels behind every output.
@@ -241,7 +286,7 @@ impl Gpu {
             count: None,
         };
         let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
-        for (binding, &read_only) in (1..).zip(storage) {
+        for (binding, &read_only) in (1..).zip(read_only) {
             entries.push(entry(binding, wgpu::BufferBindingType::Storage { read_only }, false));
         }
         let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
@@ -264,42 +309,76 @@ impl Gpu {
             },
             cache: None,
         });
-        Pipeline { pipeline, layout }
+        Pipeline { pipeline, layout, number: self.pipelines_made.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// The bind group of a pipeline over buffers with the bytes that are bound, from binding 0 on. Where all of the
+    /// buffers are ours it is kept, and made once.
+    pub fn bind(
+        &self,
+        label: &str,
+        pipeline: &Pipeline,
+        buffers: &[(&wgpu::Buffer, Option<u64>, u64)],
+    ) -> wgpu::BindGroup {
+        let numbers = buffers.iter().map(|&(_, number, bytes)| Some((number?, bytes)));
+        let numbers: Option<Vec<_>> = numbers.collect();
+        let bound = numbers.map(|buffers| Bound { pipeline: pipeline.number, buffers });
+        if let Some(known) = bound.as_ref().and_then(|bound| locked(&self.memory).bind_group(bound)) {
+            return known;
+        }
+        let entries = (0..).zip(buffers).map(|(binding, &(buffer, _, bytes))| wgpu::BindGroupEntry {
+            binding,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset: 0,
+                size: wgpu::BufferSize::new(bytes),
+            }),
+        });
+        let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(label),
+            layout: &pipeline.layout,
+            entries: &entries.collect::<Vec<_>>(),
+        });
+        self.bind_groups_made.fetch_add(1, Ordering::Relaxed);
+        if let Some(bound) = bound {
+            locked(&self.memory).keep_bind_group(bound, bind_group.clone());
+        }
+        bind_group
     }
 
     pub fn pipeline_count(&self) -> usize {
-        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+        locked(&self.pipelines).len()
     }
 
-    /// A storage buffer of at least `bytes`, an idle one where one fits well. Its content is undefined.
-    pub fn acquire(&self, bytes: u64) -> wgpu::Buffer {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // At most a quarter too large: memory matters more than a hit.
-        let fits =
-            |buffer: &wgpu::Buffer| buffer.size() >= bytes && buffer.size() <= bytes + bytes / 4 + 4096;
-        let best =
-            (0..idle.len()).filter(|&index| fits(&idle[index])).min_by_key(|&index| idle[index].size());
-        if let Some(index) = best {
-            return idle.swap_remove(index);
+    /// What has been made so far.
+    pub fn created(&self) -> Created {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Created {
+            buffers: count(&self.buffers_made),
+            bind_groups: count(&self.bind_groups_made),
+            pipelines: count(&self.pipelines_made),
         }
-        drop(idle);
+    }
+
+    /// A buffer of at least `bytes`, an idle one where there is one of the size. Its content is undefined.
+    pub fn acquire(&self, purpose: Purpose, bytes: u64) -> Pooled {
         // Some backends allow 2³¹ − 1 bytes: what just fits must not be rounded past that.
-        let rounded = bytes.next_multiple_of(256).max(256);
+        let rounded = class(bytes);
         let size = if rounded <= self.device.limits().max_buffer_size { rounded } else { bytes };
-        self.device.create_buffer(&wgpu::BufferDescriptor {
+        if let Some(idle) = locked(&self.memory).take(purpose, size) {
+            return idle;
+        }
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("attentive"),
             size,
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            usage: purpose.usages(),
             mapped_at_creation: false,
-        })
+        });
+        Pooled { buffer, number: self.buffers_made.fetch_add(1, Ordering::Relaxed), purpose }
     }
 
     /// Keeps a buffer for the next [`Gpu::acquire`]; the oldest go when too much lies idle.
-    pub fn release(&self, buffer: wgpu::Buffer) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(buffer);
-        while idle.iter().map(wgpu::Buffer::size).sum::<u64>() > IDLE_BYTES {
-            idle.remove(0);
-        }
+    pub fn release(&self, pooled: Pooled) {
+        locked(&self.memory).keep(pooled);
     }
 }

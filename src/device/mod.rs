@@ -7,15 +7,19 @@ mod adapters;
 mod capabilities;
 mod drivers;
 mod gpu;
+mod memory;
 mod spec;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use adapters::choose as choose_adapter;
 pub use adapters::{AdapterSummary, list_adapters};
 pub use capabilities::{Capabilities, required_features, required_limits};
 pub use drivers::{DEFECTS, DriverDefect};
-pub(crate) use gpu::{Gpu, Outcome, Pipeline};
+pub(crate) use gpu::{Gpu, Module, Outcome, Pipeline};
+pub(crate) use memory::{Pooled, Purpose};
 pub use spec::DeviceSpec;
 
 use crate::error::{Error, Result};
@@ -60,6 +64,18 @@ impl Default for DeviceOptions {
             implementations: Vec::new(),
         }
     }
+}
+
+/// What has been made on a device: see [`Device::created`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Created {
+    /// Buffers: tensors, temporaries, parameters, and those for reading back.
+    pub buffers: u64,
+    /// Bind groups.
+    pub bind_groups: u64,
+    /// Compute pipelines.
+    pub pipelines: u64,
 }
 
 /// An open device. Cloning is cheap and gives the same device.
@@ -222,6 +238,12 @@ impl Device {
     /// Pipelines made on this device so far: one for each kernel variant used.
     pub fn pipelines(&self) -> usize {
         self.inner.gpu.as_ref().map_or(0, Gpu::pipeline_count)
+    }
+
+    /// What has been made on this device so far, all 0 on the CPU device. All of it is kept for reuse within bounds: a
+    /// second call with the same sizes makes nothing.
+    pub fn created(&self) -> Created {
+        self.inner.gpu.as_ref().map_or_else(Created::default, Gpu::created)
     }
 
     pub(crate) fn gpu(&self) -> Option<&Gpu> {

@@ -2,11 +2,13 @@
 
 pub mod activation;
 pub mod attention;
+pub mod ceiling;
 pub mod elementwise;
 pub mod embedding;
 pub mod linear;
 pub(crate) mod multiply;
 pub mod normalization;
+pub(crate) mod parallel;
 pub mod pooling;
 pub mod position;
 pub mod recurrent;
@@ -21,6 +23,8 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::scores::Scores,
     &attention::scale_mask_softmax::ScaleMaskSoftmax,
     &attention::weighted_values::WeightedValues,
+    &attention::scores_lanes::ScoresLanes,
+    &attention::softmax_values_lanes::SoftmaxValuesLanes,
     &attention::flash_tiled::FlashTiled,
     &attention::flash_lanes::FlashLanes,
     &attention::flash_decode::FlashDecode,
@@ -44,4 +48,6 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &elementwise::strided_copy::StridedCopy,
     &vision::spatial_attention::SpatialAttention,
     &vision::deformable_attention::DeformableAttention,
+    &ceiling::copy::Copy,
+    &ceiling::multiply_add::MultiplyAdd,
 ];

@@ -12,18 +12,7 @@ pub(super) fn run(recording: Recording) -> Result<Outputs> {
     let plan = Plan::of(&recording);
     let statistics = recording.statistics(&plan, &[]);
     let buffers = host_buffers(&recording, &plan);
-    for dispatch in &recording.dispatches {
-        // Numbers that are on the device, such as running sums of lengths, no check has seen.
-        catch_unwind(AssertUnwindSafe(|| run_twin(dispatch, &buffers))).map_err(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-            Error::Rejected {
-                device: recording.device.name().to_owned(),
-                what: dispatch.kernel.name().to_owned(),
-                message: text.unwrap_or_default(),
-            }
-        })?;
-    }
+    run_twins(&recording, &buffers)?;
     let tensors = recording.slots.iter().zip(buffers).map(|(slot, buffer)| {
         let buffer = buffer.filter(|_| slot.output)?;
         Some(Storage::Host(buffer))
@@ -36,7 +25,24 @@ pub(super) fn run(recording: Recording) -> Result<Outputs> {
     })
 }
 
-fn host_buffers(recording: &Recording, plan: &Plan) -> Vec<Option<HostBuffer>> {
+/// Runs all twins, in order.
+pub(super) fn run_twins(recording: &Recording, buffers: &[Option<HostBuffer>]) -> Result<()> {
+    for dispatch in &recording.dispatches {
+        // Numbers that are on the device, such as running sums of lengths, no check has seen.
+        catch_unwind(AssertUnwindSafe(|| run_twin(dispatch, buffers))).map_err(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+            Error::Rejected {
+                device: recording.device.name().to_owned(),
+                what: dispatch.kernel.name().to_owned(),
+                message: text.unwrap_or_default(),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+pub(super) fn host_buffers(recording: &Recording, plan: &Plan) -> Vec<Option<HostBuffer>> {
     let planned: Vec<HostBuffer> =
         plan.buffers.iter().map(|&words| HostBuffer::new(vec![0; words as usize])).collect();
     let slots = recording.slots.iter().zip(&plan.buffer_of);

@@ -1,12 +1,13 @@
 //! The GPU executor: encodes a recording into one command encoder, in one compute pass.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::plan::Plan;
 use super::{Outputs, Recording, Slot};
-use crate::device::{Device, Gpu, Outcome, Pipeline};
+use crate::device::{Device, Gpu, Module, Outcome, Pipeline, Purpose};
 use crate::error::{Error, Result};
-use crate::kernel::{Access, module};
+use crate::kernel::{Access, Kernel, Variant, module};
 use crate::tensor::{GpuBuffer, Storage};
 
 /// Floating-point operations that one submission may take. A driver's watchdog (2 s on Windows and some Linux
@@ -20,6 +21,16 @@ pub(crate) struct Prepared {
     steps: Vec<PreparedStep>,
     /// The storage behind each slot.
     pub storages: Vec<Option<Storage>>,
+    /// The parameters of all steps.
+    parameters: GpuBuffer,
+}
+
+/// Who submits what is encoded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Submitted {
+    ByUs,
+    /// At any time, so that nothing may be used again that it needs.
+    ByHost,
 }
 
 struct PreparedStep {
@@ -44,14 +55,38 @@ pub(super) async fn run(recording: Recording) -> Result<Outputs> {
 pub(crate) async fn pipelines(recording: &Recording) -> Result<Vec<Arc<Pipeline>>> {
     let gpu = gpu_of(&recording.device)?;
     gpu.check_lost().await?;
-    let mut pipelines = Vec::with_capacity(recording.dispatches.len());
-    for dispatch in &recording.dispatches {
-        let source = module(dispatch.kernel, &dispatch.variant);
+    let dispatches = recording.dispatches.iter();
+    let keys: Vec<String> = dispatches.map(|dispatch| key(dispatch.kernel, &dispatch.variant)).collect();
+    let mut new: Vec<Module<'_>> = Vec::new();
+    for (dispatch, key) in recording.dispatches.iter().zip(&keys) {
+        if gpu.pipeline(key).is_some() || new.iter().any(|module| module.key == *key) {
+            continue;
+        }
         let bindings = dispatch.kernel.bindings().iter();
-        let read_only: Vec<bool> = bindings.map(|binding| binding.access == Access::Read).collect();
-        pipelines.push(gpu.pipeline(dispatch.kernel.name(), &source, &read_only).await?);
+        new.push(Module {
+            key: key.clone(),
+            label: dispatch.kernel.name(),
+            source: module(dispatch.kernel, &dispatch.variant),
+            read_only: bindings.map(|binding| binding.access == Access::Read).collect(),
+        });
     }
-    Ok(pipelines)
+    if !new.is_empty() {
+        gpu.make_pipelines(&new).await?;
+    }
+    let missing = || Error::argument("recording", "a pipeline", "made", "not");
+    keys.iter().map(|key| gpu.pipeline(key).ok_or_else(missing)).collect()
+}
+
+/// Tells a module from every other without its text, which is long: texts that stay are told apart by where they are.
+fn key(kernel: &dyn Kernel, variant: &Variant) -> String {
+    use std::fmt::Write;
+    let mut key = variant.prelude();
+    let shared = variant.shared().iter().map(|shared| shared.source);
+    for source in shared.chain([kernel.source()]) {
+        let _ = write!(key, "{:p} {} ", source.as_ptr(), source.len());
+    }
+    key.push_str(kernel.name());
+    key
 }
 
 fn gpu_of(device: &Device) -> Result<&Gpu> {
@@ -63,7 +98,8 @@ impl Prepared {
         let device = &recording.device;
         let pipelines = pipelines(recording).await?;
         let gpu = gpu_of(device)?;
-        let acquire = || plan.buffers.iter().map(|&words| gpu.acquire(words * 4)).collect::<Vec<_>>();
+        let acquire =
+            || plan.buffers.iter().map(|&words| gpu.acquire(Purpose::Storage, words * 4)).collect::<Vec<_>>();
         let (mut buffers, outcome) = gpu.scoped("the temporaries", plan.bytes(), acquire);
         if let Err(error) = outcome.await {
             let Error::OutOfMemory { .. } = error else { return Err(error) };
@@ -74,10 +110,14 @@ impl Prepared {
             buffers = again;
         }
         // Only now: what could not be allocated must not be kept for reuse.
-        let buffers = buffers.into_iter().map(|buffer| Arc::new(GpuBuffer::new(device, buffer)));
+        let buffers = buffers.into_iter().map(|pooled| Arc::new(GpuBuffer::new(device, pooled)));
         let buffers: Vec<_> = buffers.collect();
-        let (prepared, outcome) = Self::assemble(recording, plan, &buffers, &pipelines)?;
-        outcome.await?;
+        let (mut prepared, outcome) = Self::assemble(recording, plan, &buffers, &pipelines, Submitted::ByUs)?;
+        if let Err(error) = outcome.await {
+            // Neither it nor a bind group over it comes again, whichever of them failed.
+            prepared.parameters.discard();
+            return Err(error);
+        }
         Ok(prepared)
     }
 
@@ -87,6 +127,7 @@ impl Prepared {
         plan: &Plan,
         buffers: &[Arc<GpuBuffer>],
         pipelines: &[Arc<Pipeline>],
+        submitted: Submitted,
     ) -> Result<(Self, Outcome)> {
         let device = &recording.device;
         let gpu = gpu_of(device)?;
@@ -98,7 +139,7 @@ impl Prepared {
         let storages: Vec<Option<Storage>> = slots.map(|(slot, planned)| storage_of(slot, planned)).collect();
         let alignment = device.capabilities().uniform_alignment as usize;
         Ok(gpu.scoped("bind groups", 0, || {
-            let (parameters, offsets) = upload_parameters(gpu, recording, alignment);
+            let (parameters, offsets) = upload_parameters(gpu, recording, alignment, submitted);
             let steps = recording.dispatches.iter().zip(pipelines).zip(offsets);
             let steps = steps.map(|((dispatch, pipeline), offset)| PreparedStep {
                 bind_group: bind(gpu, pipeline, &parameters, dispatch, recording, &storages),
@@ -107,7 +148,8 @@ impl Prepared {
                 workgroups: dispatch.workgroups,
                 flops: dispatch.cost.flops,
             });
-            Self { device: device.clone(), steps: steps.collect(), storages }
+            let steps = steps.collect();
+            Self { device: device.clone(), steps, storages, parameters }
         }))
     }
 
@@ -120,6 +162,22 @@ impl Prepared {
     pub async fn submit(&self) -> Result<Vec<u64>> {
         let Some(gpu) = self.device.gpu() else { return Ok(Vec::new()) };
         let mut submits = Vec::new();
+        for part in self.submissions() {
+            let steps = &self.steps[part];
+            let ((), outcome) = gpu.scoped("a submission", 0, || {
+                let mut encoder = gpu.device.create_command_encoder(&Default::default());
+                encode(steps, &mut encoder);
+                gpu.queue.submit([encoder.finish()]);
+            });
+            outcome.await?;
+            submits.push(steps.iter().map(|step| step.flops).sum());
+        }
+        Ok(submits)
+    }
+
+    /// The steps of each submission.
+    fn submissions(&self) -> Vec<Range<usize>> {
+        let mut submissions = Vec::new();
         let mut first = 0;
         while first < self.steps.len() {
             let mut flops = 0_u64;
@@ -127,23 +185,55 @@ impl Prepared {
                 flops = flops.saturating_add(step.flops);
                 flops <= FLOPS_PER_SUBMIT
             });
-            let count = fits.count().max(1);
-            let steps = &self.steps[first..first + count];
-            let ((), outcome) = gpu.scoped("a submission", 0, || {
-                let mut encoder = gpu.device.create_command_encoder(&Default::default());
-                encode(steps, &mut encoder);
-                gpu.queue.submit([encoder.finish()]);
-            });
-            outcome.await?;
-            first += count;
-            submits.push(steps.iter().map(|step| step.flops).sum());
+            let end = first + fits.count().max(1);
+            submissions.push(first..end);
+            first = end;
         }
-        Ok(submits)
+        submissions
+    }
+
+    /// The floating-point operations of each submission.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn submission_flops(&self) -> Vec<u64> {
+        let of_steps = |steps: &[PreparedStep]| steps.iter().map(|step| step.flops).sum();
+        self.submissions().into_iter().map(|part| of_steps(&self.steps[part])).collect()
+    }
+
+    /// The passes, each to be submitted by itself, that so many calls one after the other take: the steps of a pass, and
+    /// how often they follow one another in it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn passes(&self, calls: usize) -> Vec<(Range<usize>, usize)> {
+        let submissions = self.submissions();
+        if submissions.len() != 1 {
+            return (0..calls).flat_map(|_| submissions.iter().map(|part| (part.clone(), 1))).collect();
+        }
+        let flops: u64 = self.steps.iter().map(|step| step.flops).sum();
+        let most = usize::try_from(FLOPS_PER_SUBMIT / flops.max(1)).unwrap_or(usize::MAX).max(1);
+        let firsts = (0..calls).step_by(most);
+        firsts.map(|first| (0..self.steps.len(), most.min(calls - first))).collect()
+    }
+
+    /// Encodes a pass of [`Prepared::passes`], with a timestamp at its beginning and at its end where they are given.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn encode_pass(
+        &self,
+        (steps, times): &(Range<usize>, usize),
+        encoder: &mut wgpu::CommandEncoder,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) {
+        let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+        let mut pass = encoder.begin_compute_pass(&descriptor);
+        for _ in 0..*times {
+            dispatch(&self.steps[steps.clone()], &mut pass);
+        }
     }
 }
 
 fn encode(steps: &[PreparedStep], encoder: &mut wgpu::CommandEncoder) {
-    let mut pass = encoder.begin_compute_pass(&Default::default());
+    dispatch(steps, &mut encoder.begin_compute_pass(&Default::default()));
+}
+
+fn dispatch(steps: &[PreparedStep], pass: &mut wgpu::ComputePass<'_>) {
     for step in steps {
         pass.set_pipeline(&step.pipeline.pipeline);
         pass.set_bind_group(0, &step.bind_group, &[step.offset]);
@@ -153,7 +243,12 @@ fn encode(steps: &[PreparedStep], encoder: &mut wgpu::CommandEncoder) {
 }
 
 /// All parameters in one buffer, each at the alignment of a dynamic offset.
-fn upload_parameters(gpu: &Gpu, recording: &Recording, alignment: usize) -> (wgpu::Buffer, Vec<u32>) {
+fn upload_parameters(
+    gpu: &Gpu,
+    recording: &Recording,
+    alignment: usize,
+    submitted: Submitted,
+) -> (GpuBuffer, Vec<u32>) {
     let mut bytes = Vec::new();
     let mut offsets = Vec::with_capacity(recording.dispatches.len());
     for dispatch in &recording.dispatches {
@@ -161,42 +256,30 @@ fn upload_parameters(gpu: &Gpu, recording: &Recording, alignment: usize) -> (wgp
         offsets.push(bytes.len() as u32);
         bytes.extend_from_slice(&dispatch.parameters);
     }
-    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("parameters"),
-        size: (bytes.len() as u64).next_multiple_of(16).max(16),
-        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
     bytes.resize(bytes.len().next_multiple_of(4), 0);
-    gpu.queue.write_buffer(&buffer, 0, &bytes);
+    let pooled = gpu.acquire(Purpose::Parameters, bytes.len() as u64);
+    gpu.queue.write_buffer(&pooled.buffer, 0, &bytes);
+    let buffer = match submitted {
+        Submitted::ByUs => GpuBuffer::new(&recording.device, pooled),
+        Submitted::ByHost => GpuBuffer::not_reusable(&recording.device, pooled.buffer),
+    };
     (buffer, offsets)
 }
 
 fn bind(
     gpu: &Gpu,
     pipeline: &Pipeline,
-    parameters: &wgpu::Buffer,
+    parameters: &GpuBuffer,
     dispatch: &super::Dispatch,
     recording: &Recording,
     storages: &[Option<Storage>],
 ) -> wgpu::BindGroup {
-    let size = wgpu::BufferSize::new(dispatch.parameters.len() as u64);
-    let mut entries = vec![wgpu::BindGroupEntry {
-        binding: 0,
-        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: parameters, offset: 0, size }),
-    }];
-    for (binding, &slot) in (1..).zip(&dispatch.bindings) {
+    let mut buffers = vec![(&parameters.buffer, parameters.number(), dispatch.parameters.len() as u64)];
+    for &slot in &dispatch.bindings {
         // Every slot in use has a buffer; a missing one is caught by the error scope as a missing binding.
         let Some(Storage::Gpu(storage)) = &storages[slot] else { continue };
-        let words = recording.slots[slot].words;
-        let size = wgpu::BufferSize::new((words * 4).max(4));
-        let resource =
-            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &storage.buffer, offset: 0, size });
-        entries.push(wgpu::BindGroupEntry { binding, resource });
+        let bytes = (recording.slots[slot].words * 4).max(4);
+        buffers.push((&storage.buffer, storage.number(), bytes));
     }
-    gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: Some(dispatch.kernel.name()),
-        layout: &pipeline.layout,
-        entries: &entries,
-    })
+    gpu.bind(dispatch.kernel.name(), pipeline, &buffers)
 }

@@ -4,12 +4,16 @@
 mod cpu;
 mod gpu;
 mod plan;
+#[cfg(not(target_arch = "wasm32"))]
+mod repeated;
 mod trace;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub(crate) use gpu::{Prepared, pipelines};
+pub(crate) use gpu::{Prepared, Submitted, pipelines};
 pub(crate) use plan::Plan;
+#[cfg(not(target_arch = "wasm32"))]
+pub use repeated::{Repeated, Took};
 pub use trace::{Step, trace};
 
 use crate::device::Device;

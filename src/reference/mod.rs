@@ -11,6 +11,7 @@ pub mod activation;
 pub mod additive;
 pub mod attention;
 pub mod cast;
+pub mod ceiling;
 pub mod embedding;
 pub mod linear;
 pub mod normalization;

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use shape::Shape;
 
-use crate::device::{Device, Outcome};
+use crate::device::{Device, Outcome, Pooled, Purpose};
 use crate::error::{Error, Result};
 
 /// What a tensor's elements are.
@@ -58,12 +58,12 @@ pub(crate) enum Storage {
     Host(HostBuffer),
 }
 
-/// A GPU buffer that goes back to its device's idle buffers when the last tensor on it is dropped.
+/// A GPU buffer; one of ours goes back to its device's idle buffers when the last tensor on it is dropped.
 pub(crate) struct GpuBuffer {
     device: Device,
     pub buffer: wgpu::Buffer,
     /// Ours, to be used again; not a host's, nor one that a host's unsubmitted work may still use.
-    reusable: bool,
+    reusable: Option<Pooled>,
 }
 
 impl std::fmt::Debug for Storage {
@@ -76,12 +76,22 @@ impl std::fmt::Debug for Storage {
 }
 
 impl GpuBuffer {
-    pub fn new(device: &Device, buffer: wgpu::Buffer) -> Self {
-        Self { device: device.clone(), buffer, reusable: true }
+    pub fn new(device: &Device, pooled: Pooled) -> Self {
+        Self { device: device.clone(), buffer: pooled.buffer.clone(), reusable: Some(pooled) }
     }
 
     pub fn not_reusable(device: &Device, buffer: wgpu::Buffer) -> Self {
-        Self { device: device.clone(), buffer, reusable: false }
+        Self { device: device.clone(), buffer, reusable: None }
+    }
+
+    /// Makes it one that is not used again.
+    pub fn discard(&mut self) {
+        self.reusable = None;
+    }
+
+    /// The number of one of ours.
+    pub fn number(&self) -> Option<u64> {
+        self.reusable.as_ref().map(|pooled| pooled.number)
     }
 }
 
@@ -93,8 +103,8 @@ impl std::fmt::Debug for GpuBuffer {
 
 impl Drop for GpuBuffer {
     fn drop(&mut self) {
-        if let (Some(gpu), true) = (self.device.gpu(), self.reusable) {
-            gpu.release(self.buffer.clone());
+        if let (Some(gpu), Some(pooled)) = (self.device.gpu(), self.reusable.take()) {
+            gpu.release(pooled);
         }
     }
 }
@@ -211,9 +221,9 @@ impl Tensor {
                 let bytes: &[u8] = bytemuck::cast_slice(words);
                 let what = format!("a tensor {dtype} {shape}");
                 let buffer = settle(gpu.scoped(&what, bytes.len() as u64, || {
-                    let buffer = gpu.acquire(bytes.len() as u64);
-                    gpu.queue.write_buffer(&buffer, 0, bytes);
-                    buffer
+                    let pooled = gpu.acquire(Purpose::Storage, bytes.len() as u64);
+                    gpu.queue.write_buffer(&pooled.buffer, 0, bytes);
+                    pooled
                 }))?;
                 Storage::Gpu(Arc::new(GpuBuffer::new(device, buffer)))
             }

@@ -11,8 +11,8 @@ use crate::ops::{Alignment, Attention, Capture, Causal, Heads, Mask, RelativePos
 use crate::recording::Recording;
 use crate::tensor::{DType, Tensor};
 
-/// The implementations, each for every fourth seed.
-const IMPLEMENTATIONS: [&str; 4] = ["tiled", "subgroup", "decode", "chained"];
+/// The implementations, each for every fifth seed.
+const IMPLEMENTATIONS: [&str; 5] = ["tiled", "subgroup", "decode", "chained", "lanes"];
 
 /// About the most products of a query's and a key's element in one case.
 const WORK: u64 = 150_000;
@@ -72,10 +72,17 @@ pub async fn verify_attention(
 
 /// That of the seed, or the one that every device has.
 fn implementation(device: &Device, seed: u64) -> &'static str {
-    let name = IMPLEMENTATIONS[(seed % 4) as usize];
-    let fixed =
-        matches!(device.capabilities().subgroups, Some((min, max)) if min == max && (4..=64).contains(&min));
-    if name == "subgroup" && (device.is_cpu() || !fixed) { "tiled" } else { name }
+    let name = IMPLEMENTATIONS[(seed % IMPLEMENTATIONS.len() as u64) as usize];
+    let size = match device.capabilities().subgroups {
+        Some((min, max)) if min == max && !device.is_cpu() => min,
+        _ => 0,
+    };
+    match name {
+        "lanes" if size == 8 => "lanes",
+        "lanes" | "subgroup" if (4..=64).contains(&size) => "subgroup",
+        "lanes" | "subgroup" => "tiled",
+        _ => name,
+    }
 }
 
 async fn run_problem(device: &Device, implementation: &str, problem: &Problem) -> Result<CaseOutcome> {

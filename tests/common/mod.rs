@@ -82,8 +82,15 @@ pub fn noop_adapter(options: wgpu::NoopBackendOptions) -> wgpu::Adapter {
 /// The implementations of attention that a device has.
 pub fn attention_implementations(device: &Device) -> Vec<&'static str> {
     let subgroups = device.capabilities().subgroups.filter(|_| !device.is_cpu());
-    let fixed = subgroups.is_some_and(|(min, max)| min == max && [4, 8, 16, 32, 64].contains(&min));
-    if fixed { vec!["tiled", "subgroup", "decode", "chained"] } else { vec!["tiled", "decode", "chained"] }
+    let mut here = vec!["tiled"];
+    if subgroups.is_some_and(|(min, max)| min == max && [4, 8, 16, 32, 64].contains(&min)) {
+        here.push("subgroup");
+    }
+    if subgroups == Some((8, 8)) {
+        here.push("lanes");
+    }
+    here.extend(["decode", "chained"]);
+    here
 }
 
 /// An error whose message holds all of `words`.

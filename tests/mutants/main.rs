@@ -9,11 +9,13 @@ mod common;
 
 mod additive;
 mod attention;
+mod ceiling;
 mod elementwise;
 mod embedding;
 mod flash;
 mod flash_decode;
 mod flash_lanes;
+mod lanes;
 mod linear;
 mod masking;
 mod mutant;
@@ -41,6 +43,8 @@ const MUTANTS: &[Mutants] = &[
     attention::SCORES,
     attention::SCALE_MASK_SOFTMAX,
     attention::WEIGHTED_VALUES,
+    lanes::SCORES_LANES,
+    lanes::SOFTMAX_VALUES_LANES,
     flash::FLASH_TILED,
     flash_lanes::FLASH_LANES,
     flash_decode::FLASH_DECODE,
@@ -64,6 +68,8 @@ const MUTANTS: &[Mutants] = &[
     elementwise::STRIDED_COPY,
     vision::SPATIAL_ATTENTION,
     vision::DEFORMABLE_ATTENTION,
+    ceiling::COPY,
+    ceiling::MULTIPLY_ADD,
 ];
 
 /// Mutants that each kernel has at least.

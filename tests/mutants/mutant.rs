@@ -87,6 +87,17 @@ pub const fn all_on<const N: usize>(mut mutants: [Mutant; N], on: &'static str) 
     mutants
 }
 
+/// The same of a list: `N` is its length.
+pub const fn list_on<const N: usize>(list: &[Mutant], on: &'static str) -> [Mutant; N] {
+    let mut mutants = [list[0]; N];
+    let mut index = 0;
+    while index < N {
+        mutants[index] = list[index];
+        index += 1;
+    }
+    all_on(mutants, on)
+}
+
 /// The mutants of one kernel.
 pub struct Mutants {
     pub kernel: &'static str,

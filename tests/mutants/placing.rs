@@ -158,11 +158,6 @@ pub const FLASH: &[Mutant] = &[
         "return any((bitcast<vec4<u32>>(values) & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS));",
         "return false;",
     ),
-    mutant(
-        "the sinks are in every split",
-        "parameters.splits == 1u && parameters.sinks_at",
-        "parameters.sinks_at",
-    ),
     mutant("the sinks are left out", "parameters.splits == 1u && parameters.sinks_at != NONE", "false"),
     mutant(
         "sinks where there are none",
@@ -187,8 +182,6 @@ pub const FLASH: &[Mutant] = &[
     mutant("the log-sum-exp without its maximum", "end.sum = highest + log(whole);", "end.sum = log(whole);"),
     mutant("the maximum for the log-sum-exp", "end.sum = highest + log(whole);", "end.sum = highest;"),
     mutant("the sum without its logarithm", "end.sum = highest + log(whole);", "end.sum = highest + whole;"),
-    mutant("a split of −∞ alone saw nothing", "select(ABYSS, LOWEST, empty)", "LOWEST"),
-    mutant("a split without keys saw −∞", "select(ABYSS, LOWEST, empty)", "ABYSS"),
     mutant(
         "the sum of no keys is the lowest number",
         "end.sum = from_bits(NEGATIVE_INFINITY_BITS);",
@@ -203,6 +196,17 @@ pub const FLASH: &[Mutant] = &[
     mutant("a NaN does not reach its sum", "select(end.sum, from_bits(NAN_BITS), end.poisoned)", "end.sum"),
     mutant("sums that nobody wants", "parameters.has_sums != 0u", "true"),
     mutant("no sums", "parameters.has_sums != 0u", "false"),
+];
+
+/// What `flash` has for splits.
+pub const FLASH_SPLITS: &[Mutant] = &[
+    mutant(
+        "the sinks are in every split",
+        "parameters.splits == 1u && parameters.sinks_at",
+        "parameters.sinks_at",
+    ),
+    mutant("a split of −∞ alone saw nothing", "select(ABYSS, LOWEST, empty)", "LOWEST"),
+    mutant("a split without keys saw −∞", "select(ABYSS, LOWEST, empty)", "ABYSS"),
 ];
 
 /// Four weights at a time: `flash_tiled` and `flash_lanes`.
@@ -228,60 +232,59 @@ pub const FLASH_WEIGHTS: &[Mutant] = &[
 /// Keys and values as they are stored, in each of the four forms.
 pub const HEADS: &[Mutant] = &[
     mutant("k is read for v", "return v[(place + first) / 4u]", "return k[(place + first) / 4u]")
-        .on("heads_f32"),
+        .on("keys_f32"),
     mutant("k is read for v", "let words = v[(place + first) / 4u]", "let words = k[(place + first) / 4u]")
-        .on("heads_f16"),
+        .on("keys_f16"),
     mutant(
         "k is read for v",
         "v_element(inside.x), v_element(inside.y)",
         "k_element(inside.x), k_element(inside.y)",
     )
-    .on("heads_f16_unaligned"),
+    .on("keys_f16_unaligned"),
     mutant("k is read for v", "v[inside.x], v[inside.y]", "k[inside.x], k[inside.y]")
-        .on("heads_f32_unaligned"),
-    mutant("a row's blocks are one", "return k[(place + first) / 4u]", "return k[place / 4u]")
-        .on("heads_f32"),
+        .on("keys_f32_unaligned"),
+    mutant("a row's blocks are one", "return k[(place + first) / 4u]", "return k[place / 4u]").on("keys_f32"),
     mutant("a row's blocks are one", "let words = k[(place + first) / 4u]", "let words = k[place / 4u]")
-        .on("heads_f16"),
+        .on("keys_f16"),
     mutant(
         "the halves of four elements are exchanged",
         "unpack2x16float(words.x), unpack2x16float(words.y)",
         "unpack2x16float(words.y), unpack2x16float(words.x)",
     )
     .times(2)
-    .on("heads_f16"),
+    .on("keys_f16"),
     mutant(
         "the two keys of a word are swapped",
         "unpack2x16float(k[index / 2u]);\n    return select(pair.x, pair.y, index % 2u == 1u)",
         "unpack2x16float(k[index / 2u]);\n    return select(pair.x, pair.y, index % 2u == 0u)",
     )
-    .on("heads_f16_unaligned"),
+    .on("keys_f16_unaligned"),
     mutant(
         "an odd value is its neighbour",
         "unpack2x16float(v[index / 2u]);\n    return select(pair.x, pair.y, index % 2u == 1u)",
         "unpack2x16float(v[index / 2u]);\n    return pair.x",
     )
-    .on("heads_f16_unaligned"),
-    mutant("a word for each value", "v[index / 2u]", "v[index]").on("heads_f16_unaligned"),
+    .on("keys_f16_unaligned"),
+    mutant("a word for each value", "v[index / 2u]", "v[index]").on("keys_f16_unaligned"),
     mutant("a row's end is repeated", "select(vec4<f32>(), values, at < vec4<u32>(count))", "values")
         .times(3)
-        .on("heads_f32_unaligned"),
+        .on("keys_f32_unaligned"),
     mutant("a row's end is repeated", "select(vec4<f32>(), values, at < vec4<u32>(count))", "values")
         .times(3)
-        .on("heads_f16_unaligned"),
+        .on("keys_f16_unaligned"),
     mutant("the second element is the first", "q[inside.x], q[inside.y]", "q[inside.x], q[inside.x]")
-        .on("heads_f32_unaligned"),
+        .on("keys_f32_unaligned"),
     mutant("a row ends one early", "at < vec4<u32>(count)", "at + 1u < vec4<u32>(count)")
         .times(3)
-        .on("heads_f32_unaligned"),
+        .on("keys_f32_unaligned"),
 ];
 
 /// Where a kernel loads past the end of a row.
 pub const HEADS_PAST_THE_END: &[Mutant] = &[
     mutant("what lies behind a row is read", "if (first >= count) {", "if (first > count) {")
         .times(3)
-        .on("heads_f32"),
+        .on("keys_f32"),
     mutant("what lies behind a row is read", "if (first >= count) {", "if (first > count) {")
         .times(3)
-        .on("heads_f16"),
+        .on("keys_f16"),
 ];

@@ -4,6 +4,7 @@
 
 mod agreement;
 mod attention;
+mod bench;
 mod bert;
 mod check;
 mod classify;
@@ -46,6 +47,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Attention(attention::Arguments),
+    Bench(bench::Arguments),
     Check(check::Arguments),
     Classify(classify::Arguments),
     Devices(devices::Arguments),
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Attention(arguments) => attention::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),

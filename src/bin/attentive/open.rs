@@ -23,10 +23,14 @@ pub struct OpenArguments {
 
 impl OpenArguments {
     pub fn open(&self, spec: &str) -> attentive::Result<Device> {
+        Device::open_with(spec, self.options())
+    }
+
+    pub fn options(&self) -> DeviceOptions {
         let mut options = DeviceOptions::default();
         options.shader_checks = self.shader_checks;
         options.implementations = self.implementation.clone();
-        Device::open_with(spec, options)
+        options
     }
 }
 

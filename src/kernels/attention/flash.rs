@@ -9,11 +9,14 @@ use super::chosen::{self, Chosen};
 use super::parameters::{NONE, Parameters, Row};
 use super::problem::Problem;
 use super::problem_data::Data;
-use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Variant, geometry};
+use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Shared, Variant, geometry};
+use crate::kernels::activation::exp;
 use crate::kernels::multiply::{multiply, multiply_carefully};
+use crate::kernels::parallel;
 use crate::kernels::shared::{
-    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, HEADS_F16, HEADS_F16_UNALIGNED, HEADS_F32,
-    HEADS_F32_UNALIGNED, INDEXING, IS_NAN, TANH,
+    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, INDEXING, IS_NAN, KEYS_F16, KEYS_F16_UNALIGNED, KEYS_F32,
+    KEYS_F32_UNALIGNED, QUERIES, QUERIES_UNALIGNED, TANH, VALUES_F16, VALUES_F16_UNALIGNED, VALUES_F32,
+    VALUES_F32_UNALIGNED,
 };
 
 /// The largest head_dim and value_dim that the fused kernels take.
@@ -49,16 +52,58 @@ impl Form {
         Self { half, aligned: places.as_flattened().iter().all(|place| place.is_multiple_of(4)) }
     }
 
+    /// The form of the queries and keys alone.
+    pub fn of_keys(p: &Parameters, half: bool) -> Self {
+        let places =
+            [p.q_offset, p.q_batch, p.q_head, p.q_row, p.k_offset, p.k_batch, p.k_head, p.k_row, p.head_dim];
+        Self { half, aligned: places.iter().all(|place| place.is_multiple_of(4)) }
+    }
+
+    /// The form of the values, and of an output in f32 that is aligned only where they are.
+    pub fn of_values(p: &Parameters, half: bool) -> Self {
+        let values = [p.v_offset, p.v_batch, p.v_head, p.v_row, p.value_dim];
+        let output = [p.output_offset, p.output_batch, p.output_head, p.output_row];
+        let aligned = values.iter().chain(&output).all(|place| place.is_multiple_of(4));
+        Self { half, aligned }
+    }
+
+    /// The variant with what all of the fused kernels are put together from.
     pub(super) fn share(self, variant: Variant) -> Variant {
-        let variant = variant.with("HALF_KEYS", self.half).with("ALIGNED", self.aligned);
+        let variant = self.tell(variant);
         let shared = [INDEXING, ATTENTION, COMPONENT, TANH, ATTENTION_MASKING, IS_NAN, FLASH];
-        let variant = shared.into_iter().fold(variant, Variant::sharing);
-        variant.sharing(match (self.half, self.aligned) {
-            (false, true) => HEADS_F32,
-            (false, false) => HEADS_F32_UNALIGNED,
-            (true, true) => HEADS_F16,
-            (true, false) => HEADS_F16_UNALIGNED,
-        })
+        let files = shared.into_iter().chain([self.queries(), self.keys(), self.values()]);
+        files.fold(variant, Variant::sharing)
+    }
+
+    /// The variant with the form as its constants.
+    pub(super) fn tell(self, variant: Variant) -> Variant {
+        variant.with("HALF_KEYS", self.half).with("ALIGNED", self.aligned)
+    }
+
+    pub(super) fn told(variant: &Variant) -> Self {
+        Self { half: variant.flag("HALF_KEYS"), aligned: variant.flag("ALIGNED") }
+    }
+
+    pub(super) fn queries(self) -> Shared {
+        if self.aligned { QUERIES } else { QUERIES_UNALIGNED }
+    }
+
+    pub(super) fn keys(self) -> Shared {
+        match (self.half, self.aligned) {
+            (false, true) => KEYS_F32,
+            (false, false) => KEYS_F32_UNALIGNED,
+            (true, true) => KEYS_F16,
+            (true, false) => KEYS_F16_UNALIGNED,
+        }
+    }
+
+    pub(super) fn values(self) -> Shared {
+        match (self.half, self.aligned) {
+            (false, true) => VALUES_F32,
+            (false, false) => VALUES_F32_UNALIGNED,
+            (true, true) => VALUES_F16,
+            (true, false) => VALUES_F16_UNALIGNED,
+        }
     }
 }
 
@@ -184,11 +229,21 @@ impl Tiling {
             items: arguments.words(4),
             head_terms: arguments.f32(5),
         };
-        for tile in p.first_tile..p.first_tile + p.tiles {
-            let tile = self.tile(&p, tile, inputs.items);
-            if !tile.rows.is_empty() {
-                inputs.tile(&tile, output, sums);
+        // Tiles lie among each other in the output: each thread gives rows with their places.
+        let operations = self.cost(&p, half, [0; 2]).flops.saturating_mul(2);
+        let tiles = parallel::map(p.tiles as usize, operations, |tile| {
+            let tile = self.tile(&p, p.first_tile + tile as u32, inputs.items);
+            match tile.rows.is_empty() {
+                true => TwinRows::default(),
+                false => inputs.tile(&tile),
             }
+        });
+        let value_dim = p.value_dim as usize;
+        for rows in tiles {
+            for (place, values) in rows.places.into_iter().zip(rows.values.chunks(value_dim.max(1))) {
+                output[place..place + value_dim].copy_from_slice(&values[..value_dim]);
+            }
+            rows.sums.into_iter().for_each(|(place, sum)| sums[place] = sum);
         }
     }
 
@@ -334,11 +389,21 @@ struct TwinInputs<'a> {
     head_terms: &'a [f32],
 }
 
+/// What a tile of the twin has computed.
+#[derive(Default)]
+struct TwinRows {
+    values: Vec<f32>,
+    /// Where each row goes.
+    places: Vec<usize>,
+    /// Where each row's logarithm of its sum goes.
+    sums: Vec<(usize, f32)>,
+}
+
 /// Keys of a tile of the twin.
 const TWIN_KEYS: u32 = 64;
 
 impl TwinInputs<'_> {
-    fn tile(&self, tile: &Tile, output: &mut [f32], sums: &mut [f32]) {
+    fn tile(&self, tile: &Tile) -> TwinRows {
         let p = self.p;
         let [head_dim, value_dim] = [p.head_dim, p.value_dim].map(|dim| dim as usize);
         let at = |[head, query]: [u32; 2]| [tile.batch, head, query];
@@ -352,7 +417,7 @@ impl TwinInputs<'_> {
         for &row in &tile.rows {
             q.extend_from_slice(&self.q[p.q_place(at(row), self.items)..][..head_dim]);
         }
-        let mut states = vec![State { largest: f32::NEG_INFINITY, sum: 0.0, seen: false }; rows.len()];
+        let mut states = vec![State::EMPTY; rows.len()];
         let mut values = vec![0.0; rows.len() * value_dim];
         let [mut products, mut added] =
             [TWIN_KEYS, p.value_dim].map(|columns| vec![0.0; rows.len() * columns as usize]);
@@ -386,39 +451,43 @@ impl TwinInputs<'_> {
             multiply_carefully(sizes, (&products, TWIN_KEYS), &mut v, (&mut added, p.value_dim));
             values.iter_mut().zip(&added).for_each(|(value, added)| *value += added);
         }
-        for ((&row, state), values) in
-            tile.rows.iter().zip(states).zip(values.chunks_exact_mut(value_dim.max(1)))
-        {
+        let (mut places, mut sums) = (Vec::with_capacity(rows.len()), Vec::new());
+        for (index, (&row, state)) in tile.rows.iter().zip(states).enumerate() {
             let sink = (p.sinks_at != NONE).then(|| self.head_terms[(p.sinks_at + row[0]) as usize]);
             let (factor, sum) = state.end(if p.splits > 1 { Ends::Split } else { Ends::Whole(sink) });
             let place = p.output_place(at(row), self.items) + (tile.split * p.output_split) as usize;
-            let to = &mut output[place..place + value_dim];
-            to.iter_mut().zip(values).for_each(|(to, value)| *to = *value * factor);
+            values[index * value_dim..][..value_dim].iter_mut().for_each(|value| *value *= factor);
+            places.push(place);
             if p.has_sums != 0 {
-                sums[p.sums_place(at(row), self.items) + (tile.split * p.sums_split) as usize] = sum;
+                let place = p.sums_place(at(row), self.items) + (tile.split * p.sums_split) as usize;
+                sums.push((place, sum));
             }
         }
+        TwinRows { values, places, sums }
     }
 }
 
 /// A row's running maximum and sum of exp(logit − maximum).
 #[derive(Clone, Copy)]
-struct State {
+pub(super) struct State {
     largest: f32,
     sum: f32,
     /// Any allowed key.
     seen: bool,
 }
 
-enum Ends {
+pub(super) enum Ends {
     Split,
     /// With its sink.
     Whole(Option<f32>),
 }
 
 impl State {
+    /// Of a row that saw nothing yet.
+    pub(super) const EMPTY: Self = Self { largest: f32::NEG_INFINITY, sum: 0.0, seen: false };
+
     /// Makes weights of products, and gives what was summed before must be multiplied by.
-    fn take(&mut self, row: &Row<'_>, first: u32, products: &mut [f32]) -> f32 {
+    pub(super) fn take(&mut self, row: &Row<'_>, first: u32, products: &mut [f32]) -> f32 {
         let before = self.largest;
         let mut any = false;
         for (key, product) in (first..).zip(products.iter_mut()) {
@@ -434,21 +503,20 @@ impl State {
         }
         self.seen |= any;
         let factor = if before == self.largest { 1.0 } else { (before - self.largest).exp() };
-        let mut sum = 0.0;
-        for product in products {
-            *product = if product.to_bits() == MASKED.to_bits() || *product == f32::NEG_INFINITY {
-                0.0
-            } else {
-                (*product - self.largest).exp()
-            };
-            sum += *product;
+        // Apart from the sum, so that the compiler makes it several weights at a time.
+        let largest = self.largest;
+        for product in products.iter_mut() {
+            let weight = exp(*product - largest);
+            let nothing = product.to_bits() == MASKED.to_bits() || *product == f32::NEG_INFINITY;
+            *product = if nothing { 0.0 } else { weight };
         }
+        let sum: f32 = products.iter().sum();
         self.sum = self.sum * factor + sum;
         factor
     }
 
     /// The factor of the summed values, and the sum's logarithm.
-    fn end(self, ends: Ends) -> (f32, f32) {
+    pub(super) fn end(self, ends: Ends) -> (f32, f32) {
         let nothing = !self.seen;
         let all_infinite = self.seen && self.sum == 0.0;
         match ends {

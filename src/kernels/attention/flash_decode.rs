@@ -23,10 +23,6 @@ pub fn decode(form: Form, value_dim: u32) -> Variant {
     form.share(Variant::new("decode").with("WORKGROUP", 64).with("VALUE_LANES", lanes))
 }
 
-fn form(variant: &Variant) -> Form {
-    Form { half: variant.flag("HALF_KEYS"), aligned: variant.flag("ALIGNED") }
-}
-
 impl Kernel for FlashDecode {
     fn name(&self) -> &'static str {
         "attention/flash_decode"
@@ -57,18 +53,18 @@ impl Kernel for FlashDecode {
     }
 
     fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
-        TILING.twin(form(variant).half, parameters, arguments);
+        TILING.twin(Form::told(variant).half, parameters, arguments);
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
         let p = Parameters::from_bytes(parameters);
         let depth4 = u64::from(p.head_dim.div_ceil(4));
         let each = depth4 + 8 + 8 + 8 + 8 + u64::from(variant.u32("VALUE_LANES")) + 1;
-        TILING.cost(&p, form(variant).half, [each, depth4 + 200])
+        TILING.cost(&p, Form::told(variant).half, [each, depth4 + 200])
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let smallest = variant.u32("VALUE_LANES") == 16;
-        TILING.cases(form(variant), variant.u32("VALUE_LANES") * 4, smallest, depth)
+        TILING.cases(Form::told(variant), variant.u32("VALUE_LANES") * 4, smallest, depth)
     }
 }

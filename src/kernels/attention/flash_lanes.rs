@@ -42,10 +42,6 @@ pub fn tiling(variant: &Variant) -> Tiling {
     Tiling { rows: variant.u32("TILE_ROWS"), keys: 4 * variant.u32("SUBGROUP_SIZE"), grouped: false }
 }
 
-fn form(variant: &Variant) -> Form {
-    Form { half: variant.flag("HALF_KEYS"), aligned: variant.flag("ALIGNED") }
-}
-
 impl Kernel for FlashLanes {
     fn name(&self) -> &'static str {
         "attention/flash_lanes"
@@ -88,7 +84,7 @@ impl Kernel for FlashLanes {
     }
 
     fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
-        tiling(variant).twin(form(variant).half, parameters, arguments);
+        tiling(variant).twin(Form::told(variant).half, parameters, arguments);
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
@@ -96,12 +92,12 @@ impl Kernel for FlashLanes {
         let [size, rows, blocks] =
             ["SUBGROUP_SIZE", "TILE_ROWS", "VALUE_BLOCKS"].map(|name| u64::from(variant.u32(name)));
         let each = u64::from(p.head_dim.div_ceil(4)) + rows + blocks * (size + 1) + 1;
-        tiling(variant).cost(&p, form(variant).half, [each, rows * (2 + 5 * blocks)])
+        tiling(variant).cost(&p, Form::told(variant).half, [each, rows * (2 + 5 * blocks)])
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let value_dim = variant.u32("VALUE_BLOCKS") * 4 * variant.u32("SUBGROUP_SIZE");
         let smallest = variant.u32("VALUE_BLOCKS") == 1;
-        tiling(variant).cases(form(variant), value_dim.min(LARGEST_DIM), smallest, depth)
+        tiling(variant).cases(Form::told(variant), value_dim.min(LARGEST_DIM), smallest, depth)
     }
 }

@@ -33,10 +33,6 @@ pub fn tiled(form: Form, value_dim: u32) -> Variant {
     form.share(variant)
 }
 
-fn form(variant: &Variant) -> Form {
-    Form { half: variant.flag("HALF_KEYS"), aligned: variant.flag("ALIGNED") }
-}
-
 impl Kernel for FlashTiled {
     fn name(&self) -> &'static str {
         "attention/flash_tiled"
@@ -67,7 +63,7 @@ impl Kernel for FlashTiled {
     }
 
     fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
-        TILING.twin(form(variant).half, parameters, arguments);
+        TILING.twin(Form::told(variant).half, parameters, arguments);
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
@@ -76,11 +72,11 @@ impl Kernel for FlashTiled {
         // Loads of 4 and products of 8 in each panel; the shares' reduction; the same for each block of values.
         let panels = u64::from(p.head_dim.div_ceil(32));
         let each = panels * 13 + 4 * 7 + blocks * 13 + 1;
-        TILING.cost(&p, form(variant).half, [each, 8 * 7 + blocks * 21])
+        TILING.cost(&p, Form::told(variant).half, [each, 8 * 7 + blocks * 21])
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let smallest = variant.u32("VALUE_BLOCKS") == 1;
-        TILING.cases(form(variant), variant.u32("VALUE_BLOCKS") * BLOCK, smallest, depth)
+        TILING.cases(Form::told(variant), variant.u32("VALUE_BLOCKS") * BLOCK, smallest, depth)
     }
 }

@@ -127,6 +127,8 @@ parameters! {
         pub relative_reach: u32,
         /// What `scale_mask_softmax` gives: 0 scaled scores, 1 softcapped, 2 biased and masked, 3 weights.
         pub stage: u32,
+        /// From one query's scores to the next, in elements: whole vec4s (lanes).
+        pub scores_row: u32,
     }
 }
 
@@ -179,6 +181,22 @@ impl Parameters {
 
     fn key_start(&self, batch: u32, items: &[u32]) -> u32 {
         items[(self.sequences_at + self.batches + 1 + batch) as usize]
+    }
+
+    /// The keys that the band of a query and the length of its item allow.
+    pub(super) fn band(&self, batch: u32, query: u32, items: &[u32]) -> Band {
+        let keys = self.keys_of(batch, items);
+        let shift = match self.aligned_to_end {
+            0 => i64::from(self.shift as i32),
+            _ => i64::from(keys) - i64::from(self.queries_of(batch, items).0),
+        };
+        let position = i64::from(query) + shift;
+        let bounded = |bound: i64| bound.clamp(0, i64::from(keys)) as u32;
+        Band {
+            begin: if self.left == NONE { 0 } else { bounded(position - i64::from(self.left)) },
+            end: if self.right == NONE { keys } else { bounded(position + i64::from(self.right) + 1) },
+            position,
+        }
     }
 
     /// Where a query's row begins.
@@ -256,6 +274,14 @@ fn place(offset: u32, batch: [u32; 2], head: [u32; 2], row: [u32; 2]) -> usize {
         .fold(offset as usize, |sum, [index, stride]| sum + *index as usize * *stride as usize)
 }
 
+/// The keys that the band and the length allow a query, and where it stands among them.
+#[derive(Clone, Copy)]
+pub(super) struct Band {
+    pub begin: u32,
+    pub end: u32,
+    position: i64,
+}
+
 /// Which keys a query may attend to, and what is added to their scores: the twins' form of `attention_masking.wgsl`.
 pub(super) struct Row<'a> {
     p: &'a Parameters,
@@ -280,19 +306,13 @@ impl<'a> Row<'a> {
         items: &'a [u32],
         head_terms: &'a [f32],
     ) -> Self {
-        let keys = p.keys_of(batch, items);
-        let shift = match p.aligned_to_end {
-            0 => i64::from(p.shift as i32),
-            _ => i64::from(keys) - i64::from(p.queries_of(batch, items).0),
-        };
-        let position = i64::from(query) + shift;
-        let bounded = |bound: i64| bound.clamp(0, i64::from(keys)) as u32;
+        let Band { begin, end, position } = p.band(batch, query, items);
         Self {
             p,
             mask,
             items,
-            begin: if p.left == NONE { 0 } else { bounded(position - i64::from(p.left)) },
-            end: if p.right == NONE { keys } else { bounded(position + i64::from(p.right) + 1) },
+            begin,
+            end,
             position,
             slope: if p.slopes_at == NONE { 0.0 } else { head_terms[(p.slopes_at + head) as usize] },
             relative: match p.relative_at {

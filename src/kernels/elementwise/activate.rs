@@ -7,6 +7,7 @@ use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::activation::Activation;
+use crate::kernels::parallel;
 use crate::kernels::shared::{ACTIVATION, IS_NAN, TANH};
 use crate::reference;
 use crate::reference::rounding_floor;
@@ -63,9 +64,12 @@ impl Kernel for Activate {
     fn twin(&self, variant: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let elements = Parameters::from_bytes(parameters).elements as usize;
         let activation = Activation::from_code(variant.u32("ACTIVATION"));
-        for (y, &x) in arguments.f32_mut(1).iter_mut().zip(arguments.f32(0)).take(elements) {
-            *y = activation.apply(x);
-        }
+        let (x, y) = (arguments.f32(0), arguments.f32_mut(1));
+        let elements = elements.min(x.len()).min(y.len());
+        parallel::rows(&mut y[..elements], 1, 30, |first, y| {
+            y.copy_from_slice(&x[first..first + y.len()]);
+            activation.apply_all(y);
+        });
     }
 
     fn cost(&self, _: &Variant, parameters: &[u8]) -> Cost {

@@ -11,8 +11,8 @@ use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::normalization::layer_norm::normalize_row;
-use crate::kernels::rows;
 use crate::kernels::shared::{WeightStorage, weights_f32};
+use crate::kernels::{parallel, rows};
 use crate::reference;
 use crate::reference::rounding_floor;
 use crate::tensor::{pack_f16, unpack_f16};
@@ -86,20 +86,23 @@ impl Kernel for EmbeddingNorm {
         let affine = (arguments.f32(4), arguments.f32(5));
         let (rows, columns) = (p.rows as usize, p.columns as usize);
         let y = arguments.f32_mut(6);
-        for (row, y) in y.chunks_exact_mut(columns.max(1)).take(rows).enumerate() {
-            let Some(id) = tokens[row].checked_sub(p.first_id).filter(|&id| id < p.id_count) else {
-                continue;
-            };
-            let word = &word[id as usize * columns..];
-            let position = &position[tokens[rows + row] as usize * columns..];
-            let sum = |column: usize| word[column] + position[column];
-            if p.has_types == 0 {
-                normalize_row(sum, p.epsilon, affine, y);
-            } else {
-                let token_type = &token_type[tokens[2 * rows + row] as usize * columns..];
-                normalize_row(|column| sum(column) + token_type[column], p.epsilon, affine, y);
+        let all = (rows * columns).min(y.len());
+        parallel::rows(&mut y[..all], columns, 8, |first, y| {
+            for (row, y) in (first..).zip(y.chunks_exact_mut(columns.max(1))) {
+                let Some(id) = tokens[row].checked_sub(p.first_id).filter(|&id| id < p.id_count) else {
+                    continue;
+                };
+                let word = &word[id as usize * columns..];
+                let position = &position[tokens[rows + row] as usize * columns..];
+                let sum = |column: usize| word[column] + position[column];
+                if p.has_types == 0 {
+                    normalize_row(sum, p.epsilon, affine, y);
+                } else {
+                    let token_type = &token_type[tokens[2 * rows + row] as usize * columns..];
+                    normalize_row(|column| sum(column) + token_type[column], p.epsilon, affine, y);
+                }
             }
-        }
+        });
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {

@@ -17,6 +17,7 @@ use crate::kernel::{
 };
 use crate::kernels::activation::Activation;
 use crate::kernels::multiply::multiply;
+use crate::kernels::parallel;
 use crate::kernels::shared::{
     ACTIVATION, COMPONENT, INDEXING, IS_NAN, MULTIPLY_TILE, TANH, WeightStorage, tile_iterations, weights_f32,
 };
@@ -190,19 +191,29 @@ pub(crate) fn twin(variant: &Variant, parameters: &[u8], mut arguments: Argument
         let first = batch * p.rows as usize * p.y_row as usize + p.first_column as usize;
         let (left, right) = ((&x[x_start..], [p.x_row, 1]), (&weight[weight_start..], strides));
         multiply([p.rows, p.depth, p.columns], left, right, (&mut y[first..], p.y_row));
-        for row in 0..p.rows as usize {
-            let start = row * p.y_row as usize + first;
-            for (column, value) in y[start..start + p.columns as usize].iter_mut().enumerate() {
-                *value *= p.alpha;
-                if p.has_bias != 0 {
-                    *value += p.beta * bias[p.first_column as usize + column];
+        let plain = p.alpha == 1.0 && p.has_bias == 0 && p.has_residual == 0;
+        if (plain && activation == Activation::None) || p.rows == 0 {
+            continue;
+        }
+        let columns = p.columns as usize;
+        let last = (p.rows as usize - 1) * p.y_row as usize + columns;
+        parallel::rows(&mut y[first..first + last], p.y_row as usize, 30, |first_row, y| {
+            for (row, y) in (first_row..).zip(y.chunks_mut((p.y_row as usize).max(1))) {
+                let y = &mut y[..columns];
+                if p.alpha != 1.0 {
+                    y.iter_mut().for_each(|value| *value *= p.alpha);
                 }
-                *value = activation.apply(*value);
+                if p.has_bias != 0 {
+                    let bias = &bias[p.first_column as usize..];
+                    y.iter_mut().zip(bias).for_each(|(value, bias)| *value += p.beta * bias);
+                }
+                activation.apply_all(y);
                 if p.has_residual != 0 {
-                    *value += p.beta * residual[start + column];
+                    let residual = &residual[row * p.y_row as usize + first..];
+                    y.iter_mut().zip(residual).for_each(|(value, residual)| *value += p.beta * residual);
                 }
             }
-        }
+        });
     }
 }
 

@@ -12,7 +12,7 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
-use crate::kernels::rows;
+use crate::kernels::{parallel, rows};
 use crate::reference;
 use crate::reference::rounding_floor;
 
@@ -51,13 +51,25 @@ pub(crate) fn normalize_row(
 ) -> (f32, f32) {
     let columns = y.len();
     let origin = summand(0);
-    let mean = origin + (0..columns).map(|column| summand(column) - origin).sum::<f32>() / columns as f32;
-    let squares: f32 = (0..columns).map(|column| (summand(column) - mean).powi(2)).sum();
+    let mean = origin + sum(columns, |column| summand(column) - origin) / columns as f32;
+    let squares = sum(columns, |column| (summand(column) - mean).powi(2));
     let scale = 1.0 / (squares / columns as f32 + epsilon).sqrt();
     for (column, y) in y.iter_mut().enumerate() {
         *y = (summand(column) - mean) * scale * gamma[column] + beta[column];
     }
     (mean, scale)
+}
+
+/// The sum over all columns, in eight chains: a processor adds several at a time.
+fn sum(columns: usize, value: impl Fn(usize) -> f32) -> f32 {
+    let mut sums = [0.0; 8];
+    let whole = columns - columns % sums.len();
+    for first in (0..whole).step_by(sums.len()) {
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            *sum += value(first + lane);
+        }
+    }
+    sums.iter().sum::<f32>() + (whole..columns).map(value).sum::<f32>()
 }
 
 impl Kernel for LayerNorm {
@@ -105,24 +117,34 @@ impl Kernel for LayerNorm {
         let columns = p.columns as usize;
         let zeros = vec![0.0; columns];
         let [y, means, inv_std_devs] = [4, 5, 6].map(|binding| arguments.f32_mut(binding));
-        for (row, y) in y.chunks_exact_mut(columns.max(1)).take(p.rows as usize).enumerate() {
+        let (gammas, betas) = (arguments.f32(2), arguments.f32(3));
+        let one = |row: usize, y: &mut [f32]| {
             let start = row * columns;
-            let gamma = &arguments.f32(2)[row * p.gamma_row as usize..];
+            let gamma = &gammas[row * p.gamma_row as usize..];
             let beta = match p.has_beta {
                 0 => &zeros[..],
-                _ => &arguments.f32(3)[row * p.beta_row as usize..],
+                _ => &betas[row * p.beta_row as usize..],
             };
-            let (mean, scale) = match p.has_residual {
+            match p.has_residual {
                 0 => normalize_row(|column| x[start + column], p.epsilon, (gamma, beta), y),
                 _ => {
                     let sum = |column| x[start + column] + residual[start + column];
                     normalize_row(sum, p.epsilon, (gamma, beta), y)
                 }
-            };
-            if p.has_moments != 0 {
-                (means[row], inv_std_devs[row]) = (mean, scale);
             }
+        };
+        if p.has_moments != 0 {
+            for (row, y) in y.chunks_exact_mut(columns.max(1)).take(p.rows as usize).enumerate() {
+                (means[row], inv_std_devs[row]) = one(row, y);
+            }
+            return;
         }
+        let all = (p.rows as usize * columns).min(y.len());
+        parallel::rows(&mut y[..all], columns, 8, |first, y| {
+            for (row, y) in (first..).zip(y.chunks_exact_mut(columns.max(1))) {
+                one(row, y);
+            }
+        });
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {

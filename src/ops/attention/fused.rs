@@ -2,6 +2,7 @@
 
 use super::OP;
 use super::checked::Checked;
+use super::lanes::Lanes;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Variant};
@@ -20,8 +21,18 @@ const FLOPS_PER_DISPATCH: u64 = 20_000_000_000;
 /// Queries up to which splitting the keys pays.
 const MOST_DECODED: u32 = 8;
 
+/// Queries from which two dispatches pay, on lavapipe.
+const LEAST_FOR_LANES: u32 = 9;
+
 /// Heads of flash_lanes that take as long as one tile of flash_decode, on lavapipe.
 const HEADS_PER_DECODED_TILE: u32 = 3;
+
+/// What takes an attention.
+enum Choice {
+    Chained,
+    Lanes(Lanes),
+    Fused(Fused),
+}
 
 /// A fused kernel, specialized.
 struct Fused {
@@ -44,16 +55,19 @@ impl Checked {
             return Err(Error::argument(OP, "v", expected, "none"));
         }
         match self.choose(recording.device(), implementation, weights)? {
-            None => self.record_chained(recording, sums, weights),
-            Some(fused) => {
+            Choice::Chained => self.record_chained(recording, sums, weights),
+            Choice::Lanes(lanes) => {
+                self.record_lanes(recording, &lanes, sums)?;
+                weights.then(|| self.all_weights(recording)).transpose()
+            }
+            Choice::Fused(fused) => {
                 self.record_fused(recording, &fused, sums)?;
                 weights.then(|| self.all_weights(recording)).transpose()
             }
         }
     }
 
-    /// The fused kernel to use; `None` for the chain.
-    fn choose(&self, device: &Device, implementation: Option<&str>, weights: bool) -> Result<Option<Fused>> {
+    fn choose(&self, device: &Device, implementation: Option<&str>, weights: bool) -> Result<Choice> {
         let p = &self.p;
         let form = Form::of(p, self.half);
         let tiled = || Fused {
@@ -87,38 +101,43 @@ impl Checked {
         };
         if let Some(name) = implementation.or_else(|| device.forced(OP)) {
             if name == "chained" {
-                return Ok(None);
+                return Ok(Choice::Chained);
             }
             if too_wide && ["tiled", "subgroup", "decode"].contains(&name) {
                 let found = format!("head_dim {} and value_dim {}", p.head_dim, p.value_dim);
                 return Err(refused(name, format!("it takes up to {LARGEST_DIM}, not {found}")));
             }
             return match name {
-                "tiled" => Ok(Some(tiled())),
-                "decode" => Ok(Some(decode())),
-                "subgroup" => subgroup().map(Some).map_err(|reason| refused(name, reason)),
-                _ => Err(refused(name, "here there are tiled, subgroup, decode, chained".to_owned())),
+                "tiled" => Ok(Choice::Fused(tiled())),
+                "decode" => Ok(Choice::Fused(decode())),
+                "subgroup" => subgroup().map(Choice::Fused).map_err(|reason| refused(name, reason)),
+                "lanes" => self.lanes(device).map(Choice::Lanes).map_err(|reason| refused(name, reason)),
+                _ => Err(refused(name, "here there are tiled, subgroup, lanes, decode, chained".to_owned())),
             };
         }
         // The chain makes all weights anyway.
         if too_wide || weights {
-            return Ok(None);
+            return Ok(Choice::Chained);
         }
         // Where a software adapter's lanes are a CPU's.
         if device.is_software()
             && let Ok(subgroup) = subgroup()
         {
             let tiles = (p.query_length * p.heads_per_key).div_ceil(flash_decode::TILING.rows);
-            return Ok(Some(if HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key {
-                decode()
-            } else {
-                subgroup
-            }));
+            if HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key {
+                return Ok(Choice::Fused(decode()));
+            }
+            if p.query_length >= LEAST_FOR_LANES
+                && let Ok(lanes) = self.lanes(device)
+            {
+                return Ok(Choice::Lanes(lanes));
+            }
+            return Ok(Choice::Fused(subgroup));
         }
         if p.query_length <= MOST_DECODED {
-            return Ok(Some(decode()));
+            return Ok(Choice::Fused(decode()));
         }
-        Ok(Some(tiled()))
+        Ok(Choice::Fused(tiled()))
     }
 
     fn record_fused(&self, recording: &mut Recording, fused: &Fused, sums: Option<&Value>) -> Result<()> {

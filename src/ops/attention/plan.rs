@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{Alignment, Attention, Causal, Heads, Layout, Mask};
-use crate::device::{Device, Pipeline};
+use crate::device::{Device, Pipeline, Purpose};
 use crate::error::{Error, Result};
-use crate::recording::{Plan, Prepared, Recording, pipelines};
+use crate::recording::{Plan, Prepared, Recording, Submitted, pipelines};
 use crate::tensor::{DType, GpuBuffer, Tensor, settle};
 
 const OP: &str = "attention plan";
@@ -209,7 +209,7 @@ impl AttentionPlan {
         };
         let recording = record(device, shape, |dims, dtype, _| {
             // Stands in for the host's buffer: only its place in the recording counts here.
-            let stand_in = Arc::new(GpuBuffer::new(device, gpu.acquire(4)));
+            let stand_in = Arc::new(GpuBuffer::new(device, gpu.acquire(Purpose::Storage, 4)));
             let storage = crate::tensor::Storage::Gpu(stand_in);
             Ok(Some(Tensor::from_storage(device, dims.into(), dtype, storage)))
         })?;
@@ -217,8 +217,9 @@ impl AttentionPlan {
         let pipelines = pipelines(&recording).await?;
         let (temporaries, outcome) = gpu.scoped("the temporaries", plan.bytes(), || {
             // Not given back for reuse: the host may submit its encoder after the plan is gone.
-            let make = |&words: &u64| Arc::new(GpuBuffer::not_reusable(device, gpu.acquire(words * 4)));
-            plan.buffers.iter().map(make).collect()
+            let make = |&words: &u64| gpu.acquire(Purpose::Storage, words * 4).buffer;
+            let buffers = plan.buffers.iter().map(make);
+            buffers.map(|buffer| Arc::new(GpuBuffer::not_reusable(device, buffer))).collect()
         });
         outcome.await?;
         Ok(Self { device: device.clone(), shape: *shape, pipelines, temporaries, bytes: plan.bytes() })
@@ -282,7 +283,8 @@ impl AttentionPlan {
             buffer.map(|buffer| tensor(buffer).map_err(|error| named(error, name))).transpose()
         })?;
         let plan = Plan::of(&recording);
-        let prepared = Prepared::assemble(&recording, &plan, &self.temporaries, &self.pipelines)?;
+        let prepared =
+            Prepared::assemble(&recording, &plan, &self.temporaries, &self.pipelines, Submitted::ByHost)?;
         settle(prepared)?.encode(encoder);
         Ok(())
     }

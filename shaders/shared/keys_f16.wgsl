@@ -1,0 +1,11 @@
+// Keys stored as f16, two in a word, in rows of whole vec4s that begin at vec4s.
+alias KeyBlock = vec2<u32>;
+
+// Elements `first` to `first + 3` of the row at `place`, of which there are `count`; 0 beyond.
+fn k_block(place: u32, first: u32, count: u32) -> vec4<f32> {
+    if (first >= count) {
+        return vec4<f32>();
+    }
+    let words = k[(place + first) / 4u];
+    return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y));
+}

@@ -1,0 +1,10 @@
+// Queries stored as f32, in rows of whole vec4s that begin at vec4s.
+alias QueryBlock = vec4<f32>;
+
+// Elements `first` to `first + 3` of the row at `place`, of which there are `count`; 0 beyond.
+fn q_block(place: u32, first: u32, count: u32) -> vec4<f32> {
+    if (first >= count) {
+        return vec4<f32>();
+    }
+    return q[(place + first) / 4u];
+}

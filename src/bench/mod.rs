@@ -1,0 +1,335 @@
+//! Speed, measured: ops and encoders over sizes that models have, every implementation, against what the device can do.
+//!
+//! [`Bench::open`] takes an adapter and [`Bench::ceilings`] measures it; [`Bench::run`] takes a [`Shape`] and gives a
+//! [`Row`] for each implementation. What a call gives is checked in the same run, and a wrong result has no time. Many calls follow
+//! one another in one pass between two timestamps of the GPU, over the same buffers: what fits a cache comes from it. Native
+//! alone, and blocking.
+
+mod ceilings;
+mod encoder;
+mod problem;
+mod shape;
+mod timer;
+
+use std::time::Instant;
+
+pub use ceilings::Ceilings;
+pub use shape::{
+    AttentionSizes, BERT_BASE, EncoderSizes, GROUPS, Group, MINI_LM, Masking, RowOp, Shape, Work,
+    kernel_shapes, shapes,
+};
+pub use timer::{Spread, Times};
+
+use crate::device::{Device, DeviceOptions, DeviceSpec, choose_adapter};
+use crate::error::{Error, Result};
+use crate::recording::Repeated;
+use problem::Problem;
+use timer::{Candidate, time};
+
+/// The implementations of the ops that are benched, each forced in turn. A test holds this against what the ops take.
+pub const IMPLEMENTATIONS: [(&str, &[&str]); 5] = [
+    ("attention", &["tiled", "subgroup", "lanes", "decode", "chained"]),
+    ("layer_norm", &["subgroup", "workgroup", "invocation"]),
+    ("linear", &["lanes", "tiled"]),
+    ("rms_norm", &["subgroup", "workgroup", "invocation"]),
+    ("softmax", &["subgroup", "workgroup", "invocation"]),
+];
+
+/// The name in a row for what an op chooses, where that is none of its implementations alone.
+pub const CHOICE: &str = "choice";
+
+/// An adapter, or the CPU device, to be measured.
+#[derive(Debug)]
+pub struct Bench {
+    adapter: Option<wgpu::Adapter>,
+    device: Device,
+    options: DeviceOptions,
+    /// Rounds of each implementation.
+    pub rounds: usize,
+    /// Seconds that one call may take at the ceilings; a shape above that is left out.
+    pub longest: f64,
+}
+
+/// One implementation over one shape.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Row {
+    /// The shape's family.
+    pub group: Group,
+    /// The sizes, and for a kernel its case and variant.
+    pub shape: String,
+    /// `f32` or `f16`.
+    pub dtype: crate::tensor::DType,
+    /// The implementation's name, or [`CHOICE`].
+    pub implementation: String,
+    /// Whether the op chooses it here.
+    pub chosen: bool,
+    /// The sweep that the shape is part of, and its length in that.
+    pub sweep: Option<(&'static str, usize)>,
+    /// Floating-point operations of a call, by the sizes.
+    pub flops: u64,
+    /// Bytes that a call must move at least.
+    pub bytes: u64,
+    /// Bytes of temporaries and outputs at the peak.
+    pub peak_bytes: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a row.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It is right, and took this.
+    Timed(Times),
+    /// The implementation cannot run on this device, or cannot take this shape.
+    Unavailable(String),
+    /// Memory, a limit, or the time that it would take forbids the shape.
+    LeftOut(String),
+    /// It gave something else than it should.
+    Wrong(String),
+}
+
+impl Row {
+    /// The times, where there are any.
+    pub fn times(&self) -> Option<&Times> {
+        match &self.outcome {
+            Outcome::Timed(times) => Some(times),
+            _ => None,
+        }
+    }
+
+    /// Operations a second.
+    pub fn rate(&self) -> Option<f64> {
+        self.times().map(|times| self.flops as f64 / times.best().median)
+    }
+
+    /// Bytes a second, of those that must be moved.
+    pub fn bandwidth(&self) -> Option<f64> {
+        self.times().map(|times| self.bytes as f64 / times.best().median)
+    }
+
+    /// The least time that the ceilings allow, as a part of what it took.
+    pub fn share(&self, ceilings: &Ceilings) -> Option<f64> {
+        Some(ceilings.least_seconds(self.flops, self.bytes)? / self.times()?.best().median)
+    }
+}
+
+/// True for what ends all work on an adapter.
+pub(crate) fn is_broken(error: &Error) -> bool {
+    matches!(error, Error::DeviceLost { .. } | Error::Timeout { .. })
+}
+
+impl Bench {
+    /// Opens the adapter that `spec` names. Each implementation then gets a device of its own on it, so that its first call
+    /// is one.
+    ///
+    /// # Errors
+    /// As [`Device::open`].
+    pub fn open(spec: &str, options: DeviceOptions) -> Result<Self> {
+        let parsed: DeviceSpec = spec.parse()?;
+        let adapter = match &parsed {
+            DeviceSpec::Cpu => None,
+            parsed => Some(pollster::block_on(choose_adapter(parsed))?),
+        };
+        let device = open(adapter.as_ref(), options.clone())?;
+        Ok(Self { adapter, device, options, rounds: 7, longest: 0.2 })
+    }
+
+    /// The device that the ceilings are measured on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Measures what the device can do at most.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Timeout`].
+    pub fn ceilings(&self) -> Result<Ceilings> {
+        Ceilings::measure(&self.device)
+    }
+
+    /// Times a shape by each implementation in turns, and by what the op chooses.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] and [`Error::Timeout`], after which nothing more can be run here; other errors are the
+    /// row's.
+    pub fn run(&self, shape: &Shape, ceilings: &Ceilings) -> Result<Vec<Row>> {
+        let least = ceilings.least_seconds(shape.flops(), shape.bytes());
+        if let Some(least) = least.filter(|least| *least > self.longest) {
+            let reason =
+                format!("a call takes at least {least:.1} s, the bench allows {:.1} s", self.longest);
+            return Ok(vec![self.row(shape, None, CHOICE, Outcome::LeftOut(reason))]);
+        }
+        let problem = Problem::new(shape);
+        if let Work::Kernel { variant, .. } = &shape.work {
+            let run = self.prepare(&problem, shape, None)?;
+            return self.timed(shape, &problem, vec![(variant.name().to_owned(), run)], None);
+        }
+        let mut runs: Vec<(String, Result<Candidate, Outcome>)> = Vec::new();
+        for name in names(shape) {
+            runs.push(((*name).to_owned(), self.prepare(&problem, shape, Some(name))?));
+        }
+        // What the op chooses is most often one of them.
+        let choice = self.prepare(&problem, shape, None)?;
+        let dispatches = |run: &Result<Candidate, Outcome>| -> Option<Vec<_>> {
+            Some(run.as_ref().ok()?.repeated.dispatches().collect())
+        };
+        let chosen = dispatches(&choice);
+        let same = runs.iter().position(|(_, run)| chosen.is_some() && dispatches(run) == chosen);
+        let chosen = same.unwrap_or(runs.len());
+        if same.is_none() {
+            runs.push((CHOICE.to_owned(), choice));
+        }
+        self.timed(shape, &problem, runs, Some(chosen))
+    }
+
+    /// The rows of what was prepared.
+    fn timed(
+        &self,
+        shape: &Shape,
+        problem: &Problem,
+        runs: Vec<(String, Result<Candidate, Outcome>)>,
+        chosen: Option<usize>,
+    ) -> Result<Vec<Row>> {
+        let mut candidates = Vec::new();
+        let mut places = Vec::new();
+        let mut rows = Vec::new();
+        for (place, (name, run)) in runs.into_iter().enumerate() {
+            let (outcome, statistics) = match run {
+                Ok(candidate) => {
+                    let statistics = candidate.repeated.statistics();
+                    candidates.push(candidate);
+                    places.push(place);
+                    // Replaced by the times.
+                    (Outcome::Unavailable(String::new()), statistics)
+                }
+                Err(outcome) => (outcome, Default::default()),
+            };
+            let row = self.row(shape, Some(problem), &name, outcome);
+            rows.push(Row { chosen: chosen == Some(place), peak_bytes: statistics.peak_bytes, ..row });
+        }
+        match time(&candidates, self.rounds) {
+            Ok(times) => {
+                for (place, times) in places.into_iter().zip(times) {
+                    rows[place].outcome = Outcome::Timed(times);
+                }
+            }
+            Err(error) if is_broken(&error) => return Err(error),
+            Err(error) => {
+                for place in places {
+                    rows[place].outcome = refusal(&error);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// What [`Bench::run`] times for a shape: the names of its implementations, then `None` for what the op chooses.
+    pub fn implementations(&self, shape: &Shape) -> Vec<Option<&'static str>> {
+        names(shape).iter().copied().map(Some).chain([None]).collect()
+    }
+
+    /// One of [`Bench::implementations`], run and checked once, to be timed by the caller.
+    ///
+    /// # Errors
+    /// What keeps it from running, or what is wrong with its result.
+    pub fn repeated(&self, shape: &Shape, implementation: Option<&str>) -> Result<Result<Repeated, Outcome>> {
+        let prepared = self.prepare(&Problem::new(shape), shape, implementation)?;
+        Ok(prepared.map(|candidate| candidate.repeated))
+    }
+
+    fn row(&self, shape: &Shape, problem: Option<&Problem>, name: &str, outcome: Outcome) -> Row {
+        let (flops, bytes) = problem.map_or((shape.flops(), shape.bytes()), Problem::cost);
+        Row {
+            group: shape.group,
+            shape: problem.map_or_else(|| shape.to_string(), Problem::label),
+            dtype: shape.dtype,
+            implementation: name.to_owned(),
+            chosen: true,
+            sweep: shape.sweep,
+            flops,
+            bytes,
+            peak_bytes: 0,
+            outcome,
+        }
+    }
+
+    /// Records, runs and checks it once on a new device.
+    fn prepare(
+        &self,
+        problem: &Problem,
+        shape: &Shape,
+        implementation: Option<&str>,
+    ) -> Result<Result<Candidate, Outcome>> {
+        match self.first_call(problem, shape, implementation) {
+            Ok(outcome) => Ok(outcome),
+            Err(error) if is_broken(&error) => Err(error),
+            Err(error) => Ok(Err(refusal(&error))),
+        }
+    }
+
+    fn first_call(
+        &self,
+        problem: &Problem,
+        shape: &Shape,
+        implementation: Option<&str>,
+    ) -> Result<Result<Candidate, Outcome>> {
+        let mut options = self.options.clone();
+        let forced = implementation.zip(op(shape)).map(|(name, op)| format!("{op}={name}"));
+        options.implementations.extend(forced);
+        let device = open(self.adapter.as_ref(), options)?;
+        if let Work::Kernel { variant, .. } = &shape.work
+            && !device.is_cpu()
+            && let Err(reason) = variant.runs_on(device.capabilities())
+        {
+            return Ok(Err(Outcome::Unavailable(reason)));
+        }
+        let (recording, output) = problem.record(&device)?;
+        if recording.dispatches.is_empty() {
+            return Ok(Err(Outcome::LeftOut("there is nothing to run".to_owned())));
+        }
+        let start = Instant::now();
+        let repeated = pollster::block_on(Repeated::new(recording))?;
+        pollster::block_on(repeated.run(1))?;
+        let first_call = start.elapsed();
+        let output = output.map(|output| repeated.tensor(&output)).transpose()?;
+        Ok(match problem.fault(&device, output.as_ref())? {
+            Some(fault) => Err(Outcome::Wrong(fault)),
+            None => Ok(Candidate { repeated, first_call }),
+        })
+    }
+}
+
+fn open(adapter: Option<&wgpu::Adapter>, options: DeviceOptions) -> Result<Device> {
+    match adapter {
+        Some(adapter) => pollster::block_on(Device::from_adapter(adapter, options)),
+        None => Device::open_with("cpu", options),
+    }
+}
+
+/// The op whose implementations a shape is timed by.
+fn op(shape: &Shape) -> Option<&'static str> {
+    match &shape.work {
+        Work::Gemm { .. } => Some("linear"),
+        Work::Attention(_) => Some("attention"),
+        Work::Rows { op, .. } => Some(match op {
+            RowOp::LayerNorm | RowOp::ResidualLayerNorm => "layer_norm",
+            RowOp::RmsNorm => "rms_norm",
+            RowOp::Softmax => "softmax",
+        }),
+        Work::Encoder { .. } | Work::Kernel { .. } => None,
+    }
+}
+
+fn names(shape: &Shape) -> &'static [&'static str] {
+    let op = op(shape);
+    IMPLEMENTATIONS.iter().find(|(name, _)| Some(*name) == op).map_or(&[], |(_, names)| names)
+}
+
+fn refusal(error: &Error) -> Outcome {
+    match error {
+        Error::Implementation { reason, .. } => Outcome::Unavailable(reason.clone()),
+        error => Outcome::LeftOut(error.to_string()),
+    }
+}

@@ -1,0 +1,310 @@
+//! `attentive bench`: what ops and encoders take on the user's own devices, and what became slower.
+
+mod compare;
+mod plot;
+mod report;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use attentive::bench::{self, Bench, Ceilings, GROUPS, Row, Shape};
+use attentive::device::list_adapters;
+use attentive::kernels::KERNELS;
+use attentive::{DType, Error};
+use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
+
+use crate::open::{self, OpenArguments};
+use crate::output::{Failure, Result, WholeFile, count, note, print, say};
+use crate::{devices, output};
+
+/// Measure how fast this machine computes
+///
+/// Every implementation of every op, over sizes that models have and sweeps of length, against what the device can do at
+/// most: its copy bandwidth and its rate of multiply-adds are measured first. Times are medians with quartiles, by the GPU's
+/// own timestamps where it has them. What is computed is checked in the same run: a wrong result has no time. docs/bench.md
+/// says how.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  attentive bench --quick
+  attentive bench gemm attention --device all --svg bench.svg
+  attentive bench --format csv -o before.csv
+  attentive bench --compare before.csv
+  attentive bench softmax layer_norm --dtype f32")]
+pub struct Arguments {
+    /// gemm, attention, norm, layer, model, or a part of a kernel's name; all five without any
+    #[arg(value_name = "WHAT")]
+    what: Vec<String>,
+
+    /// A device (see `attentive embed --help`), or all: every adapter, and the CPU
+    #[arg(long, env = "ATTENTIVE_DEVICE", hide_env_values = true, value_name = "SPEC|all")]
+    #[arg(default_value = "auto", value_parser = open::device_spec_or_all)]
+    device: String,
+
+    /// How the rows are written
+    #[arg(long, env = "ATTENTIVE_BENCH_FORMAT", hide_env_values = true, value_enum, default_value = "md")]
+    format: Format,
+
+    /// Write the rows to a file in place of stdout
+    #[arg(short, long, env = "ATTENTIVE_BENCH_OUTPUT", hide_env_values = true, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Draw the roofline, and times by length
+    #[arg(long, env = "ATTENTIVE_BENCH_SVG", hide_env_values = true, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// Say what became slower by more than the spread since this CSV was written; the exit status is then 1
+    #[arg(long, env = "ATTENTIVE_BENCH_COMPARE", hide_env_values = true, value_name = "FILE")]
+    compare: Option<PathBuf>,
+
+    /// What weights, and attention's queries, keys and values, are stored as
+    #[arg(long, env = "ATTENTIVE_BENCH_DTYPE", hide_env_values = true, value_enum, default_value = "all")]
+    dtype: Stored,
+
+    /// A few small shapes alone: seconds
+    #[arg(long, env = "ATTENTIVE_QUICK", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    quick: bool,
+
+    /// Rounds of each implementation; fewer where one takes seconds
+    #[arg(long, env = "ATTENTIVE_BENCH_ROUNDS", hide_env_values = true, value_name = "N")]
+    #[arg(default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rounds: u16,
+
+    /// Leave out shapes of which a call takes longer than so many seconds even at the device's ceiling
+    #[arg(long, env = "ATTENTIVE_BENCH_LONGEST", hide_env_values = true, value_name = "SECONDS")]
+    #[arg(default_value = "0.2", value_parser = seconds)]
+    longest: f64,
+
+    #[command(flatten)]
+    open: OpenArguments,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Format {
+    /// Markdown tables
+    Md,
+    /// One line a row, for --compare and for other programs
+    Csv,
+    /// Everything
+    Json,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Stored {
+    F32,
+    F16,
+    All,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds > 0.0 => Ok(seconds),
+        _ => Err("it must be a number of seconds above 0, such as 0.2".to_owned()),
+    }
+}
+
+/// What came of one device.
+struct DeviceReport {
+    spec: String,
+    name: String,
+    software: bool,
+    timestamps: bool,
+    ceilings: Ceilings,
+    rows: Vec<Row>,
+    /// Why it could not be opened, or what ended its rows.
+    error: Option<Error>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let shapes = arguments.shapes()?;
+    let before = arguments.compare.as_deref().map(compare::read).transpose()?;
+    let mut file = arguments.output.as_deref().map(WholeFile::create).transpose()?;
+    let picture = arguments.svg.as_deref().map(WholeFile::create).transpose()?;
+    let specs = match arguments.device.as_str() {
+        "all" => devices::specs(&pollster::block_on(list_adapters())),
+        spec => vec![spec.to_owned()],
+    };
+    say_if_busy();
+    let mut reports = Vec::new();
+    for spec in &specs {
+        let report = arguments.device_report(spec, &shapes);
+        let report = match report {
+            // A single device that cannot be opened is the call's failure.
+            Err(error) if specs.len() == 1 => return Err(error.into()),
+            Err(error) => DeviceReport::broken(spec, error),
+            Ok(report) => report,
+        };
+        if let Some(error) = &report.error {
+            note(format_args!("{spec}: {error}; its rows end here"));
+        }
+        report.say_what_is_odd();
+        // Each device's table as soon as it is there.
+        if arguments.format == Format::Md {
+            arguments.write(&mut file, &report.markdown())?;
+        }
+        reports.push(report);
+    }
+    match arguments.format {
+        Format::Md => {}
+        Format::Csv => arguments.write(&mut file, &report::csv(&reports)?)?,
+        Format::Json => arguments.write(&mut file, &report::json(&reports))?,
+    }
+    if let Some(file) = file {
+        file.finish()?;
+    }
+    if let Some(mut picture) = picture {
+        let svg = plot::draw(&reports)?;
+        picture.write_all(svg.as_bytes()).map_err(|error| Failure::file(picture.path(), error))?;
+        picture.finish()?;
+    }
+    let mut failed = reports.iter().any(|report| report.error.is_some() || report.wrong() > 0);
+    if let (Some(before), Some(path)) = (before, &arguments.compare) {
+        let compared = compare::against(&before, &reports, path)?;
+        // Where stdout is a CSV or JSON, nothing else goes there.
+        if arguments.format == Format::Md || arguments.output.is_some() {
+            print(&compared.text())?;
+        } else {
+            say(compared.text());
+        }
+        failed |= compared.slower();
+    }
+    if failed { Err(Failure::Said) } else { Ok(()) }
+}
+
+impl Arguments {
+    fn dtypes(&self) -> Vec<DType> {
+        match self.dtype {
+            Stored::F32 => vec![DType::F32],
+            Stored::F16 => vec![DType::F16],
+            Stored::All => vec![DType::F32, DType::F16],
+        }
+    }
+
+    /// All shapes, by what they were asked for.
+    fn shapes(&self) -> Result<Vec<Shape>> {
+        let all: Vec<String> = GROUPS.iter().map(|group| group.name().to_owned()).collect();
+        let mut shapes = Vec::new();
+        for word in if self.what.is_empty() { &all } else { &self.what } {
+            if let Some(&group) = GROUPS.iter().find(|group| group.name() == word) {
+                shapes.extend(
+                    self.dtypes().into_iter().flat_map(|dtype| bench::shapes(group, dtype, self.quick)),
+                );
+                continue;
+            }
+            let of_kernels = if word.is_empty() { Vec::new() } else { bench::kernel_shapes(word) };
+            if of_kernels.is_empty() {
+                let kernels: Vec<&str> = KERNELS.iter().map(|kernel| kernel.name()).collect();
+                return Err(Failure::Usage(format!(
+                    "there is nothing named `{word}`; there are {}, and the kernels {}",
+                    all.join(", "),
+                    kernels.join(", ")
+                )));
+            }
+            shapes.extend(of_kernels);
+        }
+        if shapes.is_empty() {
+            return Err(Failure::Usage("norms are f32 alone: there is nothing to run in f16".to_owned()));
+        }
+        Ok(shapes)
+    }
+
+    fn device_report(&self, spec: &str, shapes: &[Shape]) -> attentive::Result<DeviceReport> {
+        let mut bench = Bench::open(spec, self.open.options())?;
+        (bench.rounds, bench.longest) = (self.rounds.into(), self.longest);
+        let device = bench.device();
+        let mut report = DeviceReport {
+            spec: spec.to_owned(),
+            name: device.name().to_owned(),
+            software: device.is_software(),
+            timestamps: device.capabilities().timestamps,
+            ceilings: Ceilings::default(),
+            rows: Vec::new(),
+            error: None,
+        };
+        let bar = output::bar();
+        bar.set_length(shapes.len() as u64);
+        bar.set_message(format!("{}: ceilings", report.name));
+        match bench.ceilings() {
+            Ok(ceilings) => report.ceilings = ceilings,
+            Err(error) => report.error = Some(error),
+        }
+        for shape in shapes.iter().take_while(|_| report.error.is_none()) {
+            bar.set_message(format!("{shape:?}"));
+            match bench.run(shape, &report.ceilings) {
+                Ok(rows) => report.rows.extend(rows),
+                // A lost device says nothing more.
+                Err(error) => {
+                    report.error = Some(error);
+                    break;
+                }
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(report)
+    }
+
+    fn write(&self, file: &mut Option<WholeFile>, text: &str) -> Result<()> {
+        match file {
+            None => print(text),
+            Some(file) => {
+                let written = file.write_all(text.as_bytes());
+                written.map_err(|error| Failure::file(file.path(), error))
+            }
+        }
+    }
+}
+
+impl DeviceReport {
+    fn broken(spec: &str, error: Error) -> Self {
+        Self {
+            spec: spec.to_owned(),
+            name: spec.to_owned(),
+            software: false,
+            timestamps: false,
+            ceilings: Ceilings::default(),
+            rows: Vec::new(),
+            error: Some(error),
+        }
+    }
+
+    fn wrong(&self) -> usize {
+        self.rows.iter().filter(|row| matches!(row.outcome, bench::Outcome::Wrong(_))).count()
+    }
+
+    fn say_what_is_odd(&self) {
+        let spec = &self.spec;
+        let timed: Vec<_> = self.rows.iter().filter_map(Row::times).collect();
+        if !self.timestamps && !timed.is_empty() {
+            note(format_args!(
+                "{spec} has no timestamps: its times are the host's, with submission and waiting"
+            ));
+        } else if timed.iter().any(|times| times.gpu.is_none()) {
+            note(format_args!("{spec}: some timestamps made no sense, those times are the host's"));
+        }
+        let noisy = timed.iter().filter(|times| times.best().relative() > report::NOISY).count();
+        if noisy > 0 {
+            let of = count(timed.len(), "time");
+            note(format_args!(
+                "{spec}: in {noisy} of {of} the quartiles are more than {:.0} % of the median apart (~): what else runs on \
+                 this machine disturbs them",
+                100.0 * report::NOISY
+            ));
+        }
+        if self.wrong() > 0 {
+            note(format_args!("{spec}: {} wrong: see `attentive verify`", count(self.wrong(), "result")));
+        }
+    }
+}
+
+/// Says so where others use the processor, which a software adapter's times then depend on.
+fn say_if_busy() {
+    let Ok(text) = std::fs::read_to_string("/proc/loadavg") else { return };
+    let load = text.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
+    if let Some(load) = load.filter(|load| *load > 0.5) {
+        note(format_args!(
+            "this machine is busy (load average {load}): times that need its processor are too long"
+        ));
+    }
+}

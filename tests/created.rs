@@ -1,0 +1,109 @@
+//! What a second call makes: no buffer, no bind group, no pipeline.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use attentive::device::Created;
+use attentive::models::Translator;
+use attentive::{DType, Device, Embedder, Recording, Tensor, ops};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
+}
+
+/// What `work` makes each time.
+fn made(device: &Device, times: usize, mut work: impl FnMut()) -> Vec<Created> {
+    let mut made = Vec::new();
+    for _ in 0..times {
+        work();
+        made.push(device.created());
+    }
+    made
+}
+
+#[track_caller]
+fn assert_first_only(made: &[Created]) {
+    for later in &made[1..] {
+        assert_eq!(*later, made[0], "a later call has made something: {made:?}");
+    }
+}
+
+#[test]
+fn a_second_embedding_of_the_same_sizes_makes_nothing() {
+    for device in common::devices() {
+        let embedder = Embedder::from_dir(&device, folder("tiny-bert")).unwrap();
+        let loaded = device.created();
+        let texts = ["a sentence", "another sentence, which is longer", "one more"];
+        let mut vectors = Vec::new();
+        let made = made(&device, 3, || vectors.push(embedder.encode(&texts).run().unwrap()));
+        assert_first_only(&made);
+        assert_eq!(vectors[0].values(), vectors[2].values());
+        if !device.is_cpu() {
+            let first = made[0];
+            assert!(first.pipelines > 0 && first.bind_groups > 0 && first.buffers > loaded.buffers);
+        }
+        // Another text of the same length has the same sizes.
+        embedder.encode(&["a sentence", "another sentence, which is longer", "more one"]).run().unwrap();
+        assert_eq!(device.created(), made[0]);
+    }
+}
+
+#[test]
+fn a_second_translation_makes_nothing() {
+    for device in common::devices() {
+        let translator = Translator::from_dir(&device, folder("tiny-marian"), DType::F32).unwrap();
+        let made = made(&device, 3, || drop(translator.translate(&["a b c", "d e"]).run().unwrap()));
+        assert_first_only(&made);
+    }
+}
+
+#[test]
+fn what_is_alive_is_not_used_again() {
+    for device in common::adapters() {
+        let x = Tensor::from_f32(&device, [3], &[1.0, 2.0, 3.0]).unwrap();
+        let run = |factor: f32| {
+            let mut recording = Recording::new(&device);
+            let factors = Tensor::from_f32(&device, [3], &[factor; 3]).unwrap();
+            let (x, factors) = (recording.tensor(&x).unwrap(), recording.tensor(&factors).unwrap());
+            let y = ops::multiply(&mut recording, &x, &factors).unwrap();
+            recording.output(&y).unwrap();
+            recording.run().unwrap().tensor(&y).unwrap()
+        };
+        // Not read yet, so that the GPU may still be at it when the next one is recorded.
+        let kept: Vec<Tensor> = (0..20).map(|factor| run(factor as f32)).collect();
+        for (factor, y) in kept.iter().enumerate() {
+            assert_eq!(y.to_f32().unwrap(), [1.0, 2.0, 3.0].map(|x| x * factor as f32));
+        }
+        // Now they lie idle, and take a tensor's values again.
+        drop(kept);
+        let before = device.created();
+        for factor in 0..20 {
+            assert_eq!(run(factor as f32).to_f32().unwrap(), [1.0, 2.0, 3.0].map(|x| x * factor as f32));
+        }
+        assert_eq!(device.created().buffers, before.buffers);
+    }
+}
+
+#[test]
+fn more_bind_groups_than_are_kept_and_the_results_stay_right() {
+    let Some(device) = common::adapters().into_iter().next() else { return };
+    // Each size binds other bytes.
+    for size in (1..3000_usize).chain(1..100) {
+        let values: Vec<f32> = (0..size).map(|value| value as f32).collect();
+        let mut recording = Recording::new(&device);
+        let x = Tensor::from_f32(&device, [size], &values).unwrap();
+        let mut y = recording.tensor(&x).unwrap();
+        for _ in 0..3 {
+            y = ops::multiply(&mut recording, &y, &y).unwrap();
+        }
+        let last = y;
+        recording.output(&last).unwrap();
+        let y = recording.run().unwrap().tensor(&last).unwrap();
+        if size % 97 == 0 {
+            let expected: Vec<f32> =
+                values.iter().map(|x| ((x * x) * (x * x)) * ((x * x) * (x * x))).collect();
+            assert_eq!(y.to_f32().unwrap(), expected);
+        }
+    }
+}
