@@ -26,18 +26,6 @@ var<workgroup> value_places: array<vec4<u32>, SUBGROUP_SIZE>;
 // Of each row.
 var<workgroup> ending_tile: array<vec2<f32>, TILE_ROWS>;
 
-// 4 elements of 4 columns: a vec4 of columns for each element.
-struct Panel {
-    k0: vec4<f32>,
-    k1: vec4<f32>,
-    k2: vec4<f32>,
-    k3: vec4<f32>,
-}
-
-fn multiply(sum: vec4<f32>, left: vec4<f32>, right: Panel) -> vec4<f32> {
-    return sum + left.x * right.k0 + left.y * right.k1 + left.z * right.k2 + left.w * right.k3;
-}
-
 fn load_keys(places: vec4<u32>, first: u32) -> Panel {
     let a = k_block(places.x, first, parameters.head_dim);
     let b = k_block(places.y, first, parameters.head_dim);

@@ -11,14 +11,6 @@
 // Rows of whole vec4s.
 @group(0) @binding(4) var<storage, read_write> scores: array<vec4<f32>>;
 
-// 4 elements of 4 keys: a vec4 of keys for each element.
-struct Panel {
-    k0: vec4<f32>,
-    k1: vec4<f32>,
-    k2: vec4<f32>,
-    k3: vec4<f32>,
-}
-
 fn load_keys(places: vec4<u32>, first: u32) -> Panel {
     let a = k_block(places.x, first, parameters.head_dim);
     let b = k_block(places.y, first, parameters.head_dim);
@@ -30,10 +22,6 @@ fn load_keys(places: vec4<u32>, first: u32) -> Panel {
         vec4<f32>(a.z, b.z, c.z, d.z),
         vec4<f32>(a.w, b.w, c.w, d.w),
     );
-}
-
-fn multiply(sum: vec4<f32>, left: vec4<f32>, right: Panel) -> vec4<f32> {
-    return sum + left.x * right.k0 + left.y * right.k1 + left.z * right.k2 + left.w * right.k3;
 }
 
 @compute @workgroup_size(SUBGROUP_SIZE)

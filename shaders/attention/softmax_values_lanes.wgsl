@@ -19,14 +19,6 @@ const COLUMNS: u32 = 32u * VALUE_BLOCKS;
 // Rows of a lane.
 const SLOTS: u32 = TILE_ROWS / 8u;
 
-// The values of 4 keys: a vec4 of columns for each.
-struct Panel {
-    k0: vec4<f32>,
-    k1: vec4<f32>,
-    k2: vec4<f32>,
-    k3: vec4<f32>,
-}
-
 fn load_values(places: vec4<u32>, column: u32) -> Panel {
     return Panel(
         v_block(places.x, column, parameters.value_dim),
@@ -34,10 +26,6 @@ fn load_values(places: vec4<u32>, column: u32) -> Panel {
         v_block(places.z, column, parameters.value_dim),
         v_block(places.w, column, parameters.value_dim),
     );
-}
-
-fn multiply(sum: vec4<f32>, left: vec4<f32>, right: Panel) -> vec4<f32> {
-    return sum + left.x * right.k0 + left.y * right.k1 + left.z * right.k2 + left.w * right.k3;
 }
 
 // Where the values of keys lie of which the first's is at `base`.

@@ -29,14 +29,6 @@ struct Parameters {
 @group(0) @binding(5) var<storage, read> offsets: array<u32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
-// 4 k of a lane's 4 columns: a vec4 of columns for each k.
-struct Panel {
-    k0: vec4<f32>,
-    k1: vec4<f32>,
-    k2: vec4<f32>,
-    k3: vec4<f32>,
-}
-
 // Where a lane's columns begin in W, in vec4s: columns may be far apart (transposed) or side by side.
 fn places_of(first_column: u32) -> vec4<u32> {
     if (RIGHT_TRANSPOSED) {
@@ -63,10 +55,6 @@ fn load_panel(places: vec4<u32>, k4: u32) -> Panel {
         );
     }
     return Panel(a, b, c, d);
-}
-
-fn multiply(sum: vec4<f32>, left: vec4<f32>, right: Panel) -> vec4<f32> {
-    return sum + left.x * right.k0 + left.y * right.k1 + left.z * right.k2 + left.w * right.k3;
 }
 
 fn load_bias(first_column: u32) -> vec4<f32> {

@@ -16,7 +16,7 @@ use super::lanes_cases::{self, Tile, Work};
 use super::parameters::Parameters;
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Kernel, Variant, geometry};
 use crate::kernels::multiply::multiply;
-use crate::kernels::shared::{ATTENTION, INDEXING};
+use crate::kernels::shared::{ATTENTION, INDEXING, PANEL};
 use crate::reference;
 use crate::reference::rounding_floor;
 
@@ -33,7 +33,7 @@ pub fn lanes(rows: u32, form: Form) -> Variant {
         .with("SUBGROUP_SIZE", 8)
         .with("TILE_ROWS", rows)
         .with("TILE_COLUMNS", TILE_COLUMNS);
-    let files = [INDEXING, ATTENTION, form.queries(), form.keys()];
+    let files = [INDEXING, ATTENTION, PANEL, form.queries(), form.keys()];
     files.into_iter().fold(form.tell(variant), Variant::sharing)
 }
 

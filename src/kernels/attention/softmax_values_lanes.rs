@@ -20,7 +20,7 @@ use super::problem_data::Data;
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Kernel, Variant, geometry};
 use crate::kernels::multiply::multiply_carefully;
 use crate::kernels::shared::{
-    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, INDEXING, OUTPUT_BLOCKS, OUTPUT_ELEMENTS, TANH,
+    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, INDEXING, OUTPUT_BLOCKS, OUTPUT_ELEMENTS, PANEL, TANH,
 };
 
 /// The kernel.
@@ -68,7 +68,8 @@ pub fn lanes(blocks: u32, form: Form, terms: Terms) -> Variant {
         .with("TERMS", terms != Terms::None)
         .with("PAGED", terms == Terms::Paged);
     let output = if form.aligned { OUTPUT_BLOCKS } else { OUTPUT_ELEMENTS };
-    let files = [INDEXING, ATTENTION, COMPONENT, TANH, ATTENTION_MASKING, FLASH, form.values(), output];
+    let files =
+        [INDEXING, ATTENTION, COMPONENT, PANEL, TANH, ATTENTION_MASKING, FLASH, form.values(), output];
     files.into_iter().fold(form.tell(variant), Variant::sharing)
 }
 

@@ -27,7 +27,7 @@
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
 use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
 use crate::kernels::shared::{
-    ACTIVATION, INDEXING, IS_NAN, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32, WeightStorage,
+    ACTIVATION, INDEXING, IS_NAN, PANEL, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32, WeightStorage,
 };
 
 /// Rows of x and of W are read this many elements at a time.
@@ -48,6 +48,7 @@ pub(crate) fn lanes(rows: u32, form: Form) -> Variant {
         .with("GENERAL", form.general)
         .with("ACTIVATION", form.activation.code())
         .sharing(INDEXING)
+        .sharing(PANEL)
         .sharing(TANH)
         .sharing(IS_NAN)
         .sharing(ACTIVATION);
