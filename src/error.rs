@@ -100,6 +100,12 @@ pub enum Error {
         /// What it lacks, or the names there are.
         reason: String,
     },
+    /// A tuning does not hold for the device.
+    #[error("the tuning does not hold here: {reason}")]
+    Tuning {
+        /// What differs, or what is wrong with it.
+        reason: String,
+    },
     /// An argument does not fit: a shape, a dtype, a length, a range.
     #[error("{op}: {argument} must be {expected}, but is {found}")]
     Argument {

@@ -20,7 +20,8 @@ fn chosen(kernel: &dyn Kernel, device: &Device) -> Vec<Variant> {
     let mut variants = kernel.variants();
     variants.retain(|variant| {
         let shared: Vec<_> = variant.shared().iter().map(|shared| shared.name).collect();
-        let tile = (variant.u32("TILE_ROWS"), variant.u32("TILE_COLUMNS"), variant.flag("RIGHT_TRANSPOSED"));
+        let tile = ["TILE_ROWS", "TILE_COLUMNS", "FRAGMENTS"].map(|name| variant.u32(name));
+        let tile = (tile, variant.flag("RIGHT_TRANSPOSED"));
         variant.runs_on(device.capabilities()).is_ok() && seen.insert((variant.name(), tile, shared))
     });
     variants
@@ -31,7 +32,10 @@ fn largest(mut cases: Vec<Case>, count: usize) -> Vec<Case> {
     let outputs = |case: &Case| {
         let arguments = case.arguments.iter();
         arguments
-            .map(|argument| if let CaseArgument::Output(values) = argument { values.len() } else { 0 })
+            .map(|argument| match argument {
+                CaseArgument::Output(values) | CaseArgument::OutputRounded(values, _, _) => values.len(),
+                _ => 0,
+            })
             .sum()
     };
     cases.sort_by_key(|case| std::cmp::Reverse::<usize>(outputs(case)));
@@ -41,7 +45,7 @@ fn largest(mut cases: Vec<Case>, count: usize) -> Vec<Case> {
 
 #[test]
 fn every_kernel_gives_the_same_bits_each_time() {
-    for device in common::adapters() {
+    for device in common::adapters_with_matrices() {
         let mut runs = 0;
         for &kernel in KERNELS {
             for variant in chosen(kernel, &device) {

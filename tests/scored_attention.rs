@@ -8,20 +8,10 @@ use attentive::ops::{
     AdditiveAttention, AdditiveAttentionWeights, HostAdditiveAttention, LuongAttention, LuongScore,
     ScoredAttentionValues,
 };
-use attentive::recording::Value;
 use attentive::reference::additive::{Dims, additive};
 use attentive::reference::rounding_floor;
 use attentive::{DType, Device, Recording, Tensor};
-use common::{assert_agrees, assert_refused};
-
-fn input(recording: &mut Recording, shape: &[usize], values: &[f32]) -> Value {
-    let tensor = Tensor::from_f32(recording.device(), shape, values).unwrap();
-    recording.tensor(&tensor).unwrap()
-}
-
-fn zeros(recording: &mut Recording, shape: &[usize]) -> Value {
-    input(recording, shape, &vec![0.0; shape.iter().product()])
-}
+use common::{assert_agrees, assert_refused, value, zeros};
 
 /// Output and weights.
 fn run(recording: Recording, values: &ScoredAttentionValues) -> [Vec<f32>; 2] {
@@ -78,9 +68,9 @@ fn queries_share_keys() {
             let weights =
                 AdditiveAttentionWeights::new(device, [query_dim, key_dim], &host, DType::F32).unwrap();
             let mut recording = Recording::new(device);
-            let q = input(&mut recording, &[texts * beams, queries, query_dim], &q);
-            let k = input(&mut recording, &[texts, keys, key_dim], &k);
-            let v = input(&mut recording, &[texts, keys, value_dim], &v);
+            let q = value(&mut recording, &[texts * beams, queries, query_dim], &q);
+            let k = value(&mut recording, &[texts, keys, key_dim], &k);
+            let v = value(&mut recording, &[texts, keys, value_dim], &v);
             let tensor = Tensor::from_u32(device, [texts], &lengths).unwrap();
             let value = recording.tensor(&tensor).unwrap();
             let attention = AdditiveAttention::new(&weights).with_weights();
@@ -123,8 +113,8 @@ fn luongs_dot_of_shared_keys_is_that_of_repeated_ones() {
         };
         let on = |items: usize, k: &[f32], v: &[f32], lengths: &[u32]| {
             let mut recording = Recording::new(&device);
-            let q = input(&mut recording, &[6, 1, 4], &q);
-            let (k, v) = (input(&mut recording, &[items, 5, 4], k), input(&mut recording, &[items, 5, 3], v));
+            let q = value(&mut recording, &[6, 1, 4], &q);
+            let (k, v) = (value(&mut recording, &[items, 5, 4], k), value(&mut recording, &[items, 5, 3], v));
             let attention = LuongAttention::new(&LuongScore::Dot).key_lengths(lengths).with_weights();
             let values = attention.record(&mut recording, &q, &k, &v).unwrap();
             run(recording, &values)
@@ -158,7 +148,7 @@ fn sizes_of_0() {
             let weights = weights(&device, [query_dim, key_dim, width]);
             let mut recording = Recording::new(&device);
             let ones = |recording: &mut Recording, shape: [usize; 3]| {
-                input(recording, &shape, &vec![1.0; shape.iter().product()])
+                value(recording, &shape, &vec![1.0; shape.iter().product()])
             };
             let q = ones(&mut recording, [batch, queries, query_dim]);
             let k = ones(&mut recording, [batch, keys, key_dim]);

@@ -14,17 +14,7 @@ use attentive::ops::{DeformableInputs, deformable_attention, mean, mean_max, mul
 use attentive::recording::Value;
 use attentive::reference::{self, rounding_floor};
 use attentive::{DType, Device, DeviceOptions, Recording, Tensor};
-use common::{assert_agrees, assert_refused};
-
-fn value(recording: &mut Recording, shape: &[usize], values: &[f32]) -> Value {
-    let tensor = Tensor::from_f32(recording.device(), shape, values).unwrap();
-    recording.tensor(&tensor).unwrap()
-}
-
-/// Zeros.
-fn zeros(recording: &mut Recording, shape: &[usize]) -> Value {
-    value(recording, shape, &vec![0.0; shape.iter().product()])
-}
+use common::{assert_agrees, assert_refused, value, zeros};
 
 fn run(recording: Recording, value: &Value) -> Vec<f32> {
     let mut recording = recording;

@@ -38,13 +38,13 @@ pub fn cost(device: &Device, picture: Option<&str>) -> Result<()> {
                 continue;
             }
             let sizes = Sizes::new(1, [HEADS, HEADS], [length, length], head_dim);
-            let bench = Bench::new(device, sizes, Attention::new(), false)?;
+            let bench = Bench::new(device, sizes, Attention::new())?;
             // The first run makes pipelines.
-            bench.run(implementation, 1)?;
+            bench.run(implementation)?;
             let mut times = Vec::new();
             let mut bytes = 0;
             for _ in 0..ROUNDS {
-                let (took, _, statistics) = bench.run(implementation, 1)?;
+                let (took, _, statistics) = bench.run(implementation)?;
                 times.push(took.as_secs_f64() * 1e3);
                 bytes = statistics.peak_bytes;
             }

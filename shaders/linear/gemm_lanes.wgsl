@@ -1,9 +1,9 @@
 // y = activation(x · W + bias) + residual, W as [columns, depth] (RIGHT_TRANSPOSED: x · Wᵀ, as checkpoints store it) or
 // as [depth, columns], for subgroups of exactly 8 and rows of x and W that are whole vec4s.
 //
-// A workgroup is one subgroup and computes TILE_ROWS × TILE_COLUMNS (8, 16 or 32 × 32): each lane has 4 columns of every row in registers. In each
-// trip over 4 k a lane loads x for one row of every 8 and W for its own columns; x then goes round by broadcasts from
-// constant lanes. Rows and columns beyond the end load the last one again, and are not stored.
+// A workgroup is one subgroup and computes TILE_ROWS × TILE_COLUMNS (8, 16 or 32 × 32, or 32 × 64): each lane has 4 columns
+// of every 32, of every row, in registers. In each trip over 4 k a lane loads x for one row of every 8 and W for its own
+// columns; x then goes round by broadcasts from constant lanes. Rows and columns beyond the end load the last one again, and are not stored.
 // With GENERAL it is y = alpha · x · W + beta · (bias + residual), for many x and W at once.
 struct Parameters {
     rows: u32,
@@ -73,15 +73,27 @@ fn scaled(addend: f32) -> f32 {
     return addend;
 }
 
-// `start`: where y begins.
-fn store(start: u32, first_column: u32, values: vec4<f32>) {
-    for (var column = 0u; column < 4u; column = column + 1u) {
-        if (first_column + column < parameters.columns) {
-            var value = activate(values[column]);
-            if (parameters.has_residual != 0u) {
-                value = value + scaled(residual[start + column]);
+struct Epilogue {
+    // Where its columns begin in y's first row.
+    first: u32,
+    first_column: u32,
+    factor: f32,
+    addend: vec4<f32>,
+}
+
+// Stores 4 columns of a row, as far as they are there.
+fn store(by: Epilogue, row: u32, sums: vec4<f32>) {
+    if (row < parameters.rows) {
+        let values = sums * by.factor + by.addend;
+        let start = by.first + row * parameters.y_row;
+        for (var column = 0u; column < 4u; column = column + 1u) {
+            if (by.first_column + column < parameters.columns) {
+                var value = activate(values[column]);
+                if (parameters.has_residual != 0u) {
+                    value = value + scaled(residual[start + column]);
+                }
+                y[start + column] = value;
             }
-            y[start + column] = value;
         }
     }
 }
@@ -115,101 +127,91 @@ fn main(
     }
     let first_column = tile % tile_columns * TILE_COLUMNS + 4u * lane;
     let places = starts.y + places_of(first_column);
+    let other_places = starts.y + places_of(first_column + 32u);
     // Where the rows that this lane loads begin in x, in vec4s.
     let left_rows = min(first_row + lane + vec4<u32>(0u, 8u, 16u, 24u), vec4<u32>(parameters.rows - 1u));
     let left_places = starts.x + left_rows * (parameters.x_row / 4u);
     let depth4 = parameters.depth / 4u;
-    var row0 = vec4<f32>();
-    var row1 = vec4<f32>();
-    var row2 = vec4<f32>();
-    var row3 = vec4<f32>();
-    var row4 = vec4<f32>();
-    var row5 = vec4<f32>();
-    var row6 = vec4<f32>();
-    var row7 = vec4<f32>();
-    var row8 = vec4<f32>();
-    var row9 = vec4<f32>();
-    var row10 = vec4<f32>();
-    var row11 = vec4<f32>();
-    var row12 = vec4<f32>();
-    var row13 = vec4<f32>();
-    var row14 = vec4<f32>();
-    var row15 = vec4<f32>();
-    var row16 = vec4<f32>();
-    var row17 = vec4<f32>();
-    var row18 = vec4<f32>();
-    var row19 = vec4<f32>();
-    var row20 = vec4<f32>();
-    var row21 = vec4<f32>();
-    var row22 = vec4<f32>();
-    var row23 = vec4<f32>();
-    var row24 = vec4<f32>();
-    var row25 = vec4<f32>();
-    var row26 = vec4<f32>();
-    var row27 = vec4<f32>();
-    var row28 = vec4<f32>();
-    var row29 = vec4<f32>();
-    var row30 = vec4<f32>();
-    var row31 = vec4<f32>();
+    // Of 8 rows each, from row 0, 8, 16 and 24 on: the lane's first four columns, and those 32 further on.
+    var a0 = Eight();
+    var a8 = Eight();
+    var a16 = Eight();
+    var a24 = Eight();
+    var b0 = Eight();
+    var b8 = Eight();
+    var b16 = Eight();
+    var b24 = Eight();
     for (var k4 = 0u; k4 < depth4; k4 = k4 + 1u) {
         let right = load_panel(places, k4);
+        var other = right;
+        if (TILE_COLUMNS > 32u) {
+            other = load_panel(other_places, k4);
+        }
         let left0 = x[left_places.x + k4];
-        row0 = multiply(row0, subgroupBroadcast(left0, 0u), right);
-        row1 = multiply(row1, subgroupBroadcast(left0, 1u), right);
-        row2 = multiply(row2, subgroupBroadcast(left0, 2u), right);
-        row3 = multiply(row3, subgroupBroadcast(left0, 3u), right);
-        row4 = multiply(row4, subgroupBroadcast(left0, 4u), right);
-        row5 = multiply(row5, subgroupBroadcast(left0, 5u), right);
-        row6 = multiply(row6, subgroupBroadcast(left0, 6u), right);
-        row7 = multiply(row7, subgroupBroadcast(left0, 7u), right);
-        if (TILE_ROWS >= 16u) {
+        a0 = multiply_eight(a0, left0, right);
+        if (TILE_COLUMNS > 32u) {
+            b0 = multiply_eight(b0, left0, other);
+        }
+        if (TILE_ROWS > 8u) {
             let left8 = x[left_places.y + k4];
-            row8 = multiply(row8, subgroupBroadcast(left8, 0u), right);
-            row9 = multiply(row9, subgroupBroadcast(left8, 1u), right);
-            row10 = multiply(row10, subgroupBroadcast(left8, 2u), right);
-            row11 = multiply(row11, subgroupBroadcast(left8, 3u), right);
-            row12 = multiply(row12, subgroupBroadcast(left8, 4u), right);
-            row13 = multiply(row13, subgroupBroadcast(left8, 5u), right);
-            row14 = multiply(row14, subgroupBroadcast(left8, 6u), right);
-            row15 = multiply(row15, subgroupBroadcast(left8, 7u), right);
+            a8 = multiply_eight(a8, left8, right);
+            if (TILE_COLUMNS > 32u) {
+                b8 = multiply_eight(b8, left8, other);
+            }
         }
-        if (TILE_ROWS >= 32u) {
+        if (TILE_ROWS > 16u) {
             let left16 = x[left_places.z + k4];
-            row16 = multiply(row16, subgroupBroadcast(left16, 0u), right);
-            row17 = multiply(row17, subgroupBroadcast(left16, 1u), right);
-            row18 = multiply(row18, subgroupBroadcast(left16, 2u), right);
-            row19 = multiply(row19, subgroupBroadcast(left16, 3u), right);
-            row20 = multiply(row20, subgroupBroadcast(left16, 4u), right);
-            row21 = multiply(row21, subgroupBroadcast(left16, 5u), right);
-            row22 = multiply(row22, subgroupBroadcast(left16, 6u), right);
-            row23 = multiply(row23, subgroupBroadcast(left16, 7u), right);
+            a16 = multiply_eight(a16, left16, right);
+            if (TILE_COLUMNS > 32u) {
+                b16 = multiply_eight(b16, left16, other);
+            }
             let left24 = x[left_places.w + k4];
-            row24 = multiply(row24, subgroupBroadcast(left24, 0u), right);
-            row25 = multiply(row25, subgroupBroadcast(left24, 1u), right);
-            row26 = multiply(row26, subgroupBroadcast(left24, 2u), right);
-            row27 = multiply(row27, subgroupBroadcast(left24, 3u), right);
-            row28 = multiply(row28, subgroupBroadcast(left24, 4u), right);
-            row29 = multiply(row29, subgroupBroadcast(left24, 5u), right);
-            row30 = multiply(row30, subgroupBroadcast(left24, 6u), right);
-            row31 = multiply(row31, subgroupBroadcast(left24, 7u), right);
+            a24 = multiply_eight(a24, left24, right);
+            if (TILE_COLUMNS > 32u) {
+                b24 = multiply_eight(b24, left24, other);
+            }
         }
     }
-    // An array from here on: an epilogue for each row in a loop compiles in half the time.
-    var rows = array<vec4<f32>, 32>(
-        row0, row1, row2, row3, row4, row5, row6, row7,
-        row8, row9, row10, row11, row12, row13, row14, row15,
-        row16, row17, row18, row19, row20, row21, row22, row23,
-        row24, row25, row26, row27, row28, row29, row30, row31,
-    );
-    var addend = load_bias(first_column);
-    var factor = 1.0;
-    if (GENERAL) {
-        addend = addend * parameters.beta;
-        factor = parameters.alpha;
-    }
-    let start = starts.z + parameters.first_column + first_column;
-    let end = min(TILE_ROWS, parameters.rows - first_row);
-    for (var row = 0u; row < end; row = row + 1u) {
-        store(start + (first_row + row) * parameters.y_row, first_column, rows[row] * factor + addend);
+    for (var column = first_column; column < first_column + TILE_COLUMNS; column = column + 32u) {
+        var addend = load_bias(column);
+        var factor = 1.0;
+        if (GENERAL) {
+            addend = addend * parameters.beta;
+            factor = parameters.alpha;
+        }
+        let by = Epilogue(starts.z + parameters.first_column + column, column, factor, addend);
+        // A loop over a few rows: one for each of them takes long to compile, an array and its index long to run.
+        for (var part = 0u; part < TILE_ROWS; part = part + 8u) {
+            var eight = a0;
+            if (part == 8u) {
+                eight = a8;
+            }
+            if (part == 16u) {
+                eight = a16;
+            }
+            if (part == 24u) {
+                eight = a24;
+            }
+            if (TILE_COLUMNS > 32u && column != first_column) {
+                eight = b0;
+                if (part == 8u) {
+                    eight = b8;
+                }
+                if (part == 16u) {
+                    eight = b16;
+                }
+                if (part == 24u) {
+                    eight = b24;
+                }
+            }
+            store(by, first_row + part + 0u, eight.r0);
+            store(by, first_row + part + 1u, eight.r1);
+            store(by, first_row + part + 2u, eight.r2);
+            store(by, first_row + part + 3u, eight.r3);
+            store(by, first_row + part + 4u, eight.r4);
+            store(by, first_row + part + 5u, eight.r5);
+            store(by, first_row + part + 6u, eight.r6);
+            store(by, first_row + part + 7u, eight.r7);
+        }
     }
 }

@@ -76,8 +76,6 @@ struct Parameters {
     relative_reach: u32,
     // What scale_mask_softmax gives: 0 scaled scores, 1 softcapped, 2 biased and masked, 3 weights.
     stage: u32,
-    // From one query's scores to the next, in elements: whole vec4s. For kernels of lanes.
-    scores_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::problem::values;
-use super::timer::{Candidate, time};
+use super::timer::{Candidate, ROUND, time};
 use crate::device::Device;
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -67,7 +67,7 @@ fn unless_broken(rate: Result<Option<f64>>) -> Result<Option<f64>> {
 
 /// The rate of the fastest, of so much a call.
 fn best_rate(candidates: &[Candidate], amount: u64) -> Result<Option<f64>> {
-    let times = time(candidates, ROUNDS)?;
+    let times = time(candidates, ROUNDS, ROUND)?;
     let best = times.iter().map(|times| times.best().median).min_by(f64::total_cmp);
     Ok(best.map(|seconds| amount as f64 / seconds))
 }
@@ -75,7 +75,7 @@ fn best_rate(candidates: &[Candidate], amount: u64) -> Result<Option<f64>> {
 fn candidate(recording: Recording) -> Result<Candidate> {
     let repeated = pollster::block_on(Repeated::new(recording))?;
     pollster::block_on(repeated.run(1))?;
-    Ok(Candidate { repeated, first_call: Duration::ZERO })
+    Ok(Candidate { repeated, first_call: Duration::ZERO, first_call_processor: None })
 }
 
 fn bandwidth(device: &Device) -> Result<Option<f64>> {

@@ -10,6 +10,7 @@ mod encoder;
 mod problem;
 mod shape;
 mod timer;
+mod tune;
 
 use std::time::Instant;
 
@@ -19,18 +20,19 @@ pub use shape::{
     kernel_shapes, shapes,
 };
 pub use timer::{Spread, Times};
+pub use tune::{TunedRow, tune, tuned_shapes};
 
 use crate::device::{Device, DeviceOptions, DeviceSpec, choose_adapter};
 use crate::error::{Error, Result};
 use crate::recording::Repeated;
 use problem::Problem;
-use timer::{Candidate, time};
+use timer::{Candidate, ROUND, processor_time, time};
 
 /// The implementations of the ops that are benched, each forced in turn. A test holds this against what the ops take.
 pub const IMPLEMENTATIONS: [(&str, &[&str]); 5] = [
-    ("attention", &["tiled", "subgroup", "lanes", "decode", "chained"]),
+    ("attention", &["tiled", "subgroup", "rows", "decode", "cooperative", "chained"]),
     ("layer_norm", &["subgroup", "workgroup", "invocation"]),
-    ("linear", &["lanes", "tiled"]),
+    ("linear", &["lanes", "large", "medium", "small", "split", "rows", "tiled", "cooperative"]),
     ("rms_norm", &["subgroup", "workgroup", "invocation"]),
     ("softmax", &["subgroup", "workgroup", "invocation"]),
 ];
@@ -167,8 +169,8 @@ impl Bench {
             return self.timed(shape, &problem, vec![(variant.name().to_owned(), run)], None);
         }
         let mut runs: Vec<(String, Result<Candidate, Outcome>)> = Vec::new();
-        for name in names(shape) {
-            runs.push(((*name).to_owned(), self.prepare(&problem, shape, Some(name))?));
+        for name in self.names(shape) {
+            runs.push((name.to_owned(), self.prepare(&problem, shape, Some(name))?));
         }
         // What the op chooses is most often one of them.
         let choice = self.prepare(&problem, shape, None)?;
@@ -209,7 +211,7 @@ impl Bench {
             let row = self.row(shape, Some(problem), &name, outcome);
             rows.push(Row { chosen: chosen == Some(place), peak_bytes: statistics.peak_bytes, ..row });
         }
-        match time(&candidates, self.rounds) {
+        match time(&candidates, self.rounds, ROUND) {
             Ok(times) => {
                 for (place, times) in places.into_iter().zip(times) {
                     rows[place].outcome = Outcome::Timed(times);
@@ -227,7 +229,7 @@ impl Bench {
 
     /// What [`Bench::run`] times for a shape: the names of its implementations, then `None` for what the op chooses.
     pub fn implementations(&self, shape: &Shape) -> Vec<Option<&'static str>> {
-        names(shape).iter().copied().map(Some).chain([None]).collect()
+        self.names(shape).into_iter().map(Some).chain([None]).collect()
     }
 
     /// One of [`Bench::implementations`], run and checked once, to be timed by the caller.
@@ -237,6 +239,15 @@ impl Bench {
     pub fn repeated(&self, shape: &Shape, implementation: Option<&str>) -> Result<Result<Repeated, Outcome>> {
         let prepared = self.prepare(&Problem::new(shape), shape, implementation)?;
         Ok(prepared.map(|candidate| candidate.repeated))
+    }
+
+    /// The implementations of the shape's op. Products of the CPU device are one twin, whatever they are forced to.
+    fn names(&self, shape: &Shape) -> Vec<&'static str> {
+        let op = op(shape);
+        let names =
+            IMPLEMENTATIONS.iter().find(|(name, _)| Some(*name) == op).map_or(&[][..], |(_, names)| names);
+        let one_twin = self.device.is_cpu() && op == Some("linear");
+        names.iter().copied().filter(|name| !one_twin || *name == "tiled").collect()
     }
 
     fn row(&self, shape: &Shape, problem: Option<&Problem>, name: &str, outcome: Outcome) -> Row {
@@ -275,28 +286,42 @@ impl Bench {
         shape: &Shape,
         implementation: Option<&str>,
     ) -> Result<Result<Candidate, Outcome>> {
-        let mut options = self.options.clone();
         let forced = implementation.zip(op(shape)).map(|(name, op)| format!("{op}={name}"));
+        self.first_call_on(&self.device_with(forced)?, problem, shape)
+    }
+
+    /// Another device on the adapter, with an implementation forced.
+    fn device_with(&self, forced: Option<String>) -> Result<Device> {
+        let mut options = self.options.clone();
         options.implementations.extend(forced);
-        let device = open(self.adapter.as_ref(), options)?;
+        open(self.adapter.as_ref(), options)
+    }
+
+    fn first_call_on(
+        &self,
+        device: &Device,
+        problem: &Problem,
+        shape: &Shape,
+    ) -> Result<Result<Candidate, Outcome>> {
         if let Work::Kernel { variant, .. } = &shape.work
             && !device.is_cpu()
             && let Err(reason) = variant.runs_on(device.capabilities())
         {
             return Ok(Err(Outcome::Unavailable(reason)));
         }
-        let (recording, output) = problem.record(&device)?;
+        let (recording, output) = problem.record(device)?;
         if recording.dispatches.is_empty() {
             return Ok(Err(Outcome::LeftOut("there is nothing to run".to_owned())));
         }
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), processor_time());
         let repeated = pollster::block_on(Repeated::new(recording))?;
         pollster::block_on(repeated.run(1))?;
         let first_call = start.elapsed();
+        let first_call_processor = before.zip(processor_time()).map(|(before, after)| after - before);
         let output = output.map(|output| repeated.tensor(&output)).transpose()?;
-        Ok(match problem.fault(&device, output.as_ref())? {
+        Ok(match problem.fault(device, output.as_ref())? {
             Some(fault) => Err(Outcome::Wrong(fault)),
-            None => Ok(Candidate { repeated, first_call }),
+            None => Ok(Candidate { repeated, first_call, first_call_processor }),
         })
     }
 }
@@ -320,11 +345,6 @@ fn op(shape: &Shape) -> Option<&'static str> {
         }),
         Work::Encoder { .. } | Work::Kernel { .. } => None,
     }
-}
-
-fn names(shape: &Shape) -> &'static [&'static str] {
-    let op = op(shape);
-    IMPLEMENTATIONS.iter().find(|(name, _)| Some(*name) == op).map_or(&[], |(_, names)| names)
 }
 
 fn refusal(error: &Error) -> Outcome {

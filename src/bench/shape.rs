@@ -411,6 +411,12 @@ fn attention() -> Vec<Shape> {
         // Llama's heads.
         of(1, [32, 8], [512, 512], 128, Masking::Causal),
     ]);
+    // Where implementations take over from one another: short texts, and few queries to many keys.
+    shapes.extend([
+        square(1, 12, 16, 64, Masking::None),
+        square(8, 12, 32, 32, Masking::None),
+        of(1, [8; 2], [16, 1024], 64, Masking::None),
+    ]);
     // Steps of decoding by the length of the cache.
     for length in [256, 1024, 4096, 16_384] {
         let shape = of(1, [32, 8], [1, length], 128, Masking::None);

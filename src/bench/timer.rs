@@ -7,7 +7,7 @@ use crate::recording::Repeated;
 
 /// About what one round of calls takes: far above the resolution of any clock, and of timestamps that a browser or driver
 /// rounds.
-const ROUND: f64 = 0.06;
+pub(super) const ROUND: f64 = 0.06;
 /// The most calls in a round.
 const MOST_CALLS: usize = 1000;
 /// Seconds that all rounds of one implementation may take together; fewer rounds are run where one takes long.
@@ -58,6 +58,8 @@ pub struct Times {
     /// From the recorded call to its end on a device that has just been opened: pipelines are compiled in it, and buffers
     /// allocated. A driver may keep what an earlier process compiled.
     pub first_call: f64,
+    /// The processor's time of that, to 10 milliseconds. Linux alone.
+    pub first_call_processor: Option<f64>,
     /// Rounds.
     pub rounds: usize,
     /// Calls in each.
@@ -75,10 +77,12 @@ impl Times {
 pub(super) struct Candidate {
     pub repeated: Repeated,
     pub first_call: Duration,
+    pub first_call_processor: Option<f64>,
 }
 
-/// Times the candidates in turns, so that what disturbs the machine disturbs all of them.
-pub(super) fn time(candidates: &[Candidate], rounds: usize) -> Result<Vec<Times>> {
+/// Times the candidates in turns, so that what disturbs the machine disturbs all of them; each round takes about that long.
+pub(super) fn time(candidates: &[Candidate], rounds: usize, round_seconds: f64) -> Result<Vec<Times>> {
+    let calls_for = |took| calls_for(took, round_seconds);
     let run = |candidate: &Candidate, calls| pollster::block_on(candidate.repeated.run(calls));
     let mut plans = Vec::new();
     for candidate in candidates {
@@ -118,6 +122,7 @@ pub(super) fn time(candidates: &[Candidate], rounds: usize) -> Result<Vec<Times>
         wall: Spread::of(wall).unwrap_or(none),
         processor: processor.map(|sum| sum / (rounds * calls) as f64),
         first_call: candidate.first_call.as_secs_f64(),
+        first_call_processor: candidate.first_call_processor,
         rounds,
         calls,
     });
@@ -125,7 +130,7 @@ pub(super) fn time(candidates: &[Candidate], rounds: usize) -> Result<Vec<Times>
 }
 
 /// Seconds of the processor that this process took so far, in user and system mode, of all its threads.
-fn processor_time() -> Option<f64> {
+pub(super) fn processor_time() -> Option<f64> {
     /// Of the system's clock in a second: on Linux the same for all programs.
     const TICKS: f64 = 100.0;
     if !cfg!(target_os = "linux") {
@@ -138,9 +143,9 @@ fn processor_time() -> Option<f64> {
     Some((field(11)? + field(12)?) / TICKS)
 }
 
-/// Calls that make up a round, each of that many seconds.
-fn calls_for(took: f64) -> usize {
-    ((ROUND / took.max(1e-9)).ceil() as usize).clamp(1, MOST_CALLS)
+/// Calls that make up a round of so many seconds, each of that many.
+fn calls_for(took: f64, round: f64) -> usize {
+    ((round / took.max(1e-9)).ceil() as usize).clamp(1, MOST_CALLS)
 }
 
 #[cfg(test)]
@@ -173,6 +178,7 @@ mod tests {
 
     #[test]
     fn short_calls_are_many_and_long_ones_single() {
-        assert_eq!((calls_for(10.0), calls_for(0.01), calls_for(0.0)), (1, 6, MOST_CALLS));
+        let calls = [10.0, 0.01, 0.0].map(|took| calls_for(took, ROUND));
+        assert_eq!(calls, [1, 6, MOST_CALLS]);
     }
 }

@@ -1,5 +1,6 @@
 //! Adapters: listing them, describing them, choosing one.
 
+use super::capabilities;
 use crate::device::{Capabilities, DeviceSpec, required_features};
 use crate::error::{Error, Result};
 
@@ -30,7 +31,10 @@ pub async fn list_adapters() -> Vec<AdapterSummary> {
             index,
             name: describe(&info),
             software: is_software(&info),
-            capabilities: Capabilities::from_parts(required_features(adapter), &adapter.limits(), &info),
+            capabilities: Capabilities {
+                cooperative: capabilities::cooperative(adapter),
+                ..Capabilities::from_parts(required_features(adapter), &adapter.limits(), &info)
+            },
             unusable: unusable(adapter),
             info,
         }

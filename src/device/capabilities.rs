@@ -27,6 +27,19 @@ pub struct Capabilities {
     /// Loop iterations that one invocation may take in all, where the driver stops there (see
     /// [`DEFECTS`](super::DEFECTS)).
     pub loop_iterations: Option<u64>,
+    /// Cooperative matrices, of a device that was asked for them (see
+    /// [`DeviceOptions::cooperative`](super::DeviceOptions::cooperative)); of an adapter, what it has.
+    pub cooperative: Option<Cooperative>,
+}
+
+/// Matrices that a subgroup multiplies together, f16 in and f32 out (tensor cores), as far as kernels are written for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cooperative {
+    /// Rows and columns of a matrix: 8 or 16.
+    pub side: u32,
+    /// Invocations in the subgroups that hold one.
+    pub subgroup_size: u32,
 }
 
 impl Capabilities {
@@ -45,11 +58,15 @@ impl Capabilities {
             storage_buffers: 8,
             uniform_alignment: 256,
             loop_iterations: None,
+            cooperative: None,
         }
     }
 
-    pub(super) fn of(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Self {
-        Self::from_parts(device.features(), &device.limits(), info)
+    pub(super) fn of(device: &wgpu::Device, adapter: &wgpu::Adapter) -> Self {
+        let features = device.features();
+        let asked = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+        let cooperative = if asked { cooperative(adapter) } else { None };
+        Self { cooperative, ..Self::from_parts(features, &device.limits(), &adapter.get_info()) }
     }
 
     pub(super) fn from_parts(
@@ -70,6 +87,7 @@ impl Capabilities {
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
             uniform_alignment: limits.min_uniform_buffer_offset_alignment,
             loop_iterations: super::drivers::loop_iterations(info),
+            cooperative: None,
         }
     }
 
@@ -104,4 +122,30 @@ pub fn required_limits(adapter: &wgpu::Adapter, baseline: bool) -> wgpu::Limits 
         limits.max_compute_workgroup_size_x = has.max_compute_workgroup_size_x;
     }
     limits
+}
+
+/// The cooperative matrices of an adapter that kernels are written for, the larger side first.
+pub(super) fn cooperative(adapter: &wgpu::Adapter) -> Option<Cooperative> {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+        | wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP;
+    if !adapter.features().contains(needed) {
+        return None;
+    }
+    let info = adapter.get_info();
+    let subgroup_size = match info.backend {
+        // wgpu tells a range there, and the adapters that have such matrices (Apple's) have subgroups of 32.
+        wgpu::Backend::Metal => 32,
+        _ if info.subgroup_min_size == info.subgroup_max_size => info.subgroup_min_size,
+        _ => return None,
+    };
+    let shapes = adapter.cooperative_matrix_properties();
+    let side = [16, 8].into_iter().find(|&side| {
+        shapes.iter().any(|shape| {
+            [shape.m_size, shape.n_size, shape.k_size] == [side; 3]
+                && (shape.ab_type, shape.cr_type) == (F16, F32)
+        })
+    })?;
+    Some(Cooperative { side, subgroup_size })
 }

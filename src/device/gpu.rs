@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::memory::{Bound, Memory, Pooled, Purpose, class};
+#[cfg(not(target_arch = "wasm32"))]
+use super::pipeline_cache::{PipelineCache, PipelineCacheFile};
 use super::{Created, DeviceOptions};
 use crate::error::{Error, Result};
 
@@ -78,25 +80,34 @@ pub(crate) struct Gpu {
     timeout: Duration,
     shader_checks: bool,
     pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    pipeline_cache: Option<PipelineCache>,
     memory: Arc<Mutex<Memory>>,
     buffers_made: AtomicU64,
     bind_groups_made: AtomicU64,
     pipelines_made: AtomicU64,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Gpu {
     pub(super) fn new(
         name: String,
+        info: &wgpu::AdapterInfo,
         device: wgpu::Device,
         queue: wgpu::Queue,
         lost: Option<LossFlag>,
         options: &DeviceOptions,
     ) -> Self {
+        #[cfg(target_arch = "wasm32")]
+        let _ = info;
+        #[cfg(not(target_arch = "wasm32"))]
+        let folder = options.pipeline_cache.as_deref();
         Self {
+            #[cfg(not(target_arch = "wasm32"))]
+            pipeline_cache: folder.and_then(|folder| PipelineCache::open(folder, info, &device)),
             device,
             queue,
             name,
@@ -262,6 +273,10 @@ impl Gpu {
             outcome.await?;
             locked(&self.pipelines).insert(module.key.clone(), Arc::new(pipeline));
         }
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(cache) = &self.pipeline_cache {
+            cache.made(modules.len() as u64);
+        }
         Ok(())
     }
 
@@ -307,6 +322,9 @@ impl Gpu {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
+            #[cfg(not(target_arch = "wasm32"))]
+            cache: self.pipeline_cache.as_ref().map(|cache| &cache.cache),
+            #[cfg(target_arch = "wasm32")]
             cache: None,
         });
         Pipeline { pipeline, layout, number: self.pipelines_made.fetch_add(1, Ordering::Relaxed) }
@@ -346,6 +364,11 @@ impl Gpu {
         bind_group
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn pipeline_cache(&self) -> Option<&PipelineCacheFile> {
+        self.pipeline_cache.as_ref().map(|cache| &cache.file)
+    }
+
     pub fn pipeline_count(&self) -> usize {
         locked(&self.pipelines).len()
     }
@@ -380,5 +403,15 @@ impl Gpu {
     /// Keeps a buffer for the next [`Gpu::acquire`]; the oldest go when too much lies idle.
     pub fn release(&self, pooled: Pooled) {
         locked(&self.memory).keep(pooled);
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        let lost = self.lost.as_ref().is_some_and(|lost| lost.get().is_some());
+        if let Some(cache) = self.pipeline_cache.as_ref().filter(|_| !lost) {
+            cache.write();
+        }
     }
 }

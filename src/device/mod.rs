@@ -8,19 +8,27 @@ mod capabilities;
 mod drivers;
 mod gpu;
 mod memory;
+#[cfg(not(target_arch = "wasm32"))]
+mod pipeline_cache;
 mod spec;
+mod tuning;
 
-use std::sync::Arc;
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use adapters::choose as choose_adapter;
 pub use adapters::{AdapterSummary, list_adapters};
-pub use capabilities::{Capabilities, required_features, required_limits};
+pub use capabilities::{Capabilities, Cooperative, required_features, required_limits};
 pub use drivers::{DEFECTS, DriverDefect};
 pub(crate) use gpu::{Gpu, Module, Outcome, Pipeline};
 pub(crate) use memory::{Pooled, Purpose};
+#[cfg(not(target_arch = "wasm32"))]
+pub use pipeline_cache::PipelineCacheFile;
 pub use spec::DeviceSpec;
+pub use tuning::{TunedChoice, TunedSize, Tuning, TuningKey};
 
 use crate::error::{Error, Result};
 
@@ -32,10 +40,28 @@ pub struct DeviceOptions {
     pub shader_checks: bool,
     /// Ask for no optional feature and for no more than WebGPU's default limits.
     pub baseline: bool,
+    /// Ask for cooperative matrices (tensor cores), which wgpu counts among its experimental features, and choose the
+    /// kernels that use them. These take f16: a linear layer with f16 weights then rounds x to f16, and attention over f16
+    /// keys and values rounds q and the weights; sums stay f32. An adapter without them is used as without this option.
+    ///
+    /// Off until [`verify::cooperative`](crate::verify::cooperative) has passed on the adapter and its driver: wgpu's
+    /// translation says less of memory order than Vulkan's memory model asks for (gfx-rs/wgpu#8805), and sums have come out
+    /// doubled on some card.
+    pub cooperative: bool,
     /// How long one wait for the device may take.
     pub timeout: Duration,
     /// Implementations to force, as `op=name`, such as `linear=tiled`.
     pub implementations: Vec<String>,
+    /// A folder for the driver's compiled pipelines, so that the next process need not compile them again: made where it is
+    /// not there, a file for each adapter and driver. On Vulkan; elsewhere it changes nothing. A file that is damaged or
+    /// another driver's is not used ([`Device::pipeline_cache`]) and is replaced.
+    ///
+    /// Drivers trust such a file: the folder should be one that only the user writes to.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub pipeline_cache: Option<PathBuf>,
+    /// What was measured on the device by [`bench::tune`](crate::bench::tune); without it tables choose. It must hold for the
+    /// adapter that is opened. The CPU device has none.
+    pub tuning: Option<Tuning>,
 }
 
 /// The ops that have implementations to choose from.
@@ -60,8 +86,12 @@ impl Default for DeviceOptions {
         Self {
             shader_checks: false,
             baseline: false,
+            cooperative: false,
             timeout: Duration::from_secs(600),
             implementations: Vec::new(),
+            #[cfg(not(target_arch = "wasm32"))]
+            pipeline_cache: None,
+            tuning: None,
         }
     }
 }
@@ -90,6 +120,8 @@ struct Inner {
     capabilities: Capabilities,
     options: DeviceOptions,
     gpu: Option<Gpu>,
+    tuning_key: Option<TuningKey>,
+    tuning: OnceLock<Option<Arc<Tuning>>>,
 }
 
 impl std::fmt::Debug for Device {
@@ -103,7 +135,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::DeviceSpec`] for a text that is no specification, [`Error::NoAdapter`] where none fits,
-    /// [`Error::DeviceRequest`] where the adapter gives no device.
+    /// [`Error::DeviceRequest`] where the adapter gives no device, [`Error::Tuning`] for another adapter's tuning.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(spec: &str) -> Result<Self> {
         Self::open_with(spec, DeviceOptions::default())
@@ -146,6 +178,8 @@ impl Device {
                 capabilities: Capabilities::cpu(),
                 options,
                 gpu: None,
+                tuning_key: None,
+                tuning: OnceLock::new(),
             }),
         }
     }
@@ -153,20 +187,29 @@ impl Device {
     /// Opens a device on an adapter of the caller's choice.
     ///
     /// # Errors
-    /// [`Error::DeviceRequest`] where the adapter gives no device.
-    pub async fn from_adapter(adapter: &wgpu::Adapter, options: DeviceOptions) -> Result<Self> {
+    /// [`Error::DeviceRequest`] where the adapter gives no device, [`Error::Tuning`] for another adapter's tuning.
+    pub async fn from_adapter(adapter: &wgpu::Adapter, mut options: DeviceOptions) -> Result<Self> {
         options.check()?;
         let info = adapter.get_info();
         let baseline = options.baseline;
+        let mut features = if baseline { wgpu::Features::empty() } else { required_features(adapter) };
+        #[cfg(not(target_arch = "wasm32"))]
+        if options.pipeline_cache.is_some() && !baseline {
+            features |= wgpu::Features::PIPELINE_CACHE & adapter.features();
+        }
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        if options.cooperative && !baseline && capabilities::cooperative(adapter).is_some() {
+            features |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            // SAFETY: what wgpu asks for is that its experimental features may have bugs, undefined behaviour among them.
+            // The caller's option says so, and only kernels that the suite runs come here.
+            experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+        }
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("attentive"),
-                required_features: if baseline {
-                    wgpu::Features::empty()
-                } else {
-                    required_features(adapter)
-                },
+                required_features: features,
                 required_limits: required_limits(adapter, baseline),
+                experimental_features,
                 ..Default::default()
             })
             .await
@@ -175,32 +218,38 @@ impl Device {
                 reason: error.to_string(),
             })?;
         let lost = gpu::watch_loss(&device);
-        Ok(Self::wrap(info, device, queue, Some(lost), options))
+        let tuning = options.tuning.take();
+        let device = Self::wrap(adapter, device, queue, Some(lost), options);
+        tuning.map_or(Ok(()), |tuning| device.set_tuning(tuning))?;
+        Ok(device)
     }
 
     /// Takes a host's own device. Its error handler and its device-loss callback are left as they are; error
     /// scopes surround our own work. `adapter` should be the one that `device` came from: it tells the name and the
     /// subgroup sizes. [`required_features`] and [`required_limits`] say what to ask for.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self::wrap(adapter.get_info(), device, queue, None, DeviceOptions::default())
+        Self::wrap(adapter, device, queue, None, DeviceOptions::default())
     }
 
     fn wrap(
-        info: wgpu::AdapterInfo,
+        adapter: &wgpu::Adapter,
         device: wgpu::Device,
         queue: wgpu::Queue,
         lost: Option<gpu::LossFlag>,
         options: DeviceOptions,
     ) -> Self {
+        let info = adapter.get_info();
         let name = adapters::describe(&info);
-        let gpu = Gpu::new(name.clone(), device, queue, lost, &options);
+        let gpu = Gpu::new(name.clone(), &info, device, queue, lost, &options);
         Self {
             inner: Arc::new(Inner {
                 software: adapters::is_software(&info),
-                capabilities: Capabilities::of(&gpu.device, &info),
+                capabilities: Capabilities::of(&gpu.device, adapter),
                 name,
                 options,
                 gpu: Some(gpu),
+                tuning_key: Some(TuningKey::of(&info)),
+                tuning: OnceLock::new(),
             }),
         }
     }
@@ -244,6 +293,12 @@ impl Device {
     /// second call with the same sizes makes nothing.
     pub fn created(&self) -> Created {
         self.inner.gpu.as_ref().map_or_else(Created::default, Gpu::created)
+    }
+
+    /// The file of compiled pipelines that the device reads and writes, if it has one.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn pipeline_cache(&self) -> Option<&PipelineCacheFile> {
+        self.inner.gpu.as_ref()?.pipeline_cache()
     }
 
     pub(crate) fn gpu(&self) -> Option<&Gpu> {

@@ -36,6 +36,8 @@ pub enum CaseArgument {
     Output(Vec<Option<f64>>),
     /// The same with a floor of its own, in place of the case's.
     OutputWithin(Vec<Option<f64>>, f64),
+    /// The same with a floor and a largest NMSE of its own: for what is rounded to f16 on its way.
+    OutputRounded(Vec<Option<f64>>, f64, f64),
 }
 
 /// A seeded source of inputs.

@@ -32,6 +32,9 @@ pub struct Shared {
     pub source: &'static str,
 }
 
+/// Bytes of workgroup memory that every adapter has: the 16 KiB of WebGPU, less what OpenGL drivers keep.
+const EVERYWHERE: u32 = 16352;
+
 /// One specialization of a kernel: the constants of its prelude, the shared files that it is put together from, and
 /// what it needs of the device.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,12 +43,19 @@ pub struct Variant {
     enables: Vec<&'static str>,
     constants: Vec<(&'static str, Constant)>,
     shared: Vec<Shared>,
+    workgroup_bytes: u32,
 }
 
 impl Variant {
     /// A variant of that implementation, such as `tiled` or `subgroup`.
     pub fn new(name: &'static str) -> Self {
-        Self { name, enables: Vec::new(), constants: Vec::new(), shared: Vec::new() }
+        Self {
+            name,
+            enables: Vec::new(),
+            constants: Vec::new(),
+            shared: Vec::new(),
+            workgroup_bytes: EVERYWHERE,
+        }
     }
 
     /// Adds an `enable` line, such as `f16`.
@@ -71,6 +81,13 @@ impl Variant {
         self
     }
 
+    /// Says how much workgroup memory it takes, where that is more than every adapter has.
+    #[must_use]
+    pub fn taking(mut self, workgroup_bytes: u32) -> Self {
+        self.workgroup_bytes = workgroup_bytes.max(EVERYWHERE);
+        self
+    }
+
     /// The variant without its shared files, for a test that puts a module together itself.
     #[doc(hidden)]
     #[must_use]
@@ -92,6 +109,11 @@ impl Variant {
     /// The `enable` lines' extensions.
     pub fn enables(&self) -> &[&'static str] {
         &self.enables
+    }
+
+    /// Bytes of workgroup memory that it may take.
+    pub fn workgroup_bytes(&self) -> u32 {
+        self.workgroup_bytes
     }
 
     /// A `const` of type `u32`, or 0.
@@ -128,11 +150,20 @@ impl Variant {
         text
     }
 
-    /// Invocations in a workgroup: of a row kernel, of lanes, or of a tile with 4 × 4 for each.
+    /// Invocations in a workgroup: of a row kernel, of lanes, of 4 subgroups with matrices, or of a tile with 4 × 4, or
+    /// `EACH` × `EACH`, for each.
     fn invocations(&self) -> u32 {
+        if self.is_cooperative() {
+            return 4 * self.u32("SUBGROUP_SIZE");
+        }
         let sizes = ["WORKGROUP", "SUBGROUP_SIZE"].map(|name| self.u32(name));
-        let tile = self.u32("TILE_ROWS") * self.u32("TILE_COLUMNS") / 16;
+        let each = if self.u32("EACH") > 0 { self.u32("EACH") } else { 4 };
+        let tile = self.u32("TILE_ROWS") * self.u32("TILE_COLUMNS") / (each * each);
         sizes.into_iter().find(|&size| size > 0).unwrap_or(tile)
+    }
+
+    fn is_cooperative(&self) -> bool {
+        self.enables.contains(&"wgpu_cooperative_matrix")
     }
 
     /// Whether the device has what it needs.
@@ -143,6 +174,21 @@ impl Variant {
         let (needed, allowed) = (self.invocations(), capabilities.workgroup_invocations);
         if needed > allowed {
             return Err(format!("it needs {needed} invocations in a workgroup, the device allows {allowed}"));
+        }
+        let (needed, allowed) = (self.workgroup_bytes, capabilities.workgroup_bytes);
+        if needed > allowed {
+            return Err(format!("it needs {needed} bytes of workgroup memory, the device allows {allowed}"));
+        }
+        if self.is_cooperative() {
+            let [side, size] = ["SIDE", "SUBGROUP_SIZE"].map(|name| self.u32(name));
+            return match capabilities.cooperative {
+                Some(has) if (has.side, has.subgroup_size) == (side, size) => Ok(()),
+                Some(has) => Err(format!(
+                    "it needs matrices of side {side} in subgroups of {size}, the device has {} in {}",
+                    has.side, has.subgroup_size
+                )),
+                None => Err("the device has no cooperative matrices, or was not asked for them".to_owned()),
+            };
         }
         if self.enables.contains(&"f16") && !capabilities.shader_f16 {
             return Err("the device has no f16 in shaders".to_owned());

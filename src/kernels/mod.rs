@@ -6,6 +6,7 @@ pub mod ceiling;
 pub mod elementwise;
 pub mod embedding;
 pub mod linear;
+pub(crate) mod matrices;
 pub(crate) mod multiply;
 pub mod normalization;
 pub(crate) mod parallel;
@@ -23,16 +24,20 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::scores::Scores,
     &attention::scale_mask_softmax::ScaleMaskSoftmax,
     &attention::weighted_values::WeightedValues,
-    &attention::scores_lanes::ScoresLanes,
-    &attention::softmax_values_lanes::SoftmaxValuesLanes,
     &attention::flash_tiled::FlashTiled,
     &attention::flash_lanes::FlashLanes,
+    &attention::flash_rows::FlashRows,
     &attention::flash_decode::FlashDecode,
+    &attention::flash_cooperative::FlashCooperative,
     &attention::merge::Merge,
     &attention::append::Append,
     &attention::additive::Additive,
     &linear::gemm::Gemm,
     &linear::gemm_lanes::GemmLanes,
+    &linear::gemm_blocked::GemmBlocked,
+    &linear::gemm_rows::GemmRows,
+    &linear::sum_splits::SumSplits,
+    &linear::gemm_cooperative::GemmCooperative,
     &normalization::layer_norm::LayerNorm,
     &normalization::rms_norm::RmsNorm,
     &normalization::softmax::Softmax,
@@ -51,3 +56,14 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &ceiling::copy::Copy,
     &ceiling::multiply_add::MultiplyAdd,
 ];
+
+/// FNV-1a over the texts of all kernels and of their shared files: what is measured with others may hold no longer.
+pub(crate) fn texts_hash() -> u64 {
+    static HASH: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    *HASH.get_or_init(|| {
+        let kernels = KERNELS.iter().map(|kernel| kernel.source());
+        let bytes = kernels.chain(shared::TEXTS.iter().copied()).flat_map(str::bytes);
+        bytes
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    })
+}

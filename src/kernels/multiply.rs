@@ -12,6 +12,15 @@
 //! On a machine that others loaded, so that the digits are rough. Tried: MiniLM, 32 × 128 tokens, took 10.5 s of the processor's
 //! time with one thread and libm's exp, 3.6–4.0 in parts of 256 rows, 3.3 (loading included) in large ones, PyTorch's
 //! BertModel 2.0 (`examples/second_call.rs`).
+//!
+//! matrixmultiply packs the right matrix, which is as much work as multiplying one row with it. Up to [`FEW_ROWS`] rows are
+//! therefore multiplied by loops of our own, which read it once, as it lies (GFLOP/s of one core, 1 and 4 rows; the last
+//! column's matrix is in memory, the others' in the cache):
+//!
+//! | | [384, 1536] | [1536, 384] | [384, 30522] |
+//! |---|---|---|---|
+//! | W's rows along the sums, by 32 at a time | 20, 20 | 22, 23 | 15, 15 |
+//! | W's rows across the sums, in blocks of 256 columns | 24, 33 | 25, 50 | 6, 17 |
 
 use super::parallel;
 
@@ -20,6 +29,15 @@ const PART_ROWS: usize = 2048;
 
 /// Columns of a part where rows are few.
 const PART_COLUMNS: usize = 256;
+
+/// Rows for which packing the right matrix does not pay.
+const FEW_ROWS: usize = 4;
+
+/// Sums side by side in the product of two rows.
+const LANES: usize = 32;
+
+/// Columns whose sums are kept together.
+const BLOCK: usize = 256;
 
 /// Where parts write, each its own elements.
 struct Output(*mut f32);
@@ -72,6 +90,40 @@ pub(crate) fn multiply(
     let [left_row, left_column] = left_strides.map(|stride| stride as usize);
     let [right_row, right_column] = right_strides.map(|stride| stride as usize);
     let output = Output(output.as_mut_ptr());
+    let along = right_row == 1 && left_column == 1;
+    if rows <= FEW_ROWS && depth > 0 && (output_row as usize) >= columns && (along || right_column == 1) {
+        let write = |row: usize, column: usize, value: f32| {
+            // SAFETY: the assert above holds all rows and columns inside; a part writes its own columns.
+            unsafe { *output.at(row * output_row as usize + column) = value };
+        };
+        let part_columns = columns.div_ceil(4 * threads).next_multiple_of(BLOCK);
+        parallel::map(columns.div_ceil(part_columns), operations, |part| {
+            let part = part * part_columns..columns.min((part + 1) * part_columns);
+            if along {
+                for column in part {
+                    let right = &right[column * right_column..][..depth];
+                    (0..rows)
+                        .for_each(|row| write(row, column, dot(&left[row * left_row..][..depth], right)));
+                }
+                return;
+            }
+            for first in part.clone().step_by(BLOCK) {
+                let block = BLOCK.min(part.end - first);
+                let mut sums = [[0.0; BLOCK]; FEW_ROWS];
+                for k in 0..depth {
+                    let right = &right[k * right_row + first..][..block];
+                    for (row, sums) in sums[..rows].iter_mut().enumerate() {
+                        let factor = left[row * left_row + k * left_column];
+                        sums[..block].iter_mut().zip(right).for_each(|(sum, right)| *sum += factor * right);
+                    }
+                }
+                for (row, sums) in sums[..rows].iter().enumerate() {
+                    (0..block).for_each(|column| write(row, first + column, sums[column]));
+                }
+            }
+        });
+        return;
+    }
     parallel::map(row_parts * column_parts, operations, |part| {
         let first_row = part / column_parts * part_rows;
         let first_column = part % column_parts * part_columns;
@@ -96,6 +148,29 @@ pub(crate) fn multiply(
             );
         }
     });
+}
+
+/// The sum of products of two rows of one length: of each [`LANES`]th by itself, then of those sums by halves.
+fn dot(left: &[f32], right: &[f32]) -> f32 {
+    let (left, left_rest) = left.as_chunks::<LANES>();
+    let (right, right_rest) = right.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for (left, right) in left.iter().zip(right) {
+        for lane in 0..LANES {
+            sums[lane] += left[lane] * right[lane];
+        }
+    }
+    for (lane, (left, right)) in left_rest.iter().zip(right_rest).enumerate() {
+        sums[lane] += left * right;
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            sums[lane] += sums[lane + half];
+        }
+        half /= 2;
+    }
+    sums[0]
 }
 
 /// The same for dense values `[depth, columns]`, where a weight of 0 takes nothing, not even a NaN: the product takes
@@ -126,31 +201,86 @@ pub(crate) fn multiply_carefully(
 
 #[cfg(test)]
 mod tests {
-    use super::multiply;
+    use super::{FEW_ROWS, multiply};
+    use crate::kernels::parallel;
 
     #[test]
     fn parts_change_no_bit() {
         let mut random = fastrand::Rng::with_seed(1);
         let mut values = |count: usize| (0..count).map(|_| random.f32() - 0.5).collect::<Vec<_>>();
-        for [rows, depth, columns] in [[700, 300, 70], [65, 513, 129], [3, 600, 1030], [1, 1000, 3000]] {
+        let sizes =
+            [[700, 300, 70], [65, 513, 129], [5, 600, 1030], [4, 401, 3000], [3, 600, 1030], [1, 1000, 3000]];
+        for [rows, depth, columns] in sizes {
             let (left, right) = (values(rows * depth), values(depth * columns));
             let sizes = [rows, depth, columns].map(|size| size as u32);
-            let strides = [[depth as u32, 1], [columns as u32, 1]];
-            let mut y = vec![f32::NAN; rows * columns];
-            multiply(sizes, (&left, strides[0]), (&right, strides[1]), (&mut y, sizes[2]));
-            // Row by row and in few columns no thread is worth it.
-            for row in 0..rows {
-                for first in (0..columns).step_by(64) {
-                    let wide = 64.min(columns - first);
-                    let mut alone = vec![f32::NAN; wide];
-                    let sizes = [1, depth as u32, wide as u32];
-                    let left = (&left[row * depth..], strides[0]);
-                    multiply(sizes, left, (&right[first..], strides[1]), (&mut alone, wide as u32));
-                    assert_eq!(
-                        alone,
-                        y[row * columns + first..][..wide],
-                        "{rows} {depth} {columns}: {row} {first}"
+            // The right matrix as it is, and turned.
+            for strides in [[sizes[2], 1], [1, sizes[1]]] {
+                let mut y = vec![f32::NAN; rows * columns];
+                let left_strides = [sizes[1], 1];
+                multiply(sizes, (&left, left_strides), (&right, strides), (&mut y, sizes[2]));
+                // Within a part there is one thread.
+                let mut alone = vec![f32::NAN; rows * columns];
+                parallel::map(2, u64::MAX, |part| {
+                    let mut y = vec![f32::NAN; rows * columns];
+                    multiply(sizes, (&left, left_strides), (&right, strides), (&mut y, sizes[2]));
+                    (part == 0).then_some(y)
+                })
+                .into_iter()
+                .flatten()
+                .for_each(|y| alone = y);
+                assert_eq!(alone, y, "{rows} {depth} {columns} {strides:?}");
+                // And in few rows and columns, where those are as many or as few as all.
+                let high = if rows > FEW_ROWS { FEW_ROWS + 1 } else { rows };
+                for row in (0..=rows - high).step_by(high) {
+                    for first in (0..columns).step_by(64) {
+                        let wide = 64.min(columns - first);
+                        let mut piece = vec![f32::NAN; high * wide];
+                        let sizes = [high, depth, wide].map(|size| size as u32);
+                        let left = (&left[row * depth..], left_strides);
+                        let right = &right[first * strides[1] as usize..];
+                        multiply(sizes, left, (right, strides), (&mut piece, wide as u32));
+                        for (row, piece) in (row..).zip(piece.chunks_exact(wide)) {
+                            let whole = &y[row * columns + first..][..wide];
+                            assert_eq!(piece, whole, "{rows} {depth} {columns} {strides:?}: {row} {first}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn few_rows_are_multiplied_right() {
+        let mut random = fastrand::Rng::with_seed(2);
+        for rows in 1..=FEW_ROWS + 1 {
+            for [depth, columns] in [[0, 3], [1, 1], [31, 2], [32, 257], [33, 5], [70, 300], [64, 256]] {
+                let left: Vec<f32> = (0..rows * (depth + 3)).map(|_| random.f32() - 0.5).collect();
+                let right: Vec<f32> = (0..(depth + 2) * (columns + 2)).map(|_| random.f32() - 0.5).collect();
+                for strides in [[columns + 2, 1], [1, depth + 2]] {
+                    let mut y = vec![7.0; rows * (columns + 1)];
+                    let [sizes, left_strides] = [[rows, depth, columns], [depth + 3, 1, 0]];
+                    let word = |size: usize| size as u32;
+                    let left_strides = [word(left_strides[0]), word(left_strides[1])];
+                    let right_strides = strides.map(word);
+                    multiply(
+                        sizes.map(word),
+                        (&left, left_strides),
+                        (&right, right_strides),
+                        (&mut y, word(columns + 1)),
                     );
+                    for (place, &y) in y.iter().enumerate() {
+                        let (row, column) = (place / (columns + 1), place % (columns + 1));
+                        let product = |k: usize| {
+                            f64::from(left[row * (depth + 3) + k])
+                                * f64::from(right[k * strides[0] + column * strides[1]])
+                        };
+                        let exact =
+                            if column == columns { 7.0 } else { (0..depth).map(product).sum::<f64>() };
+                        assert!(
+                            (f64::from(y) - exact).abs() <= 1e-6,
+                            "{rows} {depth} {columns}: {row} {column}"
+                        );
+                    }
                 }
             }
         }

@@ -8,6 +8,8 @@ macro_rules! shared_files {
         $(pub(crate) const $name: Shared =
             Shared { name: $stem, source: include_str!(concat!("../../shaders/shared/", $stem, ".wgsl")) };)*
 
+        /// All texts.
+        pub(crate) const TEXTS: &[&str] = &[$($name.source),*];
     };
 }
 
@@ -16,6 +18,7 @@ shared_files! {
     ATTENTION = "attention";
     ATTENTION_MASKING = "attention_masking";
     COMPONENT = "component";
+    EIGHT = "eight";
     FLASH = "flash";
     HALF = "half";
     INDEXING = "indexing";
@@ -24,10 +27,16 @@ shared_files! {
     KEYS_F16_UNALIGNED = "keys_f16_unaligned";
     KEYS_F32 = "keys_f32";
     KEYS_F32_UNALIGNED = "keys_f32_unaligned";
+    LANE_SUMS_SUBGROUP = "lane_sums_subgroup";
+    LANE_SUMS_WORKGROUP = "lane_sums_workgroup";
+    MATRICES_16 = "matrices_16";
+    MATRICES_8 = "matrices_8";
     MULTIPLY_TILE = "multiply_tile";
     OUTPUT_BLOCKS = "output_blocks";
     OUTPUT_ELEMENTS = "output_elements";
     PANEL = "panel";
+    PANEL_BLOCKS = "panel_blocks";
+    PANEL_ELEMENTS = "panel_elements";
     QUERIES = "queries";
     QUERIES_UNALIGNED = "queries_unaligned";
     QUERY_ROWS_1 = "query_rows_1";
@@ -85,6 +94,24 @@ pub(crate) fn weights_f32<'a>(variant: &Variant, words: &'a [u32]) -> std::borro
         crate::tensor::unpack_f16(words, words.len() * 2).into()
     } else {
         bytemuck::cast_slice::<u32, f32>(words).into()
+    }
+}
+
+/// A row of a twin's table of so many columns as f32, whatever it is stored as.
+pub(crate) fn row_f32<'a>(
+    variant: &Variant,
+    words: &'a [u32],
+    row: usize,
+    columns: usize,
+) -> std::borrow::Cow<'a, [f32]> {
+    let elements = row * columns..(row + 1) * columns;
+    if variant.flag("HALF_WEIGHTS") {
+        // It may begin and end within a word.
+        let words = &words[elements.start / 2..elements.end.div_ceil(2)];
+        let first = elements.start % 2;
+        crate::tensor::unpack_f16(words, words.len() * 2)[first..][..columns].to_vec().into()
+    } else {
+        bytemuck::cast_slice::<u32, f32>(&words[elements]).into()
     }
 }
 

@@ -118,6 +118,11 @@ impl DecoderLayerCache {
         self.own.truncate(row, length)
     }
 
+    /// Every row back to the length that it had.
+    pub(crate) fn truncate_all(&mut self, lengths: &[u32]) -> Result<()> {
+        self.own.truncate_all(lengths)
+    }
+
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         self.own.bytes() + self.memory.iter().map(Tensor::bytes).sum::<u64>()
@@ -251,7 +256,7 @@ impl DecoderLayer {
             },
         );
         if values.is_err() {
-            cache.own.truncate_all(&before)?;
+            cache.truncate_all(&before)?;
         }
         values
     }

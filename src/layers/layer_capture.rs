@@ -75,7 +75,7 @@ impl<'a> LayerCapture<'a> {
             let there = heads.get(layer).copied().unwrap_or(0);
             maps += chosen(&format!("a head of layer {layer}"), self.heads, there)?.len() as u64;
         }
-        let bytes = sizes.iter().fold(4 * maps, |bytes, &size| bytes.saturating_mul(size as u64));
+        let bytes = Self::bytes(maps, &sizes);
         if bytes > self.max_bytes {
             let [batch, queries, keys] = sizes;
             let expected =
@@ -95,6 +95,11 @@ impl<'a> LayerCapture<'a> {
         let layers = chosen("a layer", self.layers, layers)?;
         let heads = chosen("a head", self.heads, heads)?;
         Ok([layers, heads].map(|numbers| numbers.into_iter().map(Some).collect()))
+    }
+
+    /// Bytes of so many maps of these sizes; as many as a number can say where they are more.
+    pub(crate) fn bytes(maps: u64, sizes: &[usize]) -> u64 {
+        sizes.iter().fold(maps.saturating_mul(4), |bytes, &size| bytes.saturating_mul(size as u64))
     }
 
     /// The most bytes.

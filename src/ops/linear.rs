@@ -2,12 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Activation, choose, expect_dtype, expect_shape, part_rows, refuse_if_forced, size};
+use super::{Activation, expect_dtype, expect_shape, part_rows, product, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernel::{Kernel, Variant};
-use crate::kernels::linear::gemm::{self, Form, Parameters};
-use crate::kernels::linear::gemm_lanes;
+use crate::kernels::linear::gemm::{Form, Parameters};
 use crate::kernels::shared::WeightStorage;
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
@@ -171,15 +169,14 @@ impl<'a> Linear<'a> {
         let rows = size("linear", "the rows of x", x.shape().rows())?;
         let depth = size("linear", "the columns of x", weights.inputs)?;
         let y_row = size("linear", "the columns of y", weights.outputs)?;
-        let device = recording.device().clone();
-        let capabilities = device.capabilities();
+        let shader_f16 = recording.device().capabilities().shader_f16;
         let mut first_column = 0;
         for part in &weights.parts {
             let columns = part.shape()[usize::from(!weights.transposed)] as u32;
             let form = Form {
                 activation: self.activation,
                 transposed: weights.transposed,
-                storage: WeightStorage::of(part.dtype(), capabilities.shader_f16),
+                storage: WeightStorage::of(part.dtype(), shader_f16),
                 general: false,
             };
             let parameters = Parameters {
@@ -195,32 +192,11 @@ impl<'a> Linear<'a> {
                 alpha: 1.0,
                 beta: 1.0,
             };
-            let (kernel, variant) = choose_gemm(&device, &parameters, form)?;
             let part = recording.tensor(part)?;
             let residual = self.residual.unwrap_or(&absent);
-            recording.dispatch(kernel, variant, &parameters, &[x, &part, &bias, residual, &absent, &y])?;
+            product::record(recording, form, &parameters, [x, &part, &bias, residual, &absent, &y])?;
             first_column += columns;
         }
         Ok(y)
     }
-}
-
-/// The kernel and the variant for a product.
-pub(super) fn choose_gemm(
-    device: &Device,
-    parameters: &Parameters,
-    form: Form,
-) -> Result<(&'static dyn Kernel, Variant)> {
-    let &Parameters { rows, columns, .. } = parameters;
-    // The large tile needs 256 invocations in a workgroup, the small one 64.
-    let mut candidates = vec![gemm::tiled(gemm::tile_side(rows, columns), form), gemm::tiled(32, form)];
-    match gemm_lanes::misfit(parameters, form.transposed) {
-        None => candidates.insert(0, gemm_lanes::lanes(gemm_lanes::tile_rows(rows), form)),
-        Some(reason) => refuse_if_forced(device, "linear", "lanes", reason)?,
-    }
-    let variant = choose(device, "linear", candidates)?;
-    Ok(match variant.name() {
-        "lanes" => (&gemm_lanes::GemmLanes, variant),
-        _ => (&gemm::Gemm, variant),
-    })
 }

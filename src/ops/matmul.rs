@@ -1,8 +1,7 @@
 //! Products of two matrices on the device, and of stacks of them.
 
 use super::axes::{broadcast, broadcast_shapes, broadcast_strides, expect_broadcast, product, transposed};
-use super::linear::choose_gemm;
-use super::{expect_dtype, size};
+use super::{expect_dtype, product as products, size};
 use crate::error::{Error, Result};
 use crate::kernels::linear::gemm::{Form, Parameters};
 use crate::recording::{Recording, Value};
@@ -261,10 +260,9 @@ fn record(
     // The usual form where it does: a linear layer has its pipeline already.
     let general = offsets.is_some() || (alpha, beta) != (1.0, 1.0);
     let form = Form { general, ..Form::general(transposed) };
-    let (kernel, variant) = choose_gemm(recording.device(), &parameters, form)?;
     // Its zeros are the offsets of a single product.
     let absent = recording.absent()?;
     let given = |value: Option<&'_ Value>| value.cloned().unwrap_or_else(|| absent.clone());
     let (bias, residual, offsets) = (given(bias), given(residual), given(offsets.map(|(value, _)| value)));
-    recording.dispatch(kernel, variant, &parameters, &[a, b, &bias, &residual, &offsets, y])
+    products::record(recording, form, &parameters, [a, b, &bias, &residual, &offsets, y])
 }

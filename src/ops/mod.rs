@@ -5,6 +5,7 @@ mod additive_attention;
 mod attention;
 mod axes;
 mod cast;
+mod choice;
 mod deformable_attention;
 mod embedding;
 mod embedding_norm;
@@ -17,6 +18,7 @@ mod mean_max;
 mod multiply;
 mod pool;
 mod position;
+mod product;
 mod rms_norm;
 mod softmax;
 mod spatial_attention;
@@ -84,16 +86,6 @@ fn choose(device: &Device, op: &str, candidates: Vec<Variant>) -> Result<Variant
         .into_iter()
         .find(|variant| variant.runs_on(capabilities).is_ok())
         .ok_or_else(|| refused("any", "the device can run none of them".to_owned()))
-}
-
-/// [`Error::Implementation`] if `op` is forced to `name`, which cannot take its arguments for that reason.
-fn refuse_if_forced(device: &Device, op: &str, name: &str, reason: String) -> Result<()> {
-    match device.forced(op) {
-        Some(forced) if forced == name => {
-            Err(Error::Implementation { op: op.to_owned(), name: name.to_owned(), reason })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The rows' implementation for `op` over rows of that length.

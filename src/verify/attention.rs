@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use super::compare::Bounds;
 use super::{CaseOutcome, POISON, judge};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::kernels::attention::flash_rows::LARGEST_DIM;
 use crate::kernels::attention::problem::{Padding, Placement, Position, Problem};
 use crate::kernels::attention::problem_data::Data;
 use crate::ops::{Alignment, Attention, Capture, Causal, Heads, Mask, RelativePositionBias, Stage};
@@ -12,7 +14,7 @@ use crate::recording::Recording;
 use crate::tensor::{DType, Tensor};
 
 /// The implementations, each for every fifth seed.
-const IMPLEMENTATIONS: [&str; 5] = ["tiled", "subgroup", "decode", "chained", "lanes"];
+const IMPLEMENTATIONS: [&str; 5] = ["tiled", "subgroup", "decode", "chained", "rows"];
 
 /// About the most products of a query's and a key's element in one case.
 const WORK: u64 = 150_000;
@@ -48,7 +50,7 @@ pub async fn verify_attention(
     for seed in seeds {
         progress(seed);
         let problem = Problem::sample(seed, WORK);
-        let implementation = implementation(device, seed);
+        let implementation = implementation(device, seed, &problem);
         report.cases += 1;
         match report.taken.iter_mut().find(|(name, _)| *name == implementation) {
             Some((_, count)) => *count += 1,
@@ -71,16 +73,17 @@ pub async fn verify_attention(
 }
 
 /// That of the seed, or the one that every device has.
-fn implementation(device: &Device, seed: u64) -> &'static str {
+fn implementation(device: &Device, seed: u64, problem: &Problem) -> &'static str {
     let name = IMPLEMENTATIONS[(seed % IMPLEMENTATIONS.len() as u64) as usize];
     let size = match device.capabilities().subgroups {
         Some((min, max)) if min == max && !device.is_cpu() => min,
         _ => 0,
     };
+    let widest = problem.head_dim.max(problem.value_dim);
     match name {
-        "lanes" if size == 8 => "lanes",
-        "lanes" | "subgroup" if (4..=64).contains(&size) => "subgroup",
-        "lanes" | "subgroup" => "tiled",
+        "rows" if size == 8 && widest <= LARGEST_DIM => "rows",
+        "rows" | "subgroup" if (4..=64).contains(&size) => "subgroup",
+        "rows" | "subgroup" => "tiled",
         _ => name,
     }
 }
@@ -112,7 +115,7 @@ async fn run_problem(device: &Device, implementation: &str, problem: &Problem) -
         ("captured", stage_floor, &captured, &got_captured, &twin_captured),
     ] {
         let before = outcome.failure.is_some();
-        judge(&mut outcome, device.is_cpu(), floor, expected, got, twin);
+        judge(&mut outcome, device.is_cpu(), Bounds { floor, ..Bounds::default() }, expected, got, twin);
         if let (false, Some(reason)) = (before, &outcome.failure) {
             outcome.failure = Some(format!("{name}: {reason}"));
         }

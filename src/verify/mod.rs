@@ -2,8 +2,10 @@
 
 mod attention;
 pub mod compare;
+mod cooperative;
 
 pub use attention::{AttentionReport, verify_attention};
+pub use cooperative::{CooperativeReport, cooperative};
 
 use crate::device::Device;
 use crate::error::Result;
@@ -139,10 +141,16 @@ pub async fn run_case(
     for (((_, expected), got), twin) in written.zip(&outputs).zip(&twin_outputs) {
         match expected {
             CaseArgument::Output(expected) => {
-                judge(&mut outcome, device.is_cpu(), case.floor, expected, got, twin);
+                let bounds = Bounds { floor: case.floor, ..Bounds::default() };
+                judge(&mut outcome, device.is_cpu(), bounds, expected, got, twin);
             }
             CaseArgument::OutputWithin(expected, floor) => {
-                judge(&mut outcome, device.is_cpu(), *floor, expected, got, twin);
+                let bounds = Bounds { floor: *floor, ..Bounds::default() };
+                judge(&mut outcome, device.is_cpu(), bounds, expected, got, twin);
+            }
+            CaseArgument::OutputRounded(expected, floor, nmse) => {
+                let bounds = Bounds { floor: *floor, nmse: *nmse, ..Bounds::default() };
+                judge(&mut outcome, device.is_cpu(), bounds, expected, got, twin);
             }
             CaseArgument::Exact(expected) => judge_words(&mut outcome, expected, got, twin),
             CaseArgument::F32(_) | CaseArgument::Words(_) => {
@@ -158,9 +166,9 @@ fn guarded(argument: &CaseArgument) -> Vec<u32> {
     let (mut words, guard) = match argument {
         CaseArgument::F32(values) => (values.iter().map(|value| value.to_bits()).collect(), INPUT_POISON),
         CaseArgument::Words(words) => (words.clone(), INPUT_POISON),
-        CaseArgument::Output(expected) | CaseArgument::OutputWithin(expected, _) => {
-            (vec![POISON; expected.len()], POISON)
-        }
+        CaseArgument::Output(expected)
+        | CaseArgument::OutputWithin(expected, _)
+        | CaseArgument::OutputRounded(expected, _, _) => (vec![POISON; expected.len()], POISON),
         CaseArgument::Exact(expected) => (vec![POISON; expected.len()], POISON),
     };
     words.extend([guard; GUARD]);
@@ -214,7 +222,7 @@ fn run_twin(kernel: &dyn Kernel, variant: &Variant, case: &Case, words: &[Vec<u3
 fn judge(
     outcome: &mut CaseOutcome,
     is_cpu: bool,
-    floor: f64,
+    bounds: Bounds,
     expected: &[Option<f64>],
     got: &[u32],
     twin: &[u32],
@@ -231,9 +239,8 @@ fn judge(
     };
     let oracle: Vec<f64> = expected.iter().copied().flatten().collect();
     // On the CPU device what is judged is the twin, so its own error must not widen the bound.
-    let factor = if is_cpu { 0.0 } else { 2.0 };
-    let comparison =
-        compare(&values(got), &values(twin), &oracle, Bounds { factor, floor, ..Bounds::default() });
+    let factor = if is_cpu { 0.0 } else { bounds.factor };
+    let comparison = compare(&values(got), &values(twin), &oracle, Bounds { factor, ..bounds });
     outcome.largest_error = outcome.largest_error.max(comparison.largest_error);
     outcome.twin_error = outcome.twin_error.max(comparison.twin_error.unwrap_or(0.0));
     if !comparison.passed && outcome.failure.is_none() {

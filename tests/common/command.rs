@@ -10,7 +10,11 @@ pub fn attentive() -> Command {
             command.env_remove(name);
         }
     }
-    command.env_remove("WGPU_ADAPTER_NAME").env("HF_HUB_OFFLINE", "1").stdin(Stdio::null());
+    command
+        .env_remove("WGPU_ADAPTER_NAME")
+        .env("HF_HUB_OFFLINE", "1")
+        .env("ATTENTIVE_PIPELINE_CACHE", "")
+        .stdin(Stdio::null());
     command
 }
 

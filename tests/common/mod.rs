@@ -5,8 +5,9 @@ pub mod child;
 pub mod wrapped;
 
 use attentive::device::{AdapterSummary, list_adapters, required_features, required_limits};
+use attentive::recording::Value;
 use attentive::verify::compare::{Bounds, compare};
-use attentive::{Device, DeviceOptions, Error, Result, wgpu};
+use attentive::{DType, Device, DeviceOptions, Error, Recording, Result, Tensor, wgpu};
 
 /// Every usable adapter, and the CPU device. Says which; with `ATTENTIVE_REQUIRE_ADAPTER` a machine without an adapter
 /// fails.
@@ -24,6 +25,13 @@ pub fn adapters() -> Vec<Device> {
 /// Every usable adapter, opened with these options.
 pub fn adapters_with(options: &DeviceOptions) -> Vec<Device> {
     usable_adapters().iter().map(|adapter| open(adapter, options)).collect()
+}
+
+/// Every usable adapter, with the cooperative matrices that it has: for kernels, as ops would choose by them.
+pub fn adapters_with_matrices() -> Vec<Device> {
+    let mut options = DeviceOptions::default();
+    options.cooperative = true;
+    adapters_with(&options)
 }
 
 /// That adapter, opened with these options.
@@ -79,6 +87,30 @@ pub fn noop_adapter(options: wgpu::NoopBackendOptions) -> wgpu::Adapter {
     pollster::block_on(instance.enumerate_adapters(wgpu::Backends::NOOP)).remove(0)
 }
 
+/// A value of those numbers.
+pub fn value(recording: &mut Recording, shape: &[usize], values: &[f32]) -> Value {
+    let tensor = Tensor::from_f32(recording.device(), shape, values).unwrap();
+    recording.tensor(&tensor).unwrap()
+}
+
+/// Zeros.
+pub fn zeros(recording: &mut Recording, shape: &[usize]) -> Value {
+    zeros_of(DType::F32, recording, shape)
+}
+
+/// Zeros of that dtype.
+pub fn zeros_of(dtype: DType, recording: &mut Recording, shape: &[usize]) -> Value {
+    let count = shape.iter().product();
+    let device = recording.device();
+    let tensor = match dtype {
+        DType::F32 => Tensor::from_f32(device, shape, &vec![0.0; count]),
+        DType::F16 => Tensor::from_f32_as_f16(device, shape, &vec![0.0; count]),
+        DType::U32 => Tensor::from_u32(device, shape, &vec![0; count]),
+        _ => panic!("zeros of {dtype}"),
+    };
+    recording.tensor(&tensor.unwrap()).unwrap()
+}
+
 /// The implementations of attention that a device has.
 pub fn attention_implementations(device: &Device) -> Vec<&'static str> {
     let subgroups = device.capabilities().subgroups.filter(|_| !device.is_cpu());
@@ -87,7 +119,7 @@ pub fn attention_implementations(device: &Device) -> Vec<&'static str> {
         here.push("subgroup");
     }
     if subgroups == Some((8, 8)) {
-        here.push("lanes");
+        here.push("rows");
     }
     here.extend(["decode", "chained"]);
     here

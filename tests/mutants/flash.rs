@@ -392,6 +392,7 @@ pub const FLASH_TILED: Mutants = Mutants {
         masking::OF_FOUR,
         masking::NAN_OF_FOUR,
         placing::FLASH,
+        placing::FLASH_VALUES,
         placing::FLASH_SPLITS,
         placing::FLASH_WEIGHTS,
         shared::TANH,

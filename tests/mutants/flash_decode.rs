@@ -221,6 +221,7 @@ pub const FLASH_DECODE: Mutants = Mutants {
         masking::OF_ONE,
         masking::LOGIT,
         placing::FLASH,
+        placing::FLASH_VALUES,
         placing::FLASH_SPLITS,
         shared::TANH,
         shared::COMPONENT,

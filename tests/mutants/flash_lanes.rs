@@ -471,6 +471,7 @@ pub const FLASH_LANES: Mutants = Mutants {
         placing::SUMS,
         placing::SPLIT_PLACES,
         placing::FLASH,
+        placing::FLASH_VALUES,
         placing::FLASH_SPLITS,
         placing::FLASH_WEIGHTS,
         shared::INDEXING,

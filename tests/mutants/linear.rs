@@ -201,10 +201,10 @@ pub const GEMM_LANES: Mutants = Mutants {
             ),
             mutant(
                 "the eighth row is the seventh",
-                "subgroupBroadcast(left0, 7u)",
-                "subgroupBroadcast(left0, 6u)",
+                "subgroupBroadcast(left, 7u)",
+                "subgroupBroadcast(left, 6u)",
             ),
-            mutant("the lanes keep their own rows", "subgroupBroadcast(left0, 2u)", "left0"),
+            mutant("the lanes keep their own rows", "subgroupBroadcast(left, 2u)", "left"),
             mutant("the second eight rows are the first", "left_places.y", "left_places.x")
                 .on("tile_rows=16"),
             mutant(
@@ -215,29 +215,42 @@ pub const GEMM_LANES: Mutants = Mutants {
             .on("tile_rows=32"),
             mutant("the third eight rows are the fourth", "left_places.z", "left_places.w")
                 .on("tile_rows=32"),
-            mutant("the second eight rows are left out", "TILE_ROWS >= 16u", "TILE_ROWS > 16u")
+            mutant("the second eight rows are left out", "TILE_ROWS > 8u", "TILE_ROWS > 16u")
                 .on("tile_rows=16"),
-            mutant("the last sixteen rows are left out", "TILE_ROWS >= 32u", "TILE_ROWS > 32u")
+            mutant("the last sixteen rows are left out", "TILE_ROWS > 16u", "TILE_ROWS > 32u")
                 .on("tile_rows=32"),
-            mutant("the tenth row goes into the ninth", "row9 = multiply(row9,", "row8 = multiply(row8,")
+            mutant("the second row goes on from the first", "multiply(sums.r1,", "multiply(sums.r0,"),
+            mutant("a row is stored for its neighbour", "eight.r4)", "eight.r5)"),
+            mutant("eight rows are stored for the ones before", "eight = a8;", "eight = a0;")
                 .on("tile_rows=16"),
-            mutant("two rows are exchanged", "row4, row5, row6, row7,", "row5, row4, row6, row7,"),
-            mutant("the last row of a tile is left out", "row < end;", "row + 1u < end;"),
             mutant(
-                "rows past the end are written",
-                "min(TILE_ROWS, parameters.rows - first_row)",
-                "TILE_ROWS",
-            ),
+                "the second columns have the weights of the first",
+                "first_column + 32u)",
+                "first_column)",
+            )
+            .on("tile_columns=64"),
+            mutant("the second columns are those of other rows", "eight = b16;", "eight = b24;")
+                .on("tile_columns=64"),
+            mutant("the second columns are stored as the first are", "column != first_column", "false")
+                .on("tile_columns=64"),
+            mutant(
+                "only the first columns are stored",
+                "first_column + TILE_COLUMNS; column",
+                "first_column + 1u; column",
+            )
+            .on("tile_columns=64"),
+            mutant("the last row is left out", "row < parameters.rows)", "row + 1u < parameters.rows)"),
+            mutant("a row past the end is written", "row < parameters.rows)", "row <= parameters.rows)"),
             mutant(
                 "a column too many is written",
-                "first_column + column < parameters.columns",
-                "first_column + column <= parameters.columns",
+                "by.first_column + column < parameters.columns",
+                "by.first_column + column <= parameters.columns",
             )
             .on("right_transposed"),
             mutant(
                 "a part of the columns is taken for the first",
-                "starts.z + parameters.first_column + first_column",
-                "starts.z + first_column",
+                "starts.z + parameters.first_column + column",
+                "starts.z + column",
             ),
             mutant(
                 "a part of the bias is taken for the first",
@@ -246,18 +259,23 @@ pub const GEMM_LANES: Mutants = Mutants {
             ),
             mutant(
                 "y's rows are as long as they have columns",
-                "(first_row + row) * parameters.y_row",
-                "(first_row + row) * parameters.columns",
+                "row * parameters.y_row",
+                "row * parameters.columns",
             ),
-            mutant("the bias is left out", "rows[row] * factor + addend", "rows[row] * factor"),
-            mutant("α is left out", "rows[row] * factor", "rows[row]").on("general"),
-            mutant("α of the bias too", "rows[row] * factor + addend", "(rows[row] + addend) * factor")
+            mutant("the bias is left out", "sums * by.factor + by.addend", "sums * by.factor"),
+            mutant("α is left out", "sums * by.factor", "sums").on("general"),
+            mutant("α of the bias too", "sums * by.factor + by.addend", "(sums + by.addend) * by.factor")
                 .on("general"),
             mutant("β of the residual alone", "addend = addend * parameters.beta;", "").on("general"),
             mutant("β of the bias alone", "scaled(residual[start + column])", "residual[start + column]")
                 .on("general"),
             mutant("all products have the first one's x", "starts.x + left_rows", "left_rows").on("general"),
-            mutant("all products have the first one's W", "starts.y + places_of", "places_of").on("general"),
+            mutant(
+                "all products have the first one's W",
+                "starts.y + places_of(first_column);",
+                "places_of(first_column);",
+            )
+            .on("general"),
             mutant("all products are written to one y", "starts.z + parameters", "parameters").on("general"),
             mutant("x and W are each other's", "offsets[2u * batch] / 4u", "offsets[2u * batch + 1u] / 4u")
                 .on("general"),

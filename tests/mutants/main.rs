@@ -10,12 +10,13 @@ mod common;
 mod additive;
 mod attention;
 mod ceiling;
+mod cooperative;
 mod elementwise;
 mod embedding;
 mod flash;
 mod flash_decode;
 mod flash_lanes;
-mod lanes;
+mod flash_rows;
 mod linear;
 mod masking;
 mod mutant;
@@ -23,6 +24,7 @@ mod normalization;
 mod placing;
 mod pooling;
 mod position;
+mod products;
 mod recurrent;
 mod shared;
 mod vision;
@@ -43,16 +45,20 @@ const MUTANTS: &[Mutants] = &[
     attention::SCORES,
     attention::SCALE_MASK_SOFTMAX,
     attention::WEIGHTED_VALUES,
-    lanes::SCORES_LANES,
-    lanes::SOFTMAX_VALUES_LANES,
     flash::FLASH_TILED,
     flash_lanes::FLASH_LANES,
+    flash_rows::FLASH_ROWS,
     flash_decode::FLASH_DECODE,
+    cooperative::FLASH_COOPERATIVE,
     attention::MERGE,
     attention::APPEND,
     additive::ADDITIVE,
     linear::GEMM,
     linear::GEMM_LANES,
+    products::GEMM_BLOCKED,
+    products::GEMM_ROWS,
+    products::SUM_SPLITS,
+    cooperative::GEMM_COOPERATIVE,
     normalization::LAYER_NORM,
     normalization::RMS_NORM,
     normalization::SOFTMAX,
@@ -205,6 +211,7 @@ impl Bench {
         let adapter = if adapters.is_empty() { None } else { Some(adapters.remove(llvmpipe.unwrap_or(0))) }?;
         let mut options = DeviceOptions::default();
         options.shader_checks = true;
+        options.cooperative = true;
         options.timeout = Duration::from_secs(60);
         let device = common::open(&adapter, &options);
         Some(Self { adapter, options, device })
@@ -299,7 +306,8 @@ fn run(bench: &mut Bench, mutants: &Mutants, sample: bool, survivors: &mut Vec<S
         }
     }
     // On an adapter that has all that the variants ask for, none may be left out.
-    if capabilities.shader_f16 && capabilities.subgroups == Some((8, 8)) && !sample {
+    let matrices = capabilities.cooperative.is_some() || !mutants.kernel.ends_with("_cooperative");
+    if capabilities.shader_f16 && capabilities.subgroups == Some((8, 8)) && matrices && !sample {
         let expected = mutants.all().filter(|mutant| !mutant.is_for_one_subgroup_size()).count();
         assert_eq!(row.mutants, expected, "{}: not all were run", mutants.kernel);
     }
@@ -315,7 +323,9 @@ fn words(case: &Case) -> usize {
             CaseArgument::F32(values) => values.len(),
             CaseArgument::Words(words) => words.len(),
             CaseArgument::Exact(expected) => expected.len(),
-            CaseArgument::Output(expected) | CaseArgument::OutputWithin(expected, _) => expected.len(),
+            CaseArgument::Output(expected)
+            | CaseArgument::OutputWithin(expected, _)
+            | CaseArgument::OutputRounded(expected, _, _) => expected.len(),
         })
         .sum()
 }

@@ -152,12 +152,6 @@ pub const FLASH: &[Mutant] = &[
         "return 1.0;",
     ),
     mutant("rescaled the other way", "before - after, -150.0", "after - before, -150.0"),
-    mutant("a NaN under weight 0 shows", "vec4<f32>(), weight == 0.0)", "vec4<f32>(), false)"),
-    mutant(
-        "no value is strange",
-        "return any((bitcast<vec4<u32>>(values) & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS));",
-        "return false;",
-    ),
     mutant("the sinks are left out", "parameters.splits == 1u && parameters.sinks_at != NONE", "false"),
     mutant(
         "sinks where there are none",
@@ -188,14 +182,24 @@ pub const FLASH: &[Mutant] = &[
         "end.sum = LOWEST;",
     ),
     mutant("a row of −∞ alone is no NaN", "end.poisoned = poisoned || abyss;", "end.poisoned = poisoned;"),
+    mutant("a NaN does not reach its sum", "select(end.sum, from_bits(NAN_BITS), end.poisoned)", "end.sum"),
+    mutant("sums that nobody wants", "parameters.has_sums != 0u", "true"),
+    mutant("no sums", "parameters.has_sums != 0u", "false"),
+];
+
+/// What `flash` has for values that are no numbers, and for rows.
+pub const FLASH_VALUES: &[Mutant] = &[
+    mutant("a NaN under weight 0 shows", "vec4<f32>(), weight == 0.0)", "vec4<f32>(), false)"),
+    mutant(
+        "no value is strange",
+        "return any((bitcast<vec4<u32>>(values) & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS));",
+        "return false;",
+    ),
     mutant(
         "a NaN does not reach its row",
         "select(value * factor, from_bits(NAN_BITS), poisoned)",
         "value * factor",
     ),
-    mutant("a NaN does not reach its sum", "select(end.sum, from_bits(NAN_BITS), end.poisoned)", "end.sum"),
-    mutant("sums that nobody wants", "parameters.has_sums != 0u", "true"),
-    mutant("no sums", "parameters.has_sums != 0u", "false"),
 ];
 
 /// What `flash` has for splits.

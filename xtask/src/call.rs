@@ -77,6 +77,8 @@ impl Call {
         }
         command
             .args(&self.args)
+            // Tests write nothing into the user's folders.
+            .env("ATTENTIVE_PIPELINE_CACHE", "")
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(place::root())
             .stdin(Stdio::null());

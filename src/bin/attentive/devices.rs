@@ -84,8 +84,12 @@ fn features(capabilities: &Capabilities) -> String {
         Some((min, max)) => format!("of {min} to {max}"),
         None => "no".to_owned(),
     };
+    let matrices = match capabilities.cooperative {
+        Some(has) => format!("of {0} × {0}", has.side),
+        None => "no".to_owned(),
+    };
     format!(
-        "         f16 {}, subgroups {subgroups}, timestamps {}\n         \
+        "         f16 {}, subgroups {subgroups}, cooperative matrices {matrices}, timestamps {}\n         \
          largest binding {}, largest buffer {}, workgroups with {} of memory and {} invocations, {} storage buffers\n",
         has(capabilities.shader_f16),
         has(capabilities.timestamps),
@@ -135,6 +139,9 @@ fn capabilities(capabilities: &Capabilities) -> Value {
     json!({
         "shader_f16": capabilities.shader_f16,
         "subgroups": capabilities.subgroups.map(|(min, max)| json!({ "min": min, "max": max })),
+        "cooperative_matrices": capabilities
+            .cooperative
+            .map(|has| json!({ "side": has.side, "subgroup_size": has.subgroup_size })),
         "timestamps": capabilities.timestamps,
         "storage_binding_bytes": capabilities.storage_binding_bytes,
         "buffer_bytes": capabilities.buffer_bytes,

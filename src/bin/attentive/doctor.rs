@@ -47,6 +47,14 @@ pub fn run() -> Result<()> {
             ),
             Err(problem) => format!("        {}\n", bad(&problem)),
         })?;
+        if let Some(has) = adapter.capabilities.cooperative {
+            let said = format!(
+                "cooperative matrices of {0} × {0}: used with --cooperative; \
+                 `attentive verify --cooperative --kernel cooperative` tells whether they can be trusted",
+                has.side
+            );
+            print(&format!("        {}\n", warned(&said)))?;
+        }
     }
     let software =
         adapters.iter().filter(|adapter| adapter.unusable.is_none()).all(|adapter| adapter.software);

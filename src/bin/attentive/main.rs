@@ -26,6 +26,7 @@ mod summary;
 mod system;
 mod table;
 mod translate;
+mod tune;
 mod vectors;
 mod verify;
 
@@ -57,6 +58,7 @@ enum Command {
     FillMask(fill_mask::Arguments),
     NextSentence(next_sentence::Arguments),
     Translate(translate::Arguments),
+    Tune(tune::Arguments),
     Verify(verify::Arguments),
 }
 
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::FillMask(arguments) => fill_mask::run(&arguments),
         Command::NextSentence(arguments) => next_sentence::run(&arguments),
         Command::Translate(arguments) => translate::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     match result {

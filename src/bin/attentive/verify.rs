@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use attentive::Error;
 use attentive::device::list_adapters;
 use attentive::kernel::{Depth, Kernel};
+use attentive::verify::{self, CooperativeReport};
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use serde_json::{Value, json};
@@ -32,7 +33,8 @@ Examples:
   attentive verify --device all --full
   attentive verify -m all-MiniLM-L6-v2
   attentive verify --kernel softmax --json - | jq .passed
-  attentive verify --seeds 1234")]
+  attentive verify --seeds 1234
+  attentive verify --cooperative --kernel cooperative")]
 pub struct Arguments {
     /// Also run this model: a folder, or a model of the Hugging Face hub
     #[arg(short, long, env = "ATTENTIVE_MODEL", hide_env_values = true, value_name = "MODEL")]
@@ -68,6 +70,9 @@ pub struct Arguments {
     hub: ModelArguments,
 }
 
+/// Runs of each case of cooperative matrices.
+const REPEATS: usize = 50;
+
 /// What came of one device.
 struct DeviceReport {
     spec: String,
@@ -75,6 +80,8 @@ struct DeviceReport {
     software: bool,
     kernels: Option<KernelsReport>,
     matrix: Option<MatrixReport>,
+    /// The kernels of cooperative matrices, again and again.
+    cooperative: Option<Result<CooperativeReport, Error>>,
     model: Option<Result<ModelReport, Error>>,
     /// Why it could not be opened.
     error: Option<Error>,
@@ -159,6 +166,7 @@ impl Arguments {
             software: false,
             kernels: None,
             matrix: None,
+            cooperative: None,
             model: None,
             error: None,
             took: Duration::ZERO,
@@ -176,6 +184,14 @@ impl Arguments {
         }
         // A lost device says nothing more.
         let broken = report.kernels.as_ref().is_some_and(|kernels| kernels.broken.is_some());
+        if self.open.cooperative && self.seeds.is_none() && !broken && !device.is_cpu() {
+            let told = |done: usize, all: usize, kernel: &str| {
+                bar.set_length(all as u64);
+                bar.set_position(done as u64);
+                bar.set_message(format!("{kernel}, again and again"));
+            };
+            report.cooperative = Some(pollster::block_on(verify::cooperative(&device, REPEATS, told)));
+        }
         if let (Some(seeds), false) = (self.sampled(), broken) {
             report.matrix = Some(matrix::verify(&device, seeds, &bar));
         }
@@ -193,6 +209,7 @@ impl DeviceReport {
         self.error.is_none()
             && self.kernels.as_ref().is_none_or(KernelsReport::passed)
             && self.matrix.as_ref().is_none_or(MatrixReport::passed)
+            && self.cooperative.as_ref().is_none_or(harmless)
             && self.model.as_ref().is_none_or(|model| model.as_ref().is_ok_and(ModelReport::passed))
     }
 
@@ -207,6 +224,9 @@ impl DeviceReport {
         }
         if let Some(kernels) = &self.kernels {
             text += &kernels.text();
+        }
+        if let Some(report) = &self.cooperative {
+            text += &cooperative_text(report);
         }
         if let Some(matrix) = &self.matrix {
             text += &matrix.text();
@@ -229,11 +249,51 @@ impl DeviceReport {
             "seconds": self.took.as_secs_f64(),
             "error": self.error.as_ref().map(ToString::to_string),
             "kernels": self.kernels.as_ref().map(KernelsReport::json),
+            "cooperative": self.cooperative.as_ref().map(cooperative_json),
             "attention": self.matrix.as_ref().map(MatrixReport::json),
             "model": self.model.as_ref().map(|model| match model {
                 Ok(model) => model.json(),
                 Err(error) => json!({ "passed": false, "error": error.to_string() }),
             }),
         })
+    }
+}
+
+/// Passed, or nothing was there to be run.
+fn harmless(outcome: &Result<CooperativeReport, Error>) -> bool {
+    outcome.as_ref().is_ok_and(|report| report.passed() || report.skipped.is_some())
+}
+
+fn cooperative_text(outcome: &Result<CooperativeReport, Error>) -> String {
+    let what = "cooperative matrices";
+    match outcome {
+        Err(error) => format!("{}\n", painted(RED, &format!("{what}: broke off: {error}"))),
+        Ok(CooperativeReport { skipped: Some(reason), .. }) => format!("{what}: not run, {reason}\n"),
+        Ok(report) => {
+            let CooperativeReport { variants, cases, repeats, failures, .. } = report;
+            let said = format!("{what}: {cases} cases of {variants} variants, {repeats} times each");
+            if report.passed() {
+                return format!("{said}: {}\n", painted(GREEN, "right, and the same bits each time"));
+            }
+            let mut text = format!("{said}: {}\n", painted(RED, &format!("{} failed", failures.len())));
+            for (case, reason) in failures.iter().take(5) {
+                text += &format!("  {case}: {reason}\n");
+            }
+            text + "  Do not open this adapter with --cooperative.\n"
+        }
+    }
+}
+
+fn cooperative_json(outcome: &Result<CooperativeReport, Error>) -> Value {
+    match outcome {
+        Err(error) => json!({ "passed": false, "error": error.to_string() }),
+        Ok(report) => json!({
+            "passed": report.passed(),
+            "variants": report.variants,
+            "cases": report.cases,
+            "repeats": report.repeats,
+            "failures": report.failures,
+            "skipped": report.skipped,
+        }),
     }
 }

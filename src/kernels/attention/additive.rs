@@ -18,6 +18,7 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
 };
+use crate::kernels::parallel;
 use crate::kernels::shared::{COMPONENT, INDEXING, QUERY_ROWS_1, QUERY_ROWS_4, TANH};
 use crate::reference::additive::{self as oracle, Dims};
 use crate::reference::rounding_floor;
@@ -105,13 +106,15 @@ impl Kernel for Additive {
         geometry::fold(u64::from(p.items) * tiles, per_dimension)
     }
 
-    fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
+    fn twin(&self, variant: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let p = Parameters::from_bytes(parameters);
         let [rows, keys, width, columns] =
             [p.rows, p.key_length, p.width, p.value_dim].map(|size| size as usize);
         let [q, k, v, w] = [0, 1, 2, 3].map(|place| arguments.f32(place));
         let (lengths, output, weights) = (arguments.words(4), arguments.f32_mut(5), arguments.f32_mut(6));
-        for row in 0..p.items as usize * rows {
+        // tanh takes most of it.
+        let operations = self.cost(variant, parameters).flops;
+        let weights_of = |row: usize| -> (Vec<f32>, f32) {
             let item = row / rows;
             let there = if p.has_lengths != 0 { keys.min(lengths[item] as usize) } else { keys };
             let query = &q[row * width..][..width];
@@ -123,6 +126,11 @@ impl Kernel for Additive {
             scores.iter_mut().for_each(|score| *score = (*score - largest).exp());
             let sum: f32 = scores.iter().sum();
             scores.iter_mut().for_each(|weight| *weight /= sum);
+            (scores, sum)
+        };
+        let of_rows = parallel::map(p.items as usize * rows, operations, weights_of);
+        for (row, (scores, sum)) in of_rows.into_iter().enumerate() {
+            let (item, there) = (row / rows, scores.len());
             let out = &mut output[row * columns..][..columns];
             out.fill(0.0);
             for (key, &weight) in scores.iter().enumerate().filter(|(_, weight)| **weight != 0.0) {

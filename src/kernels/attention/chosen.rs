@@ -39,6 +39,7 @@ fn plain(seed: u64) -> Problem {
         placement: Placement::RowsFirst,
         poison: Poison::Hidden,
         half: false,
+        half_queries: false,
     }
 }
 

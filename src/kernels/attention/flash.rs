@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::problem_data::Data;
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Shared, Variant, geometry};
 use crate::kernels::activation::exp;
+use crate::kernels::matrices::rounded_to_f16;
 use crate::kernels::multiply::{multiply, multiply_carefully};
 use crate::kernels::parallel;
 use crate::kernels::shared::{
@@ -52,19 +53,11 @@ impl Form {
         Self { half, aligned: places.as_flattened().iter().all(|place| place.is_multiple_of(4)) }
     }
 
-    /// The form of the queries and keys alone.
-    pub fn of_keys(p: &Parameters, half: bool) -> Self {
-        let places =
-            [p.q_offset, p.q_batch, p.q_head, p.q_row, p.k_offset, p.k_batch, p.k_head, p.k_row, p.head_dim];
-        Self { half, aligned: places.iter().all(|place| place.is_multiple_of(4)) }
-    }
-
-    /// The form of the values, and of an output in f32 that is aligned only where they are.
-    pub fn of_values(p: &Parameters, half: bool) -> Self {
-        let values = [p.v_offset, p.v_batch, p.v_head, p.v_row, p.value_dim];
-        let output = [p.output_offset, p.output_batch, p.output_head, p.output_row];
-        let aligned = values.iter().chain(&output).all(|place| place.is_multiple_of(4));
-        Self { half, aligned }
+    /// The form where the output too is of whole vec4s if the inputs are.
+    pub fn with_output(p: &Parameters, half: bool) -> Self {
+        let output = [p.output_offset, p.output_batch, p.output_head, p.output_row, p.output_split];
+        let aligned = output.iter().all(|place| place.is_multiple_of(4));
+        Self { half, aligned: aligned && Self::of(p, half).aligned }
     }
 
     /// The variant with what all of the fused kernels are put together from.
@@ -129,6 +122,8 @@ pub struct Tiling {
     pub keys: u32,
     /// Rows are the queries of all the heads that share a key-value head.
     pub grouped: bool,
+    /// Queries and weights are rounded to f16.
+    pub rounded: bool,
 }
 
 /// The part of one workgroup.
@@ -222,6 +217,7 @@ impl Tiling {
         };
         let inputs = TwinInputs {
             p: &p,
+            rounded: self.rounded,
             q: arguments.f32(0),
             k: &stored(1),
             v: &stored(2),
@@ -247,12 +243,12 @@ impl Tiling {
         }
     }
 
-    /// Sampled cases for a variant that takes values of up to `largest_value_dim`, and, with `all_options`, the chosen
+    /// Sampled cases for a variant that takes head_dim and value_dim up to `largest`, and, with `all_options`, the chosen
     /// ones: nothing of those depends on the size of values.
     pub(super) fn cases(
         &self,
         form: Form,
-        largest_value_dim: u32,
+        largest @ [largest_head_dim, largest_value_dim]: [u32; 2],
         all_options: bool,
         depth: Depth,
     ) -> Vec<Case> {
@@ -273,7 +269,9 @@ impl Tiling {
                 3 => problem.value_dim = largest_value_dim - 7,
                 _ => {}
             }
+            problem.head_dim = problem.head_dim.min(largest_head_dim);
             problem.value_dim = problem.value_dim.min(largest_value_dim);
+            problem.half_queries = self.rounded;
             if form.aligned {
                 problem.head_dim = problem.head_dim.next_multiple_of(4);
                 problem.value_dim = problem.value_dim.next_multiple_of(4);
@@ -288,19 +286,42 @@ impl Tiling {
         let mut cases: Vec<Case> = cases.collect();
         let mut several = chosen::several_tiles(self.rows, self.keys, largest_value_dim);
         several.problem.half = form.half;
+        several.problem.half_queries = self.rounded;
+        if self.rounded {
+            // Maxima that rise by more than the slack from one tile to the next, in every block of columns.
+            several.problem.spread = 64.0;
+            cases.push(self.case(&several));
+            several.problem.spread = 1.0;
+        }
         cases.push(self.case(&several));
         if all_options {
             for mut chosen in chosen::all() {
                 let problem = &mut chosen.problem;
                 problem.half = form.half;
-                problem.value_dim = problem.value_dim.min(largest_value_dim);
-                for dim in [&mut problem.head_dim, &mut problem.value_dim] {
+                problem.half_queries = self.rounded;
+                for (dim, largest) in [&mut problem.head_dim, &mut problem.value_dim].into_iter().zip(largest)
+                {
+                    *dim = (*dim).min(largest);
                     *dim = if form.aligned { dim.next_multiple_of(4) } else { *dim - 1 + *dim % 2 };
                 }
                 cases.push(self.case(&chosen));
             }
         }
         cases
+    }
+
+    /// The output, with what rounding may do to it.
+    fn judged(&self, output: Vec<Option<f64>>, data: &Data) -> CaseArgument {
+        if !self.rounded {
+            return CaseArgument::Output(output);
+        }
+        // A weight is off by 2⁻¹¹ of it, or below the normal numbers by 2⁻²⁵, and the output by as much of the largest value.
+        // Where values do not cancel, that is at most 2⁻²² of its square.
+        let values = data.items_scores.iter().flat_map(|item| &item.values);
+        let values = values.filter(|value| value.is_finite());
+        let largest = values.fold(0.0, |largest: f64, value| largest.max(f64::from(value.abs())));
+        let of_weights = (-11.0_f64).exp2() + f64::from(data.parameters.key_length) * (-25.0_f64).exp2();
+        CaseArgument::OutputRounded(output, data.floor + of_weights * largest, (-22.0_f64).exp2())
     }
 
     fn case(&self, chosen: &Chosen) -> Case {
@@ -355,7 +376,7 @@ impl Tiling {
                 CaseArgument::Words(data.mask.clone()),
                 CaseArgument::Words(data.items.clone()),
                 CaseArgument::F32(data.head_terms()),
-                CaseArgument::Output(part_output),
+                self.judged(part_output, &data),
                 CaseArgument::OutputWithin(part_sums, data.sums_floor),
             ],
         }
@@ -381,6 +402,7 @@ fn pairs(p: &Parameters) -> u64 {
 
 struct TwinInputs<'a> {
     p: &'a Parameters,
+    rounded: bool,
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
@@ -417,6 +439,9 @@ impl TwinInputs<'_> {
         for &row in &tile.rows {
             q.extend_from_slice(&self.q[p.q_place(at(row), self.items)..][..head_dim]);
         }
+        if self.rounded {
+            q.iter_mut().for_each(|value| *value = rounded_to_f16(*value));
+        }
         let mut states = vec![State::EMPTY; rows.len()];
         let mut values = vec![0.0; rows.len() * value_dim];
         let [mut products, mut added] =
@@ -443,6 +468,9 @@ impl TwinInputs<'_> {
                 products.chunks_exact_mut(TWIN_KEYS as usize).zip(values.chunks_exact_mut(value_dim.max(1))),
             ) {
                 let factor = state.take(row, first, &mut products[..keys as usize]);
+                if self.rounded {
+                    products.iter_mut().for_each(|weight| *weight = rounded_to_f16(*weight));
+                }
                 if factor != 1.0 {
                     values.iter_mut().for_each(|value| *value *= factor);
                 }

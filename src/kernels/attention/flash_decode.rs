@@ -5,7 +5,7 @@
 //!
 //! Ladder: 8 rows × 64 keys for 64 invocations; a lane for each key in the products, then 4 columns of a share of the
 //! keys for each lane; keys and values are read from memory once and kept nowhere. On lavapipe a tile takes as long as three
-//! heads of `flash_lanes` (`cargo bench --bench attention`), so it is chosen there for groups that fill it.
+//! heads of `flash_lanes` (`attentive bench attention`), so it is chosen there for groups that fill it.
 
 use super::Parameters;
 use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};
@@ -15,7 +15,7 @@ use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Varian
 pub struct FlashDecode;
 
 /// How it divides its work.
-pub const TILING: Tiling = Tiling { rows: 8, keys: 64, grouped: true };
+pub const TILING: Tiling = Tiling { rows: 8, keys: 64, grouped: true, rounded: false };
 
 /// The variant for that form and values of that size.
 pub fn decode(form: Form, value_dim: u32) -> Variant {
@@ -65,6 +65,6 @@ impl Kernel for FlashDecode {
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let smallest = variant.u32("VALUE_LANES") == 16;
-        TILING.cases(Form::told(variant), variant.u32("VALUE_LANES") * 4, smallest, depth)
+        TILING.cases(Form::told(variant), [LARGEST_DIM, variant.u32("VALUE_LANES") * 4], smallest, depth)
     }
 }

@@ -40,7 +40,12 @@ pub fn subgroup(size: u32, form: Form, value_dim: u32) -> Variant {
 
 /// How a variant divides its work.
 pub fn tiling(variant: &Variant) -> Tiling {
-    Tiling { rows: variant.u32("TILE_ROWS"), keys: 4 * variant.u32("SUBGROUP_SIZE"), grouped: false }
+    Tiling {
+        rows: variant.u32("TILE_ROWS"),
+        keys: 4 * variant.u32("SUBGROUP_SIZE"),
+        grouped: false,
+        rounded: false,
+    }
 }
 
 impl Kernel for FlashLanes {
@@ -99,6 +104,6 @@ impl Kernel for FlashLanes {
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let value_dim = variant.u32("VALUE_BLOCKS") * 4 * variant.u32("SUBGROUP_SIZE");
         let smallest = variant.u32("VALUE_BLOCKS") == 1;
-        tiling(variant).cases(Form::told(variant), value_dim.min(LARGEST_DIM), smallest, depth)
+        tiling(variant).cases(Form::told(variant), [LARGEST_DIM, value_dim.min(LARGEST_DIM)], smallest, depth)
     }
 }

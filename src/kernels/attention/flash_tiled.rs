@@ -18,7 +18,7 @@ use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Varian
 pub struct FlashTiled;
 
 /// How it divides its work.
-pub const TILING: Tiling = Tiling { rows: 32, keys: 32, grouped: false };
+pub const TILING: Tiling = Tiling { rows: 32, keys: 32, grouped: false, rounded: false };
 
 /// Value columns of a block.
 const BLOCK: u32 = 32;
@@ -77,6 +77,6 @@ impl Kernel for FlashTiled {
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let smallest = variant.u32("VALUE_BLOCKS") == 1;
-        TILING.cases(Form::told(variant), variant.u32("VALUE_BLOCKS") * BLOCK, smallest, depth)
+        TILING.cases(Form::told(variant), [LARGEST_DIM, variant.u32("VALUE_BLOCKS") * BLOCK], smallest, depth)
     }
 }

@@ -1,6 +1,6 @@
-//! Scaled dot-product attention: fused, in one pass over the keys (`flash_tiled`, `flash_lanes`, `flash_decode`, with
-//! `merge` where the keys are split), in two kernels for subgroups of 8 (`scores_lanes`, `softmax_values_lanes`), and as a
-//! chain of three (`scores`, `scale_mask_softmax`, `weighted_values`).
+//! Scaled dot-product attention: fused, in one pass over the keys (`flash_tiled`, `flash_lanes`, `flash_rows`,
+//! `flash_decode`, with `merge` where the keys are split), and as a chain of three (`scores`, `scale_mask_softmax`,
+//! `weighted_values`).
 //!
 //! Attention(Q, K, V) = softmax(Q·Kᵀ / √d + mask) · V (Vaswani et al. 2017, equation 1). The chain is the path that
 //! hands out attention weights. All of them share their parameters, their masking and their places.
@@ -11,19 +11,18 @@ pub mod additive;
 pub mod append;
 mod chosen;
 pub mod flash;
+pub mod flash_cooperative;
 pub mod flash_decode;
 pub mod flash_lanes;
+pub mod flash_rows;
 pub mod flash_tiled;
-mod lanes_cases;
 pub mod merge;
 mod parameters;
 pub(crate) mod problem;
 pub(crate) mod problem_data;
 pub mod scale_mask_softmax;
 pub mod scores;
-pub mod scores_lanes;
 mod sizes;
-pub mod softmax_values_lanes;
 pub mod weighted_values;
 
 use parameters::Row;

@@ -127,8 +127,6 @@ parameters! {
         pub relative_reach: u32,
         /// What `scale_mask_softmax` gives: 0 scaled scores, 1 softcapped, 2 biased and masked, 3 weights.
         pub stage: u32,
-        /// From one query's scores to the next, in elements: whole vec4s (lanes).
-        pub scores_row: u32,
     }
 }
 

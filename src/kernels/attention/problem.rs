@@ -84,6 +84,8 @@ pub(crate) struct Problem {
     pub poison: Poison,
     /// Keys and values stored as f16.
     pub half: bool,
+    /// The oracle takes queries that are rounded to f16.
+    pub half_queries: bool,
 }
 
 impl fmt::Display for Problem {
@@ -212,6 +214,7 @@ impl Problem {
             placement,
             poison,
             half,
+            half_queries: false,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::parameters::{NONE, Parameters};
 use super::problem::{Padding, Placement, Poison, Position, Problem};
 use crate::kernel::Inputs;
+use crate::kernels::matrices::rounded_to_f16;
 use crate::reference::attention::{self as oracle, Causal, Dims, Mask, Options, Strided, View};
 use crate::reference::{largest, rounding_floor};
 
@@ -386,7 +387,10 @@ impl Data {
                 }
                 dense
             };
-            let dense_q = gather(&q, heads, dims.queries, head_dim, &|h, i| q_row(b, h, i));
+            let mut dense_q = gather(&q, heads, dims.queries, head_dim, &|h, i| q_row(b, h, i));
+            if problem.half_queries {
+                dense_q.iter_mut().for_each(|value| *value = rounded_to_f16(*value));
+            }
             let dense_k = gather(&k, key_heads, dims.keys, head_dim, &|h, j| key_row(k_lie, b, h, j));
             let dense_v = gather(&v, key_heads, dims.keys, value_dim, &|h, j| key_row(v_lie, b, h, j));
             let products = oracle::scores(

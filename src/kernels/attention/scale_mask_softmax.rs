@@ -14,11 +14,13 @@
 //! Ladder: three passes over the row (maximum; exponentials and sum; division), one read of the scores from memory in
 //! the first and one from cache in the second. The rows' reduction is chosen by adapter (see `kernels::rows`).
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant};
 use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{NONE, Parameters, Row, Sizes, chosen};
-use crate::kernels::rows;
 use crate::kernels::shared::{ATTENTION, ATTENTION_MASKING, TANH};
+use crate::kernels::{parallel, rows};
 use crate::reference::attention::{self as oracle, Causal, Mask, Options};
 use crate::reference::{largest, rounding_floor};
 
@@ -80,12 +82,13 @@ impl Kernel for ScaleMaskSoftmax {
         let (weights, sums) = (arguments.f32_mut(4), arguments.f32_mut(5));
         let columns = p.key_length as usize;
         let offset = (p.output_offset as usize).min(weights.len());
-        let weights = &mut weights[offset..];
-        for index in 0..p.batch_heads * p.queries {
-            let place = index as usize * columns..(index as usize + 1) * columns;
-            let (scores, weights) = (&scores[place.clone()], &mut weights[place]);
-            let batch_head = p.first_batch_head + index / p.queries;
-            let at = [batch_head / p.heads, batch_head % p.heads, p.first_query + index % p.queries];
+        let rows = p.batch_heads as usize * p.queries as usize;
+        // A row's weights, and the logarithm of its sum with its place.
+        let softmax = |index: usize, weights: &mut [f32]| {
+            let scores = &scores[index * columns..][..columns];
+            let (head, query) = (index as u32 / p.queries, index as u32 % p.queries);
+            let batch_head = p.first_batch_head + head;
+            let at = [batch_head / p.heads, batch_head % p.heads, p.first_query + query];
             let is_there = at[2] < p.queries_of(at[0], items).0;
             let row = Row::new(&p, at, mask, items, head_terms);
             // The logit of a key that takes part.
@@ -98,7 +101,7 @@ impl Kernel for ScaleMaskSoftmax {
                         _ => logit(key).unwrap_or(f32::NEG_INFINITY),
                     };
                 }
-                continue;
+                return None;
             }
             let sink = (p.sinks_at != NONE).then(|| head_terms[(p.sinks_at + at[1]) as usize]);
             let largest = (0..columns).filter_map(logit).chain(sink).fold(f32::NEG_INFINITY, f32::max);
@@ -115,11 +118,24 @@ impl Kernel for ScaleMaskSoftmax {
             }
             let factor = if seen { 1.0 / sum } else { 0.0 };
             weights.iter_mut().for_each(|weight| *weight *= factor);
-            if p.has_sums != 0 && is_there {
-                let nothing = !seen && sink.is_none();
-                sums[p.sums_place(at, items)] = if nothing { f32::NEG_INFINITY } else { largest + sum.ln() };
+            if p.has_sums == 0 || !is_there {
+                return None;
             }
+            let nothing = !seen && sink.is_none();
+            Some((p.sums_place(at, items), if nothing { f32::NEG_INFINITY } else { largest + sum.ln() }))
+        };
+        if columns == 0 {
+            let of_rows = (0..rows).filter_map(|row| softmax(row, &mut []));
+            return of_rows.for_each(|(place, sum)| sums[place] = sum);
         }
+        let found = Mutex::new(Vec::new());
+        parallel::rows(&mut weights[offset..][..rows * columns], columns, 20, |first, weights| {
+            let rows = (first..).zip(weights.chunks_exact_mut(columns));
+            let mut of_rows: Vec<_> = rows.filter_map(|(row, weights)| softmax(row, weights)).collect();
+            found.lock().unwrap_or_else(PoisonError::into_inner).append(&mut of_rows);
+        });
+        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.into_iter().for_each(|(place, sum)| sums[place] = sum);
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {

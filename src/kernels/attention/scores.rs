@@ -15,6 +15,7 @@ use crate::kernel::{
 use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{Parameters, Sizes, chosen};
 use crate::kernels::multiply::multiply;
+use crate::kernels::parallel;
 use crate::kernels::shared::{ATTENTION, COMPONENT, INDEXING, MULTIPLY_TILE, tile_iterations};
 use crate::reference::rounding_floor;
 use crate::reference::{self, attention::View};
@@ -75,20 +76,24 @@ impl Kernel for Scores {
         if size == 0 {
             return;
         }
-        let mut gathered = Vec::new();
-        for (part, scores) in scores.chunks_exact_mut(size).take(p.batch_heads as usize).enumerate() {
-            let batch_head = p.first_batch_head + part as u32;
-            let (batch, head) = (batch_head / p.heads, batch_head % p.heads);
-            let (queries, keys) = (p.part_queries_of(batch, items), p.stored_keys(batch, items));
-            scores.fill(0.0);
-            if queries == 0 || keys == 0 {
-                continue;
+        let all = (p.batch_heads as usize * size).min(scores.len());
+        parallel::whole_rows(&mut scores[..all], size, 2 * u64::from(p.head_dim), |first, scores| {
+            let mut gathered = Vec::new();
+            for (part, scores) in (first..).zip(scores.chunks_exact_mut(size)) {
+                let batch_head = p.first_batch_head + part as u32;
+                let (batch, head) = (batch_head / p.heads, batch_head % p.heads);
+                let (queries, keys) = (p.part_queries_of(batch, items), p.stored_keys(batch, items));
+                scores.fill(0.0);
+                if queries == 0 || keys == 0 {
+                    continue;
+                }
+                let q = &q[p.q_place([batch, head, p.first_query], items)..];
+                let place = |key: u32| p.k_place([batch, head / p.heads_per_key, key], items);
+                let (k, k_row) = p.gather(k, keys, [p.head_dim, p.k_row], place, &mut gathered);
+                let sizes = [queries, p.head_dim, keys];
+                multiply(sizes, (q, [p.q_row, 1]), (k, [1, k_row]), (scores, p.key_length));
             }
-            let q = &q[p.q_place([batch, head, p.first_query], items)..];
-            let place = |key: u32| p.k_place([batch, head / p.heads_per_key, key], items);
-            let (k, k_row) = p.gather(k, keys, [p.head_dim, p.k_row], place, &mut gathered);
-            multiply([queries, p.head_dim, keys], (q, [p.q_row, 1]), (k, [1, k_row]), (scores, p.key_length));
-        }
+        });
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {

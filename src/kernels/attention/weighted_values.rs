@@ -15,6 +15,7 @@ use crate::kernel::{
 use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{Parameters, Sizes, chosen};
 use crate::kernels::multiply::multiply_carefully;
+use crate::kernels::parallel;
 use crate::kernels::shared::{ATTENTION, COMPONENT, INDEXING, MULTIPLY_TILE, tile_iterations};
 use crate::reference::rounding_floor;
 use crate::reference::{self, attention::View};
@@ -67,28 +68,36 @@ impl Kernel for WeightedValues {
         geometry::fold(tiles * u64::from(p.batch_heads), per_dimension)
     }
 
-    fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
+    fn twin(&self, variant: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let p = Parameters::from_bytes(parameters);
         let (weights, v, items, output) =
             (arguments.f32(0), arguments.f32(1), arguments.words(2), arguments.f32_mut(3));
         let size = p.queries as usize * p.key_length as usize;
-        let mut gathered = Vec::new();
-        for part in 0..p.batch_heads {
-            let weights = &weights[part as usize * size..][..size];
-            let batch_head = p.first_batch_head + part;
+        let columns = p.value_dim as usize;
+        // Heads lie among each other in the output: each thread gives rows, with the place of the first.
+        let operations = self.cost(variant, parameters).flops;
+        let heads = parallel::map_whole(p.batch_heads as usize, operations, |part| {
+            let weights = &weights[part * size..][..size];
+            let batch_head = p.first_batch_head + part as u32;
             let (batch, head) = (batch_head / p.heads, batch_head % p.heads);
             let (queries, keys) = (p.part_queries_of(batch, items), p.stored_keys(batch, items));
-            if queries == 0 {
-                continue;
+            let mut rows = vec![0.0; queries as usize * columns];
+            if rows.is_empty() {
+                return (0, rows);
             }
-            let output = &mut output[p.output_place([batch, head, p.first_query], items)..];
-            let place = |key: u32| p.v_place([batch, head / p.heads_per_key, key], items);
-            gathered.clear();
+            let mut gathered = Vec::with_capacity(keys as usize * columns);
             for key in 0..keys {
-                gathered.extend_from_slice(&v[place(key)..][..p.value_dim as usize]);
+                let place = p.v_place([batch, head / p.heads_per_key, key], items);
+                gathered.extend_from_slice(&v[place..][..columns]);
             }
             let sizes = [queries, keys, p.value_dim];
-            multiply_carefully(sizes, (weights, p.key_length), &mut gathered, (output, p.output_row));
+            multiply_carefully(sizes, (weights, p.key_length), &mut gathered, (&mut rows, p.value_dim));
+            (p.output_place([batch, head, p.first_query], items), rows)
+        });
+        for (first, rows) in heads {
+            for (row, values) in rows.chunks_exact(columns.max(1)).enumerate() {
+                output[first + row * p.output_row as usize..][..columns].copy_from_slice(values);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::normalization::layer_norm::normalize_row;
-use crate::kernels::shared::{WeightStorage, weights_f32};
+use crate::kernels::shared::{WeightStorage, row_f32};
 use crate::kernels::{parallel, rows};
 use crate::reference;
 use crate::reference::rounding_floor;
@@ -81,7 +81,7 @@ impl Kernel for EmbeddingNorm {
     fn twin(&self, variant: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let p = Parameters::from_bytes(parameters);
         let tokens = arguments.words(0);
-        let word = weights_f32(variant, arguments.words(1));
+        let words = arguments.words(1);
         let (position, token_type) = (arguments.f32(2), arguments.f32(3));
         let affine = (arguments.f32(4), arguments.f32(5));
         let (rows, columns) = (p.rows as usize, p.columns as usize);
@@ -92,7 +92,7 @@ impl Kernel for EmbeddingNorm {
                 let Some(id) = tokens[row].checked_sub(p.first_id).filter(|&id| id < p.id_count) else {
                     continue;
                 };
-                let word = &word[id as usize * columns..];
+                let word = row_f32(variant, words, id as usize, columns);
                 let position = &position[tokens[rows + row] as usize * columns..];
                 let sum = |column: usize| word[column] + position[column];
                 if p.has_types == 0 {

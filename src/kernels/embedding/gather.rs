@@ -10,8 +10,8 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
-use crate::kernels::elementwise;
-use crate::kernels::shared::{WeightStorage, weights_f32};
+use crate::kernels::shared::{WeightStorage, row_f32};
+use crate::kernels::{elementwise, parallel};
 use crate::reference;
 use crate::reference::rounding_floor;
 use crate::tensor::{pack_f16, unpack_f16};
@@ -82,21 +82,24 @@ impl Kernel for Gather {
     fn twin(&self, variant: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let p = Parameters::from_bytes(parameters);
         let tokens = arguments.words(0);
-        let word = weights_f32(variant, arguments.words(1));
+        let words = arguments.words(1);
         let position = arguments.f32(2);
         let (rows, columns) = (p.rows as usize, p.columns as usize);
-        for (row, y) in arguments.f32_mut(3).chunks_exact_mut(columns.max(1)).take(rows).enumerate() {
-            let Some(id) = tokens[row].checked_sub(p.first_id).filter(|&id| id < p.id_count) else {
-                continue;
-            };
-            for (y, word) in y.iter_mut().zip(&word[id as usize * columns..]) {
-                *y = p.scale * word;
+        let y = arguments.f32_mut(3);
+        let all = (rows * columns).min(y.len());
+        parallel::rows(&mut y[..all], columns, 2, |first, y| {
+            for (row, y) in (first..).zip(y.chunks_exact_mut(columns.max(1))) {
+                let Some(id) = tokens[row].checked_sub(p.first_id).filter(|&id| id < p.id_count) else {
+                    continue;
+                };
+                let word = row_f32(variant, words, id as usize, columns);
+                y.iter_mut().zip(&*word).for_each(|(y, word)| *y = p.scale * word);
+                if p.has_positions != 0 {
+                    let position = &position[tokens[rows + row] as usize * columns..];
+                    y.iter_mut().zip(position).for_each(|(y, position)| *y += position);
+                }
             }
-            if p.has_positions != 0 {
-                let position = &position[tokens[rows + row] as usize * columns..];
-                y.iter_mut().zip(position).for_each(|(y, position)| *y += position);
-            }
-        }
+        });
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {

@@ -16,6 +16,7 @@ use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
 };
 use crate::kernels::activation::Activation;
+use crate::kernels::matrices::rounded_to_f16;
 use crate::kernels::multiply::multiply;
 use crate::kernels::parallel;
 use crate::kernels::shared::{
@@ -259,6 +260,11 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize, wid
     let padded: Vec<f32> = padded.collect();
     let half = variant.flag("HALF_WEIGHTS");
     let mut weight = inputs.values(matrices * columns * depth, (1.0 / depth as f32).sqrt());
+    // What the kernel rounds x to. The NaN behind the rows is no part of it.
+    let used: Vec<f32> = match variant.name() {
+        "cooperative" => x.iter().map(|&value| rounded_to_f16(value)).collect(),
+        _ => x.clone(),
+    };
     // A NaN in column 1, which no other may see; what an activation makes of one is the driver's affair.
     if columns > 1 && !half && variant.u32("ACTIVATION") == 0 {
         weight[if transposed { depth } else { 1 }] = f32::NAN;
@@ -278,7 +284,7 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize, wid
     for (batch, &[x_index, weight_index]) in pairs.iter().enumerate() {
         // The sums alone: the epilogue is in f64 below.
         let sums = reference::linear::linear(
-            &x[x_index * rows * depth..][..rows * depth],
+            &used[x_index * rows * depth..][..rows * depth],
             &weight[weight_index * columns * depth..][..columns * depth],
             if transposed {
                 reference::linear::WeightLayout::OutIn

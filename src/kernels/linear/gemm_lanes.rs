@@ -13,13 +13,16 @@
 //! | `gemm` tiled, f32 / f16 | 3.9 / 4.1 | 4.1 / 4.2 | 3.8 / 4.3 | 3.4 / 3.6 | 1.2 / 1.4 | 0.1 / 0.1 |
 //! | `lanes`, f32 / f16 | 69 / 71 | 69 / 71 | 67 / 69 | 52 / 60 | 39 / 43 | 4.6 / 5.3 |
 //!
+//! - Tiles of 32 × 64 (predicted: a quarter fewer loads, so an eighth less time), GFLOP for each second of processor time in
+//!   turns: 34.6, 33.6, 33.1 at the first three sizes, where 32 × 32 has 29.8, 26.8, 28.5; 64 × 32 has 31, 33.6, 31, and 64 × 64,
+//!   whose sums fill a core's first cache, 25, 21, 23. The table above is from before, tiles of 32 × 32.
+//! - The epilogue as a loop over eight rows at a time, chosen by selects, in place of an array of all rows with an index:
+//!   0.3 s instead of 1.2 for the first call of 32 × 32, 0.5 of 32 × 64.
 //! - Predicted by trials on a quiet machine: 75–90. A trip of 16 rows and 4 k takes 152 ns: 47 for W's loads, 38 for
 //!   x's, 15 for the broadcasts, 52 for 4,096 FLOP and what the loop carries. Loads are what is left to save.
-//! - Rows of the tile (f32, 1024³): 8: 37, 16: 54, 32: 66; the first dispatch, which compiles: 0.3, 0.45, 0.95 s. So 32
-//!   from 512 rows on, where a batch repays the compilation (64 rows would run a fifth faster with 32), and 8 up to 8
-//!   rows: 1.35 times as fast there as 16.
+//! - Rows of the tile (f32, 1024³): 8: 37, 16: 54, 32: 66; the first dispatch, which compiles: 0.3, 0.45, 0.95 s. 8
+//!   up to 8 rows: 1.35 times as fast there as 16.
 //! - f16 as words (2 loads for 4 weights) against `vec4<f16>` (4 loads), 16 rows: 59 against 51. f16 itself is not read.
-//! - The epilogue as a loop over an array: 0.4 s instead of 0.5 to compile, and no slower.
 //! - Dropped: 8 k in each trip (51 for 53, and half as long again to compile); other orders of the sums (no change);
 //!   walking 4, 8 or 16 tiles of rows under one panel of W (no change: loads cost instructions, not misses); loads as
 //!   u64 (58 for 54 f32, 65 for 59 f16 at 16 rows, 2 % at most at 32), which would need `SHADER_INT64`.
@@ -27,7 +30,7 @@
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
 use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
 use crate::kernels::shared::{
-    ACTIVATION, INDEXING, IS_NAN, PANEL, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32, WeightStorage,
+    ACTIVATION, EIGHT, INDEXING, IS_NAN, PANEL, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32, WeightStorage,
 };
 
 /// Rows of x and of W are read this many elements at a time.
@@ -36,19 +39,20 @@ const DEPTH_MULTIPLE: u32 = 4;
 /// The kernel.
 pub struct GemmLanes;
 
-/// Tiles of `rows` (8, 16 or 32) × 32.
-pub(crate) fn lanes(rows: u32, form: Form) -> Variant {
+/// Tiles of that many rows (8, 16 or 32) and columns (32, or 64 with 32 rows).
+pub(crate) fn lanes([rows, columns]: [u32; 2], form: Form) -> Variant {
     let variant = Variant::new("lanes")
         .enable("subgroups")
         .with("SUBGROUP_SIZE", 8)
         .with("TILE_ROWS", rows)
-        .with("TILE_COLUMNS", 32)
+        .with("TILE_COLUMNS", columns)
         .with("DEPTH_MULTIPLE", DEPTH_MULTIPLE)
         .with("RIGHT_TRANSPOSED", form.transposed)
         .with("GENERAL", form.general)
         .with("ACTIVATION", form.activation.code())
         .sharing(INDEXING)
         .sharing(PANEL)
+        .sharing(EIGHT)
         .sharing(TANH)
         .sharing(IS_NAN)
         .sharing(ACTIVATION);
@@ -61,12 +65,18 @@ pub(crate) fn lanes(rows: u32, form: Form) -> Variant {
     }
 }
 
-/// Rows of the tile to take for a product of that many rows.
-pub(crate) fn tile_rows(rows: u32) -> u32 {
+/// All tiles' rows and columns.
+const TILES: [[u32; 2]; 4] = [[8, 32], [16, 32], [32, 32], [32, 64]];
+
+/// The tile to take for a product of that many rows and columns: the largest that leaves some work to each core.
+pub(crate) fn tile(rows: u32, columns: u32) -> [u32; 2] {
+    let large_tiles = u64::from(rows.div_ceil(32)) * u64::from(columns.div_ceil(64));
     match rows {
-        0..=8 => 8,
-        9..512 => 16,
-        _ => 32,
+        0..=8 => [8, 32],
+        9..=16 => [16, 32],
+        _ if large_tiles < 16 => [16, 32],
+        _ if columns < 64 => [32, 32],
+        _ => [32, 64],
     }
 }
 
@@ -106,7 +116,7 @@ impl Kernel for GemmLanes {
 
     fn variants(&self) -> Vec<Variant> {
         let forms = Form::all().filter(|form| form.storage != WeightStorage::F16);
-        forms.flat_map(|form| [8, 16, 32].map(|rows| lanes(rows, form))).collect()
+        forms.flat_map(|form| TILES.map(|tile| lanes(tile, form))).collect()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {

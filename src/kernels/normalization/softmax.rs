@@ -9,7 +9,7 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
-use crate::kernels::rows;
+use crate::kernels::{parallel, rows};
 use crate::reference::rounding_floor;
 use crate::reference::softmax as oracle;
 
@@ -65,17 +65,23 @@ impl Kernel for Softmax {
         let p = Parameters::from_bytes(parameters);
         let (x, y) = (arguments.f32(0), arguments.f32_mut(1));
         let [rows, columns, stride] = [p.rows, p.columns, p.stride].map(|size| size as usize);
-        for row in 0..rows {
-            let places =
-                || (0..columns).map(|column| (row / stride * columns + column) * stride + row % stride);
-            let largest = places().map(|place| x[place]).fold(f32::NEG_INFINITY, f32::max);
-            let mut sum = 0.0;
-            for place in places() {
-                y[place] = (x[place] - largest).exp();
-                sum += y[place];
+        // Rows that lie side by side go together.
+        let block = columns * stride;
+        let all = (rows * columns).min(y.len());
+        parallel::rows(&mut y[..all], block, 20, |first, y| {
+            for (x, y) in x[first * block..].chunks(block.max(1)).zip(y.chunks_mut(block.max(1))) {
+                for row in 0..stride.min(y.len()) {
+                    let places = || (0..columns).map(|column| column * stride + row);
+                    let largest = places().map(|place| x[place]).fold(f32::NEG_INFINITY, f32::max);
+                    let mut sum = 0.0;
+                    for place in places() {
+                        y[place] = (x[place] - largest).exp();
+                        sum += y[place];
+                    }
+                    places().for_each(|place| y[place] /= sum);
+                }
             }
-            places().for_each(|place| y[place] /= sum);
-        }
+        });
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {

@@ -9,7 +9,7 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
-use crate::kernels::rows;
+use crate::kernels::{parallel, rows};
 use crate::reference::pooling::{self as oracle, Dims, Kind};
 use crate::reference::rounding_floor;
 
@@ -66,7 +66,8 @@ impl Kernel for Pool {
         let p = Parameters::from_bytes(parameters);
         let (x, lengths, y) = (arguments.f32(0), arguments.words(1), arguments.f32_mut(2));
         let columns = p.columns as usize;
-        for (row, y) in y.chunks_exact_mut(columns.max(1)).take(p.rows as usize).enumerate() {
+        let all = (p.rows as usize * columns).min(y.len());
+        let row = |row: usize, y: &mut [f32]| {
             let tokens = lengths[row].min(p.length) as usize;
             let x = &x[row * p.length as usize * columns..];
             y.fill(0.0);
@@ -88,7 +89,10 @@ impl Kernel for Pool {
                 let factor = 1.0 / norm.max(1e-12);
                 y.iter_mut().for_each(|y| *y *= factor);
             }
-        }
+        };
+        parallel::rows(&mut y[..all], columns, p.length.into(), |first, y| {
+            (first..).zip(y.chunks_exact_mut(columns.max(1))).for_each(|(place, y)| row(place, y));
+        });
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {

@@ -30,6 +30,11 @@ impl<'a> Captured<'a> {
         self.numbers.iter().map(Vec::len).product()
     }
 
+    /// Bytes of all maps of `[rows, columns]`.
+    fn bytes(&self, size: [usize; 2]) -> u64 {
+        LayerCapture::bytes(self.maps() as u64, &size)
+    }
+
     /// The most rows of a batch whose longest source has so many tokens.
     pub fn rows(&self, longest: usize, max_tokens: usize, per_text: usize) -> usize {
         // The encoder's has no beams.
@@ -38,9 +43,7 @@ impl<'a> Captured<'a> {
             Seq2SeqAttention::Cross => ([longest, max_tokens], 1),
             Seq2SeqAttention::Decoder => ([max_tokens, max_tokens], 1),
         };
-        let bytes =
-            each.iter().fold(4 * self.maps() as u64, |bytes, &size| bytes.saturating_mul(size as u64));
-        let fit = self.capture.bound() / bytes.max(1);
+        let fit = self.capture.bound() / self.bytes(each).max(1);
         usize::try_from(fit).unwrap_or(usize::MAX).saturating_mul(rows)
     }
 
@@ -60,10 +63,7 @@ impl<'a> Captured<'a> {
             Seq2SeqAttention::Decoder => place + 1,
             Seq2SeqAttention::Encoder | Seq2SeqAttention::Cross => columns.len(),
         };
-        let size = [rows.len(), columns.len()];
-        let bytes =
-            size.iter().fold(4 * self.maps() as u64, |bytes, &size| bytes.saturating_mul(size as u64));
-        self.kept = self.kept.saturating_add(bytes);
+        self.kept = self.kept.saturating_add(self.bytes([rows.len(), columns.len()]));
         if self.kept > self.capture.bound() {
             let expected = format!(
                 "at most {} bytes for all texts: give fewer texts, name fewer layers or heads, or allow more bytes",

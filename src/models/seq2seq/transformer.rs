@@ -271,6 +271,21 @@ impl StepDecoder for TransformerDecoder<'_> {
     }
 
     async fn step(&mut self, tokens: &[u32], parents: &[u32]) -> Result<StepOutput> {
+        // All rows have as many positions, whichever they go on from.
+        let before: Vec<Vec<u32>> = self.caches.iter().map(|cache| cache.own().lengths().to_vec()).collect();
+        let step = self.record_and_run(tokens, parents).await;
+        if step.is_err() {
+            // One layer's cache may have grown before the next refused.
+            for (cache, lengths) in self.caches.iter_mut().zip(&before) {
+                cache.truncate_all(lengths)?;
+            }
+        }
+        step
+    }
+}
+
+impl TransformerDecoder<'_> {
+    async fn record_and_run(&mut self, tokens: &[u32], parents: &[u32]) -> Result<StepOutput> {
         let model = self.model;
         if parents.iter().enumerate().any(|(row, &parent)| row != parent as usize) {
             self.caches.iter_mut().try_for_each(|cache| cache.reorder(parents))?;
@@ -338,9 +353,7 @@ impl StepDecoder for TransformerDecoder<'_> {
         let attention = if weights.is_empty() { Vec::new() } else { (0..rows).map(row).collect() };
         Ok(StepOutput { logits, attention })
     }
-}
 
-impl TransformerDecoder<'_> {
     /// What each source token of a text attended to, `[layers, heads, length, length]`, if that was captured.
     pub(crate) fn encoder_attention(&self, text: usize) -> Option<&Arc<[f32]>> {
         self.encoder_attention.get(text).filter(|weights| !weights.is_empty())
@@ -419,3 +432,7 @@ fn decoder_layer(
     };
     DecoderLayer::new(device, &layer, &weights)
 }
+
+#[cfg(test)]
+#[path = "transformer_tests.rs"]
+mod tests;

@@ -112,7 +112,7 @@ impl Checked {
         if value.dtype() == DType::F16 { cast(recording, value, DType::F32) } else { Ok(value.clone()) }
     }
 
-    pub(super) fn part(&self, part: Part) -> Result<Parameters> {
+    fn part(&self, part: Part) -> Result<Parameters> {
         let of = |value: usize| crate::ops::size(OP, "a part", value);
         Ok(Parameters {
             first_batch_head: of(part.heads.0)?,

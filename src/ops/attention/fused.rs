@@ -2,16 +2,19 @@
 
 use super::OP;
 use super::checked::Checked;
-use super::lanes::Lanes;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Variant};
 use crate::kernels::attention::Parameters;
 use crate::kernels::attention::flash::{Form, LARGEST_DIM, Tiling};
+use crate::kernels::attention::flash_cooperative::{self, FlashCooperative};
 use crate::kernels::attention::flash_decode::{self, FlashDecode};
 use crate::kernels::attention::flash_lanes::{self, FlashLanes, SUBGROUP_SIZES};
+use crate::kernels::attention::flash_rows::{self, FlashRows};
 use crate::kernels::attention::flash_tiled::{self, FlashTiled};
 use crate::kernels::attention::merge::{self, Merge};
+use crate::kernels::matrices::Geometry;
+use crate::ops::choice::{Size, choose_by};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -21,16 +24,15 @@ const FLOPS_PER_DISPATCH: u64 = 20_000_000_000;
 /// Queries up to which splitting the keys pays.
 const MOST_DECODED: u32 = 8;
 
-/// Queries from which two dispatches pay, on lavapipe.
-const LEAST_FOR_LANES: u32 = 9;
+/// Heads of flash_rows that take as long as one tile of flash_decode, on lavapipe, and those of wide rows or of flash_lanes.
+const HEADS_PER_DECODED_TILE: [u64; 2] = [5, 3];
 
-/// Heads of flash_lanes that take as long as one tile of flash_decode, on lavapipe.
-const HEADS_PER_DECODED_TILE: u32 = 3;
+/// All implementations, in no order of merit.
+const NAMES: [&str; 6] = ["tiled", "subgroup", "rows", "decode", "cooperative", "chained"];
 
 /// What takes an attention.
 enum Choice {
     Chained,
-    Lanes(Lanes),
     Fused(Fused),
 }
 
@@ -56,10 +58,6 @@ impl Checked {
         }
         match self.choose(recording.device(), implementation, weights)? {
             Choice::Chained => self.record_chained(recording, sums, weights),
-            Choice::Lanes(lanes) => {
-                self.record_lanes(recording, &lanes, sums)?;
-                weights.then(|| self.all_weights(recording)).transpose()
-            }
             Choice::Fused(fused) => {
                 self.record_fused(recording, &fused, sums)?;
                 weights.then(|| self.all_weights(recording)).transpose()
@@ -93,51 +91,69 @@ impl Checked {
             Some((min, max)) => Err(format!("the device's subgroups vary from {min} to {max}")),
             None => Err("the device has no subgroup operations".to_owned()),
         };
-        let too_wide = p.head_dim.max(p.value_dim) > LARGEST_DIM;
-        let refused = |name: &str, reason: String| Error::Implementation {
-            op: OP.to_owned(),
-            name: name.to_owned(),
-            reason,
+        let rows = || -> std::result::Result<Fused, String> {
+            let variant = flash_rows::rows_for(p, self.half);
+            variant.runs_on(capabilities)?;
+            Ok(Fused { kernel: &FlashRows, variant, tiling: flash_rows::TILING })
         };
-        if let Some(name) = implementation.or_else(|| device.forced(OP)) {
-            if name == "chained" {
-                return Ok(Choice::Chained);
+        let cooperative = || {
+            let Some(geometry) = capabilities.cooperative.and_then(Geometry::of) else {
+                return Err("the device has no cooperative matrices, or was not asked for them \
+                            (DeviceOptions::cooperative)"
+                    .to_owned());
+            };
+            if !self.half {
+                return Err("it takes keys and values in f16".to_owned());
             }
-            if too_wide && ["tiled", "subgroup", "decode"].contains(&name) {
-                let found = format!("head_dim {} and value_dim {}", p.head_dim, p.value_dim);
-                return Err(refused(name, format!("it takes up to {LARGEST_DIM}, not {found}")));
+            let (widest, most) = (p.head_dim.max(p.value_dim), flash_cooperative::largest_dim(geometry));
+            if widest > most {
+                return Err(format!("it takes head_dim and value_dim up to {most} here, not {widest}"));
             }
-            return match name {
+            let variant = flash_cooperative::cooperative(geometry, form, widest);
+            variant.runs_on(capabilities)?;
+            let tiling = flash_cooperative::tiling(&variant);
+            Ok(Fused { kernel: &FlashCooperative, variant, tiling })
+        };
+        let too_wide = |largest: u32| p.head_dim.max(p.value_dim) > largest;
+        let make = |name: &str| {
+            let largest = if name == "rows" { flash_rows::LARGEST_DIM } else { LARGEST_DIM };
+            match name {
+                "chained" => Ok(Choice::Chained),
+                _ if too_wide(largest) => {
+                    let found = format!("head_dim {} and value_dim {}", p.head_dim, p.value_dim);
+                    Err(format!("it takes up to {largest}, not {found}"))
+                }
                 "tiled" => Ok(Choice::Fused(tiled())),
                 "decode" => Ok(Choice::Fused(decode())),
-                "subgroup" => subgroup().map(Choice::Fused).map_err(|reason| refused(name, reason)),
-                "lanes" => self.lanes(device).map(Choice::Lanes).map_err(|reason| refused(name, reason)),
-                _ => Err(refused(name, "here there are tiled, subgroup, lanes, decode, chained".to_owned())),
-            };
-        }
+                "subgroup" => subgroup().map(Choice::Fused),
+                "rows" => rows().map(Choice::Fused),
+                "cooperative" => cooperative().map(Choice::Fused),
+                _ => Err("it is not written".to_owned()),
+            }
+        };
+        let forced = implementation.or_else(|| device.forced(OP));
         // The chain makes all weights anyway.
-        if too_wide || weights {
+        if forced.is_none() && (too_wide(LARGEST_DIM) || weights) {
             return Ok(Choice::Chained);
         }
         // Where a software adapter's lanes are a CPU's.
-        if device.is_software()
-            && let Ok(subgroup) = subgroup()
-        {
-            let tiles = (p.query_length * p.heads_per_key).div_ceil(flash_decode::TILING.rows);
-            if HEADS_PER_DECODED_TILE * tiles <= p.heads_per_key {
-                return Ok(Choice::Fused(decode()));
-            }
-            if p.query_length >= LEAST_FOR_LANES
-                && let Ok(lanes) = self.lanes(device)
-            {
-                return Ok(Choice::Lanes(lanes));
-            }
-            return Ok(Choice::Fused(subgroup));
-        }
-        if p.query_length <= MOST_DECODED {
-            return Ok(Choice::Fused(decode()));
-        }
-        Ok(Choice::Fused(tiled()))
+        let of_software = device.is_software() && subgroup().is_ok();
+        let [queries, heads] = [p.query_length, p.heads_per_key].map(u64::from);
+        let tiles = (queries * heads).div_ceil(flash_decode::TILING.rows.into());
+        let slow = too_wide(64) || rows().is_err();
+        let table: &[&str] = match p.query_length {
+            _ if of_software && HEADS_PER_DECODED_TILE[usize::from(slow)] * tiles <= heads => &["decode"],
+            _ if of_software => &["rows", "subgroup"],
+            0..=MOST_DECODED => &["decode"],
+            _ => &["tiled"],
+        };
+        // Where it was asked for it comes before what was tuned: it rounds queries and weights to f16.
+        let asked = device.options().cooperative && p.query_length > MOST_DECODED && cooperative().is_ok();
+        let table = if asked { &["cooperative"] } else { table };
+        // Heads that share their keys are not among what is tuned.
+        let size = Size { half: self.half, dims: [p.query_length, p.head_dim, 1] };
+        let size = (p.heads_per_key == 1 && !asked).then_some(&size);
+        choose_by(device, OP, forced, size, &NAMES, table, make)
     }
 
     fn record_fused(&self, recording: &mut Recording, fused: &Fused, sums: Option<&Value>) -> Result<()> {

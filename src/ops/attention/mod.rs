@@ -9,7 +9,6 @@ mod checked;
 mod fused;
 mod heads;
 mod kv_cache;
-mod lanes;
 mod plan;
 
 pub use call::{AttentionCall, AttentionTensors, attention};
@@ -98,10 +97,10 @@ pub enum Mask<'a> {
 /// Attention(Q, K, V) = softmax(softcap(scale · Q·Kᵀ) + mask + bias(distance) − slope · distance) · V (Vaswani et al. 2017, equation 1),
 /// to be recorded.
 ///
-/// Every option goes with every other and with each implementation: `tiled`, `subgroup` and `decode` are fused (one
-/// pass over the keys, memory that grows with B·H·L·D and not with L²; head_dim and value_dim up to 256), `lanes` (for
-/// software adapters) and `chained` go through the matrix of scores, a part at a time. One may be forced,
-/// here or by [`DeviceOptions::implementations`](crate::device::DeviceOptions) (`attention=tiled`).
+/// Every option goes with every other and with each implementation: `tiled`, `subgroup`, `rows` and `decode` are fused
+/// (one pass over the keys, memory that grows with B·H·L·D and not with L²; head_dim and value_dim up to 256, `rows`, for
+/// software adapters, up to 128), `chained` goes through the matrix of scores, a part at a time. One may be forced, here
+/// or by [`DeviceOptions::implementations`](crate::device::DeviceOptions) (`attention=tiled`).
 ///
 /// A query that may attend to no key gives 0, decided on the masks. A NaN or infinity in what a query may attend to
 /// reaches its output (unless its weight is 0 in f32); in what it may not, it does not. Sums are in f32, whatever the

@@ -13,6 +13,12 @@ use crate::output::{Failure, RED, Result, count, painted};
 /// run.
 const LEAST: f64 = 0.03;
 
+/// A change of the processor's time by less than this is none: it has no spread.
+const LEAST_PROCESSOR: f64 = 0.1;
+
+/// Milliseconds to which the sum of all rounds' processor time is known, at both of its ends.
+const TICKS: f64 = 20.0;
+
 /// Device, group, shape, dtype, implementation.
 type Key = [String; 5];
 
@@ -26,6 +32,27 @@ pub struct Before {
 struct Times {
     gpu: Option<Spread>,
     wall: Spread,
+    processor: Option<Processor>,
+}
+
+/// The processor's time of a call, in milliseconds.
+#[derive(Clone, Copy)]
+struct Processor {
+    time: f64,
+    /// To what it is known.
+    within: f64,
+}
+
+impl Processor {
+    /// Of so many calls.
+    fn new(time: f64, calls: f64) -> Self {
+        Self { time, within: TICKS / calls.max(1.0) }
+    }
+
+    /// Whether it is longer by more than what both are known to.
+    fn later(&self, before: &Self) -> bool {
+        self.time - self.within > (1.0 + LEAST_PROCESSOR) * (before.time + before.within)
+    }
 }
 
 /// Reads a CSV that `--format csv` wrote.
@@ -58,8 +85,16 @@ pub fn read(path: &Path) -> Result<Before> {
         if !before.devices.iter().any(|device| device == cell(0)) {
             before.devices.push(cell(0).to_owned());
         }
+        // Older files have none of these.
+        let more = |name: &str| -> Option<f64> {
+            let place = headers.iter().position(|header| header == name)?;
+            record.get(place)?.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
+        };
+        let calls = more("rounds").unwrap_or(1.0) * more("calls").unwrap_or(1.0);
+        let processor = more("processor_ms").map(|time| Processor::new(time, calls));
         if let Some(wall) = wall {
-            before.times.insert([0, 1, 2, 3, 4].map(|column| cell(column).to_owned()), Times { gpu, wall });
+            let times = Times { gpu, wall, processor };
+            before.times.insert([0, 1, 2, 3, 4].map(|column| cell(column).to_owned()), times);
         }
     }
     Ok(before)
@@ -79,6 +114,19 @@ struct Change {
     key: Key,
     before: Spread,
     now: Spread,
+    /// Where the device computes on the processor.
+    processor: Option<[Processor; 2]>,
+}
+
+impl Change {
+    /// Whether it took longer, by the clock or by the processor's time.
+    fn slower(&self) -> bool {
+        later(&self.before, &self.now) || self.processor.is_some_and(|[before, now]| now.later(&before))
+    }
+
+    fn faster(&self) -> bool {
+        later(&self.now, &self.before) || self.processor.is_some_and(|[before, now]| before.later(&now))
+    }
 }
 
 /// Holds all rows against an earlier run's.
@@ -105,16 +153,19 @@ pub fn against(before: &Before, reports: &[DeviceReport], path: &Path) -> Result
                 compared.gone.push((key, reason.to_owned()));
                 continue;
             };
+            let calls = (times.rounds * times.calls) as f64;
+            let processor = times.processor.map(|seconds| Processor::new(seconds * 1e3, calls));
+            let processor = earlier.processor.zip(processor).filter(|_| report.software);
             // The same clock on both sides.
             let (earlier, now) = match (earlier.gpu, times.gpu) {
                 (Some(earlier), Some(now)) => (earlier, now),
                 _ => (earlier.wall, times.wall),
             };
             let now = Spread { low: now.low * 1e3, median: now.median * 1e3, high: now.high * 1e3 };
-            let change = Change { key, before: earlier, now };
-            if later(&earlier, &now) {
+            let change = Change { key, before: earlier, now, processor: processor.map(Into::into) };
+            if change.slower() {
                 compared.slower.push(change);
-            } else if later(&now, &earlier) {
+            } else if change.faster() {
                 compared.faster.push(change);
             }
         }
@@ -149,10 +200,21 @@ impl Compared {
 
     pub fn text(&self) -> String {
         let mut text = format!("## Against {}\n\n", self.path);
-        let mut table =
-            Markdown::new(&["", "", "", "implementation", "ms before", "ms now", "ratio", "device"]);
+        let mut table = Markdown::new(&[
+            "",
+            "",
+            "",
+            "implementation",
+            "ms before",
+            "ms now",
+            "ratio",
+            "processor ms",
+            "device",
+        ]);
         for changes in [&self.slower, &self.faster] {
-            for Change { key: [device, group, shape, dtype, implementation], before, now } in changes {
+            for Change { key: [device, group, shape, dtype, implementation], before, now, processor } in
+                changes
+            {
                 let range =
                     |spread: &Spread| format!("{:.4} ({:.4}–{:.4})", spread.median, spread.low, spread.high);
                 table.row(vec![
@@ -163,6 +225,10 @@ impl Compared {
                     range(before),
                     range(now),
                     format!("{:.2}", now.median / before.median),
+                    processor.map_or_else(
+                        || "–".to_owned(),
+                        |[before, now]| format!("{:.4}, {:.4}", before.time, now.time),
+                    ),
                     device.clone(),
                 ]);
             }
@@ -176,11 +242,13 @@ impl Compared {
         let slower = format!("{} slower", self.slower.len());
         let slower = if self.slower() { painted(RED, &slower) } else { slower };
         text + &format!(
-            "{} compared: {slower}, {} faster, {} without a time, by more than the spread and {:.0} %.\n",
+            "{} compared: {slower}, {} faster, {} without a time, by more than the spread and {:.0} %, or on a software \
+             adapter by {:.0} % of the processor's time.\n",
             count(self.rows, "row"),
             self.faster.len(),
             self.gone.len(),
-            100.0 * LEAST
+            100.0 * LEAST,
+            100.0 * LEAST_PROCESSOR
         )
     }
 }
@@ -199,5 +267,21 @@ mod tests {
         // Within 3 %, however narrow.
         assert!(!later(&spread(10.0, 10.0, 10.0), &spread(10.2, 10.2, 10.2)));
         assert!(later(&spread(10.0, 10.0, 10.0), &spread(10.4, 10.4, 10.4)));
+    }
+
+    #[test]
+    fn the_processors_time_is_compared_within_its_ticks() {
+        let times = |before: f64, now: f64, calls: f64| {
+            let processor = Some([Processor::new(before, calls), Processor::new(now, calls)]);
+            let same = Spread { low: 9.0, median: 10.0, high: 11.0 };
+            let change = Change { key: Default::default(), before: same, now: same, processor };
+            (change.slower(), change.faster())
+        };
+        assert_eq!(times(10.0, 12.0, 1000.0), (true, false));
+        assert_eq!(times(12.0, 10.0, 1000.0), (false, true));
+        assert_eq!(times(10.0, 10.9, 1000.0), (false, false));
+        // A single call is known to two ticks.
+        assert_eq!(times(10.0, 30.0, 1.0), (false, false));
+        assert_eq!(times(100.0, 200.0, 1.0), (true, false));
     }
 }

@@ -116,6 +116,17 @@ struct DeviceReport {
     error: Option<Error>,
 }
 
+/// What of a device's report is there now.
+enum Part<'a> {
+    /// Its name and its ceilings, or that it has no rows.
+    Heading,
+    /// The rows of one shape.
+    Shape(&'a [Row]),
+    /// All rows of one group.
+    Group(&'a [Row]),
+    End,
+}
+
 pub fn run(arguments: &Arguments) -> Result<()> {
     let shapes = arguments.shapes()?;
     let before = arguments.compare.as_deref().map(compare::read).transpose()?;
@@ -127,28 +138,34 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     say_if_busy();
     let mut reports = Vec::new();
+    if arguments.format == Format::Csv {
+        arguments.write(&mut file, &report::csv_heading()?)?;
+    }
     for spec in &specs {
-        let report = arguments.device_report(spec, &shapes);
-        let report = match report {
+        let bench = match arguments.bench(spec) {
             // A single device that cannot be opened is the call's failure.
             Err(error) if specs.len() == 1 => return Err(error.into()),
-            Err(error) => DeviceReport::broken(spec, error),
-            Ok(report) => report,
+            bench => bench,
         };
+        // What is there is written at once: what comes after it may take long, or the driver end all.
+        let report = arguments.measure(spec, bench, &shapes, &mut |report, part| {
+            let text = match (arguments.format, part) {
+                (Format::Md, Part::Heading) => report.heading(),
+                (Format::Md, Part::Group(rows)) => report.table(rows),
+                (Format::Md, Part::End) => report.ending(),
+                (Format::Csv, Part::Shape(rows)) => report::csv(report, rows)?,
+                _ => return Ok(()),
+            };
+            arguments.write(&mut file, &text)
+        })?;
         if let Some(error) = &report.error {
             note(format_args!("{spec}: {error}; its rows end here"));
         }
         report.say_what_is_odd();
-        // Each device's table as soon as it is there.
-        if arguments.format == Format::Md {
-            arguments.write(&mut file, &report.markdown())?;
-        }
         reports.push(report);
     }
-    match arguments.format {
-        Format::Md => {}
-        Format::Csv => arguments.write(&mut file, &report::csv(&reports)?)?,
-        Format::Json => arguments.write(&mut file, &report::json(&reports))?,
+    if arguments.format == Format::Json {
+        arguments.write(&mut file, &report::json(&reports))?;
     }
     if let Some(file) = file {
         file.finish()?;
@@ -209,9 +226,32 @@ impl Arguments {
         Ok(shapes)
     }
 
-    fn device_report(&self, spec: &str, shapes: &[Shape]) -> attentive::Result<DeviceReport> {
-        let mut bench = Bench::open(spec, self.open.options())?;
+    fn bench(&self, spec: &str) -> attentive::Result<Bench> {
+        let mut options = self.open.options();
+        // A first call is one that compiles.
+        options.pipeline_cache = None;
+        options.tuning = self.open.open(spec)?.tuning().map(|tuning| (*tuning).clone());
+        let mut bench = Bench::open(spec, options)?;
         (bench.rounds, bench.longest) = (self.rounds.into(), self.longest);
+        Ok(bench)
+    }
+
+    /// All rows of a device, up to what it is lost by; `write` is given each part of them as soon as it is there.
+    fn measure(
+        &self,
+        spec: &str,
+        bench: attentive::Result<Bench>,
+        shapes: &[Shape],
+        write: &mut dyn FnMut(&DeviceReport, Part<'_>) -> Result<()>,
+    ) -> Result<DeviceReport> {
+        let bench = match bench {
+            Ok(bench) => bench,
+            Err(error) => {
+                let report = DeviceReport::broken(spec, error);
+                write(&report, Part::Heading)?;
+                return Ok(report);
+            }
+        };
         let device = bench.device();
         let mut report = DeviceReport {
             spec: spec.to_owned(),
@@ -229,19 +269,30 @@ impl Arguments {
             Ok(ceilings) => report.ceilings = ceilings,
             Err(error) => report.error = Some(error),
         }
-        for shape in shapes.iter().take_while(|_| report.error.is_none()) {
-            bar.set_message(format!("{shape:?}"));
-            match bench.run(shape, &report.ceilings) {
-                Ok(rows) => report.rows.extend(rows),
-                // A lost device says nothing more.
-                Err(error) => {
-                    report.error = Some(error);
+        bar.suspend(|| write(&report, Part::Heading))?;
+        for shapes in shapes.chunk_by(|one, next| one.group == next.group) {
+            let first_of_group = report.rows.len();
+            for shape in shapes {
+                if report.error.is_some() {
                     break;
                 }
+                bar.set_message(format!("{shape:?}"));
+                let first = report.rows.len();
+                match bench.run(shape, &report.ceilings) {
+                    Ok(rows) => report.rows.extend(rows),
+                    // A lost device says nothing more.
+                    Err(error) => report.error = Some(error),
+                }
+                bar.suspend(|| write(&report, Part::Shape(&report.rows[first..])))?;
+                bar.inc(1);
             }
-            bar.inc(1);
+            let rows = &report.rows[first_of_group..];
+            if !rows.is_empty() {
+                bar.suspend(|| write(&report, Part::Group(rows)))?;
+            }
         }
         bar.finish_and_clear();
+        write(&report, Part::End)?;
         Ok(report)
     }
 
@@ -306,5 +357,53 @@ fn say_if_busy() {
         note(format_args!(
             "this machine is busy (load average {load}): times that need its processor are too long"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn a_lost_device_ends_its_rows_and_the_next_goes_on() {
+        let words = ["bench", "gemm", "--dtype", "f32", "--quick", "--rounds", "1"];
+        let Cli { arguments } = Cli::parse_from(words);
+        let shapes = arguments.shapes().unwrap();
+        let mut written = String::new();
+        let mut reports = Vec::new();
+        let usable =
+            pollster::block_on(list_adapters()).into_iter().filter(|adapter| adapter.unusable.is_none());
+        let adapters: Vec<String> = usable.map(|adapter| format!("gpu:{}", adapter.index)).collect();
+        for spec in adapters.iter().map(String::as_str).chain(["cpu"]) {
+            let bench = arguments.bench(spec).unwrap();
+            if let Some((device, _)) = bench.device().wgpu() {
+                device.destroy();
+            }
+            let report = arguments.measure(spec, Ok(bench), &shapes, &mut |report, part| {
+                written += &match part {
+                    Part::Heading => report.heading(),
+                    Part::Group(rows) => report.table(rows),
+                    Part::Shape(_) | Part::End => report.ending(),
+                };
+                Ok(())
+            });
+            reports.push(report.unwrap());
+        }
+        let (last, lost) = reports.split_last().unwrap();
+        for report in lost {
+            assert!(matches!(report.error, Some(Error::DeviceLost { .. })), "{:?}", report.error);
+            assert!(report.rows.is_empty());
+        }
+        assert_eq!(written.matches("No rows: ").count(), lost.len(), "{written}");
+        assert!(last.error.is_none() && last.rows.iter().any(|row| row.times().is_some()));
+        assert!(written.ends_with("\n\n") && written.contains("| gemm "), "{written}");
     }
 }

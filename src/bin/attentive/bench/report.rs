@@ -12,7 +12,7 @@ use crate::output::{Failure, Result, bytes};
 pub const NOISY: f64 = 0.1;
 
 /// The columns of the CSV.
-pub const COLUMNS: [&str; 23] = [
+pub const COLUMNS: [&str; 24] = [
     "device",
     "group",
     "shape",
@@ -31,6 +31,7 @@ pub const COLUMNS: [&str; 23] = [
     "share_of_ceiling",
     "peak_bytes",
     "first_call_ms",
+    "first_call_processor_ms",
     "rounds",
     "calls",
     "ceiling_gflops",
@@ -75,52 +76,53 @@ fn rate(per_second: Option<f64>) -> String {
 }
 
 impl DeviceReport {
-    /// A heading, the ceilings, and a table for each group.
-    pub fn markdown(&self) -> String {
-        let mut text = format!("## {}\n\n", self.name);
-        if let Some(error) = &self.error
-            && self.rows.is_empty()
-        {
-            return text + &format!("No rows: {error}.\n\n");
+    /// A heading and the ceilings, before there are rows.
+    pub fn heading(&self) -> String {
+        let heading = format!("## {}\n\n", self.name);
+        match &self.error {
+            Some(error) => heading + &format!("No rows: {error}.\n\n"),
+            None => heading + &format!("{}.\n\n", ceilings(&self.ceilings)),
         }
-        text += &format!("{}.\n\n", ceilings(&self.ceilings));
-        let mut groups: Vec<_> = self.rows.iter().map(|row| row.group).collect();
-        groups.dedup();
-        for group in groups {
-            let rows = || self.rows.iter().filter(|row| row.group == group);
-            let mut table = Markdown::new(&[
-                group.name(),
-                "",
-                "implementation",
-                "GPU ms",
-                "wall ms",
-                "processor ms",
-                "GFLOP/s",
-                "GB/s",
-                "of ceiling",
-                "memory",
-                "first call",
-            ]);
-            for row in rows().filter(|row| !matches!(row.outcome, Outcome::Unavailable(_))) {
-                table.row(self.cells(row));
-            }
-            text += &table.text();
-            // One line for each reason, not for each shape.
-            let mut unavailable: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-            for row in rows() {
-                if let Outcome::Unavailable(reason) = &row.outcome {
-                    *unavailable.entry((&row.implementation, reason)).or_default() += 1;
-                }
-            }
-            for ((implementation, reason), count) in unavailable {
-                text += &format!("\nNot here ({count}×): {implementation}: {reason}.\n");
-            }
-            text += "\n";
+    }
+
+    /// The table of a group's rows.
+    pub fn table(&self, rows: &[Row]) -> String {
+        let mut table = Markdown::new(&[
+            rows.first().map_or("", |row| row.group.name()),
+            "",
+            "implementation",
+            "GPU ms",
+            "wall ms",
+            "processor ms",
+            "GFLOP/s",
+            "GB/s",
+            "of ceiling",
+            "memory",
+            "first call",
+        ]);
+        for row in rows.iter().filter(|row| !matches!(row.outcome, Outcome::Unavailable(_))) {
+            table.row(self.cells(row));
         }
-        if let Some(error) = &self.error {
-            text += &format!("The rows end here: {error}.\n\n");
+        let mut text = table.text();
+        // One line for each reason, not for each shape.
+        let mut unavailable: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for row in rows {
+            if let Outcome::Unavailable(reason) = &row.outcome {
+                *unavailable.entry((&row.implementation, reason)).or_default() += 1;
+            }
         }
-        text
+        for ((implementation, reason), count) in unavailable {
+            text += &format!("\nNot here ({count}×): {implementation}: {reason}.\n");
+        }
+        text + "\n"
+    }
+
+    /// What ended the rows, if something did.
+    pub fn ending(&self) -> String {
+        match &self.error {
+            Some(error) if !self.rows.is_empty() => format!("The rows end here: {error}.\n\n"),
+            _ => String::new(),
+        }
     }
 
     fn cells(&self, row: &Row) -> Vec<String> {
@@ -189,15 +191,21 @@ impl Markdown {
     }
 }
 
-/// All rows as CSV.
-pub fn csv(reports: &[DeviceReport]) -> Result<String> {
+/// The line of the columns' names.
+pub fn csv_heading() -> Result<String> {
+    lines([COLUMNS.map(ToOwned::to_owned).to_vec()])
+}
+
+/// A device's rows as lines of a CSV.
+pub fn csv(report: &DeviceReport, rows: &[Row]) -> Result<String> {
+    lines(rows.iter().map(|row| record(report, row)))
+}
+
+fn lines(records: impl IntoIterator<Item = Vec<String>>) -> Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let failed = |error: csv::Error| Failure::Failed(error.to_string());
-    writer.write_record(COLUMNS).map_err(failed)?;
-    for report in reports {
-        for row in &report.rows {
-            writer.write_record(record(report, row)).map_err(failed)?;
-        }
+    for record in records {
+        writer.write_record(record).map_err(failed)?;
     }
     let bytes = writer.into_inner().map_err(|error| Failure::Failed(error.to_string()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -233,6 +241,7 @@ fn record(report: &DeviceReport, row: &Row) -> Vec<String> {
         number(row.share(&report.ceilings), 1.0),
         times.map_or_else(String::new, |_| row.peak_bytes.to_string()),
         number(times.map(|times| times.first_call), 1e3),
+        number(times.and_then(|times| times.first_call_processor), 1e3),
         whole(times.map(|times| times.rounds)),
         whole(times.map(|times| times.calls)),
         number(report.ceilings.arithmetic, 1e-9),
@@ -251,6 +260,7 @@ pub fn json(reports: &[DeviceReport]) -> String {
             "wall_seconds": spread(&times.wall),
             "processor_seconds": times.processor,
             "first_call_seconds": times.first_call,
+            "first_call_processor_seconds": times.first_call_processor,
             "rounds": times.rounds,
             "calls": times.calls,
         })

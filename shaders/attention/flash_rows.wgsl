@@ -1,0 +1,783 @@
+// output = softmax(scale · q·kᵀ + mask) · v in one pass over the keys, for subgroups of exactly 8 and rows of up to
+// 32 · DIM_BLOCKS elements.
+//
+// A workgroup is one subgroup and computes 32 queries of a head. A lane has 4 of them: all their elements and all their sums,
+// a vec4 over the queries for each element and each column. In each trip over a key or two the lanes load these keys' rows,
+// 4 elements each, which go round by broadcasts from constant lanes. So maxima, weights and sums need no exchange between
+// lanes, and no memory. Rows and keys beyond the end are the last ones again.
+//
+// A value that is no number shows in the sums, so that nothing is looked for in the trips. Where one does, three further
+// turns over the keys find which sums are to have what (a weight of 0 takes nothing of it), and the sums without it.
+@group(0) @binding(1) var<storage, read> q: array<QueryBlock>;
+@group(0) @binding(2) var<storage, read> k: array<KeyBlock>;
+@group(0) @binding(3) var<storage, read> v: array<ValueBlock>;
+@group(0) @binding(4) var<storage, read> mask: array<u32>;
+@group(0) @binding(5) var<storage, read> items: array<u32>;
+@group(0) @binding(6) var<storage, read> head_terms: array<f32>;
+@group(0) @binding(7) var<storage, read_write> output: array<OutputBlock>;
+@group(0) @binding(8) var<storage, read_write> sums: array<f32>;
+
+const TILE_ROWS: u32 = 4u * SUBGROUP_SIZE;
+// Keys of a trip.
+const KEYS: u32 = select(1u, 2u, DIM_BLOCKS == 1u);
+
+// The turns over the keys. A sum of ABOVE is 0 unless NaN or +∞ has a weight, one of BELOW unless NaN or −∞ has.
+const SUMS: u32 = 0u;
+const ABOVE: u32 = 1u;
+const BELOW: u32 = 2u;
+const FINITE_SUMS: u32 = 3u;
+const DONE: u32 = 4u;
+
+fn transposed(p: Panel) -> Panel {
+    return Panel(
+        vec4<f32>(p.k0.x, p.k1.x, p.k2.x, p.k3.x),
+        vec4<f32>(p.k0.y, p.k1.y, p.k2.y, p.k3.y),
+        vec4<f32>(p.k0.z, p.k1.z, p.k2.z, p.k3.z),
+        vec4<f32>(p.k0.w, p.k1.w, p.k2.w, p.k3.w),
+    );
+}
+
+// 4 elements of the lane's queries: a vec4 of queries for each element.
+fn load_queries(places: vec4<u32>, block: u32) -> Panel {
+    return transposed(Panel(
+        q_block(places.x, 4u * block, parameters.head_dim), q_block(places.y, 4u * block, parameters.head_dim),
+        q_block(places.z, 4u * block, parameters.head_dim), q_block(places.w, 4u * block, parameters.head_dim),
+    ));
+}
+
+// Something of a trip's keys: of each a vec4 over the lane's queries, or over 4 elements of the key.
+struct Pair {
+    a: vec4<f32>,
+    b: vec4<f32>,
+}
+
+fn load_keys(places: vec2<u32>, block: u32) -> Pair {
+    var keys = Pair(k_block(places.x, 4u * block, parameters.head_dim), vec4<f32>());
+    if (KEYS > 1u) {
+        keys.b = k_block(places.y, 4u * block, parameters.head_dim);
+    }
+    return keys;
+}
+
+// The keys' products with the lane's queries, and 4 elements more.
+fn add_products(products: Pair, a: vec4<f32>, b: vec4<f32>, queries: Panel) -> Pair {
+    var sum = Pair(multiply(products.a, a, queries), products.b);
+    if (KEYS > 1u) {
+        sum.b = multiply(products.b, b, queries);
+    }
+    return sum;
+}
+
+// A column's sums, times `factor`, and the keys' values.
+fn add_value(column: vec4<f32>, factor: vec4<f32>, a: f32, b: f32, weights: Pair) -> vec4<f32> {
+    let sum = column * factor + a * weights.a;
+    if (KEYS > 1u) {
+        return sum + b * weights.b;
+    }
+    return sum;
+}
+
+fn add_values(columns: Panel, factor: vec4<f32>, a: vec4<f32>, b: vec4<f32>, weights: Pair) -> Panel {
+    return Panel(
+        add_value(columns.k0, factor, a.x, b.x, weights),
+        add_value(columns.k1, factor, a.y, b.y, weights),
+        add_value(columns.k2, factor, a.z, b.z, weights),
+        add_value(columns.k3, factor, a.w, b.w, weights),
+    );
+}
+
+// What a value counts in a turn.
+fn counted(value: vec4<f32>, turn: u32) -> vec4<f32> {
+    let bits = bitcast<vec4<u32>>(value);
+    let strange = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+    let other_sign = select(INFINITY_BITS, NEGATIVE_INFINITY_BITS, turn == ABOVE);
+    let count = select(vec4<f32>(), vec4<f32>(1.0), strange & (bits != vec4<u32>(other_sign)));
+    let finite = select(value, vec4<f32>(), strange);
+    return select(select(count, finite, turn == FINITE_SUMS), value, turn == SUMS);
+}
+
+fn load_values(places: vec2<u32>, block: u32, turn: u32) -> Pair {
+    var values = Pair(counted(v_block(places.x, 4u * block, parameters.value_dim), turn), vec4<f32>());
+    if (KEYS > 1u) {
+        values.b = counted(v_block(places.y, 4u * block, parameters.value_dim), turn);
+    }
+    return values;
+}
+
+fn magnitudes(values: vec4<f32>) -> vec4<u32> {
+    return bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu);
+}
+
+// The largest magnitude of each query's sums.
+fn largest_of(block: Panel) -> vec4<u32> {
+    return max(max(magnitudes(block.k0), magnitudes(block.k1)), max(magnitudes(block.k2), magnitudes(block.k3)));
+}
+
+// Bits of 4 columns from `bit` on, set where the sum is not 0.
+fn bits_of(block: Panel, bit: u32) -> vec4<u32> {
+    let none = vec4<f32>();
+    return (select(vec4<u32>(), vec4<u32>(1u), block.k0 != none)
+        | select(vec4<u32>(), vec4<u32>(2u), block.k1 != none)
+        | select(vec4<u32>(), vec4<u32>(4u), block.k2 != none)
+        | select(vec4<u32>(), vec4<u32>(8u), block.k3 != none)) << vec4<u32>(bit);
+}
+
+// What the sums of each query met: bits of columns 0 to 31, 32 to 63, and so on.
+struct Met {
+    k0: vec4<u32>,
+    k1: vec4<u32>,
+    k2: vec4<u32>,
+    k3: vec4<u32>,
+}
+
+// Bits of the columns from `column` on, which is divisible by 4: as many as are in its 32.
+fn met_from(met: Met, column: u32) -> vec4<u32> {
+    let low = select(met.k0, met.k1, (column & 32u) != 0u);
+    let high = select(met.k2, met.k3, (column & 32u) != 0u);
+    return select(low, high, column >= 64u) >> vec4<u32>(column % 32u);
+}
+
+// The lane's queries, as `Row` has one.
+struct Rows {
+    begin: vec4<u32>,
+    end: vec4<u32>,
+    position: vec4<i32>,
+    mask: vec4<u32>,
+    slope: f32,
+    relative: u32,
+    keys: u32,
+}
+
+fn rows_of(a: Row, b: Row, c: Row, d: Row) -> Rows {
+    return Rows(
+        vec4<u32>(a.begin, b.begin, c.begin, d.begin), vec4<u32>(a.end, b.end, c.end, d.end),
+        vec4<i32>(a.position, b.position, c.position, d.position), vec4<u32>(a.mask, b.mask, c.mask, d.mask),
+        a.slope, a.relative, a.keys,
+    );
+}
+
+// The logits of a key, LOWEST where it is masked; those that make their row NaN are NaN or +∞.
+fn logits_of(rows: Rows, key: u32, dots: vec4<f32>) -> vec4<f32> {
+    var open = (vec4<u32>(key) >= rows.begin) & (vec4<u32>(key) < rows.end);
+    var scores = dots * parameters.scale;
+    if (TERMS) {
+        // What lies beyond a row's end is not read.
+        let places = min(vec4<u32>(key), max(rows.end, vec4<u32>(1u)) - 1u);
+        if (parameters.key_padding == 2u) {
+            let at = rows.keys + places;
+            open = open & (vec4<u32>(items[at.x], items[at.y], items[at.z], items[at.w]) != vec4<u32>());
+        }
+        if (parameters.softcap != 0.0) {
+            scores = vec4<f32>(
+                softcapped(scores.x), softcapped(scores.y), softcapped(scores.z), softcapped(scores.w),
+            );
+        }
+        let distances = vec4<i32>(i32(key)) - rows.position;
+        if (parameters.slopes_at != NONE) {
+            scores = scores - rows.slope * vec4<f32>(abs(distances));
+        }
+        if (parameters.relative_at != NONE) {
+            let reach = vec4<i32>(i32(parameters.relative_reach));
+            let at = rows.relative + vec4<u32>(clamp(distances, -reach, reach) + reach);
+            scores = scores + vec4<f32>(head_terms[at.x], head_terms[at.y], head_terms[at.z], head_terms[at.w]);
+        }
+        if (parameters.mask_kind != 0u) {
+            let at = rows.mask + places * parameters.mask_column;
+            let entries = vec4<u32>(mask[at.x], mask[at.y], mask[at.z], mask[at.w]);
+            if (parameters.mask_kind == 1u) {
+                open = open & (entries != vec4<u32>());
+            } else {
+                open = open & (entries != vec4<u32>(NEGATIVE_INFINITY_BITS));
+                scores = scores + bitcast<vec4<f32>>(entries);
+            }
+        }
+    }
+    let known = select(max(scores, vec4<f32>(ABYSS)), scores, magnitudes(scores) > vec4<u32>(INFINITY_BITS));
+    return select(vec4<f32>(LOWEST), known, open);
+}
+
+// Of each row, as `weights_of` and `rescale` give them.
+fn weights_by(logits: vec4<f32>, most: vec4<f32>) -> vec4<f32> {
+    let powers = exp(max(logits - most, vec4<f32>(-150.0)));
+    return select(powers, vec4<f32>(), logits == vec4<f32>(LOWEST));
+}
+
+fn rescale_by(before: vec4<f32>, after: vec4<f32>) -> vec4<f32> {
+    let factor = exp(max(before - after, vec4<f32>(-150.0)));
+    return select(select(factor, vec4<f32>(), before == vec4<f32>(LOWEST)), vec4<f32>(1.0), before == after);
+}
+
+fn end_row(
+    batch: u32, head: u32, query: u32, split: u32, largest: f32, sum: f32, magnitude: u32,
+) -> Ending {
+    let poisoned = magnitude > INFINITY_BITS || bitcast<u32>(largest) == INFINITY_BITS;
+    let end = ending(head, largest, sum, poisoned);
+    store_sum(batch, head, query, split, end);
+    return end;
+}
+
+// What the sums of a lane's rows are multiplied by, and which rows are NaN.
+struct Factors {
+    factors: vec4<f32>,
+    poisoned: vec4<bool>,
+}
+
+// A column's sums as they are stored; bit 0 of `above` and `below` tells what they met.
+fn ended_by(by: Factors, values: vec4<f32>, above: vec4<u32>, below: vec4<u32>) -> vec4<f32> {
+    let up = (above & vec4<u32>(1u)) != vec4<u32>();
+    let down = (below & vec4<u32>(1u)) != vec4<u32>();
+    let infinite = select(
+        vec4<f32>(from_bits(INFINITY_BITS)), vec4<f32>(from_bits(NEGATIVE_INFINITY_BITS)), down,
+    );
+    let met = select(values * by.factors, infinite, up | down);
+    return select(met, vec4<f32>(from_bits(NAN_BITS)), by.poisoned | (up & down));
+}
+
+@compute @workgroup_size(SUBGROUP_SIZE)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let index = workgroup_index(id, count);
+    if (index >= parameters.tiles) {
+        return;
+    }
+    let row_tiles = (parameters.query_length + TILE_ROWS - 1u) / TILE_ROWS;
+    let tile = parameters.first_tile + index;
+    let first_query = tile % row_tiles * TILE_ROWS;
+    let head = tile / row_tiles % parameters.heads;
+    let batch = tile / row_tiles / parameters.heads % parameters.batches;
+    let split = tile / row_tiles / parameters.heads / parameters.batches;
+    let queries = query_count(batch);
+    if (first_query >= queries) {
+        return;
+    }
+    let key_head = head / parameters.heads_per_key;
+    let last_query = min(first_query + TILE_ROWS, queries) - 1u;
+    let my_queries = min(first_query + 4u * lane + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last_query));
+    let rows = rows_of(
+        row_of_query(batch, head, my_queries.x), row_of_query(batch, head, my_queries.y),
+        row_of_query(batch, head, my_queries.z), row_of_query(batch, head, my_queries.w),
+    );
+    // The bounds only rise from one query to the next.
+    let split_begin = split * parameters.split_keys;
+    let begin = max(band_of_query(batch, first_query).begin, split_begin);
+    var end = band_of_query(batch, last_query).end;
+    if (parameters.splits > 1u) {
+        end = min(end, split_begin + parameters.split_keys);
+    }
+    // Where keys do not lie in blocks: the first one's row in k and in v.
+    let first_places = vec2<u32>(k_place(batch, key_head, 0u), v_place(batch, key_head, 0u));
+    let query_places = q_place(batch, head, 0u) + my_queries * parameters.q_row;
+    var query0 = Panel();
+    var query1 = Panel();
+    var query2 = Panel();
+    var query3 = Panel();
+    var query4 = Panel();
+    var query5 = Panel();
+    var query6 = Panel();
+    var query7 = Panel();
+    var query8 = Panel();
+    var query9 = Panel();
+    var query10 = Panel();
+    var query11 = Panel();
+    var query12 = Panel();
+    var query13 = Panel();
+    var query14 = Panel();
+    var query15 = Panel();
+    var query16 = Panel();
+    var query17 = Panel();
+    var query18 = Panel();
+    var query19 = Panel();
+    var query20 = Panel();
+    var query21 = Panel();
+    var query22 = Panel();
+    var query23 = Panel();
+    var query24 = Panel();
+    var query25 = Panel();
+    var query26 = Panel();
+    var query27 = Panel();
+    var query28 = Panel();
+    var query29 = Panel();
+    var query30 = Panel();
+    var query31 = Panel();
+    // A loop, since each load takes long to compile.
+    for (var block = 0u; block < 8u * DIM_BLOCKS; block = block + 1u) {
+        let found = load_queries(query_places, block);
+        if (block == 0u) {
+            query0 = found;
+        }
+        if (block == 1u) {
+            query1 = found;
+        }
+        if (block == 2u) {
+            query2 = found;
+        }
+        if (block == 3u) {
+            query3 = found;
+        }
+        if (block == 4u) {
+            query4 = found;
+        }
+        if (block == 5u) {
+            query5 = found;
+        }
+        if (block == 6u) {
+            query6 = found;
+        }
+        if (block == 7u) {
+            query7 = found;
+        }
+        if (block == 8u) {
+            query8 = found;
+        }
+        if (block == 9u) {
+            query9 = found;
+        }
+        if (block == 10u) {
+            query10 = found;
+        }
+        if (block == 11u) {
+            query11 = found;
+        }
+        if (block == 12u) {
+            query12 = found;
+        }
+        if (block == 13u) {
+            query13 = found;
+        }
+        if (block == 14u) {
+            query14 = found;
+        }
+        if (block == 15u) {
+            query15 = found;
+        }
+        if (block == 16u) {
+            query16 = found;
+        }
+        if (block == 17u) {
+            query17 = found;
+        }
+        if (block == 18u) {
+            query18 = found;
+        }
+        if (block == 19u) {
+            query19 = found;
+        }
+        if (block == 20u) {
+            query20 = found;
+        }
+        if (block == 21u) {
+            query21 = found;
+        }
+        if (block == 22u) {
+            query22 = found;
+        }
+        if (block == 23u) {
+            query23 = found;
+        }
+        if (block == 24u) {
+            query24 = found;
+        }
+        if (block == 25u) {
+            query25 = found;
+        }
+        if (block == 26u) {
+            query26 = found;
+        }
+        if (block == 27u) {
+            query27 = found;
+        }
+        if (block == 28u) {
+            query28 = found;
+        }
+        if (block == 29u) {
+            query29 = found;
+        }
+        if (block == 30u) {
+            query30 = found;
+        }
+        if (block == 31u) {
+            query31 = found;
+        }
+    }
+    var largest = vec4<f32>(LOWEST);
+    var sum = vec4<f32>();
+    // Of the logits.
+    var magnitude = vec4<u32>();
+    var above = Met();
+    var below = Met();
+    var sums0 = Panel();
+    var sums1 = Panel();
+    var sums2 = Panel();
+    var sums3 = Panel();
+    var sums4 = Panel();
+    var sums5 = Panel();
+    var sums6 = Panel();
+    var sums7 = Panel();
+    var sums8 = Panel();
+    var sums9 = Panel();
+    var sums10 = Panel();
+    var sums11 = Panel();
+    var sums12 = Panel();
+    var sums13 = Panel();
+    var sums14 = Panel();
+    var sums15 = Panel();
+    var sums16 = Panel();
+    var sums17 = Panel();
+    var sums18 = Panel();
+    var sums19 = Panel();
+    var sums20 = Panel();
+    var sums21 = Panel();
+    var sums22 = Panel();
+    var sums23 = Panel();
+    var sums24 = Panel();
+    var sums25 = Panel();
+    var sums26 = Panel();
+    var sums27 = Panel();
+    var sums28 = Panel();
+    var sums29 = Panel();
+    var sums30 = Panel();
+    var sums31 = Panel();
+    for (var turn = SUMS; turn < DONE; turn = turn + 1u) {
+        sum = vec4<f32>();
+        sums0 = Panel();
+        sums1 = Panel();
+        sums2 = Panel();
+        sums3 = Panel();
+        sums4 = Panel();
+        sums5 = Panel();
+        sums6 = Panel();
+        sums7 = Panel();
+        sums8 = Panel();
+        sums9 = Panel();
+        sums10 = Panel();
+        sums11 = Panel();
+        sums12 = Panel();
+        sums13 = Panel();
+        sums14 = Panel();
+        sums15 = Panel();
+        sums16 = Panel();
+        sums17 = Panel();
+        sums18 = Panel();
+        sums19 = Panel();
+        sums20 = Panel();
+        sums21 = Panel();
+        sums22 = Panel();
+        sums23 = Panel();
+        sums24 = Panel();
+        sums25 = Panel();
+        sums26 = Panel();
+        sums27 = Panel();
+        sums28 = Panel();
+        sums29 = Panel();
+        sums30 = Panel();
+        sums31 = Panel();
+        for (var key = begin / KEYS * KEYS; key < end; key = key + KEYS) {
+            let keys = min(key + vec2<u32>(0u, 1u), vec2<u32>(end - 1u));
+            var key_places = first_places.x + keys * parameters.k_row;
+            var value_places = first_places.y + keys * parameters.v_row;
+            if (PAGED) {
+                let step_a = key_steps(batch, keys.x);
+                let step_b = key_steps(batch, keys.y);
+                key_places = vec2<u32>(k_at(step_a, key_head), k_at(step_b, key_head));
+                value_places = vec2<u32>(v_at(step_a, key_head), v_at(step_b, key_head));
+            }
+            let keys0 = load_keys(key_places, lane);
+            var products = Pair();
+            products = add_products(products, subgroupBroadcast(keys0.a, 0u), subgroupBroadcast(keys0.b, 0u), query0);
+            products = add_products(products, subgroupBroadcast(keys0.a, 1u), subgroupBroadcast(keys0.b, 1u), query1);
+            products = add_products(products, subgroupBroadcast(keys0.a, 2u), subgroupBroadcast(keys0.b, 2u), query2);
+            products = add_products(products, subgroupBroadcast(keys0.a, 3u), subgroupBroadcast(keys0.b, 3u), query3);
+            products = add_products(products, subgroupBroadcast(keys0.a, 4u), subgroupBroadcast(keys0.b, 4u), query4);
+            products = add_products(products, subgroupBroadcast(keys0.a, 5u), subgroupBroadcast(keys0.b, 5u), query5);
+            products = add_products(products, subgroupBroadcast(keys0.a, 6u), subgroupBroadcast(keys0.b, 6u), query6);
+            products = add_products(products, subgroupBroadcast(keys0.a, 7u), subgroupBroadcast(keys0.b, 7u), query7);
+            if (DIM_BLOCKS > 1u) {
+                let keys1 = load_keys(key_places, lane + 8u);
+                products = add_products(products, subgroupBroadcast(keys1.a, 0u), subgroupBroadcast(keys1.b, 0u), query8);
+                products = add_products(products, subgroupBroadcast(keys1.a, 1u), subgroupBroadcast(keys1.b, 1u), query9);
+                products = add_products(products, subgroupBroadcast(keys1.a, 2u), subgroupBroadcast(keys1.b, 2u), query10);
+                products = add_products(products, subgroupBroadcast(keys1.a, 3u), subgroupBroadcast(keys1.b, 3u), query11);
+                products = add_products(products, subgroupBroadcast(keys1.a, 4u), subgroupBroadcast(keys1.b, 4u), query12);
+                products = add_products(products, subgroupBroadcast(keys1.a, 5u), subgroupBroadcast(keys1.b, 5u), query13);
+                products = add_products(products, subgroupBroadcast(keys1.a, 6u), subgroupBroadcast(keys1.b, 6u), query14);
+                products = add_products(products, subgroupBroadcast(keys1.a, 7u), subgroupBroadcast(keys1.b, 7u), query15);
+            }
+            if (DIM_BLOCKS > 2u) {
+                let keys2 = load_keys(key_places, lane + 16u);
+                products = add_products(products, subgroupBroadcast(keys2.a, 0u), subgroupBroadcast(keys2.b, 0u), query16);
+                products = add_products(products, subgroupBroadcast(keys2.a, 1u), subgroupBroadcast(keys2.b, 1u), query17);
+                products = add_products(products, subgroupBroadcast(keys2.a, 2u), subgroupBroadcast(keys2.b, 2u), query18);
+                products = add_products(products, subgroupBroadcast(keys2.a, 3u), subgroupBroadcast(keys2.b, 3u), query19);
+                products = add_products(products, subgroupBroadcast(keys2.a, 4u), subgroupBroadcast(keys2.b, 4u), query20);
+                products = add_products(products, subgroupBroadcast(keys2.a, 5u), subgroupBroadcast(keys2.b, 5u), query21);
+                products = add_products(products, subgroupBroadcast(keys2.a, 6u), subgroupBroadcast(keys2.b, 6u), query22);
+                products = add_products(products, subgroupBroadcast(keys2.a, 7u), subgroupBroadcast(keys2.b, 7u), query23);
+                let keys3 = load_keys(key_places, lane + 24u);
+                products = add_products(products, subgroupBroadcast(keys3.a, 0u), subgroupBroadcast(keys3.b, 0u), query24);
+                products = add_products(products, subgroupBroadcast(keys3.a, 1u), subgroupBroadcast(keys3.b, 1u), query25);
+                products = add_products(products, subgroupBroadcast(keys3.a, 2u), subgroupBroadcast(keys3.b, 2u), query26);
+                products = add_products(products, subgroupBroadcast(keys3.a, 3u), subgroupBroadcast(keys3.b, 3u), query27);
+                products = add_products(products, subgroupBroadcast(keys3.a, 4u), subgroupBroadcast(keys3.b, 4u), query28);
+                products = add_products(products, subgroupBroadcast(keys3.a, 5u), subgroupBroadcast(keys3.b, 5u), query29);
+                products = add_products(products, subgroupBroadcast(keys3.a, 6u), subgroupBroadcast(keys3.b, 6u), query30);
+                products = add_products(products, subgroupBroadcast(keys3.a, 7u), subgroupBroadcast(keys3.b, 7u), query31);
+            }
+            var logits = Pair(logits_of(rows, key, products.a), vec4<f32>(LOWEST));
+            if (KEYS > 1u) {
+                logits.b = logits_of(rows, key + 1u, products.b);
+            }
+            magnitude = max(magnitude, max(magnitudes(logits.a), magnitudes(logits.b)));
+            let before = largest;
+            largest = max(largest, max(logits.a, logits.b));
+            let factor = rescale_by(before, largest);
+            let weights = Pair(weights_by(logits.a, largest), weights_by(logits.b, largest));
+            sum = sum * factor + (weights.a + weights.b);
+            let values0 = load_values(value_places, lane, turn);
+            sums0 = add_values(sums0, factor, subgroupBroadcast(values0.a, 0u), subgroupBroadcast(values0.b, 0u), weights);
+            sums1 = add_values(sums1, factor, subgroupBroadcast(values0.a, 1u), subgroupBroadcast(values0.b, 1u), weights);
+            sums2 = add_values(sums2, factor, subgroupBroadcast(values0.a, 2u), subgroupBroadcast(values0.b, 2u), weights);
+            sums3 = add_values(sums3, factor, subgroupBroadcast(values0.a, 3u), subgroupBroadcast(values0.b, 3u), weights);
+            sums4 = add_values(sums4, factor, subgroupBroadcast(values0.a, 4u), subgroupBroadcast(values0.b, 4u), weights);
+            sums5 = add_values(sums5, factor, subgroupBroadcast(values0.a, 5u), subgroupBroadcast(values0.b, 5u), weights);
+            sums6 = add_values(sums6, factor, subgroupBroadcast(values0.a, 6u), subgroupBroadcast(values0.b, 6u), weights);
+            sums7 = add_values(sums7, factor, subgroupBroadcast(values0.a, 7u), subgroupBroadcast(values0.b, 7u), weights);
+            if (DIM_BLOCKS > 1u) {
+                let values1 = load_values(value_places, lane + 8u, turn);
+                sums8 = add_values(sums8, factor, subgroupBroadcast(values1.a, 0u), subgroupBroadcast(values1.b, 0u), weights);
+                sums9 = add_values(sums9, factor, subgroupBroadcast(values1.a, 1u), subgroupBroadcast(values1.b, 1u), weights);
+                sums10 = add_values(sums10, factor, subgroupBroadcast(values1.a, 2u), subgroupBroadcast(values1.b, 2u), weights);
+                sums11 = add_values(sums11, factor, subgroupBroadcast(values1.a, 3u), subgroupBroadcast(values1.b, 3u), weights);
+                sums12 = add_values(sums12, factor, subgroupBroadcast(values1.a, 4u), subgroupBroadcast(values1.b, 4u), weights);
+                sums13 = add_values(sums13, factor, subgroupBroadcast(values1.a, 5u), subgroupBroadcast(values1.b, 5u), weights);
+                sums14 = add_values(sums14, factor, subgroupBroadcast(values1.a, 6u), subgroupBroadcast(values1.b, 6u), weights);
+                sums15 = add_values(sums15, factor, subgroupBroadcast(values1.a, 7u), subgroupBroadcast(values1.b, 7u), weights);
+            }
+            if (DIM_BLOCKS > 2u) {
+                let values2 = load_values(value_places, lane + 16u, turn);
+                sums16 = add_values(sums16, factor, subgroupBroadcast(values2.a, 0u), subgroupBroadcast(values2.b, 0u), weights);
+                sums17 = add_values(sums17, factor, subgroupBroadcast(values2.a, 1u), subgroupBroadcast(values2.b, 1u), weights);
+                sums18 = add_values(sums18, factor, subgroupBroadcast(values2.a, 2u), subgroupBroadcast(values2.b, 2u), weights);
+                sums19 = add_values(sums19, factor, subgroupBroadcast(values2.a, 3u), subgroupBroadcast(values2.b, 3u), weights);
+                sums20 = add_values(sums20, factor, subgroupBroadcast(values2.a, 4u), subgroupBroadcast(values2.b, 4u), weights);
+                sums21 = add_values(sums21, factor, subgroupBroadcast(values2.a, 5u), subgroupBroadcast(values2.b, 5u), weights);
+                sums22 = add_values(sums22, factor, subgroupBroadcast(values2.a, 6u), subgroupBroadcast(values2.b, 6u), weights);
+                sums23 = add_values(sums23, factor, subgroupBroadcast(values2.a, 7u), subgroupBroadcast(values2.b, 7u), weights);
+                let values3 = load_values(value_places, lane + 24u, turn);
+                sums24 = add_values(sums24, factor, subgroupBroadcast(values3.a, 0u), subgroupBroadcast(values3.b, 0u), weights);
+                sums25 = add_values(sums25, factor, subgroupBroadcast(values3.a, 1u), subgroupBroadcast(values3.b, 1u), weights);
+                sums26 = add_values(sums26, factor, subgroupBroadcast(values3.a, 2u), subgroupBroadcast(values3.b, 2u), weights);
+                sums27 = add_values(sums27, factor, subgroupBroadcast(values3.a, 3u), subgroupBroadcast(values3.b, 3u), weights);
+                sums28 = add_values(sums28, factor, subgroupBroadcast(values3.a, 4u), subgroupBroadcast(values3.b, 4u), weights);
+                sums29 = add_values(sums29, factor, subgroupBroadcast(values3.a, 5u), subgroupBroadcast(values3.b, 5u), weights);
+                sums30 = add_values(sums30, factor, subgroupBroadcast(values3.a, 6u), subgroupBroadcast(values3.b, 6u), weights);
+                sums31 = add_values(sums31, factor, subgroupBroadcast(values3.a, 7u), subgroupBroadcast(values3.b, 7u), weights);
+            }
+        }
+        if (turn == SUMS) {
+            var most = vec4<u32>();
+            most = max(most, largest_of(sums0));
+            most = max(most, largest_of(sums1));
+            most = max(most, largest_of(sums2));
+            most = max(most, largest_of(sums3));
+            most = max(most, largest_of(sums4));
+            most = max(most, largest_of(sums5));
+            most = max(most, largest_of(sums6));
+            most = max(most, largest_of(sums7));
+            if (DIM_BLOCKS > 1u) {
+                most = max(most, largest_of(sums8));
+                most = max(most, largest_of(sums9));
+                most = max(most, largest_of(sums10));
+                most = max(most, largest_of(sums11));
+                most = max(most, largest_of(sums12));
+                most = max(most, largest_of(sums13));
+                most = max(most, largest_of(sums14));
+                most = max(most, largest_of(sums15));
+            }
+            if (DIM_BLOCKS > 2u) {
+                most = max(most, largest_of(sums16));
+                most = max(most, largest_of(sums17));
+                most = max(most, largest_of(sums18));
+                most = max(most, largest_of(sums19));
+                most = max(most, largest_of(sums20));
+                most = max(most, largest_of(sums21));
+                most = max(most, largest_of(sums22));
+                most = max(most, largest_of(sums23));
+                most = max(most, largest_of(sums24));
+                most = max(most, largest_of(sums25));
+                most = max(most, largest_of(sums26));
+                most = max(most, largest_of(sums27));
+                most = max(most, largest_of(sums28));
+                most = max(most, largest_of(sums29));
+                most = max(most, largest_of(sums30));
+                most = max(most, largest_of(sums31));
+            }
+            if (!subgroupAny(any(most >= vec4<u32>(INFINITY_BITS)))) {
+                break;
+            }
+        }
+        var met = Met();
+        met.k0 = bits_of(sums0, 0u)
+            | bits_of(sums1, 4u)
+            | bits_of(sums2, 8u)
+            | bits_of(sums3, 12u)
+            | bits_of(sums4, 16u)
+            | bits_of(sums5, 20u)
+            | bits_of(sums6, 24u)
+            | bits_of(sums7, 28u);
+        if (DIM_BLOCKS > 1u) {
+            met.k1 = bits_of(sums8, 0u)
+                | bits_of(sums9, 4u)
+                | bits_of(sums10, 8u)
+                | bits_of(sums11, 12u)
+                | bits_of(sums12, 16u)
+                | bits_of(sums13, 20u)
+                | bits_of(sums14, 24u)
+                | bits_of(sums15, 28u);
+        }
+        if (DIM_BLOCKS > 2u) {
+            met.k2 = bits_of(sums16, 0u)
+                | bits_of(sums17, 4u)
+                | bits_of(sums18, 8u)
+                | bits_of(sums19, 12u)
+                | bits_of(sums20, 16u)
+                | bits_of(sums21, 20u)
+                | bits_of(sums22, 24u)
+                | bits_of(sums23, 28u);
+            met.k3 = bits_of(sums24, 0u)
+                | bits_of(sums25, 4u)
+                | bits_of(sums26, 8u)
+                | bits_of(sums27, 12u)
+                | bits_of(sums28, 16u)
+                | bits_of(sums29, 20u)
+                | bits_of(sums30, 24u)
+                | bits_of(sums31, 28u);
+        }
+        if (turn == ABOVE) {
+            above = met;
+        }
+        if (turn == BELOW) {
+            below = met;
+        }
+    }
+    let end0 = end_row(batch, head, my_queries.x, split, largest.x, sum.x, magnitude.x);
+    let end1 = end_row(batch, head, my_queries.y, split, largest.y, sum.y, magnitude.y);
+    let end2 = end_row(batch, head, my_queries.z, split, largest.z, sum.z, magnitude.z);
+    let end3 = end_row(batch, head, my_queries.w, split, largest.w, sum.w, magnitude.w);
+    let by = Factors(
+        vec4<f32>(end0.factor, end1.factor, end2.factor, end3.factor),
+        vec4<bool>(end0.poisoned, end1.poisoned, end2.poisoned, end3.poisoned),
+    );
+    let base = output_place(batch, head, 0u) + split * parameters.output_split;
+    let places = base + my_queries * parameters.output_row;
+    for (var column = 0u; column < parameters.value_dim; column = column + 4u) {
+        var block = sums0;
+        if (column == 4u) {
+            block = sums1;
+        }
+        if (column == 8u) {
+            block = sums2;
+        }
+        if (column == 12u) {
+            block = sums3;
+        }
+        if (column == 16u) {
+            block = sums4;
+        }
+        if (column == 20u) {
+            block = sums5;
+        }
+        if (column == 24u) {
+            block = sums6;
+        }
+        if (column == 28u) {
+            block = sums7;
+        }
+        if (column == 32u) {
+            block = sums8;
+        }
+        if (column == 36u) {
+            block = sums9;
+        }
+        if (column == 40u) {
+            block = sums10;
+        }
+        if (column == 44u) {
+            block = sums11;
+        }
+        if (column == 48u) {
+            block = sums12;
+        }
+        if (column == 52u) {
+            block = sums13;
+        }
+        if (column == 56u) {
+            block = sums14;
+        }
+        if (column == 60u) {
+            block = sums15;
+        }
+        if (column == 64u) {
+            block = sums16;
+        }
+        if (column == 68u) {
+            block = sums17;
+        }
+        if (column == 72u) {
+            block = sums18;
+        }
+        if (column == 76u) {
+            block = sums19;
+        }
+        if (column == 80u) {
+            block = sums20;
+        }
+        if (column == 84u) {
+            block = sums21;
+        }
+        if (column == 88u) {
+            block = sums22;
+        }
+        if (column == 92u) {
+            block = sums23;
+        }
+        if (column == 96u) {
+            block = sums24;
+        }
+        if (column == 100u) {
+            block = sums25;
+        }
+        if (column == 104u) {
+            block = sums26;
+        }
+        if (column == 108u) {
+            block = sums27;
+        }
+        if (column == 112u) {
+            block = sums28;
+        }
+        if (column == 116u) {
+            block = sums29;
+        }
+        if (column == 120u) {
+            block = sums30;
+        }
+        if (column == 124u) {
+            block = sums31;
+        }
+        let up = met_from(above, column);
+        let down = met_from(below, column);
+        let ended_rows = transposed(Panel(
+            ended_by(by, block.k0, up, down),
+            ended_by(by, block.k1, up >> vec4<u32>(1u), down >> vec4<u32>(1u)),
+            ended_by(by, block.k2, up >> vec4<u32>(2u), down >> vec4<u32>(2u)),
+            ended_by(by, block.k3, up >> vec4<u32>(3u), down >> vec4<u32>(3u)),
+        ));
+        store_block(places.x, column, parameters.value_dim, ended_rows.k0);
+        store_block(places.y, column, parameters.value_dim, ended_rows.k1);
+        store_block(places.z, column, parameters.value_dim, ended_rows.k2);
+        store_block(places.w, column, parameters.value_dim, ended_rows.k3);
+    }
+}

@@ -1,0 +1,44 @@
+//! The one place where an implementation is chosen among several: forced, else tuned, else an op's own table.
+
+pub(super) use crate::device::TunedSize as Size;
+use crate::device::{Device, OPS};
+use crate::error::{Error, Result};
+
+/// What `make` gives for the first of the implementations' names that it can: the forced one alone (`forced`, else by the
+/// device's options), else the one that was fastest when the device was tuned, then those of `table`. `names` are all that
+/// there are; without a size nothing was tuned.
+///
+/// # Errors
+/// [`Error::Implementation`] with the reason that `make` gives for the forced one.
+pub(super) fn choose_by<T>(
+    device: &Device,
+    op: &'static str,
+    forced: Option<&str>,
+    size: Option<&Size>,
+    names: &[&'static str],
+    table: &[&'static str],
+    make: impl Fn(&str) -> std::result::Result<T, String>,
+) -> Result<T> {
+    debug_assert!(OPS.contains(&op), "`{op}` is not in device::OPS, so that it cannot be forced");
+    let refused = |name: &str, reason: String| Error::Implementation {
+        op: op.to_owned(),
+        name: name.to_owned(),
+        reason,
+    };
+    if let Some(name) = forced.or_else(|| device.forced(op)) {
+        if !names.contains(&name) {
+            return Err(refused(name, format!("here there are {}", names.join(", "))));
+        }
+        return make(name).map_err(|reason| refused(name, reason));
+    }
+    let tuned = device.settled_tuning().zip(size).and_then(|(tuning, size)| tuning.implementation(op, size));
+    let tuned = tuned.filter(|name| names.contains(name));
+    let mut last = "the device can run none of them".to_owned();
+    for name in tuned.into_iter().chain(table.iter().copied()) {
+        match make(name) {
+            Ok(choice) => return Ok(choice),
+            Err(reason) => last = reason,
+        }
+    }
+    Err(refused("any", last))
+}

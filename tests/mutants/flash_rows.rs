@@ -1,0 +1,314 @@
+//! Mutants of `shaders/attention/flash_rows.wgsl`.
+
+use crate::flash::{SPLITS, TILES};
+use crate::mutant::{Mutants, list_on, mutant};
+use crate::{placing, shared};
+
+pub const FLASH_ROWS: Mutants = Mutants {
+    kernel: "attention/flash_rows",
+    constants: &[],
+    faults: &[placing::HEADS],
+    once: &[
+        &[
+            mutant(
+                "a lane's last query is the one before",
+                "4u * lane + vec4<u32>(0u, 1u, 2u, 3u)",
+                "4u * lane + vec4<u32>(0u, 1u, 2u, 2u)",
+            ),
+            mutant("the lanes have the same queries", "first_query + 4u * lane +", "first_query +"),
+            mutant("a query past the end is computed", "queries) - 1u;", "queries);"),
+            mutant("a tile without queries is written", "first_query >= queries", "false"),
+            mutant(
+                "the second query is masked as the first",
+                "row_of_query(batch, head, my_queries.y)",
+                "row_of_query(batch, head, my_queries.x)",
+            ),
+            mutant("the fourth query begins where the third does", "c.begin, d.begin", "c.begin, c.begin"),
+            mutant("the third query ends where the second does", "b.end, c.end", "b.end, b.end"),
+            mutant(
+                "the second query stands where the first does",
+                "a.position, b.position",
+                "a.position, a.position",
+            )
+            .on("terms"),
+            mutant("the fourth query's mask is the third's", "c.mask, d.mask", "c.mask, c.mask").on("terms"),
+            mutant("a query's elements are its neighbour's", "q_block(places.z,", "q_block(places.y,"),
+            mutant(
+                "four elements are the first ones",
+                "load_queries(query_places, block)",
+                "load_queries(query_places, 0u)",
+            ),
+            mutant(
+                "the second element is the first",
+                "vec4<f32>(p.k0.y, p.k1.y, p.k2.y, p.k3.y)",
+                "vec4<f32>(p.k0.x, p.k1.x, p.k2.x, p.k3.x)",
+            ),
+            mutant("a block of elements is kept for its neighbour", "query5 = found;", "query4 = found;"),
+            mutant("a block of elements is kept for its neighbour", "query13 = found;", "query12 = found;")
+                .on("dim_blocks=2"),
+            mutant("a block of elements is kept for its neighbour", "query29 = found;", "query28 = found;")
+                .on("dim_blocks=4"),
+            mutant(
+                "the second elements of a key are the first",
+                "load_keys(key_places, lane + 8u)",
+                "load_keys(key_places, lane)",
+            )
+            .on("dim_blocks=2"),
+            mutant(
+                "the last elements of a key are those before",
+                "load_keys(key_places, lane + 24u)",
+                "load_keys(key_places, lane + 16u)",
+            )
+            .on("dim_blocks=4"),
+            mutant(
+                "elements meet other queries' elements",
+                "subgroupBroadcast(keys0.b, 3u), query3)",
+                "subgroupBroadcast(keys0.b, 3u), query2)",
+            ),
+            mutant(
+                "the second key has elements of the first",
+                "subgroupBroadcast(keys0.b, 6u)",
+                "subgroupBroadcast(keys0.a, 6u)",
+            ),
+            mutant(
+                "later elements meet other queries' elements",
+                "subgroupBroadcast(keys1.b, 2u), query10)",
+                "subgroupBroadcast(keys1.b, 2u), query9)",
+            )
+            .on("dim_blocks=2"),
+            mutant(
+                "the product begins again with each four elements",
+                "return sum + left.x",
+                "return left.x",
+            ),
+            mutant("the fourth element is left out", " + left.w * right.k3", ""),
+            mutant(
+                "the second key has no product",
+                "        sum.b = multiply(products.b, b, queries);\n",
+                "",
+            ),
+            mutant(
+                "the second key is masked as the first",
+                "logits_of(rows, key + 1u, products.b)",
+                "logits_of(rows, key, products.b)",
+            ),
+            mutant(
+                "the first key of the band is left out",
+                "(vec4<u32>(key) >= rows.begin)",
+                "(vec4<u32>(key) > rows.begin)",
+            ),
+            mutant(
+                "a key past the band counts",
+                "(vec4<u32>(key) < rows.end)",
+                "(vec4<u32>(key) <= rows.end)",
+            ),
+            mutant("the scale is left out", "dots * parameters.scale", "dots"),
+            mutant(
+                "the keys end where the first query's do",
+                "band_of_query(batch, last_query).end",
+                "band_of_query(batch, first_query).end",
+            ),
+            mutant(
+                "the keys begin where the last query's do",
+                "band_of_query(batch, first_query).begin",
+                "band_of_query(batch, last_query).begin",
+            ),
+            mutant("the last keys are left out", "key < end; key", "key + KEYS < end; key"),
+            mutant(
+                "a row of −∞ alone has seen nothing",
+                "max(scores, vec4<f32>(ABYSS))",
+                "max(scores, vec4<f32>(LOWEST))",
+            ),
+            mutant(
+                "a NaN is not seen",
+                "            magnitude = max(magnitude, max(magnitudes(logits.a), magnitudes(logits.b)));\n",
+                "",
+            ),
+            mutant("a +∞ is not seen", " || bitcast<u32>(largest) == INFINITY_BITS", ""),
+            mutant(
+                "the running maximum is forgotten",
+                "largest = max(largest, max(",
+                "largest = max(vec4<f32>(LOWEST), max(",
+            ),
+            mutant("the second key does not move the maximum", "max(logits.a, logits.b));", "logits.a);"),
+            mutant(
+                "nothing is rescaled where the maximum rises",
+                "let factor = rescale_by(before, largest);",
+                "let factor = vec4<f32>(1.0);",
+            ),
+            mutant(
+                "rescaled the other way, by rows",
+                "exp(max(before - after, vec4",
+                "exp(max(after - before, vec4",
+            ),
+            mutant("weights without the maximum", "logits - most", "logits"),
+            mutant(
+                "masked keys have weights",
+                "select(powers, vec4<f32>(), logits == vec4<f32>(LOWEST))",
+                "powers",
+            ),
+            mutant("the running sum is not rescaled", "sum * factor + (", "sum + ("),
+            mutant("the second key's weight is not in the sum", "(weights.a + weights.b)", "weights.a"),
+            mutant("the values so far are not rescaled", "column * factor + a", "column + a"),
+            mutant("the second key's values have the first's weight", "b * weights.b", "b * weights.a"),
+            mutant("a column has another's value", "factor, a.z, b.z,", "factor, a.y, b.z,"),
+            mutant("a block of columns goes on from its neighbour", "add_values(sums7,", "add_values(sums6,"),
+            mutant(
+                "a block of columns goes on from its neighbour",
+                "add_values(sums12,",
+                "add_values(sums11,",
+            )
+            .on("dim_blocks=2"),
+            mutant(
+                "a block of columns goes on from its neighbour",
+                "add_values(sums26,",
+                "add_values(sums25,",
+            )
+            .on("dim_blocks=4"),
+            mutant(
+                "the second columns are the first",
+                "load_values(value_places, lane + 8u,",
+                "load_values(value_places, lane,",
+            )
+            .on("dim_blocks=2"),
+            mutant("the second key's values are the first's", "v_block(places.y,", "v_block(places.x,"),
+            mutant(
+                "k's rows are as long as they have elements, without blocks",
+                "first_places.x + keys * parameters.k_row",
+                "first_places.x + keys * parameters.head_dim",
+            ),
+            mutant(
+                "v's rows are as long as they have elements, without blocks",
+                "first_places.y + keys * parameters.v_row",
+                "first_places.y + keys * parameters.value_dim",
+            ),
+            mutant(
+                "the second key lies in the first's block",
+                "key_steps(batch, keys.y)",
+                "key_steps(batch, keys.x)",
+            )
+            .on("paged"),
+            mutant("v lies where k does", "v_at(step_a, key_head)", "k_at(step_a, key_head)").on("paged"),
+            mutant("the heads share their cap", "softcapped(scores.z)", "scores.z").on("terms"),
+            mutant("the bias of distance is added", "scores - rows.slope *", "scores + rows.slope *")
+                .on("terms"),
+            mutant("keys behind have another bias", "vec4<f32>(abs(distances))", "vec4<f32>(distances)")
+                .on("terms"),
+            mutant(
+                "the heads share their biases",
+                "rows.relative + vec4<u32>",
+                "parameters.relative_at + vec4<u32>",
+            )
+            .on("terms"),
+            mutant("distances have no end", "clamp(distances, -reach, reach) + reach", "distances + reach")
+                .on("terms"),
+            mutant("a boolean mask is not seen", "open & (entries != vec4<u32>())", "open").on("terms"),
+            mutant(
+                "−∞ in a mask is no mask",
+                "open & (entries != vec4<u32>(NEGATIVE_INFINITY_BITS))",
+                "open",
+            )
+            .on("terms"),
+            mutant("a float mask is not added", "scores + bitcast<vec4<f32>>(entries)", "scores").on("terms"),
+            mutant("the mask's columns are neighbours", "places * parameters.mask_column", "places")
+                .on("terms"),
+            mutant("every item has the first one's padding", "rows.keys + places", "places").on("terms"),
+            mutant(
+                "padding is not seen",
+                "if (parameters.key_padding == 2u) {\n            let at",
+                "if (false) {\n            let at",
+            )
+            .on("terms"),
+            mutant(
+                "strange values are not told",
+                "if (!subgroupAny(any(most >= vec4<u32>(INFINITY_BITS)))) {",
+                "if (true) {",
+            ),
+            mutant(
+                "a block's strange values are not told",
+                "            most = max(most, largest_of(sums4));\n",
+                "",
+            ),
+            mutant(
+                "a column's strange values are not told",
+                "max(magnitudes(block.k2), magnitudes(block.k3))",
+                "magnitudes(block.k2)",
+            ),
+            mutant("the last turn counts", "select(count, finite, turn == FINITE_SUMS)", "count"),
+            mutant("the last turn is left out", "turn < DONE;", "turn < FINITE_SUMS;"),
+            mutant("no value is strange", "let strange = (bits &", "let strange = (0u * bits &"),
+            mutant(
+                "what is +∞ counts as −∞",
+                "NEGATIVE_INFINITY_BITS, turn == ABOVE)",
+                "NEGATIVE_INFINITY_BITS, turn == BELOW)",
+            ),
+            mutant("+∞ was not met", "            above = met;\n", ""),
+            mutant("−∞ was not met", "            below = met;\n", ""),
+            mutant(
+                "a column met what its neighbour did",
+                "vec4<u32>(4u), block.k2",
+                "vec4<u32>(2u), block.k2",
+            ),
+            mutant(
+                "a block of columns met what its neighbour did",
+                "bits_of(sums3, 12u)",
+                "bits_of(sums3, 8u)",
+            ),
+            mutant(
+                "the second columns met what the first did",
+                "select(met.k0, met.k1,",
+                "select(met.k0, met.k0,",
+            )
+            .on("dim_blocks=2"),
+            mutant("the third columns met what the first did", "select(low, high, column >= 64u)", "low")
+                .on("dim_blocks=4"),
+            mutant(
+                "what was met is not stored",
+                "select(values * by.factors, infinite, up | down)",
+                "values * by.factors",
+            ),
+            mutant("infinities of both signs are one", "by.poisoned | (up & down)", "by.poisoned"),
+            mutant("a NaN does not reach its row", "by.poisoned | (up & down)", "(up & down)"),
+            mutant("the third query's sum is the second's", "largest.z, sum.z", "largest.z, sum.y"),
+            mutant(
+                "the third query's factor is the second's",
+                "end1.factor, end2.factor",
+                "end1.factor, end1.factor",
+            ),
+            mutant(
+                "the second query is NaN where the first is",
+                "end0.poisoned, end1.poisoned",
+                "end0.poisoned, end0.poisoned",
+            ),
+            mutant("a block of columns is stored for its neighbour", "block = sums5;", "block = sums4;"),
+            mutant("a block of columns is stored for its neighbour", "block = sums14;", "block = sums13;")
+                .on("dim_blocks=2"),
+            mutant(
+                "the fourth query is stored for the third",
+                "store_block(places.w,",
+                "store_block(places.z,",
+            ),
+            mutant(
+                "the last columns are not stored",
+                "column < parameters.value_dim; column",
+                "column + 4u < parameters.value_dim; column",
+            ),
+        ],
+        TILES,
+        SPLITS,
+        placing::QUERIES,
+        placing::PACKED_QUERIES,
+        placing::QUERY_COUNTS,
+        placing::PACKED_KEYS,
+        placing::KEY_LENGTHS,
+        placing::OUTPUT,
+        placing::SUMS,
+        placing::SPLIT_PLACES,
+        placing::FLASH,
+        placing::FLASH_SPLITS,
+        &list_on::<{ placing::KEYS.len() }>(placing::KEYS, "paged"),
+        &list_on::<{ placing::VALUES.len() }>(placing::VALUES, "paged"),
+        &list_on::<{ placing::PAGED.len() }>(placing::PAGED, "paged"),
+        shared::INDEXING,
+    ],
+};
