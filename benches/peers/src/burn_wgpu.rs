@@ -56,16 +56,16 @@ impl Rival for BurnWgpu {
                     AttentionModuleOptions { is_causal: keys == Keys::Causal, ..Default::default() };
                 let mask = (keys == Keys::Lengths).then(|| {
                     let lengths = Task::lengths(batch, length);
-                    let out = lengths.iter().flat_map(|&keys| (0..length).map(move |key| key >= keys as usize));
+                    let out =
+                        lengths.iter().flat_map(|&keys| (0..length).map(move |key| key >= keys as usize));
                     let out: Vec<bool> = out.collect();
-                    let mask = Tensor::<B, 4, Bool>::from_data(
-                        TensorData::new(out, [batch, 1, 1, length]),
-                        &device,
-                    );
+                    let mask =
+                        Tensor::<B, 4, Bool>::from_data(TensorData::new(out, [batch, 1, 1, length]), &device);
                     mask.expand([batch, heads, length, length])
                 });
                 Box::new(move || {
-                    attention(q.clone(), k.clone(), v.clone(), mask.clone(), None, options.clone()).reshape([-1])
+                    attention(q.clone(), k.clone(), v.clone(), mask.clone(), None, options.clone())
+                        .reshape([-1])
                 })
             }
             Task::Layer { batch, length, width, heads } => {

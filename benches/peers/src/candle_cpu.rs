@@ -49,7 +49,9 @@ impl Rival for CandleCpu {
                     }
                     Keys::Lengths => {
                         let lengths = Task::lengths(batch, length);
-                        let all = lengths.iter().flat_map(|&keys| (0..length).map(move |key| out(key >= keys as usize)));
+                        let all = lengths
+                            .iter()
+                            .flat_map(|&keys| (0..length).map(move |key| out(key >= keys as usize)));
                         Some(tensor(&[batch, 1, 1, length], all.collect())?)
                     }
                 };
@@ -63,8 +65,10 @@ impl Rival for CandleCpu {
                 {
                     linears.push((tensor(&[outputs, inputs], weight)?, tensor(&[outputs], bias)?));
                 }
-                let (ones, zeros) =
-                    (Tensor::ones(width, DType::F32, &Device::Cpu)?, Tensor::zeros(width, DType::F32, &Device::Cpu)?);
+                let (ones, zeros) = (
+                    Tensor::ones(width, DType::F32, &Device::Cpu)?,
+                    Tensor::zeros(width, DType::F32, &Device::Cpu)?,
+                );
                 let linear = move |place: usize, x: &Tensor| -> candle_core::Result<Tensor> {
                     let (weight, bias) = &linears[place];
                     x.matmul(&weight.t()?)?.broadcast_add(bias)

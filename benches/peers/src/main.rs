@@ -5,7 +5,8 @@
 //!     cargo run --release -- gemm --rounds 15                   # gemm, attention or layer alone
 //!
 //! Wall and processor time are medians over the rounds (quartiles behind them); a rival whose result is not that of
-//! attentive's CPU device has no time. Ratios are wall times over those of attentive on the same kind of device.
+//! attentive's CPU device has no time. Ratios are times over those of attentive on the same kind of device, of wall and of
+//! processor time: these are the ones to read where an adapter is the CPU and other work shares it.
 
 mod burn_wgpu;
 mod candle_cpu;
@@ -61,7 +62,11 @@ fn main() -> Result<(), Error> {
             "--rounds" => rounds = words.next().ok_or("--rounds needs a number")?.parse()?,
             "--python" => python = Some(words.next().ok_or("--python needs a program")?),
             "gemm" | "attention" | "layer" => wanted.push(word),
-            _ => return Err(format!("`{word}`: there are gemm, attention, layer, --rounds N, --python FILE").into()),
+            _ => {
+                return Err(
+                    format!("`{word}`: there are gemm, attention, layer, --rounds N, --python FILE").into()
+                );
+            }
         }
     }
     let mut rivals: Vec<Box<dyn Rival>> = vec![
@@ -78,8 +83,10 @@ fn main() -> Result<(), Error> {
             }
         }
     }
-    println!("| task | library | wall ms | quartiles | processor ms | GFLOP/s | first call s | against attentive |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!(
+        "| task | library | wall ms | quartiles | processor ms | GFLOP/s | first call s | against attentive | by processor time |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
     for task in task::ALL {
         if wanted.is_empty() || wanted.iter().any(|word| word == task.family()) {
             measure(task, &mut rivals, rounds)?;
@@ -95,6 +102,14 @@ struct Row<'a> {
     calls: usize,
     first: f64,
     taken: Vec<Taken>,
+}
+
+impl Row<'_> {
+    /// Of all rounds, for one call.
+    fn medians(&self) -> Taken {
+        let median = |of: fn(&Taken) -> f64| quartiles(self.taken.iter().map(of))[1];
+        Taken { wall: median(|taken| taken.wall), processor: median(|taken| taken.processor) }
+    }
 }
 
 fn measure(task: Task, rivals: &mut [Box<dyn Rival>], rounds: usize) -> Result<(), Error> {
@@ -130,29 +145,33 @@ fn measure(task: Task, rivals: &mut [Box<dyn Rival>], rounds: usize) -> Result<(
             }
         }
     }
-    let ours: Vec<(bool, f64)> = rows
+    let ours: Vec<(bool, Taken)> = rows
         .iter()
         .filter(|row| row.name.starts_with("attentive") && row.run.is_ok())
-        .map(|row| (row.on_adapter, quartiles(row.taken.iter().map(|taken| taken.wall))[1]))
+        .map(|row| (row.on_adapter, row.medians()))
         .collect();
     for row in &rows {
         let name = &row.name;
         if let Err(problem) = &row.run {
-            println!("| {task} | {name} | – | {problem} | | | | |");
+            println!("| {task} | {name} | – | {problem} | | | | | |");
             continue;
         }
-        let [low, median, high] = quartiles(row.taken.iter().map(|taken| taken.wall));
-        let [_, processor, _] = quartiles(row.taken.iter().map(|taken| taken.processor));
+        let [low, _, high] = quartiles(row.taken.iter().map(|taken| taken.wall));
+        let median = row.medians();
         let against = ours.iter().find(|(on_adapter, _)| *on_adapter == row.on_adapter);
-        let ratio = against.map_or(String::new(), |(_, ours)| format!("{:.2}×", median / ours));
+        let ratio = |of: fn(Taken) -> f64| {
+            against.map_or(String::new(), |(_, ours)| format!("{:.2}×", of(median) / of(*ours)))
+        };
         println!(
-            "| {task} | {name} | {:.2} | {:.2}–{:.2} | {:.2} | {:.1} | {:.2} | {ratio} |",
-            1e3 * median,
+            "| {task} | {name} | {:.2} | {:.2}–{:.2} | {:.2} | {:.1} | {:.2} | {} | {} |",
+            1e3 * median.wall,
             1e3 * low,
             1e3 * high,
-            1e3 * processor,
-            task.flops() / median / 1e9,
+            1e3 * median.processor,
+            task.flops() / median.wall / 1e9,
             row.first,
+            ratio(|taken| taken.wall),
+            ratio(|taken| taken.processor),
         );
     }
     Ok(())

@@ -18,8 +18,11 @@ pub struct Python {
 impl Python {
     pub fn new(python: &str, library: &str) -> Result<Self, Error> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers.py");
-        let mut child =
-            Command::new(python).args([script, library]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = Command::new(python)
+            .args([script, library])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let to = child.stdin.take().ok_or("no stdin")?;
         let from = BufReader::new(child.stdout.take().ok_or("no stdout")?);
         let mut python = Self { child, to, from, name: String::new() };
@@ -71,7 +74,9 @@ impl Rival for Python {
         };
         let (keys, lengths) = match task {
             Task::Attention { keys: Keys::Causal, .. } => ("causal", Vec::new()),
-            Task::Attention { keys: Keys::Lengths, batch, length, .. } => ("lengths", Task::lengths(batch, length)),
+            Task::Attention { keys: Keys::Lengths, batch, length, .. } => {
+                ("lengths", Task::lengths(batch, length))
+            }
             _ => ("all", Vec::new()),
         };
         let question = json!({ "prepare": task.family(), "sizes": sizes, "keys": keys, "lengths": lengths });
