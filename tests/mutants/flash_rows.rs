@@ -17,7 +17,6 @@ pub const FLASH_ROWS: Mutants = Mutants {
             ),
             mutant("the lanes have the same queries", "first_query + 4u * lane +", "first_query +"),
             mutant("a query past the end is computed", "queries) - 1u;", "queries);"),
-            mutant("a tile without queries is written", "first_query >= queries", "false").on("terms"),
             mutant(
                 "the second query is masked as the first",
                 "row_of_query(batch, head, my_queries.y)",
@@ -124,7 +123,6 @@ pub const FLASH_ROWS: Mutants = Mutants {
                 "            magnitude = max(magnitude, max(magnitudes(logits.a), magnitudes(logits.b)));\n",
                 "",
             ),
-            mutant("a +∞ is not seen", " || bitcast<u32>(largest) == INFINITY_BITS", "").on("terms"),
             mutant(
                 "the running maximum is forgotten",
                 "largest = max(largest, max(",
@@ -173,6 +171,18 @@ pub const FLASH_ROWS: Mutants = Mutants {
             )
             .on("dim_blocks=2"),
             mutant("the second key's values are the first's", "v_block(places.y,", "v_block(places.x,"),
+            mutant(
+                "q's rows are as long as they have elements",
+                "my_queries * parameters.q_row",
+                "my_queries * parameters.head_dim",
+            )
+            .on("terms"),
+            mutant(
+                "the output's rows are as long as they have elements",
+                "my_queries * parameters.output_row",
+                "my_queries * parameters.value_dim",
+            )
+            .on("terms"),
             mutant(
                 "k's rows are as long as they have elements, without blocks",
                 "first_places.x + keys * parameters.k_row",
@@ -279,12 +289,14 @@ pub const FLASH_ROWS: Mutants = Mutants {
         ],
         TILES,
         SPLITS,
-        &list_on::<{ placing::QUERIES.len() }>(placing::QUERIES, "terms"),
+        // Rows are counted here.
+        &list_on::<3>(placing::QUERIES.split_at(3).0, "terms"),
         placing::PACKED_QUERIES,
         placing::QUERY_COUNTS,
         placing::PACKED_KEYS,
         placing::KEY_LENGTHS,
-        &list_on::<{ placing::OUTPUT.len() }>(placing::OUTPUT, "terms"),
+        &list_on::<3>(placing::OUTPUT.split_at(3).0, "terms"),
+        &list_on::<1>(placing::OUTPUT.split_at(4).1, "terms"),
         &list_on::<{ placing::SUMS.len() }>(placing::SUMS, "terms"),
         placing::SPLIT_PLACES,
         placing::FLASH,

@@ -67,7 +67,8 @@ impl OpenArguments {
     pub fn open_to_verify(&self, spec: &str) -> attentive::Result<(Device, Option<Tuning>)> {
         let device = Device::open_with(spec, self.options())?;
         say_if_cache_ignored(&device);
-        let kept = tune::kept(&device);
+        let wanted = self.cooperative || !self.no_tuning;
+        let kept = wanted.then(|| tune::kept(&device)).flatten();
         Ok((device, kept))
     }
 
