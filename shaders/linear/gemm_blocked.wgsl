@@ -4,30 +4,6 @@
 //
 // A workgroup computes a tile of TILE_ROWS × TILE_COLUMNS, which are the same, each invocation EACH × EACH of it in
 // registers. Each invocation loads one vec4 of x and one of W a panel, while it multiplies the panel before.
-struct Parameters {
-    rows: u32,
-    columns: u32,
-    depth: u32,
-    x_row: u32,
-    y_row: u32,
-    // Where this part of the columns begins in bias, residual and y: a weight above the binding limit comes in parts.
-    first_column: u32,
-    has_bias: u32,
-    has_residual: u32,
-    batches: u32,
-    alpha: f32,
-    beta: f32,
-    activation: u32,
-}
-
-@group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> weight: array<Weight4>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read> residual: array<f32>;
-// Where the x and the W of each product begin.
-@group(0) @binding(5) var<storage, read> offsets: array<u32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
 // Invocations side by side in a tile, and of a workgroup.
 const GROUPS: u32 = TILE_COLUMNS / EACH;
@@ -41,9 +17,6 @@ const STRIDE: u32 = DEPTH4 + 1u;
 var<workgroup> left_panel: array<vec4<f32>, TILE_ROWS * STRIDE>;
 // The same for each column; not transposed, for each k the vec4s of its columns.
 var<workgroup> right_panel: array<vec4<f32>, TILE_COLUMNS * STRIDE>;
-
-// The activation, which `activate` asks for.
-var<private> ACTIVATION: u32;
 
 // The tile's column that is number `number` of an invocation's EACH. Apart where neighbouring invocations read
 // neighbouring columns' vec4s, and side by side by fours where a vec4 is of columns.
@@ -88,18 +61,6 @@ fn load_right(place: u32, k4: u32, end4: u32) -> vec4<f32> {
         values = weight4_at(place);
     }
     return values;
-}
-
-fn store(place: u32, column: u32, sum: f32) {
-    var value = sum * parameters.alpha;
-    if (parameters.has_bias != 0u) {
-        value = value + parameters.beta * bias[parameters.first_column + column];
-    }
-    value = activate(value);
-    if (parameters.has_residual != 0u) {
-        value = value + parameters.beta * residual[place];
-    }
-    y[place] = value;
 }
 
 @compute @workgroup_size(INVOCATIONS)

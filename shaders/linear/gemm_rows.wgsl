@@ -4,36 +4,9 @@
 //
 // W crosses memory once, and nothing else counts. A workgroup has 4 columns for each of COLUMN_LANES lanes; its lanes share
 // the depth, 4 k at a time each, and add their sums at the end.
-struct Parameters {
-    rows: u32,
-    columns: u32,
-    depth: u32,
-    x_row: u32,
-    y_row: u32,
-    // Where this part of the columns begins in bias, residual and y: a weight above the binding limit comes in parts.
-    first_column: u32,
-    has_bias: u32,
-    has_residual: u32,
-    batches: u32,
-    alpha: f32,
-    beta: f32,
-    activation: u32,
-}
-
-@group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> weight: array<Weight4>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read> residual: array<f32>;
-// Where the x and the W of each product begin.
-@group(0) @binding(5) var<storage, read> offsets: array<u32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
 // The lanes that share the depth.
 const DEPTH_LANES: u32 = WORKGROUP / COLUMN_LANES;
-
-// The activation, which `activate` asks for.
-var<private> ACTIVATION: u32;
 
 // Where a lane's columns (transposed), or the rows of its first k, begin in W, in vec4s. Columns beyond the end are the
 // last one again, and are not stored.
@@ -60,18 +33,6 @@ fn load_panel(at: vec4<u32>) -> Panel {
         );
     }
     return Panel(a, b, c, d);
-}
-
-fn store(place: u32, column: u32, sum: f32) {
-    var value = sum * parameters.alpha;
-    if (parameters.has_bias != 0u) {
-        value = value + parameters.beta * bias[parameters.first_column + column];
-    }
-    value = activate(value);
-    if (parameters.has_residual != 0u) {
-        value = value + parameters.beta * residual[place];
-    }
-    y[place] = value;
 }
 
 @compute @workgroup_size(WORKGROUP)

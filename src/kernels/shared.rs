@@ -37,6 +37,7 @@ shared_files! {
     PANEL = "panel";
     PANEL_BLOCKS = "panel_blocks";
     PANEL_ELEMENTS = "panel_elements";
+    PRODUCT = "product";
     QUERIES = "queries";
     QUERIES_UNALIGNED = "queries_unaligned";
     QUERY_ROWS_1 = "query_rows_1";

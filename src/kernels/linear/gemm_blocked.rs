@@ -29,7 +29,8 @@ use crate::kernels::activation::Activation;
 use crate::kernels::linear::gemm::{self, Gemm};
 use crate::kernels::multiply::multiply;
 use crate::kernels::shared::{
-    ACTIVATION, COMPONENT, INDEXING, IS_NAN, PANEL, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32, weights_f32,
+    ACTIVATION, COMPONENT, INDEXING, IS_NAN, PANEL, PRODUCT, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32,
+    weights_f32,
 };
 use crate::reference::{self, rounding_floor};
 
@@ -134,7 +135,8 @@ pub(crate) fn vec4_weights(variant: Variant, transposed: bool, half: bool) -> Va
         .sharing(TANH)
         .sharing(IS_NAN)
         .sharing(ACTIVATION)
-        .sharing(PANEL);
+        .sharing(PANEL)
+        .sharing(PRODUCT);
     match half {
         false => variant.sharing(WEIGHT4_F32),
         // Words even where f16 could be read as such: a load of 8 bytes either way.
