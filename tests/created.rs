@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use attentive::device::Created;
 use attentive::models::Translator;
+use attentive::ops::{Linear, LinearWeights};
 use attentive::{DType, Device, Embedder, Recording, Tensor, ops};
 
 fn folder(name: &str) -> PathBuf {
@@ -55,6 +56,29 @@ fn a_second_translation_makes_nothing() {
         let translator = Translator::from_dir(&device, folder("tiny-marian"), DType::F32).unwrap();
         let made = made(&device, 3, || drop(translator.translate(&["a b c", "d e"]).run().unwrap()));
         assert_first_only(&made);
+    }
+}
+
+#[test]
+fn products_of_several_sizes_share_their_images() {
+    for device in common::adapters() {
+        // Each pays for images where lanes are chosen; x and W are the larger one in turn.
+        let products = [[512, 64, 256], [64, 256, 512], [256, 512, 64]].map(|[rows, inputs, outputs]| {
+            let weight = vec![0.5; inputs * outputs];
+            let weights = LinearWeights::new(&device, [outputs, inputs], &weight, None, DType::F32).unwrap();
+            (Tensor::from_f32(&device, [rows, inputs], &vec![0.25; rows * inputs]).unwrap(), weights)
+        });
+        let mut run = |(x, weights): &(Tensor, LinearWeights)| {
+            let mut recording = Recording::new(&device);
+            let x = recording.tensor(x).unwrap();
+            let y = Linear::new(weights).record(&mut recording, &x).unwrap();
+            recording.output(&y).unwrap();
+            let y = recording.run().unwrap().tensor(&y).unwrap().to_f32().unwrap();
+            assert!(y.iter().all(|&value| value == weights.inputs() as f32 / 8.0));
+        };
+        // The first round finds out how large the images must be, and the second binds those.
+        let made = made(&device, 5, || products.iter().for_each(&mut run));
+        assert_first_only(&made[1..]);
     }
 }
 

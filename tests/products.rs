@@ -4,8 +4,10 @@ mod common;
 
 use attentive::kernel::Inputs;
 use attentive::ops::{Activation, Gemm, Linear, LinearWeights, matmul};
+use attentive::recording::Repeated;
 use attentive::reference::{self, linear::WeightLayout, rounding_floor};
-use attentive::{DType, Device, DeviceOptions, Error, Recording, Result, Tensor};
+use attentive::wgpu::util::DeviceExt;
+use attentive::{DType, Device, DeviceOptions, Error, Recording, Result, Tensor, wgpu};
 use common::assert_agrees;
 
 const NAMES: [&str; 7] = ["lanes", "large", "medium", "small", "split", "rows", "tiled"];
@@ -143,5 +145,109 @@ fn stacks_and_scaled_products_agree_by_every_implementation() {
                 None => assert_eq!(name, "lanes"),
             }
         }
+    }
+}
+
+/// Sizes whose products pay for images: x and W of whole rows of texels, and not.
+const LARGE: [[usize; 3]; 3] = [[64, 512, 128], [70, 500, 131], [9, 1536, 384]];
+
+/// y, the recording's kernels and what else its dispatches tell.
+fn linear_of(device: &Device, x: &Tensor, weights: &LinearWeights) -> Result<(Vec<f32>, Vec<String>)> {
+    let mut recording = Recording::new(device);
+    let x = recording.tensor(x)?;
+    let y = Linear::new(weights).record(&mut recording, &x)?;
+    recording.output(&y)?;
+    let repeated = pollster::block_on(Repeated::new(recording))?;
+    let variants = repeated.dispatches().map(|(_, variant)| variant).collect();
+    // What is timed has passes of another form.
+    pollster::block_on(repeated.run(3))?;
+    Ok((repeated.tensor(&y)?.to_f32()?, variants))
+}
+
+/// Holds a linear layer of these sizes against the oracle, and tells whether x and W were read as images.
+#[track_caller]
+fn reads_images(
+    device: &Device,
+    [rows, inputs, outputs]: [usize; 3],
+    dtype: DType,
+    transposed: bool,
+) -> bool {
+    let mut random = Inputs::new((rows + outputs) as u64);
+    let x = random.values(rows * inputs, 1.0);
+    let mut weight = random.values(outputs * inputs, (1.0 / inputs as f32).sqrt());
+    if dtype == DType::F16 {
+        weight.iter_mut().for_each(|value| *value = half::f16::from_f32(*value).to_f32());
+    }
+    let (shape, layout) = match transposed {
+        true => ([outputs, inputs], WeightLayout::OutIn),
+        false => ([inputs, outputs], WeightLayout::InOut),
+    };
+    let dims = reference::linear::Dims { rows, inputs, outputs };
+    let identity = reference::activation::identity;
+    let oracle = reference::linear::linear(&x, &weight, layout, None, identity, None, dims);
+    let run = |device: &Device| {
+        let weight = match dtype {
+            DType::F16 => Tensor::from_f32_as_f16(device, shape, &weight)?,
+            _ => Tensor::from_f32(device, shape, &weight)?,
+        };
+        let weights = LinearWeights::from_tensors(&weight, None, transposed)?;
+        linear_of(device, &Tensor::from_f32(device, [rows, inputs], &x)?, &weights)
+    };
+    let ((got, variants), (twin, _)) = (run(device).unwrap(), run(&Device::cpu()).unwrap());
+    let what = format!("[{rows}, {inputs}] to {outputs} by {}", variants.join(", "));
+    assert_agrees(device, &what, (&got, &twin, &oracle), rounding_floor(inputs, 4.0));
+    variants.iter().any(|variant| variant.contains("x4_image"))
+}
+
+#[test]
+fn large_products_are_read_as_images_where_lanes_are_chosen() {
+    for device in common::adapters() {
+        let lanes = device.capabilities().subgroups == Some((8, 8));
+        for size in LARGE {
+            for (dtype, transposed) in [(DType::F32, true), (DType::F32, false), (DType::F16, true)] {
+                // Rows of W that are no whole vec4s are for another kernel.
+                let fits = transposed || size[2] % 4 == 0;
+                assert_eq!(reads_images(&device, size, dtype, transposed), lanes && fits, "{size:?}");
+            }
+        }
+        assert!(!reads_images(&device, [8, 64, 64], DType::F32, true), "too small to pay");
+    }
+}
+
+#[test]
+fn what_fits_no_image_is_read_from_buffers() {
+    for adapter in common::wgpu_adapters() {
+        // W has 650 rows of texels, of 512 and a few more columns.
+        for (most, fits) in [(700, true), (649, false), (516, false), (16, false)] {
+            let device = common::with_limits(&adapter, |limits| limits.max_texture_dimension_2d = most);
+            let lanes = device.capabilities().subgroups == Some((8, 8));
+            assert_eq!(reads_images(&device, [8, 1024, 1300], DType::F32, true), lanes && fits, "{most}");
+        }
+        let device = common::with_limits(&adapter, |limits| limits.max_storage_textures_per_shader_stage = 0);
+        assert!(!reads_images(&device, [64, 512, 128], DType::F32, true));
+    }
+}
+
+#[test]
+fn a_hosts_buffer_that_must_not_be_copied_is_read_as_it_is() {
+    let (rows, inputs, outputs) = (64, 512, 128);
+    for adapter in common::wgpu_adapters() {
+        let device = common::with_limits(&adapter, |_| ());
+        let (gpu, _) = device.wgpu().unwrap();
+        let x = Inputs::new(5).values(rows * inputs, 1.0);
+        let weight = Inputs::new(6).values(outputs * inputs, 0.1);
+        let weights = LinearWeights::new(&device, [outputs, inputs], &weight, None, DType::F32).unwrap();
+        let ours = Tensor::from_f32(&device, [rows, inputs], &x).unwrap();
+        let buffer = gpu.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: None,
+            contents: bytemuck::cast_slice(&x),
+            usage: wgpu::BufferUsages::STORAGE,
+        });
+        let theirs = Tensor::from_wgpu_buffer(&device, &buffer, [rows, inputs], DType::F32).unwrap();
+        let (of_ours, _) = linear_of(&device, &ours, &weights).unwrap();
+        let (of_theirs, variants) = linear_of(&device, &theirs, &weights).unwrap();
+        assert!(variants.iter().all(|variant| !variant.contains("image")), "{variants:?}");
+        let far = of_ours.iter().zip(&of_theirs).filter(|(a, b)| (*a - *b).abs() > 1e-4).count();
+        assert_eq!(far, 0, "{}", device.name());
     }
 }

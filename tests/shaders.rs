@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use attentive::device::Texel;
 use attentive::kernel::{Access, Depth, FieldKind, Kernel, Variant, module};
 use attentive::kernels::KERNELS;
 use naga::back::{glsl, hlsl, msl, spv};
@@ -252,6 +253,7 @@ fn cases_carry_as_many_bytes_as_the_parameters_have() {
 fn storage_bindings_are_those_that_the_kernel_lists() {
     for_each_module(|made, parsed, _| {
         let mut in_shader = BTreeMap::new();
+        let mut images = BTreeMap::new();
         for (_, variable) in parsed.global_variables.iter() {
             let Some(binding) = variable.binding else { continue };
             if binding.group != 0 {
@@ -265,12 +267,22 @@ fn storage_bindings_are_those_that_the_kernel_lists() {
                 {
                     Access::Write
                 }
+                naga::AddressSpace::Handle => {
+                    let texel = texel_of(&parsed.types[variable.ty].inner)?;
+                    images.insert(variable.name.clone().unwrap_or_default(), texel);
+                    Access::Read
+                }
                 space => return Err(format!("{:?} lies in {space:?}", variable.name)),
             };
             let name = variable.name.clone().unwrap_or_default();
             if let Some((other, _)) = in_shader.insert(binding.binding, (name.clone(), access)) {
                 return Err(format!("binding {} is both {other} and {name}", binding.binding));
             }
+        }
+        let told = made.variant.images().iter().map(|(name, texel)| ((*name).to_owned(), *texel));
+        let told: BTreeMap<_, _> = told.collect();
+        if images != told {
+            return Err(format!("the shader reads {images:?} as images\nthe variant tells of {told:?}"));
         }
         let listed = made.kernel.bindings().iter().map(|binding| (binding.name.to_owned(), binding.access));
         let listed: BTreeMap<u32, _> = (1..).zip(listed).collect();
@@ -279,6 +291,22 @@ fn storage_bindings_are_those_that_the_kernel_lists() {
             false => Err(format!("the shader has {in_shader:?}\nthe kernel lists {listed:?}")),
         }
     });
+}
+
+/// What a texel holds of an image that a shader reads.
+fn texel_of(inner: &naga::TypeInner) -> Result<Texel, String> {
+    match *inner {
+        naga::TypeInner::Image {
+            dim: naga::ImageDimension::D2,
+            arrayed: false,
+            class: naga::ImageClass::Storage { format, access },
+        } if access == naga::StorageAccess::LOAD => match format {
+            naga::StorageFormat::Rgba32Float => Ok(Texel::F32x4),
+            naga::StorageFormat::Rg32Uint => Ok(Texel::U32x2),
+            other => Err(format!("no image is kept as {other:?}")),
+        },
+        ref other => Err(format!("{other:?} is no image of ours")),
+    }
 }
 
 #[test]

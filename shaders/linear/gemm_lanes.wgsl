@@ -1,7 +1,7 @@
 // y = activation(x · W + bias) + residual, W as [columns, depth] (RIGHT_TRANSPOSED: x · Wᵀ, as checkpoints store it) or
 // as [depth, columns], for subgroups of exactly 8 and rows of x and W that are whole vec4s.
 //
-// A workgroup is one subgroup and computes TILE_ROWS × TILE_COLUMNS (8, 16 or 32 × 32, or 32 × 64): each lane has 4 columns
+// A workgroup is one subgroup and computes TILE_ROWS × TILE_COLUMNS (8 or 16 × 32, or 32 × 64): each lane has 4 columns
 // of every 32, of every row, in registers. In each trip over 4 k a lane loads x for one row of every 8 and W for its own
 // columns; x then goes round by broadcasts from constant lanes. Rows and columns beyond the end load the last one again, and are not stored.
 // With GENERAL it is y = alpha · x · W + beta · (bias + residual), for many x and W at once.
@@ -22,8 +22,6 @@ struct Parameters {
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> weight: array<Weight4>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read> residual: array<f32>;
 @group(0) @binding(5) var<storage, read> offsets: array<u32>;
@@ -147,25 +145,25 @@ fn main(
         if (TILE_COLUMNS > 32u) {
             other = load_panel(other_places, k4);
         }
-        let left0 = x[left_places.x + k4];
+        let left0 = x4_at(left_places.x + k4);
         a0 = multiply_eight(a0, left0, right);
         if (TILE_COLUMNS > 32u) {
             b0 = multiply_eight(b0, left0, other);
         }
         if (TILE_ROWS > 8u) {
-            let left8 = x[left_places.y + k4];
+            let left8 = x4_at(left_places.y + k4);
             a8 = multiply_eight(a8, left8, right);
             if (TILE_COLUMNS > 32u) {
                 b8 = multiply_eight(b8, left8, other);
             }
         }
         if (TILE_ROWS > 16u) {
-            let left16 = x[left_places.z + k4];
+            let left16 = x4_at(left_places.z + k4);
             a16 = multiply_eight(a16, left16, right);
             if (TILE_COLUMNS > 32u) {
                 b16 = multiply_eight(b16, left16, other);
             }
-            let left24 = x[left_places.w + k4];
+            let left24 = x4_at(left_places.w + k4);
             a24 = multiply_eight(a24, left24, right);
             if (TILE_COLUMNS > 32u) {
                 b24 = multiply_eight(b24, left24, other);

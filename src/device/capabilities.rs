@@ -22,6 +22,8 @@ pub struct Capabilities {
     pub workgroups_per_dimension: u32,
     /// Storage buffers that one kernel may bind.
     pub storage_buffers: u32,
+    /// Rows that an image ([`Texel`](super::Texel)) may have, 0 where kernels have none.
+    pub image_rows: u32,
     /// Alignment of a uniform binding's offset, in bytes.
     pub uniform_alignment: u32,
     /// Loop iterations that one invocation may take in all, where the driver stops there (see
@@ -56,6 +58,7 @@ impl Capabilities {
             workgroup_invocations: 256,
             workgroups_per_dimension: 65535,
             storage_buffers: 8,
+            image_rows: 0,
             uniform_alignment: 256,
             loop_iterations: None,
             cooperative: None,
@@ -85,6 +88,7 @@ impl Capabilities {
             workgroup_invocations: limits.max_compute_invocations_per_workgroup,
             workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
+            image_rows: super::image::most_rows(limits),
             uniform_alignment: limits.min_uniform_buffer_offset_alignment,
             loop_iterations: super::drivers::loop_iterations(info),
             cooperative: None,
@@ -120,6 +124,7 @@ pub fn required_limits(adapter: &wgpu::Adapter, baseline: bool) -> wgpu::Limits 
         limits.max_compute_workgroup_storage_size = has.max_compute_workgroup_storage_size;
         limits.max_compute_invocations_per_workgroup = has.max_compute_invocations_per_workgroup;
         limits.max_compute_workgroup_size_x = has.max_compute_workgroup_size_x;
+        limits.max_texture_dimension_2d = has.max_texture_dimension_2d;
     }
     limits
 }

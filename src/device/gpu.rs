@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::memory::{Bound, Memory, Pooled, Purpose, class};
+use super::image::{Image, Texel};
+use super::memory::{Bound, Idle, Memory, Pooled, Purpose, class};
 #[cfg(not(target_arch = "wasm32"))]
 use super::pipeline_cache::{PipelineCache, PipelineCacheFile};
 use super::{Created, DeviceOptions};
@@ -67,9 +68,22 @@ pub(crate) struct Module<'a> {
     pub key: String,
     pub label: &'a str,
     pub source: String,
-    /// For each storage binding (from binding 1 on) whether it is read-only; binding 0 is the parameters' uniform buffer
-    /// with a dynamic offset.
-    pub read_only: Vec<bool>,
+    /// From binding 1 on; binding 0 is the parameters' uniform buffer with a dynamic offset.
+    pub slots: Vec<SlotType>,
+}
+
+/// How a shader has what is bound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SlotType {
+    Storage { read_only: bool },
+    Image(Texel),
+}
+
+/// What is bound.
+pub(crate) enum Resource<'a> {
+    /// With its number, where it is ours, and the bytes that are bound.
+    Buffer(&'a wgpu::Buffer, Option<u64>, u64),
+    Image(&'a Image),
 }
 
 pub(crate) struct Gpu {
@@ -281,7 +295,7 @@ impl Gpu {
     }
 
     fn create_pipeline(&self, module: &Module<'_>) -> Pipeline {
-        let Module { label, source, read_only, .. } = module;
+        let Module { label, source, slots, .. } = module;
         let label = *label;
         let checks = match self.shader_checks {
             true => wgpu::ShaderRuntimeChecks::checked(),
@@ -294,16 +308,27 @@ impl Gpu {
         // SAFETY: only this crate's kernels come here. Each bounds its own indices by its parameters and ends its
         // own loops; the suite runs all of them with the checks on and off, sentinels behind every output.
         let module = unsafe { self.device.create_shader_module_trusted(descriptor, checks) };
-        let entry = |binding: u32, ty: wgpu::BufferBindingType, dynamic: bool| wgpu::BindGroupLayoutEntry {
+        let buffer = |ty: wgpu::BufferBindingType, dynamic: bool| wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: dynamic,
+            min_binding_size: None,
+        };
+        let types = slots.iter().map(|slot| match *slot {
+            SlotType::Storage { read_only } => buffer(wgpu::BufferBindingType::Storage { read_only }, false),
+            SlotType::Image(texel) => wgpu::BindingType::StorageTexture {
+                access: wgpu::StorageTextureAccess::ReadOnly,
+                format: texel.format(),
+                view_dimension: wgpu::TextureViewDimension::D2,
+            },
+        });
+        let types = std::iter::once(buffer(wgpu::BufferBindingType::Uniform, true)).chain(types);
+        let entries = (0..).zip(types).map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None },
+            ty,
             count: None,
-        };
-        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
-        for (binding, &read_only) in (1..).zip(read_only) {
-            entries.push(entry(binding, wgpu::BufferBindingType::Storage { read_only }, false));
-        }
+        });
+        let entries: Vec<_> = entries.collect();
         let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(label),
             entries: &entries,
@@ -330,27 +355,27 @@ impl Gpu {
         Pipeline { pipeline, layout, number: self.pipelines_made.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// The bind group of a pipeline over buffers with the bytes that are bound, from binding 0 on. Where all of the
-    /// buffers are ours it is kept, and made once.
-    pub fn bind(
-        &self,
-        label: &str,
-        pipeline: &Pipeline,
-        buffers: &[(&wgpu::Buffer, Option<u64>, u64)],
-    ) -> wgpu::BindGroup {
-        let numbers = buffers.iter().map(|&(_, number, bytes)| Some((number?, bytes)));
+    /// The bind group of a pipeline, from binding 0 on. Where all of the buffers are ours it is kept, and made once.
+    pub fn bind(&self, label: &str, pipeline: &Pipeline, resources: &[Resource<'_>]) -> wgpu::BindGroup {
+        let numbers = resources.iter().map(|resource| match resource {
+            Resource::Buffer(_, number, bytes) => Some(((*number)?, *bytes)),
+            Resource::Image(image) => Some((image.number, 0)),
+        });
         let numbers: Option<Vec<_>> = numbers.collect();
-        let bound = numbers.map(|buffers| Bound { pipeline: pipeline.number, buffers });
+        let bound = numbers.map(|resources| Bound { pipeline: pipeline.number, resources });
         if let Some(known) = bound.as_ref().and_then(|bound| locked(&self.memory).bind_group(bound)) {
             return known;
         }
-        let entries = (0..).zip(buffers).map(|(binding, &(buffer, _, bytes))| wgpu::BindGroupEntry {
+        let entries = (0..).zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry {
             binding,
-            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer,
-                offset: 0,
-                size: wgpu::BufferSize::new(bytes),
-            }),
+            resource: match resource {
+                Resource::Buffer(buffer, _, bytes) => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset: 0,
+                    size: wgpu::BufferSize::new(*bytes),
+                }),
+                Resource::Image(image) => wgpu::BindingResource::TextureView(&image.view),
+            },
         });
         let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(label),
@@ -400,9 +425,22 @@ impl Gpu {
         Pooled { buffer, number: self.buffers_made.fetch_add(1, Ordering::Relaxed), purpose }
     }
 
+    /// An image of so many rows at least, an idle one where there is one. Its content is undefined.
+    pub fn acquire_image(&self, texel: Texel, rows: u32) -> Image {
+        if let Some(idle) = locked(&self.memory).take_image(texel, rows) {
+            return idle;
+        }
+        Image::new(&self.device, texel, rows, self.buffers_made.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Keeps a buffer for the next [`Gpu::acquire`]; the oldest go when too much lies idle.
     pub fn release(&self, pooled: Pooled) {
-        locked(&self.memory).keep(pooled);
+        locked(&self.memory).keep(Idle::Buffer(pooled));
+    }
+
+    /// Keeps an image for the next [`Gpu::acquire_image`].
+    pub fn release_image(&self, image: Image) {
+        locked(&self.memory).keep(Idle::Image(image));
     }
 }
 

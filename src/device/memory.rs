@@ -1,11 +1,13 @@
-//! Buffers kept for reuse, and the bind groups over them.
+//! Buffers and images kept for reuse, and the bind groups over them.
 //!
 //! A buffer has the size of its class, and of those that lie idle in a class the first made is taken. So the same work
 //! over the same sizes gets the same buffers each time, whatever else lies idle, and with them the same bind groups.
 
 use std::collections::HashMap;
 
-/// Bytes of idle buffers that are kept.
+use super::image::{Image, Texel};
+
+/// Bytes of idle buffers and images that are kept.
 const IDLE_BYTES: u64 = 512 << 20;
 
 /// Bind groups that are kept.
@@ -44,17 +46,41 @@ pub(crate) fn class(bytes: u64) -> u64 {
     bytes.max(1).checked_next_multiple_of(step.max(256)).unwrap_or(bytes)
 }
 
-/// What a bind group is made of: the pipeline's number, and each buffer's with the bytes that are bound.
+/// What a bind group is made of: the pipeline's number, and each buffer's with the bytes that are bound. An image's is
+/// with 0; a pipeline has them at the same places each time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Bound {
     pub pipeline: u64,
-    pub buffers: Vec<(u64, u64)>,
+    pub resources: Vec<(u64, u64)>,
+}
+
+/// What lies idle.
+#[derive(Debug)]
+pub(crate) enum Idle {
+    Buffer(Pooled),
+    Image(Image),
+}
+
+impl Idle {
+    fn number(&self) -> u64 {
+        match self {
+            Self::Buffer(pooled) => pooled.number,
+            Self::Image(image) => image.number,
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Buffer(pooled) => pooled.buffer.size(),
+            Self::Image(image) => image.bytes(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// In the order in which they were let go.
-    idle: Vec<Pooled>,
+    idle: Vec<Idle>,
     bytes: u64,
     /// With the time of their last use.
     bind_groups: HashMap<Bound, (wgpu::BindGroup, u64)>,
@@ -64,26 +90,59 @@ pub(crate) struct Memory {
 impl Memory {
     /// An idle buffer of that purpose and size.
     pub fn take(&mut self, purpose: Purpose, size: u64) -> Option<Pooled> {
-        let places = self.idle.iter().enumerate();
-        let fitting = places.filter(|(_, idle)| idle.purpose == purpose && idle.buffer.size() == size);
-        let (place, _) = fitting.min_by_key(|(_, idle)| idle.number)?;
-        self.bytes -= size;
-        Some(self.idle.remove(place))
+        let fits = |pooled: &Pooled| pooled.purpose == purpose && pooled.buffer.size() == size;
+        let buffers = self.idle.iter().enumerate().filter_map(|(place, idle)| match idle {
+            Idle::Buffer(pooled) if fits(pooled) => Some((pooled.number, place)),
+            _ => None,
+        });
+        let (_, place) = buffers.min()?;
+        match self.remove(place) {
+            Idle::Buffer(pooled) => Some(pooled),
+            Idle::Image(_) => None,
+        }
     }
 
-    /// Keeps a buffer; those that lie idle for the longest go when there is too much.
-    pub fn keep(&mut self, pooled: Pooled) {
-        self.bytes += pooled.buffer.size();
-        self.idle.push(pooled);
+    /// The smallest idle image with that texel and so many rows at least. Where there is none the smaller ones go: the
+    /// one that is made instead will do for all that they did.
+    pub fn take_image(&mut self, texel: Texel, rows: u32) -> Option<Image> {
+        let images = self.idle.iter().enumerate().filter_map(|(place, idle)| match idle {
+            Idle::Image(image) if image.texel == texel => Some((image.rows(), image.number, place)),
+            _ => None,
+        });
+        let mut images: Vec<_> = images.collect();
+        if let Some((.., place)) = images.iter().copied().filter(|(has, ..)| *has >= rows).min() {
+            return match self.remove(place) {
+                Idle::Image(image) => Some(image),
+                Idle::Buffer(_) => None,
+            };
+        }
+        images.sort_by_key(|(.., place)| std::cmp::Reverse(*place));
+        let gone = images.into_iter().map(|(.., place)| self.remove(place).number()).collect();
+        self.forget(gone);
+        None
+    }
+
+    fn remove(&mut self, place: usize) -> Idle {
+        let idle = self.idle.remove(place);
+        self.bytes -= idle.bytes();
+        idle
+    }
+
+    /// Keeps it; those that lie idle for the longest go when there is too much.
+    pub fn keep(&mut self, idle: Idle) {
+        self.bytes += idle.bytes();
+        self.idle.push(idle);
         let mut gone = Vec::new();
         while self.bytes > IDLE_BYTES {
-            let oldest = self.idle.remove(0);
-            self.bytes -= oldest.buffer.size();
-            gone.push(oldest.number);
+            gone.push(self.remove(0).number());
         }
+        self.forget(gone);
+    }
+
+    /// Lets go of the bind groups over what is gone: each holds what is bound.
+    fn forget(&mut self, gone: Vec<u64>) {
         if !gone.is_empty() {
-            // A bind group holds its buffers.
-            let has = |bound: &Bound| bound.buffers.iter().any(|(number, _)| gone.contains(number));
+            let has = |bound: &Bound| bound.resources.iter().any(|(number, _)| gone.contains(number));
             self.bind_groups.retain(|bound, _| !has(bound));
         }
     }

@@ -7,6 +7,7 @@ mod adapters;
 mod capabilities;
 mod drivers;
 mod gpu;
+mod image;
 mod memory;
 #[cfg(not(target_arch = "wasm32"))]
 mod pipeline_cache;
@@ -23,7 +24,9 @@ pub(crate) use adapters::choose as choose_adapter;
 pub use adapters::{AdapterSummary, list_adapters};
 pub use capabilities::{Capabilities, Cooperative, required_features, required_limits};
 pub use drivers::{DEFECTS, DriverDefect};
-pub(crate) use gpu::{Gpu, Module, Outcome, Pipeline};
+pub(crate) use gpu::{Gpu, Module, Outcome, Pipeline, Resource, SlotType};
+pub(crate) use image::Image;
+pub use image::{IMAGE_COLUMNS, Texel};
 pub(crate) use memory::{Pooled, Purpose};
 #[cfg(not(target_arch = "wasm32"))]
 pub use pipeline_cache::PipelineCacheFile;
@@ -100,7 +103,7 @@ impl Default for DeviceOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Created {
-    /// Buffers: tensors, temporaries, parameters, and those for reading back.
+    /// Buffers: tensors, temporaries, parameters, and those for reading back; and images ([`Texel`]).
     pub buffers: u64,
     /// Bind groups.
     pub bind_groups: u64,

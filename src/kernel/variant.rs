@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::device::{IMAGE_COLUMNS, Texel};
+
 /// A `const` in a module's prelude.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Constant {
@@ -44,6 +46,7 @@ pub struct Variant {
     constants: Vec<(&'static str, Constant)>,
     shared: Vec<Shared>,
     workgroup_bytes: u32,
+    images: Vec<(&'static str, Texel)>,
 }
 
 impl Variant {
@@ -55,6 +58,7 @@ impl Variant {
             constants: Vec::new(),
             shared: Vec::new(),
             workgroup_bytes: EVERYWHERE,
+            images: Vec::new(),
         }
     }
 
@@ -88,6 +92,14 @@ impl Variant {
         self
     }
 
+    /// Reads a binding as an image: its buffer is copied into a texture before the dispatch, row after row of
+    /// `IMAGE_COLUMNS` texels.
+    #[must_use]
+    pub fn through_image(mut self, binding: &'static str, texel: Texel) -> Self {
+        self.images.push((binding, texel));
+        if self.images.len() > 1 { self } else { self.with("IMAGE_COLUMNS", IMAGE_COLUMNS) }
+    }
+
     /// The variant without its shared files, for a test that puts a module together itself.
     #[doc(hidden)]
     #[must_use]
@@ -114,6 +126,17 @@ impl Variant {
     /// Bytes of workgroup memory that it may take.
     pub fn workgroup_bytes(&self) -> u32 {
         self.workgroup_bytes
+    }
+
+    /// The bindings that it reads as images, and what a texel of each holds.
+    pub fn images(&self) -> &[(&'static str, Texel)] {
+        &self.images
+    }
+
+    /// The place of a binding among those that it reads as images.
+    pub(crate) fn image_of(&self, binding: &str) -> Option<(usize, Texel)> {
+        let place = self.images.iter().position(|(name, _)| *name == binding)?;
+        Some((place, self.images[place].1))
     }
 
     /// A `const` of type `u32`, or 0.
@@ -178,6 +201,9 @@ impl Variant {
         let (needed, allowed) = (self.workgroup_bytes, capabilities.workgroup_bytes);
         if needed > allowed {
             return Err(format!("it needs {needed} bytes of workgroup memory, the device allows {allowed}"));
+        }
+        if !self.images.is_empty() && capabilities.image_rows == 0 {
+            return Err("the device has no storage textures".to_owned());
         }
         if self.is_cooperative() {
             let [side, size] = ["SIDE", "SUBGROUP_SIZE"].map(|name| self.u32(name));

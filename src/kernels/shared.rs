@@ -50,11 +50,16 @@ shared_files! {
     VALUES_F16_UNALIGNED = "values_f16_unaligned";
     VALUES_F32 = "values_f32";
     VALUES_F32_UNALIGNED = "values_f32_unaligned";
+    WEIGHT4_BUFFER = "weight4_buffer";
+    WEIGHT4_F16_IMAGE = "weight4_f16_image";
     WEIGHT4_F16_PACKED = "weight4_f16_packed";
     WEIGHT4_F32 = "weight4_f32";
+    WEIGHT4_F32_IMAGE = "weight4_f32_image";
     WEIGHT_F16 = "weight_f16";
     WEIGHT_F16_PACKED = "weight_f16_packed";
     WEIGHT_F32 = "weight_f32";
+    X4_BUFFER = "x4_buffer";
+    X4_IMAGE = "x4_image";
 }
 
 /// How a kernel reads its weights.

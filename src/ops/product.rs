@@ -111,7 +111,8 @@ pub(super) fn record(
     let device = recording.device().clone();
     let half = form.storage != WeightStorage::F32;
     let size = Size { half, dims: [p.rows.saturating_mul(p.batches), p.columns, p.depth] };
-    let make = |name: &str| make(&device, name, form, p);
+    let fits_images = |variant: &Variant| recording.fits_images(&GemmLanes, variant, &bindings).is_ok();
+    let make = |name: &str| make(&device, name, form, p, &fits_images);
     // Nobody's x is rounded to f16 unasked; where it was asked for it comes before what was tuned.
     let asked = device.options().cooperative && make("cooperative").is_ok();
     let table: &[&str] = if asked { &["cooperative"] } else { table(Class::of(&device), p) };
@@ -144,7 +145,13 @@ pub(super) fn record(
 }
 
 /// The implementation of that name, or why it cannot take the product here.
-fn make(device: &Device, name: &str, form: Form, p: &Parameters) -> std::result::Result<Choice, String> {
+fn make(
+    device: &Device,
+    name: &str,
+    form: Form,
+    p: &Parameters,
+    fits_images: &dyn Fn(&Variant) -> bool,
+) -> std::result::Result<Choice, String> {
     let capabilities = device.capabilities();
     let (transposed, half) = (form.transposed, form.storage != WeightStorage::F32);
     let runs = |variant: Variant| variant.runs_on(capabilities).map(|()| variant);
@@ -170,8 +177,13 @@ fn make(device: &Device, name: &str, form: Form, p: &Parameters) -> std::result:
     }
     match name {
         "lanes" => {
-            let variant = gemm_lanes::lanes(gemm_lanes::tile(p.rows, p.columns), form);
-            Ok(Choice::Plain(&GemmLanes, runs(variant)?))
+            let tile = gemm_lanes::tile(p.rows, p.columns);
+            let images = gemm_lanes::lanes(tile, true, form);
+            let variant = match gemm_lanes::pays_for_images(p) && fits_images(&images) {
+                true => runs(images).or_else(|_| runs(gemm_lanes::lanes(tile, false, form))),
+                false => runs(gemm_lanes::lanes(tile, false, form)),
+            };
+            Ok(Choice::Plain(&GemmLanes, variant?))
         }
         "rows" => {
             if p.rows > gemm_rows::MOST_ROWS {

@@ -1,11 +1,13 @@
-//! The GPU executor: encodes a recording into one command encoder, in one compute pass.
+//! The GPU executor: encodes a recording into one command encoder, in one compute pass, or in one from each copy into an
+//! image to the next.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::images::{Copy, Images};
 use super::plan::Plan;
 use super::{Outputs, Recording, Slot};
-use crate::device::{Device, Gpu, Module, Outcome, Pipeline, Purpose};
+use crate::device::{Device, Gpu, Module, Outcome, Pipeline, Purpose, Resource, SlotType};
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Kernel, Variant, module};
 use crate::tensor::{GpuBuffer, Storage};
@@ -23,6 +25,7 @@ pub(crate) struct Prepared {
     pub storages: Vec<Option<Storage>>,
     /// The parameters of all steps.
     parameters: GpuBuffer,
+    _images: Images,
 }
 
 /// Who submits what is encoded.
@@ -34,6 +37,8 @@ pub(crate) enum Submitted {
 }
 
 struct PreparedStep {
+    /// Before the dispatch.
+    copies: Vec<Copy>,
     pipeline: Arc<Pipeline>,
     bind_group: wgpu::BindGroup,
     offset: u32,
@@ -62,12 +67,16 @@ pub(crate) async fn pipelines(recording: &Recording) -> Result<Vec<Arc<Pipeline>
         if gpu.pipeline(key).is_some() || new.iter().any(|module| module.key == *key) {
             continue;
         }
-        let bindings = dispatch.kernel.bindings().iter();
+        let slots =
+            dispatch.kernel.bindings().iter().map(|binding| match dispatch.variant.image_of(binding.name) {
+                Some((_, texel)) => SlotType::Image(texel),
+                None => SlotType::Storage { read_only: binding.access == Access::Read },
+            });
         new.push(Module {
             key: key.clone(),
             label: dispatch.kernel.name(),
             source: module(dispatch.kernel, &dispatch.variant),
-            read_only: bindings.map(|binding| binding.access == Access::Read).collect(),
+            slots: slots.collect(),
         });
     }
     if !new.is_empty() {
@@ -98,21 +107,25 @@ impl Prepared {
         let device = &recording.device;
         let pipelines = pipelines(recording).await?;
         let gpu = gpu_of(device)?;
-        let acquire =
-            || plan.buffers.iter().map(|&words| gpu.acquire(Purpose::Storage, words * 4)).collect::<Vec<_>>();
-        let (mut buffers, outcome) = gpu.scoped("the temporaries", plan.bytes(), acquire);
+        let acquire = || {
+            let buffers = plan.buffers.iter().map(|&words| gpu.acquire(Purpose::Storage, words * 4));
+            (buffers.collect::<Vec<_>>(), Images::acquire(gpu, &plan.images))
+        };
+        let ((mut buffers, mut images), outcome) = gpu.scoped("the temporaries", plan.bytes(), acquire);
         if let Err(error) = outcome.await {
             let Error::OutOfMemory { .. } = error else { return Err(error) };
             // The failure has let go of the idle buffers.
-            drop(buffers);
+            drop((buffers, images));
             let (again, outcome) = gpu.scoped("the temporaries", plan.bytes(), acquire);
             outcome.await?;
-            buffers = again;
+            (buffers, images) = again;
         }
         // Only now: what could not be allocated must not be kept for reuse.
         let buffers = buffers.into_iter().map(|pooled| Arc::new(GpuBuffer::new(device, pooled)));
         let buffers: Vec<_> = buffers.collect();
-        let (mut prepared, outcome) = Self::assemble(recording, plan, &buffers, &pipelines, Submitted::ByUs)?;
+        let images = Images::of(device, images);
+        let (mut prepared, outcome) =
+            Self::assemble(recording, plan, &buffers, images, &pipelines, Submitted::ByUs)?;
         if let Err(error) = outcome.await {
             // Neither it nor a bind group over it comes again, whichever of them failed.
             prepared.parameters.discard();
@@ -121,11 +134,12 @@ impl Prepared {
         Ok(prepared)
     }
 
-    /// Puts together what is there already: the plan's buffers and the dispatches' pipelines.
+    /// Puts together what is there already: the plan's buffers and images and the dispatches' pipelines.
     pub fn assemble(
         recording: &Recording,
         plan: &Plan,
         buffers: &[Arc<GpuBuffer>],
+        images: Images,
         pipelines: &[Arc<Pipeline>],
         submitted: Submitted,
     ) -> Result<(Self, Outcome)> {
@@ -142,14 +156,15 @@ impl Prepared {
             let (parameters, offsets) = upload_parameters(gpu, recording, alignment, submitted);
             let steps = recording.dispatches.iter().zip(pipelines).zip(offsets);
             let steps = steps.map(|((dispatch, pipeline), offset)| PreparedStep {
-                bind_group: bind(gpu, pipeline, &parameters, dispatch, recording, &storages),
+                copies: images.copies(dispatch, &recording.slots, &storages),
+                bind_group: bind(gpu, pipeline, &parameters, dispatch, recording, (&storages, &images)),
                 pipeline: pipeline.clone(),
                 offset,
                 workgroups: dispatch.workgroups,
                 flops: dispatch.cost.flops,
             });
             let steps = steps.collect();
-            Self { device: device.clone(), steps, storages, parameters }
+            Self { device: device.clone(), steps, storages, parameters, _images: images }
         }))
     }
 
@@ -221,16 +236,39 @@ impl Prepared {
         encoder: &mut wgpu::CommandEncoder,
         timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
     ) {
-        let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
-        let mut pass = encoder.begin_compute_pass(&descriptor);
-        for _ in 0..*times {
-            dispatch(&self.steps[steps.clone()], &mut pass);
+        let steps = &self.steps[steps.clone()];
+        let mut stamped = |timestamp_writes, times: usize| {
+            let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+            let mut pass = encoder.begin_compute_pass(&descriptor);
+            (0..times).for_each(|_| dispatch(steps, &mut pass));
+        };
+        if steps.iter().all(|step| step.copies.is_empty()) {
+            return stamped(timestamp_writes, *times);
         }
+        // Copies are in no pass: what tells the time are an empty pass before them all and one behind.
+        let [first, last] = match timestamp_writes {
+            Some(writes) => [
+                Some(wgpu::ComputePassTimestampWrites { end_of_pass_write_index: None, ..writes.clone() }),
+                Some(wgpu::ComputePassTimestampWrites { beginning_of_pass_write_index: None, ..writes }),
+            ],
+            None => [None, None],
+        };
+        stamped(first, 0);
+        (0..*times).for_each(|_| encode(steps, encoder));
+        let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes: last };
+        encoder.begin_compute_pass(&descriptor);
     }
 }
 
 fn encode(steps: &[PreparedStep], encoder: &mut wgpu::CommandEncoder) {
-    dispatch(steps, &mut encoder.begin_compute_pass(&Default::default()));
+    let mut rest = steps;
+    while let Some(first) = rest.first() {
+        first.copies.iter().for_each(|copy| copy.encode(encoder));
+        let until_copy = rest[1..].iter().take_while(|step| step.copies.is_empty()).count();
+        let (steps, further) = rest.split_at(1 + until_copy);
+        dispatch(steps, &mut encoder.begin_compute_pass(&Default::default()));
+        rest = further;
+    }
 }
 
 fn dispatch(steps: &[PreparedStep], pass: &mut wgpu::ComputePass<'_>) {
@@ -272,14 +310,18 @@ fn bind(
     parameters: &GpuBuffer,
     dispatch: &super::Dispatch,
     recording: &Recording,
-    storages: &[Option<Storage>],
+    (storages, images): (&[Option<Storage>], &Images),
 ) -> wgpu::BindGroup {
-    let mut buffers = vec![(&parameters.buffer, parameters.number(), dispatch.parameters.len() as u64)];
-    for &slot in &dispatch.bindings {
-        // Every slot in use has a buffer; a missing one is caught by the error scope as a missing binding.
-        let Some(Storage::Gpu(storage)) = &storages[slot] else { continue };
-        let bytes = (recording.slots[slot].words * 4).max(4);
-        buffers.push((&storage.buffer, storage.number(), bytes));
+    let bytes = dispatch.parameters.len() as u64;
+    let mut resources = vec![Resource::Buffer(&parameters.buffer, parameters.number(), bytes)];
+    // Every slot in use has a buffer; a missing one is caught by the error scope as a missing binding.
+    for (binding, &slot) in dispatch.kernel.bindings().iter().zip(&dispatch.bindings) {
+        if let Some((place, texel)) = dispatch.variant.image_of(binding.name) {
+            resources.extend(images.get(place, texel).map(Resource::Image));
+        } else if let Some(Storage::Gpu(storage)) = &storages[slot] {
+            let bytes = (recording.slots[slot].words * 4).max(4);
+            resources.push(Resource::Buffer(&storage.buffer, storage.number(), bytes));
+        }
     }
-    gpu.bind(dispatch.kernel.name(), pipeline, &buffers)
+    gpu.bind(dispatch.kernel.name(), pipeline, &resources)
 }

@@ -3,6 +3,7 @@
 
 mod cpu;
 mod gpu;
+mod images;
 mod plan;
 #[cfg(not(target_arch = "wasm32"))]
 mod repeated;
@@ -11,12 +12,13 @@ mod trace;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use gpu::{Prepared, Submitted, pipelines};
+pub(crate) use images::Images;
 pub(crate) use plan::Plan;
 #[cfg(not(target_arch = "wasm32"))]
 pub use repeated::{Repeated, Took};
 pub use trace::{Step, trace};
 
-use crate::device::Device;
+use crate::device::{Device, Texel};
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Cost, Kernel, Variant};
 use crate::tensor::{DType, Shape, Storage, Tensor, checked_words};
@@ -76,6 +78,14 @@ impl Dispatch {
 
     pub fn writes(&self) -> impl Iterator<Item = usize> + '_ {
         self.slots(Access::Write)
+    }
+
+    /// The slots that it reads as images: the place among the variant's images, what a texel holds, and the slot.
+    fn images(&self) -> impl Iterator<Item = (usize, Texel, usize)> + '_ {
+        self.kernel.bindings().iter().zip(&self.bindings).filter_map(|(binding, &slot)| {
+            let (place, texel) = self.variant.image_of(binding.name)?;
+            Some((place, texel, slot))
+        })
     }
 
     fn slots(&self, access: Access) -> impl Iterator<Item = usize> + '_ {
@@ -274,6 +284,7 @@ impl Recording {
                 available: available.into(),
             });
         }
+        self.fits_images(kernel, &variant, bindings)?;
         let limit = capabilities.workgroups_per_dimension;
         let workgroups = kernel.workgroups(&variant, &parameters, limit);
         if let Some(&needed) = workgroups.iter().find(|&&count| count > limit) {
@@ -300,6 +311,43 @@ impl Recording {
         let scope = self.scope.join(".");
         self.dispatches.push(Dispatch { kernel, variant, parameters, workgroups, bindings, scope, cost });
         Ok(())
+    }
+
+    /// Whether the values that a variant reads as images can be read so.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for one that is too large for an image of the device, [`Error::Argument`] for a host's buffer that
+    /// must not be copied.
+    pub(crate) fn fits_images(
+        &self,
+        kernel: &dyn Kernel,
+        variant: &Variant,
+        bindings: &[&Value],
+    ) -> Result<()> {
+        for (binding, value) in kernel.bindings().iter().zip(bindings) {
+            if let Some((_, texel)) = variant.image_of(binding.name) {
+                self.fits_image(value, texel)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fits_image(&self, value: &Value, texel: Texel) -> Result<()> {
+        let slot = &self.slots[value.index];
+        let (needed, available) = (texel.rows(slot.words), self.device.capabilities().image_rows);
+        if needed > available.into() {
+            let what = format!("{} {} as an image", value.dtype, value.shape);
+            let limit = "maxTextureDimension2D";
+            return Err(Error::Limit { what, limit, needed, available: available.into() });
+        }
+        let buffer = slot.tensor.as_ref().and_then(Tensor::wgpu_buffer);
+        match buffer.map(wgpu::Buffer::usage) {
+            Some(usage) if !usage.contains(wgpu::BufferUsages::COPY_SRC) => {
+                let expected = "with the usage COPY_SRC, to be read as an image";
+                Err(Error::argument("recording", "the buffer", expected, format!("{usage:?}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether both lie in the same memory: the same value, or tensors that share a buffer.

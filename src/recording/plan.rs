@@ -4,6 +4,7 @@
 //! the same dispatch, whatever the ranges.
 
 use super::Recording;
+use super::images::{self, Planned};
 
 /// A buffer for each value that the caller did not bring.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub(crate) struct Plan {
     pub buffer_of: Vec<Option<usize>>,
     /// Words of each buffer.
     pub buffers: Vec<u64>,
+    /// The images that dispatches read.
+    pub images: Vec<Planned>,
     /// Bytes that the values would take without sharing.
     pub unshared_bytes: u64,
 }
@@ -36,7 +39,12 @@ impl Plan {
                 last_use[slot] = time;
             }
         }
-        let mut plan = Self { buffer_of: vec![None; slots.len()], buffers: Vec::new(), unshared_bytes: 0 };
+        let mut plan = Self {
+            buffer_of: vec![None; slots.len()],
+            buffers: Vec::new(),
+            images: images::planned(recording),
+            unshared_bytes: 0,
+        };
         let mut free: Vec<usize> = Vec::new();
         for (time, dispatch) in recording.dispatches.iter().enumerate() {
             for &slot in &dispatch.bindings {
@@ -78,9 +86,11 @@ impl Plan {
         plan
     }
 
-    /// Bytes of all buffers.
+    /// Bytes of all buffers and images.
     pub fn bytes(&self) -> u64 {
-        self.buffers.iter().map(|words| words * 4).sum()
+        let buffers: u64 = self.buffers.iter().map(|words| words * 4).sum();
+        let images = self.images.iter().map(|image| image.texel.texture_bytes(image.rows));
+        buffers + images.sum::<u64>()
     }
 }
 

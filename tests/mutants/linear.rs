@@ -313,6 +313,38 @@ pub const GEMM_LANES: Mutants = Mutants {
                 "return weight[index + 1u];",
             )
             .on("weight4_f32"),
+            mutant("each four elements are the next four", "return x[index];", "return x[index + 1u];")
+                .on("x4_buffer"),
+            mutant(
+                "x's texels are in the columns behind",
+                "textureLoad(x, vec2<u32>(index %",
+                "textureLoad(x, vec2<u32>((index + 1u) %",
+            )
+            .on("x4_image"),
+            mutant(
+                "x has one row of texels",
+                "textureLoad(x, vec2<u32>(index % IMAGE_COLUMNS, index / IMAGE_COLUMNS)",
+                "textureLoad(x, vec2<u32>(index % IMAGE_COLUMNS, 0u)",
+            )
+            .on("x4_image"),
+            mutant(
+                "W's texels are in the columns behind",
+                "textureLoad(weight, vec2<u32>(index %",
+                "textureLoad(weight, vec2<u32>((index + 1u) %",
+            )
+            .on("x4_image"),
+            mutant(
+                "W has one row of texels",
+                "textureLoad(weight, vec2<u32>(index % IMAGE_COLUMNS, index / IMAGE_COLUMNS)",
+                "textureLoad(weight, vec2<u32>(index % IMAGE_COLUMNS, 0u)",
+            )
+            .on("x4_image"),
+            mutant(
+                "the words of a texel are exchanged",
+                "unpack2x16float(words.x), unpack2x16float(words.y)",
+                "unpack2x16float(words.y), unpack2x16float(words.x)",
+            )
+            .on("weight4_f16_image"),
         ],
         shared::ACTIVATION,
         shared::INDEXING,

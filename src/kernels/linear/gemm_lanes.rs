@@ -18,8 +18,14 @@
 //!   whose sums fill a core's first cache, 25, 21, 23. The table above is from before, tiles of 32 × 32.
 //! - The epilogue as a loop over eight rows at a time, chosen by selects, in place of an array of all rows with an index:
 //!   0.3 s instead of 1.2 for the first call of 32 × 32, 0.5 of 32 × 64.
+//! - x and W as images (predicted by the count of instructions, 80 for a vec4 of 8 lanes where a buffer's takes 280: a third
+//!   less time): 1.27 to 1.40 times as fast with the copies that it takes, from 9 rows to 1024³, f16 1.22 to 1.32; W alone
+//!   1.06 to 1.13 times slower than both. Copies are a hundredth of the time. Below 4 · 10⁶ products (rows · columns · depth) they
+//!   gain nothing. With sampled textures in place of storage textures 1.08: a third of a fetch is about mip levels there. Tiles of
+//!   other sizes and 8 or 16 k in each trip: no faster with images either. W turned in the image, so that a lane's vec4s are side
+//!   by side: no faster than rows a cache line longer, without which depths of a power of two lose a fifth.
 //! - Predicted by trials on a quiet machine: 75–90. A trip of 16 rows and 4 k takes 152 ns: 47 for W's loads, 38 for
-//!   x's, 15 for the broadcasts, 52 for 4,096 FLOP and what the loop carries. Loads are what is left to save.
+//!   x's, 15 for the broadcasts, 52 for 4,096 FLOP and what the loop carries. Loads were what was left to save.
 //! - Rows of the tile (f32, 1024³): 8: 37, 16: 54, 32: 66; the first dispatch, which compiles: 0.3, 0.45, 0.95 s. 8
 //!   up to 8 rows: 1.35 times as fast there as 16.
 //! - f16 as words (2 loads for 4 weights) against `vec4<f16>` (4 loads), 16 rows: 59 against 51. f16 itself is not read.
@@ -27,10 +33,12 @@
 //!   walking 4, 8 or 16 tiles of rows under one panel of W (no change: loads cost instructions, not misses); loads as
 //!   u64 (58 for 54 f32, 65 for 59 f16 at 16 rows, 2 % at most at 32), which would need `SHADER_INT64`.
 
+use crate::device::Texel;
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
 use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
 use crate::kernels::shared::{
-    ACTIVATION, EIGHT, INDEXING, IS_NAN, PANEL, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32, WeightStorage,
+    ACTIVATION, EIGHT, INDEXING, IS_NAN, PANEL, TANH, WEIGHT4_BUFFER, WEIGHT4_F16_IMAGE, WEIGHT4_F16_PACKED,
+    WEIGHT4_F32, WEIGHT4_F32_IMAGE, WeightStorage, X4_BUFFER, X4_IMAGE,
 };
 
 /// Rows of x and of W are read this many elements at a time.
@@ -39,8 +47,8 @@ const DEPTH_MULTIPLE: u32 = 4;
 /// The kernel.
 pub struct GemmLanes;
 
-/// Tiles of that many rows (8, 16 or 32) and columns (32, or 64 with 32 rows).
-pub(crate) fn lanes([rows, columns]: [u32; 2], form: Form) -> Variant {
+/// Tiles of that many rows and columns ([`TILES`]), x and W in buffers or read as images.
+pub(crate) fn lanes([rows, columns]: [u32; 2], through_images: bool, form: Form) -> Variant {
     let variant = Variant::new("lanes")
         .enable("subgroups")
         .with("SUBGROUP_SIZE", 8)
@@ -56,17 +64,27 @@ pub(crate) fn lanes([rows, columns]: [u32; 2], form: Form) -> Variant {
         .sharing(TANH)
         .sharing(IS_NAN)
         .sharing(ACTIVATION);
-    match form.storage {
-        WeightStorage::F32 => variant.sharing(WEIGHT4_F32),
-        // Words even where f16 could be read as such: two loads for four weights instead of four.
-        WeightStorage::F16 | WeightStorage::F16Packed => {
-            variant.with("HALF_WEIGHTS", true).sharing(WEIGHT4_F16_PACKED)
-        }
+    // f16 as words even where it could be read as such: two loads for four weights instead of four.
+    let half = form.storage != WeightStorage::F32;
+    let variant = if half { variant.with("HALF_WEIGHTS", true) } else { variant };
+    match (through_images, half) {
+        (true, false) => variant
+            .through_image("x", Texel::F32x4)
+            .through_image("weight", Texel::F32x4)
+            .sharing(X4_IMAGE)
+            .sharing(WEIGHT4_F32_IMAGE),
+        (true, true) => variant
+            .through_image("x", Texel::F32x4)
+            .through_image("weight", Texel::U32x2)
+            .sharing(X4_IMAGE)
+            .sharing(WEIGHT4_F16_IMAGE),
+        (false, false) => variant.sharing(X4_BUFFER).sharing(WEIGHT4_BUFFER).sharing(WEIGHT4_F32),
+        (false, true) => variant.sharing(X4_BUFFER).sharing(WEIGHT4_BUFFER).sharing(WEIGHT4_F16_PACKED),
     }
 }
 
 /// All tiles' rows and columns.
-const TILES: [[u32; 2]; 4] = [[8, 32], [16, 32], [32, 32], [32, 64]];
+const TILES: [[u32; 2]; 3] = [[8, 32], [16, 32], [32, 64]];
 
 /// The tile to take for a product of that many rows and columns: the largest that leaves some work to each core.
 pub(crate) fn tile(rows: u32, columns: u32) -> [u32; 2] {
@@ -74,10 +92,15 @@ pub(crate) fn tile(rows: u32, columns: u32) -> [u32; 2] {
     match rows {
         0..=8 => [8, 32],
         9..=16 => [16, 32],
-        _ if large_tiles < 16 => [16, 32],
-        _ if columns < 64 => [32, 32],
+        _ if large_tiles < 16 || columns < 64 => [16, 32],
         _ => [32, 64],
     }
+}
+
+/// Whether a product has so much to compute that copying x and W into images pays.
+pub(crate) fn pays_for_images(p: &Parameters) -> bool {
+    let rows = u64::from(p.rows).next_multiple_of(8);
+    [p.columns, p.depth, p.batches].map(u64::from).into_iter().fold(rows, u64::saturating_mul) >= 1 << 22
 }
 
 /// Why a product of these sizes cannot be computed here, if so.
@@ -116,7 +139,8 @@ impl Kernel for GemmLanes {
 
     fn variants(&self) -> Vec<Variant> {
         let forms = Form::all().filter(|form| form.storage != WeightStorage::F16);
-        forms.flat_map(|form| TILES.map(|tile| lanes(tile, form))).collect()
+        let tiles = || TILES.into_iter().flat_map(|tile| [false, true].map(|images| (tile, images)));
+        forms.flat_map(|form| tiles().map(move |(tile, images)| lanes(tile, images, form))).collect()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {

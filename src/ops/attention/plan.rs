@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Alignment, Attention, Causal, Heads, Layout, Mask};
 use crate::device::{Device, Pipeline, Purpose};
 use crate::error::{Error, Result};
-use crate::recording::{Plan, Prepared, Recording, Submitted, pipelines};
+use crate::recording::{Images, Plan, Prepared, Recording, Submitted, pipelines};
 use crate::tensor::{DType, GpuBuffer, Tensor, settle};
 
 const OP: &str = "attention plan";
@@ -283,8 +283,11 @@ impl AttentionPlan {
             buffer.map(|buffer| tensor(buffer).map_err(|error| named(error, name))).transpose()
         })?;
         let plan = Plan::of(&recording);
+        // No kernel of attention reads one.
+        let images = Images::none(&self.device);
+        let (temporaries, pipelines) = (&self.temporaries, &self.pipelines);
         let prepared =
-            Prepared::assemble(&recording, &plan, &self.temporaries, &self.pipelines, Submitted::ByHost)?;
+            Prepared::assemble(&recording, &plan, temporaries, images, pipelines, Submitted::ByHost)?;
         settle(prepared)?.encode(encoder);
         Ok(())
     }
