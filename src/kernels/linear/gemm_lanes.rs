@@ -23,7 +23,7 @@
 //!   1.06 to 1.13 times slower than both. Copies are a hundredth of the time. Below 4 · 10⁶ products (rows · columns · depth) they
 //!   gain nothing. With sampled textures in place of storage textures 1.08: a third of a fetch is about mip levels there. Tiles of
 //!   other sizes and 8 or 16 k in each trip: no faster with images either. W turned in the image, so that a lane's vec4s are side
-//!   by side: no faster than rows a cache line longer, without which depths of a power of two lose a fifth.
+//!   by side: no faster than rows a cache line longer, without which depths of a power of two lose a seventh.
 //! - Predicted by trials on a quiet machine: 75–90. A trip of 16 rows and 4 k takes 152 ns: 47 for W's loads, 38 for
 //!   x's, 15 for the broadcasts, 52 for 4,096 FLOP and what the loop carries. Loads were what was left to save.
 //! - Rows of the tile (f32, 1024³): 8: 37, 16: 54, 32: 66; the first dispatch, which compiles: 0.3, 0.45, 0.95 s. 8
