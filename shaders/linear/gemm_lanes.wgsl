@@ -1,8 +1,8 @@
 // y = activation(x · W + bias) + residual, W as [columns, depth] (RIGHT_TRANSPOSED: x · Wᵀ, as checkpoints store it) or
 // as [depth, columns], for subgroups of exactly 8 and rows of x and W that are whole vec4s.
 //
-// A workgroup is one subgroup and computes TILE_ROWS × TILE_COLUMNS (8 or 16 × 32, or 32 × 64): each lane has 4 columns
-// of every 32, of every row, in registers. In each trip over 4 k a lane loads x for one row of every 8 and W for its own
+// A workgroup is one subgroup and computes TILE_ROWS (8, 16 or 32) × TILE_COLUMNS (32): each lane has 4 columns of
+// every row, in registers. In each trip over 4 k a lane loads x for one row of every 8 and W for its own
 // columns; x then goes round by broadcasts from constant lanes. Rows and columns beyond the end load the last one again, and are not stored.
 // With GENERAL it is y = alpha · x · W + beta · (bias + residual), for many x and W at once.
 struct Parameters {
@@ -125,91 +125,52 @@ fn main(
     }
     let first_column = tile % tile_columns * TILE_COLUMNS + 4u * lane;
     let places = starts.y + places_of(first_column);
-    let other_places = starts.y + places_of(first_column + 32u);
     // Where the rows that this lane loads begin in x, in vec4s.
     let left_rows = min(first_row + lane + vec4<u32>(0u, 8u, 16u, 24u), vec4<u32>(parameters.rows - 1u));
     let left_places = starts.x + left_rows * (parameters.x_row / 4u);
     let depth4 = parameters.depth / 4u;
-    // Of 8 rows each, from row 0, 8, 16 and 24 on: the lane's first four columns, and those 32 further on.
-    var a0 = Eight();
-    var a8 = Eight();
-    var a16 = Eight();
-    var a24 = Eight();
-    var b0 = Eight();
-    var b8 = Eight();
-    var b16 = Eight();
-    var b24 = Eight();
+    // Of 8 rows each, from row 0, 8, 16 and 24 on.
+    var sums0 = Eight();
+    var sums8 = Eight();
+    var sums16 = Eight();
+    var sums24 = Eight();
     for (var k4 = 0u; k4 < depth4; k4 = k4 + 1u) {
         let right = load_panel(places, k4);
-        var other = right;
-        if (TILE_COLUMNS > 32u) {
-            other = load_panel(other_places, k4);
-        }
-        let left0 = x4_at(left_places.x + k4);
-        a0 = multiply_eight(a0, left0, right);
-        if (TILE_COLUMNS > 32u) {
-            b0 = multiply_eight(b0, left0, other);
-        }
+        sums0 = multiply_eight(sums0, x4_at(left_places.x + k4), right);
         if (TILE_ROWS > 8u) {
-            let left8 = x4_at(left_places.y + k4);
-            a8 = multiply_eight(a8, left8, right);
-            if (TILE_COLUMNS > 32u) {
-                b8 = multiply_eight(b8, left8, other);
-            }
+            sums8 = multiply_eight(sums8, x4_at(left_places.y + k4), right);
         }
         if (TILE_ROWS > 16u) {
-            let left16 = x4_at(left_places.z + k4);
-            a16 = multiply_eight(a16, left16, right);
-            if (TILE_COLUMNS > 32u) {
-                b16 = multiply_eight(b16, left16, other);
-            }
-            let left24 = x4_at(left_places.w + k4);
-            a24 = multiply_eight(a24, left24, right);
-            if (TILE_COLUMNS > 32u) {
-                b24 = multiply_eight(b24, left24, other);
-            }
+            sums16 = multiply_eight(sums16, x4_at(left_places.z + k4), right);
+            sums24 = multiply_eight(sums24, x4_at(left_places.w + k4), right);
         }
     }
-    for (var column = first_column; column < first_column + TILE_COLUMNS; column = column + 32u) {
-        var addend = load_bias(column);
-        var factor = 1.0;
-        if (GENERAL) {
-            addend = addend * parameters.beta;
-            factor = parameters.alpha;
+    var addend = load_bias(first_column);
+    var factor = 1.0;
+    if (GENERAL) {
+        addend = addend * parameters.beta;
+        factor = parameters.alpha;
+    }
+    let by = Epilogue(starts.z + parameters.first_column + first_column, first_column, factor, addend);
+    // A loop over a few rows: one for each of them takes long to compile, an array and its index long to run.
+    for (var part = 0u; part < TILE_ROWS; part = part + 8u) {
+        var eight = sums0;
+        if (part == 8u) {
+            eight = sums8;
         }
-        let by = Epilogue(starts.z + parameters.first_column + column, column, factor, addend);
-        // A loop over a few rows: one for each of them takes long to compile, an array and its index long to run.
-        for (var part = 0u; part < TILE_ROWS; part = part + 8u) {
-            var eight = a0;
-            if (part == 8u) {
-                eight = a8;
-            }
-            if (part == 16u) {
-                eight = a16;
-            }
-            if (part == 24u) {
-                eight = a24;
-            }
-            if (TILE_COLUMNS > 32u && column != first_column) {
-                eight = b0;
-                if (part == 8u) {
-                    eight = b8;
-                }
-                if (part == 16u) {
-                    eight = b16;
-                }
-                if (part == 24u) {
-                    eight = b24;
-                }
-            }
-            store(by, first_row + part + 0u, eight.r0);
-            store(by, first_row + part + 1u, eight.r1);
-            store(by, first_row + part + 2u, eight.r2);
-            store(by, first_row + part + 3u, eight.r3);
-            store(by, first_row + part + 4u, eight.r4);
-            store(by, first_row + part + 5u, eight.r5);
-            store(by, first_row + part + 6u, eight.r6);
-            store(by, first_row + part + 7u, eight.r7);
+        if (part == 16u) {
+            eight = sums16;
         }
+        if (part == 24u) {
+            eight = sums24;
+        }
+        store(by, first_row + part + 0u, eight.r0);
+        store(by, first_row + part + 1u, eight.r1);
+        store(by, first_row + part + 2u, eight.r2);
+        store(by, first_row + part + 3u, eight.r3);
+        store(by, first_row + part + 4u, eight.r4);
+        store(by, first_row + part + 5u, eight.r5);
+        store(by, first_row + part + 6u, eight.r6);
+        store(by, first_row + part + 7u, eight.r7);
     }
 }

@@ -177,11 +177,11 @@ fn make(
     }
     match name {
         "lanes" => {
-            let tile = gemm_lanes::tile(p.rows, p.columns);
-            let images = gemm_lanes::lanes(tile, true, form);
+            let tile_rows = gemm_lanes::tile_rows(p.rows, p.columns);
+            let images = gemm_lanes::lanes(tile_rows, true, form);
             let variant = match gemm_lanes::pays_for_images(p) && fits_images(&images) {
-                true => runs(images).or_else(|_| runs(gemm_lanes::lanes(tile, false, form))),
-                false => runs(gemm_lanes::lanes(tile, false, form)),
+                true => runs(images).or_else(|_| runs(gemm_lanes::lanes(tile_rows, false, form))),
+                false => runs(gemm_lanes::lanes(tile_rows, false, form)),
             };
             Ok(Choice::Plain(&GemmLanes, variant?))
         }

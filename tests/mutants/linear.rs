@@ -221,24 +221,10 @@ pub const GEMM_LANES: Mutants = Mutants {
                 .on("tile_rows=32"),
             mutant("the second row goes on from the first", "multiply(sums.r1,", "multiply(sums.r0,"),
             mutant("a row is stored for its neighbour", "eight.r4)", "eight.r5)"),
-            mutant("eight rows are stored for the ones before", "eight = a8;", "eight = a0;")
+            mutant("eight rows are stored for the ones before", "eight = sums8;", "eight = sums0;")
                 .on("tile_rows=16"),
-            mutant(
-                "the second columns have the weights of the first",
-                "first_column + 32u)",
-                "first_column)",
-            )
-            .on("tile_columns=64"),
-            mutant("the second columns are those of other rows", "eight = b16;", "eight = b24;")
-                .on("tile_columns=64"),
-            mutant("the second columns are stored as the first are", "column != first_column", "false")
-                .on("tile_columns=64"),
-            mutant(
-                "only the first columns are stored",
-                "first_column + TILE_COLUMNS; column",
-                "first_column + 1u; column",
-            )
-            .on("tile_columns=64"),
+            mutant("the third eight rows are stored for the fourth", "eight = sums24;", "eight = sums16;")
+                .on("tile_rows=32"),
             mutant("the last row is left out", "row < parameters.rows)", "row + 1u < parameters.rows)"),
             mutant("a row past the end is written", "row < parameters.rows)", "row <= parameters.rows)"),
             mutant(
@@ -249,8 +235,8 @@ pub const GEMM_LANES: Mutants = Mutants {
             .on("right_transposed"),
             mutant(
                 "a part of the columns is taken for the first",
-                "starts.z + parameters.first_column + column",
-                "starts.z + column",
+                "starts.z + parameters.first_column + first_column",
+                "starts.z + first_column",
             ),
             mutant(
                 "a part of the bias is taken for the first",

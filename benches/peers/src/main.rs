@@ -1,4 +1,5 @@
-//! attentive beside its rivals: the same shapes and inputs, in turns, in one run.
+//! attentive beside its rivals: the same shapes and inputs, in turns, in one run, each round
+//! beginning with another library.
 //!
 //!     cargo run --release                                       # burn on the same adapter, candle on the CPU
 //!     cargo run --release -- --python /path/to/python           # and PyTorch and ONNX Runtime, where it has them
@@ -15,7 +16,7 @@ mod ours;
 mod python;
 mod task;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cpu_time::ProcessTime;
 use task::Task;
@@ -53,6 +54,8 @@ pub trait Rival {
 
 /// What one round should take.
 const ROUND_SECONDS: f64 = 0.25;
+/// Before each turn: OpenMP's and ONNX Runtime's threads spin for a while after their work, on cores that the next would need.
+const PAUSE: Duration = Duration::from_millis(300);
 
 fn main() -> Result<(), Error> {
     let (mut wanted, mut rounds, mut python) = (Vec::new(), 7, None);
@@ -136,9 +139,13 @@ fn measure(task: Task, rivals: &mut [Box<dyn Rival>], rounds: usize) -> Result<(
         let run = run.map_err(|error| error.to_string());
         rows.push(Row { name, on_adapter, run, calls, first, taken: Vec::new() });
     }
-    for _ in 0..rounds {
-        for row in &mut rows {
+    let count = rows.len();
+    for round in 0..rounds {
+        // Each round begins with the next library, and each turn once the threads of the one before have stopped spinning.
+        for place in (round..round + count).map(|place| place % count) {
+            let row = &mut rows[place];
             if let Ok(run) = &mut row.run {
+                std::thread::sleep(PAUSE);
                 let taken = run.calls(row.calls)?;
                 let count = row.calls as f64;
                 row.taken.push(Taken { wall: taken.wall / count, processor: taken.processor / count });

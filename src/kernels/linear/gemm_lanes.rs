@@ -15,15 +15,19 @@
 //!
 //! - Tiles of 32 × 64 (predicted: a quarter fewer loads, so an eighth less time), GFLOP for each second of processor time in
 //!   turns: 34.6, 33.6, 33.1 at the first three sizes, where 32 × 32 has 29.8, 26.8, 28.5; 64 × 32 has 31, 33.6, 31, and 64 × 64,
-//!   whose sums fill a core's first cache, 25, 21, 23. The table above is from before, tiles of 32 × 32.
+//!   whose sums fill a core's first cache, 25, 21, 23. The table above is from before images.
 //! - The epilogue as a loop over eight rows at a time, chosen by selects, in place of an array of all rows with an index:
 //!   0.3 s instead of 1.2 for the first call of 32 × 32, 0.5 of 32 × 64.
 //! - x and W as images (predicted by the count of instructions, 80 for a vec4 of 8 lanes where a buffer's takes 280: a third
 //!   less time): 1.27 to 1.40 times as fast with the copies that it takes, from 9 rows to 1024³, f16 1.22 to 1.32; W alone
 //!   1.06 to 1.13 times slower than both. Copies are a hundredth of the time. Below 4 · 10⁶ products (rows · columns · depth) they
-//!   gain nothing. With sampled textures in place of storage textures 1.08: a third of a fetch is about mip levels there. Tiles of
-//!   other sizes and 8 or 16 k in each trip: no faster with images either. W turned in the image, so that a lane's vec4s are side
+//!   gain nothing. With sampled textures in place of storage textures 1.08: a third of a fetch is about mip levels there. W turned in the image, so that a lane's vec4s are side
 //!   by side: no faster than rows a cache line longer, without which depths of a power of two lose a seventh.
+//! - Tiles with images, GFLOP for each second of processor time at 1536 · 1536 · 384 in twelve processes: 32 × 32 25 to 39 (mostly
+//!   35 to 38), 32 × 64 19 to 46, 24 × 64 15 to 46, 16 × 96 30 to 46, 40 × 32 25 to 40, 48 × 32 26 to 40; at a depth of 1536
+//!   38, 34, 34, 28, 37, 37 in the middle. The loops of the larger ones take 20 to 30 KB of instructions: they are faster on a core of
+//!   their own, slower on one that is shared, and at times twice as slow for as long as a process lives. So 32 × 32 again, which
+//!   compiles in half the time. 8 or 16 k in each trip: slower at all sizes.
 //! - Predicted by trials on a quiet machine: 75–90. A trip of 16 rows and 4 k takes 152 ns: 47 for W's loads, 38 for
 //!   x's, 15 for the broadcasts, 52 for 4,096 FLOP and what the loop carries. Loads were what was left to save.
 //! - Rows of the tile (f32, 1024³): 8: 37, 16: 54, 32: 66; the first dispatch, which compiles: 0.3, 0.45, 0.95 s. 8
@@ -43,17 +47,19 @@ use crate::kernels::shared::{
 
 /// Rows of x and of W are read this many elements at a time.
 const DEPTH_MULTIPLE: u32 = 4;
+/// 4 for each lane.
+const TILE_COLUMNS: u32 = 32;
 
 /// The kernel.
 pub struct GemmLanes;
 
-/// Tiles of that many rows and columns ([`TILES`]), x and W in buffers or read as images.
-pub(crate) fn lanes([rows, columns]: [u32; 2], through_images: bool, form: Form) -> Variant {
+/// Tiles of that many rows (8, 16 or 32), x and W in buffers or read as images.
+pub(crate) fn lanes(tile_rows: u32, through_images: bool, form: Form) -> Variant {
     let variant = Variant::new("lanes")
         .enable("subgroups")
         .with("SUBGROUP_SIZE", 8)
-        .with("TILE_ROWS", rows)
-        .with("TILE_COLUMNS", columns)
+        .with("TILE_ROWS", tile_rows)
+        .with("TILE_COLUMNS", TILE_COLUMNS)
         .with("DEPTH_MULTIPLE", DEPTH_MULTIPLE)
         .with("RIGHT_TRANSPOSED", form.transposed)
         .with("GENERAL", form.general)
@@ -83,17 +89,14 @@ pub(crate) fn lanes([rows, columns]: [u32; 2], through_images: bool, form: Form)
     }
 }
 
-/// All tiles' rows and columns.
-const TILES: [[u32; 2]; 3] = [[8, 32], [16, 32], [32, 64]];
-
 /// The tile to take for a product of that many rows and columns: the largest that leaves some work to each core.
-pub(crate) fn tile(rows: u32, columns: u32) -> [u32; 2] {
-    let large_tiles = u64::from(rows.div_ceil(32)) * u64::from(columns.div_ceil(64));
+pub(crate) fn tile_rows(rows: u32, columns: u32) -> u32 {
+    let large_tiles = u64::from(rows.div_ceil(32)) * u64::from(columns.div_ceil(TILE_COLUMNS));
     match rows {
-        0..=8 => [8, 32],
-        9..=16 => [16, 32],
-        _ if large_tiles < 16 || columns < 64 => [16, 32],
-        _ => [32, 64],
+        0..=8 => 8,
+        9..=16 => 16,
+        _ if large_tiles < 16 => 16,
+        _ => 32,
     }
 }
 
@@ -139,8 +142,8 @@ impl Kernel for GemmLanes {
 
     fn variants(&self) -> Vec<Variant> {
         let forms = Form::all().filter(|form| form.storage != WeightStorage::F16);
-        let tiles = || TILES.into_iter().flat_map(|tile| [false, true].map(|images| (tile, images)));
-        forms.flat_map(|form| tiles().map(move |(tile, images)| lanes(tile, images, form))).collect()
+        let tiles = || [8, 16, 32].into_iter().flat_map(|rows| [(rows, false), (rows, true)]);
+        forms.flat_map(|form| tiles().map(move |(rows, images)| lanes(rows, images, form))).collect()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
