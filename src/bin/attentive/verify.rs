@@ -70,8 +70,9 @@ pub struct Arguments {
     hub: ModelArguments,
 }
 
-/// Runs of each case of cooperative matrices.
+/// Runs of each case of cooperative matrices, and on a software adapter, where 50 would take a quarter of an hour.
 const REPEATS: usize = 50;
+const SOFTWARE_REPEATS: usize = 5;
 
 /// What came of one device.
 struct DeviceReport {
@@ -194,7 +195,8 @@ impl Arguments {
                 bar.set_position(done as u64);
                 bar.set_message(format!("{kernel}, again and again"));
             };
-            let outcome = pollster::block_on(verify::cooperative(&device, REPEATS, told));
+            let repeats = if device.is_software() { SOFTWARE_REPEATS } else { REPEATS };
+            let outcome = pollster::block_on(verify::cooperative(&device, repeats, told));
             if let Ok(cooperative) = &outcome
                 && cooperative.skipped.is_none()
                 && let Err(failure) = tune::keep_cooperative(&device, kept, cooperative.passed())
