@@ -153,8 +153,10 @@ fn run(device: &Device, size: &Size, checkpoint: &Checkpoint) -> Answers {
         size.elements(),
         process_peak()
     );
-    // Of all tokens only the masked ones have a row of the vocabulary's width.
-    assert!(peak < 4 * (2 * LENGTHS[0] * VOCABULARY) as u64, "{peak}");
+    // Of all tokens only the masked ones have a row of the vocabulary's width. lavapipe reads the other weights as images, one
+    // at a time, of 8 MiB at most for so few tokens.
+    let images = if device.capabilities().subgroups == Some((8, 8)) { 8 << 20 } else { 0 };
+    assert!(peak < 4 * (2 * LENGTHS[0] * VOCABULARY) as u64 + images, "{peak}");
     let outputs = recording.run().unwrap();
     let read = |value| outputs.tensor(value).unwrap().to_f32().unwrap();
     Answers { hidden: read(&hidden), words: read(&words), next: read(&next) }

@@ -211,6 +211,7 @@ fn large_products_are_read_as_images_where_lanes_are_chosen() {
             }
         }
         assert!(!reads_images(&device, [8, 64, 64], DType::F32, true), "too small to pay");
+        assert!(!reads_images(&device, [8, 1024, 2100], DType::F32, true), "W too large for so few rows");
     }
 }
 

@@ -27,16 +27,12 @@ var<workgroup> value_places: array<vec4<u32>, SUBGROUP_SIZE>;
 var<workgroup> ending_tile: array<vec2<f32>, TILE_ROWS>;
 
 fn load_keys(places: vec4<u32>, first: u32) -> Panel {
-    let a = k_block(places.x, first, parameters.head_dim);
-    let b = k_block(places.y, first, parameters.head_dim);
-    let c = k_block(places.z, first, parameters.head_dim);
-    let d = k_block(places.w, first, parameters.head_dim);
-    return Panel(
-        vec4<f32>(a.x, b.x, c.x, d.x),
-        vec4<f32>(a.y, b.y, c.y, d.y),
-        vec4<f32>(a.z, b.z, c.z, d.z),
-        vec4<f32>(a.w, b.w, c.w, d.w),
-    );
+    return transposed(Panel(
+        k_block(places.x, first, parameters.head_dim),
+        k_block(places.y, first, parameters.head_dim),
+        k_block(places.z, first, parameters.head_dim),
+        k_block(places.w, first, parameters.head_dim),
+    ));
 }
 
 // The values of 4 keys.

@@ -28,15 +28,6 @@ const BELOW: u32 = 2u;
 const FINITE_SUMS: u32 = 3u;
 const DONE: u32 = 4u;
 
-fn transposed(p: Panel) -> Panel {
-    return Panel(
-        vec4<f32>(p.k0.x, p.k1.x, p.k2.x, p.k3.x),
-        vec4<f32>(p.k0.y, p.k1.y, p.k2.y, p.k3.y),
-        vec4<f32>(p.k0.z, p.k1.z, p.k2.z, p.k3.z),
-        vec4<f32>(p.k0.w, p.k1.w, p.k2.w, p.k3.w),
-    );
-}
-
 // 4 elements of the lane's queries: a vec4 of queries for each element.
 fn load_queries(places: vec4<u32>, block: u32) -> Panel {
     return transposed(Panel(

@@ -1,28 +1,8 @@
 // y = activation(x · W + bias) + residual, W as [columns, depth] (TRANSPOSED: x · Wᵀ, as checkpoints store it) or as
 // [depth, columns]. With GENERAL it is y = alpha · x · W + beta · (bias + residual), for many x and W at once.
-struct Parameters {
-    rows: u32,
-    columns: u32,
-    depth: u32,
-    x_row: u32,
-    y_row: u32,
-    // Where this part of the columns begins in bias, residual and y: a weight above the binding limit comes in parts.
-    first_column: u32,
-    has_bias: u32,
-    has_residual: u32,
-    // With GENERAL: products side by side, what the product is multiplied by, and what bias and residual are.
-    batches: u32,
-    alpha: f32,
-    beta: f32,
-}
 
-@group(0) @binding(0) var<uniform> parameters: Parameters;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> weight: array<WeightWord>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read> residual: array<f32>;
-@group(0) @binding(5) var<storage, read> offsets: array<u32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
 // Where this product's x, W and y begin: 0, and no more than that, unless GENERAL.
 var<private> starts: vec3<u32>;

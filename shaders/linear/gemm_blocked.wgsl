@@ -30,16 +30,13 @@ fn column_of(group: u32, number: u32) -> u32 {
 fn panel_of(group: u32, k4: u32, fours: u32) -> Panel {
     if (RIGHT_TRANSPOSED) {
         let at = STRIDE * (group + GROUPS * 4u * fours) + k4;
-        let a = right_panel[at];
-        let b = right_panel[at + STRIDE * GROUPS];
-        let c = right_panel[at + STRIDE * GROUPS * 2u];
-        let d = right_panel[at + STRIDE * GROUPS * 3u];
-        return Panel(
-            vec4<f32>(a.x, b.x, c.x, d.x),
-            vec4<f32>(a.y, b.y, c.y, d.y),
-            vec4<f32>(a.z, b.z, c.z, d.z),
-            vec4<f32>(a.w, b.w, c.w, d.w),
-        );
+        let next = STRIDE * GROUPS;
+        return transposed(Panel(
+            right_panel[at],
+            right_panel[at + next],
+            right_panel[at + next * 2u],
+            right_panel[at + next * 3u],
+        ));
     }
     let row = TILE_COLUMNS / 4u;
     let at = 4u * k4 * row + group + GROUPS * fours;

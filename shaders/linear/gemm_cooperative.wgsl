@@ -4,29 +4,9 @@
 //
 // A workgroup is 2 × 2 subgroups, each with FRAGMENTS × FRAGMENTS (2 or 4) matrices of sums, and goes over the depth in
 // panels of 2 matrices. The sums have names: an array might be indexed in memory. What lies beyond x and W is 0.
-struct Parameters {
-    rows: u32,
-    columns: u32,
-    depth: u32,
-    x_row: u32,
-    y_row: u32,
-    // Where this part of the columns begins in bias, residual and y: a weight above the binding limit comes in parts.
-    first_column: u32,
-    has_bias: u32,
-    has_residual: u32,
-    // For the general form, which this kernel has not.
-    batches: u32,
-    alpha: f32,
-    beta: f32,
-}
 
-@group(0) @binding(0) var<uniform> parameters: Parameters;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f16>>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read> residual: array<f32>;
-@group(0) @binding(5) var<storage, read> offsets: array<u32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
 const LANES: u32 = 4u * SUBGROUP_SIZE;
 const SPAN: u32 = FRAGMENTS * SIDE;

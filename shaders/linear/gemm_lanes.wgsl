@@ -2,30 +2,10 @@
 // as [depth, columns], for subgroups of exactly 8 and rows of x and W that are whole vec4s.
 //
 // A workgroup is one subgroup and computes TILE_ROWS (8, 16 or 32) × TILE_COLUMNS (32): each lane has 4 columns of
-// every row, in registers. In each trip over 4 k a lane loads x for one row of every 8 and W for its own
-// columns; x then goes round by broadcasts from constant lanes. Rows and columns beyond the end load the last one again, and are not stored.
+// every row, in registers. In each trip over 4 k a lane loads x for one row of every 8 and W for its own columns; x then
+// goes round by broadcasts from constant lanes. Rows and columns beyond the end load the last one again, and are not
+// stored.
 // With GENERAL it is y = alpha · x · W + beta · (bias + residual), for many x and W at once.
-struct Parameters {
-    rows: u32,
-    columns: u32,
-    depth: u32,
-    x_row: u32,
-    y_row: u32,
-    // Where this part of the columns begins in bias, residual and y: a weight above the binding limit comes in parts.
-    first_column: u32,
-    has_bias: u32,
-    has_residual: u32,
-    // With GENERAL: products side by side, what the product is multiplied by, and what bias and residual are.
-    batches: u32,
-    alpha: f32,
-    beta: f32,
-}
-
-@group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read> residual: array<f32>;
-@group(0) @binding(5) var<storage, read> offsets: array<u32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
 // Where a lane's columns begin in W, in vec4s: columns may be far apart (transposed) or side by side.
 fn places_of(first_column: u32) -> vec4<u32> {
@@ -40,19 +20,11 @@ fn places_of(first_column: u32) -> vec4<u32> {
 fn load_panel(places: vec4<u32>, k4: u32) -> Panel {
     // From one k4 to the next: one vec4 along a column, or four rows.
     let at = places + select(parameters.columns, 1u, RIGHT_TRANSPOSED) * k4;
-    let a = weight4_at(at.x);
-    let b = weight4_at(at.y);
-    let c = weight4_at(at.z);
-    let d = weight4_at(at.w);
+    let panel = Panel(weight4_at(at.x), weight4_at(at.y), weight4_at(at.z), weight4_at(at.w));
     if (RIGHT_TRANSPOSED) {
-        return Panel(
-            vec4<f32>(a.x, b.x, c.x, d.x),
-            vec4<f32>(a.y, b.y, c.y, d.y),
-            vec4<f32>(a.z, b.z, c.z, d.z),
-            vec4<f32>(a.w, b.w, c.w, d.w),
-        );
+        return transposed(panel);
     }
-    return Panel(a, b, c, d);
+    return panel;
 }
 
 fn load_bias(first_column: u32) -> vec4<f32> {

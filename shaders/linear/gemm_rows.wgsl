@@ -20,19 +20,11 @@ fn places_of(first_column: u32) -> vec4<u32> {
 }
 
 fn load_panel(at: vec4<u32>) -> Panel {
-    let a = weight4_at(at.x);
-    let b = weight4_at(at.y);
-    let c = weight4_at(at.z);
-    let d = weight4_at(at.w);
+    let panel = Panel(weight4_at(at.x), weight4_at(at.y), weight4_at(at.z), weight4_at(at.w));
     if (RIGHT_TRANSPOSED) {
-        return Panel(
-            vec4<f32>(a.x, b.x, c.x, d.x),
-            vec4<f32>(a.y, b.y, c.y, d.y),
-            vec4<f32>(a.z, b.z, c.z, d.z),
-            vec4<f32>(a.w, b.w, c.w, d.w),
-        );
+        return transposed(panel);
     }
-    return Panel(a, b, c, d);
+    return panel;
 }
 
 @compute @workgroup_size(WORKGROUP)

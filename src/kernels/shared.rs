@@ -29,6 +29,7 @@ shared_files! {
     KEYS_F32_UNALIGNED = "keys_f32_unaligned";
     LANE_SUMS_SUBGROUP = "lane_sums_subgroup";
     LANE_SUMS_WORKGROUP = "lane_sums_workgroup";
+    LINEAR = "linear";
     MATRICES_16 = "matrices_16";
     MATRICES_8 = "matrices_8";
     MULTIPLY_TILE = "multiply_tile";

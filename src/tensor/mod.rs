@@ -231,7 +231,8 @@ impl Tensor {
         Ok(Self::from_storage(device, shape, dtype, storage))
     }
 
-    /// A tensor over a host's own buffer, whose usage must include `STORAGE`.
+    /// A tensor over a host's own buffer, whose usage must include `STORAGE`. With `COPY_SRC` too, products on lavapipe can
+    /// read it as an image, which is faster.
     ///
     /// # Errors
     /// [`Error::Argument`] if the buffer is too small, has another usage, or the device is the CPU;

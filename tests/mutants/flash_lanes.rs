@@ -183,8 +183,8 @@ pub const FLASH_LANES: Mutants = Mutants {
             ),
             mutant(
                 "an element of four keys is the one before",
-                "vec4<f32>(a.y, b.y, c.y, d.y)",
-                "vec4<f32>(a.x, b.x, c.x, d.x)",
+                "vec4<f32>(p.k0.y, p.k1.y, p.k2.y, p.k3.y)",
+                "vec4<f32>(p.k0.x, p.k1.x, p.k2.x, p.k3.x)",
             ),
             mutant("the fourth element is left out", " + left.w * right.k3", ""),
             mutant("the sum begins again with each four elements", "return sum + left.x", "return left.x"),

@@ -156,20 +156,16 @@ pub const GEMM_LANES: Mutants = Mutants {
         &[
             mutant(
                 "a column's second weight is its first",
-                "vec4<f32>(a.y, b.y, c.y, d.y)",
-                "vec4<f32>(a.x, b.y, c.y, d.y)",
+                "vec4<f32>(p.k0.y, p.k1.y, p.k2.y, p.k3.y)",
+                "vec4<f32>(p.k0.x, p.k1.y, p.k2.y, p.k3.y)",
             )
             .on("right_transposed"),
-            mutant(
-                "a panel is not turned",
-                "if (RIGHT_TRANSPOSED) {\n        return Panel(",
-                "if (false) {\n        return Panel(",
-            )
-            .on("right_transposed"),
+            mutant("a panel is not turned", "return transposed(panel);", "return panel;")
+                .on("right_transposed"),
             mutant(
                 "two rows of a panel are exchanged",
-                "return Panel(a, b, c, d);",
-                "return Panel(a, c, b, d);",
+                "weight4_at(at.y), weight4_at(at.z)",
+                "weight4_at(at.z), weight4_at(at.y)",
             )
             .on("!right_transposed"),
             mutant(

@@ -54,8 +54,8 @@ const GENERAL: &[Mutant] = &[
     mutant("the sum begins again with each k", "return sum + left.x", "return left.x"),
     mutant(
         "a column's second weight is its first",
-        "vec4<f32>(a.y, b.y, c.y, d.y)",
-        "vec4<f32>(a.x, b.y, c.y, d.y)",
+        "vec4<f32>(p.k0.y, p.k1.y, p.k2.y, p.k3.y)",
+        "vec4<f32>(p.k0.x, p.k1.y, p.k2.y, p.k3.y)",
     )
     .on("right_transposed"),
 ];
@@ -146,7 +146,7 @@ pub const GEMM_BLOCKED: Mutants = Mutants {
                 "group + GROUPS * (number / 2u);",
             )
             .on("right_transposed"),
-            mutant("a column's groups lie side by side", "at + STRIDE * GROUPS * 2u", "at + STRIDE * 2u")
+            mutant("a column's groups lie side by side", "at + next * 2u", "at + STRIDE * 2u")
                 .on("right_transposed"),
             mutant("the columns of fours are one", "+ number % 4u;", ";").on("!right_transposed"),
             mutant(

@@ -16,6 +16,7 @@ pub mod flash_decode;
 pub mod flash_lanes;
 pub mod flash_rows;
 pub mod flash_tiled;
+mod flash_twin;
 pub mod merge;
 mod parameters;
 pub(crate) mod problem;

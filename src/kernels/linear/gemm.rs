@@ -20,7 +20,8 @@ use crate::kernels::matrices::rounded_to_f16;
 use crate::kernels::multiply::multiply;
 use crate::kernels::parallel;
 use crate::kernels::shared::{
-    ACTIVATION, COMPONENT, INDEXING, IS_NAN, MULTIPLY_TILE, TANH, WeightStorage, tile_iterations, weights_f32,
+    ACTIVATION, COMPONENT, INDEXING, IS_NAN, LINEAR, MULTIPLY_TILE, TANH, WeightStorage, tile_iterations,
+    weights_f32,
 };
 use crate::reference;
 use crate::reference::rounding_floor;
@@ -100,6 +101,7 @@ pub(crate) fn tiled(side: u32, form: Form) -> Variant {
         .with("GENERAL", form.general)
         .with("ACTIVATION", form.activation.code())
         .sharing(INDEXING)
+        .sharing(LINEAR)
         .sharing(MULTIPLY_TILE)
         .sharing(COMPONENT)
         .sharing(TANH)

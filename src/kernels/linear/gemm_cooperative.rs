@@ -24,7 +24,7 @@
 use crate::kernel::{Argument, Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant, geometry};
 use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
 use crate::kernels::matrices::{Geometry, rounded_to_f16};
-use crate::kernels::shared::{ACTIVATION, IS_NAN, TANH, WeightStorage};
+use crate::kernels::shared::{ACTIVATION, IS_NAN, LINEAR, TANH, WeightStorage};
 
 /// Rows of x and of W are read this many elements at a time.
 const MULTIPLE: u32 = 4;
@@ -45,6 +45,7 @@ pub(crate) fn cooperative(geometry: Geometry, fragments: u32, form: Form) -> Var
         .with("ACTIVATION", form.activation.code())
         // Two panels in f16, four matrices in f32.
         .taking(2 * 2 * tile * (2 * side + 8) + 4 * 4 * side * (side + 4))
+        .sharing(LINEAR)
         .sharing(TANH)
         .sharing(IS_NAN)
         .sharing(ACTIVATION);

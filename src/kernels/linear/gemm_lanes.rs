@@ -42,8 +42,8 @@ use crate::device::Texel;
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
 use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
 use crate::kernels::shared::{
-    ACTIVATION, EIGHT, INDEXING, IS_NAN, PANEL, TANH, WEIGHT4_BUFFER, WEIGHT4_F16_IMAGE, WEIGHT4_F16_PACKED,
-    WEIGHT4_F32, WEIGHT4_F32_IMAGE, WeightStorage, X4_BUFFER, X4_IMAGE,
+    ACTIVATION, EIGHT, INDEXING, IS_NAN, LINEAR, PANEL, TANH, WEIGHT4_BUFFER, WEIGHT4_F16_IMAGE,
+    WEIGHT4_F16_PACKED, WEIGHT4_F32, WEIGHT4_F32_IMAGE, WeightStorage, X4_BUFFER, X4_IMAGE,
 };
 
 /// Rows of x and of W are read this many elements at a time.
@@ -66,6 +66,7 @@ pub(crate) fn lanes(tile_rows: u32, through_images: bool, form: Form) -> Variant
         .with("GENERAL", form.general)
         .with("ACTIVATION", form.activation.code())
         .sharing(INDEXING)
+        .sharing(LINEAR)
         .sharing(PANEL)
         .sharing(EIGHT)
         .sharing(TANH)
@@ -101,10 +102,12 @@ pub(crate) fn tile_rows(rows: u32, columns: u32) -> u32 {
     }
 }
 
-/// Whether a product has so much to compute that copying x and W into images pays.
+/// Whether a product has so much to compute that copying x and W into images pays. A few rows do not pay for a W that is
+/// larger than caches, such as a vocabulary's.
 pub(crate) fn pays_for_images(p: &Parameters) -> bool {
-    let rows = u64::from(p.rows).next_multiple_of(8);
-    [p.columns, p.depth, p.batches].map(u64::from).into_iter().fold(rows, u64::saturating_mul) >= 1 << 22
+    let weights = [p.columns, p.depth, p.batches].map(u64::from).into_iter().fold(1, u64::saturating_mul);
+    let products = weights.saturating_mul(u64::from(p.rows).next_multiple_of(8));
+    products >= 1 << 22 && (weights <= 1 << 21 || p.rows >= 128)
 }
 
 /// Why a product of these sizes cannot be computed here, if so.
