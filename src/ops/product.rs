@@ -178,12 +178,9 @@ fn make(
     match name {
         "lanes" => {
             let tile_rows = gemm_lanes::tile_rows(p.rows, p.columns);
-            let images = gemm_lanes::lanes(tile_rows, true, form);
-            let variant = match gemm_lanes::pays_for_images(p) && fits_images(&images) {
-                true => runs(images).or_else(|_| runs(gemm_lanes::lanes(tile_rows, false, form))),
-                false => runs(gemm_lanes::lanes(tile_rows, false, form)),
-            };
-            Ok(Choice::Plain(&GemmLanes, variant?))
+            let images =
+                gemm_lanes::pays_for_images(p) && fits_images(&gemm_lanes::lanes(tile_rows, true, form));
+            Ok(Choice::Plain(&GemmLanes, runs(gemm_lanes::lanes(tile_rows, images, form))?))
         }
         "rows" => {
             if p.rows > gemm_rows::MOST_ROWS {

@@ -37,7 +37,7 @@ pub(crate) struct Images {
 impl Images {
     /// None at all.
     pub fn none(device: &Device) -> Self {
-        Self { device: device.clone(), images: Vec::new() }
+        Self::of(device, Vec::new())
     }
 
     pub(super) fn acquire(gpu: &Gpu, planned: &[Planned]) -> Vec<(usize, Image)> {

@@ -125,7 +125,7 @@ pub struct RunStatistics {
     pub submits: usize,
     /// Floating-point operations of the largest submission (0 on the CPU device).
     pub largest_submit: u64,
-    /// Bytes of temporaries and outputs at the peak, as they were allocated.
+    /// Bytes of temporaries, outputs and images at the peak, as they were allocated.
     pub peak_bytes: u64,
     /// Bytes that the same values would take without reuse.
     pub unshared_bytes: u64,
@@ -390,7 +390,7 @@ impl Recording {
         pollster::block_on(self.run_async())
     }
 
-    /// Bytes of temporaries and outputs at the peak, and what they would take without reuse.
+    /// Bytes of temporaries, outputs and images at the peak, and what the first two would take without reuse.
     pub fn planned_bytes(&self) -> (u64, u64) {
         let plan = plan::Plan::of(self);
         (plan.bytes(), plan.unshared_bytes)

@@ -75,20 +75,14 @@ pub(crate) fn lanes(tile_rows: u32, through_images: bool, form: Form) -> Variant
     // f16 as words even where it could be read as such: two loads for four weights instead of four.
     let half = form.storage != WeightStorage::F32;
     let variant = if half { variant.with("HALF_WEIGHTS", true) } else { variant };
-    match (through_images, half) {
-        (true, false) => variant
-            .through_image("x", Texel::F32x4)
-            .through_image("weight", Texel::F32x4)
-            .sharing(X4_IMAGE)
-            .sharing(WEIGHT4_F32_IMAGE),
-        (true, true) => variant
-            .through_image("x", Texel::F32x4)
-            .through_image("weight", Texel::U32x2)
-            .sharing(X4_IMAGE)
-            .sharing(WEIGHT4_F16_IMAGE),
-        (false, false) => variant.sharing(X4_BUFFER).sharing(WEIGHT4_BUFFER).sharing(WEIGHT4_F32),
-        (false, true) => variant.sharing(X4_BUFFER).sharing(WEIGHT4_BUFFER).sharing(WEIGHT4_F16_PACKED),
+    if through_images {
+        let (texel, weights) =
+            if half { (Texel::U32x2, WEIGHT4_F16_IMAGE) } else { (Texel::F32x4, WEIGHT4_F32_IMAGE) };
+        let variant = variant.through_image("x", Texel::F32x4).through_image("weight", texel);
+        return variant.sharing(X4_IMAGE).sharing(weights);
     }
+    let weights = if half { WEIGHT4_F16_PACKED } else { WEIGHT4_F32 };
+    variant.sharing(X4_BUFFER).sharing(WEIGHT4_BUFFER).sharing(weights)
 }
 
 /// The tile to take for a product of that many rows and columns: the largest that leaves some work to each core.
