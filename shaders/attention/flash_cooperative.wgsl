@@ -44,43 +44,6 @@ const RISEN: u32 = 1u;
 const STRANGE: u32 = 2u;
 var<workgroup> rework: atomic<u32>;
 
-struct Tile {
-    batch: u32,
-    head: u32,
-    key_head: u32,
-    split: u32,
-    first_query: u32,
-    // Queries of the tile; 0 where it has none.
-    queries: u32,
-    keys: u32,
-    // The keys that it visits.
-    begin: u32,
-    end: u32,
-}
-
-fn tile_of(index: u32) -> Tile {
-    let row_tiles = (parameters.query_length + ROWS - 1u) / ROWS;
-    var tile: Tile;
-    tile.first_query = index % row_tiles * ROWS;
-    tile.head = index / row_tiles % parameters.heads;
-    tile.batch = index / row_tiles / parameters.heads % parameters.batches;
-    tile.split = index / row_tiles / parameters.heads / parameters.batches;
-    tile.key_head = tile.head / parameters.heads_per_key;
-    tile.keys = key_count(tile.batch);
-    let queries = query_count(tile.batch);
-    if (tile.first_query < queries) {
-        tile.queries = min(queries - tile.first_query, ROWS);
-        let split_begin = tile.split * parameters.split_keys;
-        // The bounds only rise from one query to the next.
-        tile.begin = max(row_of_query(tile.batch, tile.head, tile.first_query).begin, split_begin);
-        tile.end = row_of_query(tile.batch, tile.head, tile.first_query + tile.queries - 1u).end;
-        if (parameters.splits > 1u) {
-            tile.end = min(tile.end, split_begin + parameters.split_keys);
-        }
-    }
-    return tile;
-}
-
 // The columns of head_dim that matrices take.
 fn depth() -> u32 {
     return (parameters.head_dim + SIDE - 1u) / SIDE * SIDE;
@@ -102,7 +65,7 @@ fn stage_keys(tile: Tile, first_key: u32, invocation: u32) {
     for (var element = invocation; element < KEYS * blocks; element = element + LANES) {
         let row = element / blocks;
         let first = 4u * (element % blocks);
-        let place = k_place(tile.batch, tile.key_head, min(first_key + row, tile.keys - 1u));
+        let place = k_place(tile.batch, tile.key_head, min(first_key + row, tile.span.keys - 1u));
         put(KEYS_AT + row * PITCH + first, vec4<f16>(k_block(place, first, parameters.head_dim)));
     }
 }
@@ -116,7 +79,7 @@ fn stage_values(tile: Tile, first_key: u32, invocation: u32) {
     for (var element = invocation; element < KEYS * DIM / 4u; element = element + LANES) {
         let row = element / (DIM / 4u);
         let first = 4u * (element % (DIM / 4u));
-        let place = v_place(tile.batch, tile.key_head, min(first_key + row, tile.keys - 1u));
+        let place = v_place(tile.batch, tile.key_head, min(first_key + row, tile.span.keys - 1u));
         let values = v_block(place, first, parameters.value_dim);
         if (any_nonfinite(values)) {
             atomicOr(&rework, STRANGE);
@@ -129,7 +92,7 @@ fn stage_values(tile: Tile, first_key: u32, invocation: u32) {
 fn strange_sum(tile: Tile, first_key: u32, row: u32, column: u32) -> f32 {
     var sum = 0.0;
     for (var key = 0u; key < KEYS; key = key + 1u) {
-        let place = v_place(tile.batch, tile.key_head, min(first_key + key, tile.keys - 1u));
+        let place = v_place(tile.batch, tile.key_head, min(first_key + key, tile.span.keys - 1u));
         let block = v_block(place, column / 4u * 4u, parameters.value_dim);
         let value = component(select(vec4<f32>(), block, no_number(block)), column % 4u);
         let weight = f32(element_at(WEIGHTS_AT + row * WEIGHTS_PITCH + key));
@@ -183,11 +146,11 @@ fn main(
     if (index >= parameters.tiles) {
         return;
     }
-    let tile = tile_of(parameters.first_tile + index);
+    let tile = tile_of(parameters.first_tile + index, ROWS);
     let own_row = subgroup * SIDE + lane / SHARE;
     let own_part = lane % SHARE;
     let own_query = tile.first_query + min(own_row, max(tile.queries, 1u) - 1u);
-    let own = row_of_query(tile.batch, tile.head, own_query);
+    let own = row_of_query(tile.span, tile.batch, tile.head, own_query);
     let own_share = subgroup * SUBGROUP_SIZE + lane;
     let first_share = own_share - own_part;
     let own_logits = subgroup * SIDE * LOGITS_PITCH;

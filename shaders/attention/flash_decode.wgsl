@@ -69,11 +69,11 @@ fn main(
     }
     let first_head = key_head * parameters.heads_per_key;
     let rows = min(ROWS, all_rows - first_row);
-    let keys = key_count(batch);
+    let span = span_of_item(batch);
     // Rows may be the last queries of one head and the first of the next: the keys that any of them sees.
     let split_begin = split * parameters.split_keys;
-    let begin = max(row_of_query(batch, first_head, 0u).begin, split_begin);
-    var end = row_of_query(batch, first_head, queries - 1u).end;
+    let begin = max(band_of_query(span, 0u).begin, split_begin);
+    var end = band_of_query(span, queries - 1u).end;
     if (parameters.splits > 1u) {
         end = min(end, split_begin + parameters.split_keys);
     }
@@ -97,7 +97,7 @@ fn main(
     var values: Sums;
     for (var first_key = begin / LANES * LANES; first_key < end; first_key = first_key + LANES) {
         let key = first_key + lane;
-        let k_at = k_place(batch, key_head, min(key, keys - 1u));
+        let k_at = k_place(batch, key_head, min(key, span.keys - 1u));
         var low = vec4<f32>();
         var high = vec4<f32>();
         for (var d4 = 0u; d4 < depth4; d4 = d4 + 1u) {
@@ -119,7 +119,7 @@ fn main(
             let row = first_row + min(r, rows - 1u);
             let product = select(component(low, r), component(high, r % 4u), r >= 4u);
             let head = first_head + row / queries;
-            weight_tile[lane * ROWS + r] = masked_logit(row_of_query(batch, head, row % queries), key, product);
+            weight_tile[lane * ROWS + r] = masked_logit(row_of_query(span, batch, head, row % queries), key, product);
         }
         workgroupBarrier();
         var highest = LOWEST;
@@ -160,7 +160,7 @@ fn main(
         values.row7 *= factors[7];
         if (my_column < parameters.value_dim) {
             for (var place = my_share; place < LANES; place = place + SHARES) {
-                let other = min(first_key + place, keys - 1u);
+                let other = min(first_key + place, span.keys - 1u);
                 let elements = v_block(v_place(batch, key_head, other), my_column, parameters.value_dim);
                 let at = place * ROWS;
                 if (any_nonfinite(elements)) {

@@ -87,10 +87,10 @@ fn weigh(before: State, row: Row, r: u32, first_key: u32) -> State {
     return after;
 }
 
-fn finish(state: State, batch: u32, head: u32, query: u32, split: u32, r: u32) {
-    let end = ending(head, state.largest, state.sum, state.poisoned);
+fn finish(state: State, tile: Tile, r: u32) {
+    let end = ending(tile.head, state.largest, state.sum, state.poisoned);
     ending_tile[r] = vec2<f32>(end.factor, select(0.0, 1.0, end.poisoned));
-    store_sum(batch, head, query, split, end);
+    store_sum(tile.batch, tile.head, tile.first_query + r, tile.split, end);
 }
 
 fn store(base: u32, first_column: u32, values: vec4<f32>, end: vec2<f32>) {
@@ -112,34 +112,20 @@ fn main(
     if (index >= parameters.tiles) {
         return;
     }
-    let row_tiles = (parameters.query_length + TILE_ROWS - 1u) / TILE_ROWS;
-    let tile = parameters.first_tile + index;
-    let first_query = tile % row_tiles * TILE_ROWS;
-    let head = tile / row_tiles % parameters.heads;
-    let batch = tile / row_tiles / parameters.heads % parameters.batches;
-    let split = tile / row_tiles / parameters.heads / parameters.batches;
-    let queries = query_count(batch);
-    if (first_query >= queries) {
+    let tile = tile_of(parameters.first_tile + index, TILE_ROWS);
+    if (tile.queries == 0u) {
         return;
     }
-    let key_head = head / parameters.heads_per_key;
-    let keys = key_count(batch);
-    let rows = min(TILE_ROWS, queries - first_query);
-    // The bounds only rise from one query to the next.
-    let split_begin = split * parameters.split_keys;
-    let begin = max(row_of_query(batch, head, first_query).begin, split_begin);
-    var end = row_of_query(batch, head, first_query + rows - 1u).end;
-    if (parameters.splits > 1u) {
-        end = min(end, split_begin + parameters.split_keys);
-    }
+    let first_query = tile.first_query;
+    let rows = tile.queries;
     // The rows that this lane loads, and weighs; those beyond the end are the last one again.
     let my_rows = lane + SUBGROUP_SIZE * vec4<u32>(0u, 1u, 2u, 3u);
     let left_rows = min(my_rows, vec4<u32>(rows - 1u));
-    let left_places = q_place(batch, head, first_query) + left_rows * parameters.q_row;
-    let row_a = row_of_query(batch, head, first_query + left_rows.x);
-    let row_b = row_of_query(batch, head, first_query + left_rows.y);
-    let row_c = row_of_query(batch, head, first_query + left_rows.z);
-    let row_d = row_of_query(batch, head, first_query + left_rows.w);
+    let left_places = q_place(tile.batch, tile.head, first_query) + left_rows * parameters.q_row;
+    let row_a = row_of_query(tile.span, tile.batch, tile.head, first_query + left_rows.x);
+    let row_b = row_of_query(tile.span, tile.batch, tile.head, first_query + left_rows.y);
+    let row_c = row_of_query(tile.span, tile.batch, tile.head, first_query + left_rows.z);
+    let row_d = row_of_query(tile.span, tile.batch, tile.head, first_query + left_rows.w);
     var state_a = State(LOWEST, 0.0, 1.0, false);
     var state_b = state_a;
     var state_c = state_a;
@@ -153,17 +139,17 @@ fn main(
     var block3: array<vec4<f32>, 16>;
     var others: array<vec4<f32>, OTHER_BLOCKS * TILE_ROWS>;
     var before: array<vec4<f32>, 16>;
-    for (var first_key = begin / KEYS * KEYS; first_key < end; first_key = first_key + KEYS) {
-        let my_keys = min(first_key + 4u * lane + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(keys - 1u));
-        let step0 = key_steps(batch, my_keys.x);
-        let step1 = key_steps(batch, my_keys.y);
-        let step2 = key_steps(batch, my_keys.z);
-        let step3 = key_steps(batch, my_keys.w);
+    for (var first_key = tile.begin / KEYS * KEYS; first_key < tile.end; first_key = first_key + KEYS) {
+        let my_keys = min(first_key + 4u * lane + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(tile.span.keys - 1u));
+        let step0 = key_steps(tile.batch, my_keys.x);
+        let step1 = key_steps(tile.batch, my_keys.y);
+        let step2 = key_steps(tile.batch, my_keys.z);
+        let step3 = key_steps(tile.batch, my_keys.w);
         let places = vec4<u32>(
-            k_at(step0, key_head), k_at(step1, key_head), k_at(step2, key_head), k_at(step3, key_head),
+            k_at(step0, tile.key_head), k_at(step1, tile.key_head), k_at(step2, tile.key_head), k_at(step3, tile.key_head),
         );
         value_places[lane] = vec4<u32>(
-            v_at(step0, key_head), v_at(step1, key_head), v_at(step2, key_head), v_at(step3, key_head),
+            v_at(step0, tile.key_head), v_at(step1, tile.key_head), v_at(step2, tile.key_head), v_at(step3, tile.key_head),
         );
         var row0 = vec4<f32>();
         var row1 = vec4<f32>();
@@ -485,19 +471,19 @@ fn main(
         workgroupBarrier();
     }
     if (my_rows.x < rows) {
-        finish(state_a, batch, head, first_query + my_rows.x, split, my_rows.x);
+        finish(state_a, tile, my_rows.x);
     }
     if (LEFTS > 1u && my_rows.y < rows) {
-        finish(state_b, batch, head, first_query + my_rows.y, split, my_rows.y);
+        finish(state_b, tile, my_rows.y);
     }
     if (LEFTS > 2u && my_rows.z < rows) {
-        finish(state_c, batch, head, first_query + my_rows.z, split, my_rows.z);
+        finish(state_c, tile, my_rows.z);
     }
     if (LEFTS > 2u && my_rows.w < rows) {
-        finish(state_d, batch, head, first_query + my_rows.w, split, my_rows.w);
+        finish(state_d, tile, my_rows.w);
     }
     workgroupBarrier();
-    let base = output_place(batch, head, first_query) + split * parameters.output_split;
+    let base = output_place(tile.batch, tile.head, first_query) + tile.split * parameters.output_split;
     for (var block = 0u; block < blocks; block = block + 1u) {
         let at = max(block, 4u) * TILE_ROWS - 4u * TILE_ROWS;
         before[0] = pick(block, block0[0], block1[0], block2[0], block3[0]);

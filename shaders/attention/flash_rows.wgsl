@@ -198,15 +198,6 @@ fn rescale_by(before: vec4<f32>, after: vec4<f32>) -> vec4<f32> {
     return select(select(factor, vec4<f32>(), before == vec4<f32>(LOWEST)), vec4<f32>(1.0), before == after);
 }
 
-fn end_row(
-    batch: u32, head: u32, query: u32, split: u32, largest: f32, sum: f32, magnitude: u32,
-) -> Ending {
-    let poisoned = magnitude > INFINITY_BITS || bitcast<u32>(largest) == INFINITY_BITS;
-    let end = ending(head, largest, sum, poisoned);
-    store_sum(batch, head, query, split, end);
-    return end;
-}
-
 // What the sums of a lane's rows are multiplied by, and which rows are NaN.
 struct Factors {
     factors: vec4<f32>,
@@ -234,32 +225,21 @@ fn main(
     if (index >= parameters.tiles) {
         return;
     }
-    let row_tiles = (parameters.query_length + TILE_ROWS - 1u) / TILE_ROWS;
-    let tile = parameters.first_tile + index;
-    let first_query = tile % row_tiles * TILE_ROWS;
-    let head = tile / row_tiles % parameters.heads;
-    let batch = tile / row_tiles / parameters.heads % parameters.batches;
-    let split = tile / row_tiles / parameters.heads / parameters.batches;
-    let queries = query_count(batch);
-    if (first_query >= queries) {
+    let tile = tile_of(parameters.first_tile + index, TILE_ROWS);
+    if (tile.queries == 0u) {
         return;
     }
-    let key_head = head / parameters.heads_per_key;
-    let last_query = min(first_query + TILE_ROWS, queries) - 1u;
-    let my_queries = min(first_query + 4u * lane + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last_query));
+    let batch = tile.batch;
+    let head = tile.head;
+    let last_query = tile.first_query + tile.queries - 1u;
+    let my_queries = min(tile.first_query + 4u * lane + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last_query));
     let rows = rows_of(
-        row_of_query(batch, head, my_queries.x), row_of_query(batch, head, my_queries.y),
-        row_of_query(batch, head, my_queries.z), row_of_query(batch, head, my_queries.w),
+        row_of_query(tile.span, batch, head, my_queries.x), row_of_query(tile.span, batch, head, my_queries.y),
+        row_of_query(tile.span, batch, head, my_queries.z), row_of_query(tile.span, batch, head, my_queries.w),
     );
-    // The bounds only rise from one query to the next.
-    let split_begin = split * parameters.split_keys;
-    let begin = max(band_of_query(batch, first_query).begin, split_begin);
-    var end = band_of_query(batch, last_query).end;
-    if (parameters.splits > 1u) {
-        end = min(end, split_begin + parameters.split_keys);
-    }
     // Where keys do not lie in blocks: the first one's row in k and in v.
-    let first_places = vec2<u32>(k_place(batch, key_head, 0u), v_place(batch, key_head, 0u));
+    let first_steps = key_steps(batch, 0u);
+    let first_places = vec2<u32>(k_at(first_steps, tile.key_head), v_at(first_steps, tile.key_head));
     let query_places = q_place(batch, head, 0u) + my_queries * parameters.q_row;
     var query0 = Panel();
     var query1 = Panel();
@@ -293,103 +273,48 @@ fn main(
     var query29 = Panel();
     var query30 = Panel();
     var query31 = Panel();
-    // A loop, since each load takes long to compile.
-    for (var block = 0u; block < 8u * DIM_BLOCKS; block = block + 1u) {
+    // A loop, since each load takes long to compile; in each turn all go down a place, which takes less than to choose one.
+    // lane / 32 is 0, and keeps Mesa from writing the turns out.
+    for (var block = 0u; block < 8u * DIM_BLOCKS + lane / 32u; block = block + 1u) {
+        query0 = query1;
+        query1 = query2;
+        query2 = query3;
+        query3 = query4;
+        query4 = query5;
+        query5 = query6;
+        query6 = query7;
+        query7 = query8;
+        query8 = query9;
+        query9 = query10;
+        query10 = query11;
+        query11 = query12;
+        query12 = query13;
+        query13 = query14;
+        query14 = query15;
+        query15 = query16;
+        query16 = query17;
+        query17 = query18;
+        query18 = query19;
+        query19 = query20;
+        query20 = query21;
+        query21 = query22;
+        query22 = query23;
+        query23 = query24;
+        query24 = query25;
+        query25 = query26;
+        query26 = query27;
+        query27 = query28;
+        query28 = query29;
+        query29 = query30;
+        query30 = query31;
         let found = load_queries(query_places, block);
-        if (block == 0u) {
-            query0 = found;
-        }
-        if (block == 1u) {
-            query1 = found;
-        }
-        if (block == 2u) {
-            query2 = found;
-        }
-        if (block == 3u) {
-            query3 = found;
-        }
-        if (block == 4u) {
-            query4 = found;
-        }
-        if (block == 5u) {
-            query5 = found;
-        }
-        if (block == 6u) {
-            query6 = found;
-        }
-        if (block == 7u) {
+        if (DIM_BLOCKS == 1u) {
             query7 = found;
         }
-        if (block == 8u) {
-            query8 = found;
-        }
-        if (block == 9u) {
-            query9 = found;
-        }
-        if (block == 10u) {
-            query10 = found;
-        }
-        if (block == 11u) {
-            query11 = found;
-        }
-        if (block == 12u) {
-            query12 = found;
-        }
-        if (block == 13u) {
-            query13 = found;
-        }
-        if (block == 14u) {
-            query14 = found;
-        }
-        if (block == 15u) {
+        if (DIM_BLOCKS == 2u) {
             query15 = found;
         }
-        if (block == 16u) {
-            query16 = found;
-        }
-        if (block == 17u) {
-            query17 = found;
-        }
-        if (block == 18u) {
-            query18 = found;
-        }
-        if (block == 19u) {
-            query19 = found;
-        }
-        if (block == 20u) {
-            query20 = found;
-        }
-        if (block == 21u) {
-            query21 = found;
-        }
-        if (block == 22u) {
-            query22 = found;
-        }
-        if (block == 23u) {
-            query23 = found;
-        }
-        if (block == 24u) {
-            query24 = found;
-        }
-        if (block == 25u) {
-            query25 = found;
-        }
-        if (block == 26u) {
-            query26 = found;
-        }
-        if (block == 27u) {
-            query27 = found;
-        }
-        if (block == 28u) {
-            query28 = found;
-        }
-        if (block == 29u) {
-            query29 = found;
-        }
-        if (block == 30u) {
-            query30 = found;
-        }
-        if (block == 31u) {
+        if (DIM_BLOCKS == 4u) {
             query31 = found;
         }
     }
@@ -465,15 +390,15 @@ fn main(
         sums29 = Panel();
         sums30 = Panel();
         sums31 = Panel();
-        for (var key = begin / KEYS * KEYS; key < end; key = key + KEYS) {
-            let keys = min(key + vec2<u32>(0u, 1u), vec2<u32>(end - 1u));
+        for (var key = tile.begin / KEYS * KEYS; key < tile.end; key = key + KEYS) {
+            let keys = min(key + vec2<u32>(0u, 1u), vec2<u32>(tile.end - 1u));
             var key_places = first_places.x + keys * parameters.k_row;
             var value_places = first_places.y + keys * parameters.v_row;
             if (PAGED) {
                 let step_a = key_steps(batch, keys.x);
                 let step_b = key_steps(batch, keys.y);
-                key_places = vec2<u32>(k_at(step_a, key_head), k_at(step_b, key_head));
-                value_places = vec2<u32>(v_at(step_a, key_head), v_at(step_b, key_head));
+                key_places = vec2<u32>(k_at(step_a, tile.key_head), k_at(step_b, tile.key_head));
+                value_places = vec2<u32>(v_at(step_a, tile.key_head), v_at(step_b, tile.key_head));
             }
             let keys0 = load_keys(key_places, lane);
             var products = Pair();
@@ -653,111 +578,20 @@ fn main(
             below = met;
         }
     }
-    let end0 = end_row(batch, head, my_queries.x, split, largest.x, sum.x, magnitude.x);
-    let end1 = end_row(batch, head, my_queries.y, split, largest.y, sum.y, magnitude.y);
-    let end2 = end_row(batch, head, my_queries.z, split, largest.z, sum.z, magnitude.z);
-    let end3 = end_row(batch, head, my_queries.w, split, largest.w, sum.w, magnitude.w);
-    let by = Factors(
-        vec4<f32>(end0.factor, end1.factor, end2.factor, end3.factor),
-        vec4<bool>(end0.poisoned, end1.poisoned, end2.poisoned, end3.poisoned),
-    );
-    let base = output_place(batch, head, 0u) + split * parameters.output_split;
+    var by = Factors();
+    // A loop, since its text four times takes long to compile.
+    for (var row = 0u; row < 4u; row = row + 1u) {
+        let poisoned = magnitude[row] > INFINITY_BITS || bitcast<u32>(largest[row]) == INFINITY_BITS;
+        let end = ending(head, largest[row], sum[row], poisoned);
+        store_sum(batch, head, my_queries[row], tile.split, end);
+        let here = vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(row);
+        by.factors = select(by.factors, vec4<f32>(end.factor), here);
+        by.poisoned = by.poisoned | (here & vec4<bool>(end.poisoned));
+    }
+    let base = output_place(batch, head, 0u) + tile.split * parameters.output_split;
     let places = base + my_queries * parameters.output_row;
     for (var column = 0u; column < parameters.value_dim; column = column + 4u) {
-        var block = sums0;
-        if (column == 4u) {
-            block = sums1;
-        }
-        if (column == 8u) {
-            block = sums2;
-        }
-        if (column == 12u) {
-            block = sums3;
-        }
-        if (column == 16u) {
-            block = sums4;
-        }
-        if (column == 20u) {
-            block = sums5;
-        }
-        if (column == 24u) {
-            block = sums6;
-        }
-        if (column == 28u) {
-            block = sums7;
-        }
-        if (column == 32u) {
-            block = sums8;
-        }
-        if (column == 36u) {
-            block = sums9;
-        }
-        if (column == 40u) {
-            block = sums10;
-        }
-        if (column == 44u) {
-            block = sums11;
-        }
-        if (column == 48u) {
-            block = sums12;
-        }
-        if (column == 52u) {
-            block = sums13;
-        }
-        if (column == 56u) {
-            block = sums14;
-        }
-        if (column == 60u) {
-            block = sums15;
-        }
-        if (column == 64u) {
-            block = sums16;
-        }
-        if (column == 68u) {
-            block = sums17;
-        }
-        if (column == 72u) {
-            block = sums18;
-        }
-        if (column == 76u) {
-            block = sums19;
-        }
-        if (column == 80u) {
-            block = sums20;
-        }
-        if (column == 84u) {
-            block = sums21;
-        }
-        if (column == 88u) {
-            block = sums22;
-        }
-        if (column == 92u) {
-            block = sums23;
-        }
-        if (column == 96u) {
-            block = sums24;
-        }
-        if (column == 100u) {
-            block = sums25;
-        }
-        if (column == 104u) {
-            block = sums26;
-        }
-        if (column == 108u) {
-            block = sums27;
-        }
-        if (column == 112u) {
-            block = sums28;
-        }
-        if (column == 116u) {
-            block = sums29;
-        }
-        if (column == 120u) {
-            block = sums30;
-        }
-        if (column == 124u) {
-            block = sums31;
-        }
+        let block = sums0;
         let up = met_from(above, column);
         let down = met_from(below, column);
         let ended_rows = transposed(Panel(
@@ -770,5 +604,37 @@ fn main(
         store_block(places.y, column, parameters.value_dim, ended_rows.k1);
         store_block(places.z, column, parameters.value_dim, ended_rows.k2);
         store_block(places.w, column, parameters.value_dim, ended_rows.k3);
+        // All go down a place.
+        sums0 = sums1;
+        sums1 = sums2;
+        sums2 = sums3;
+        sums3 = sums4;
+        sums4 = sums5;
+        sums5 = sums6;
+        sums6 = sums7;
+        sums7 = sums8;
+        sums8 = sums9;
+        sums9 = sums10;
+        sums10 = sums11;
+        sums11 = sums12;
+        sums12 = sums13;
+        sums13 = sums14;
+        sums14 = sums15;
+        sums15 = sums16;
+        sums16 = sums17;
+        sums17 = sums18;
+        sums18 = sums19;
+        sums19 = sums20;
+        sums20 = sums21;
+        sums21 = sums22;
+        sums22 = sums23;
+        sums23 = sums24;
+        sums24 = sums25;
+        sums25 = sums26;
+        sums26 = sums27;
+        sums27 = sums28;
+        sums28 = sums29;
+        sums29 = sums30;
+        sums30 = sums31;
     }
 }

@@ -56,33 +56,19 @@ fn main(
     if (index >= parameters.tiles) {
         return;
     }
-    let row_tiles = (parameters.query_length + ROWS - 1u) / ROWS;
-    let tile = parameters.first_tile + index;
-    let first_query = tile % row_tiles * ROWS;
-    let head = tile / row_tiles % parameters.heads;
-    let batch = tile / row_tiles / parameters.heads % parameters.batches;
-    let split = tile / row_tiles / parameters.heads / parameters.batches;
-    let queries = query_count(batch);
-    if (first_query >= queries) {
+    let tile = tile_of(parameters.first_tile + index, ROWS);
+    if (tile.queries == 0u) {
         return;
     }
-    let key_head = head / parameters.heads_per_key;
-    let keys = key_count(batch);
-    let last_query = min(first_query + ROWS, queries) - 1u;
-    // The bounds only rise from one query to the next.
-    let split_begin = split * parameters.split_keys;
-    let begin = max(row_of_query(batch, head, first_query).begin, split_begin);
-    var end = row_of_query(batch, head, last_query).end;
-    if (parameters.splits > 1u) {
-        end = min(end, split_begin + parameters.split_keys);
-    }
+    let first_query = tile.first_query;
+    let last_query = first_query + tile.queries - 1u;
     let my_row = 4u * (invocation / 8u);
     let group = invocation % 8u;
-    let q_base = q_place(batch, head, first_query);
+    let q_base = q_place(tile.batch, tile.head, first_query);
     // For the weights two lanes share a row, each with every other 4 keys of it.
     let own_row = invocation / 2u;
     let own_half = invocation % 2u;
-    let own = row_of_query(batch, head, min(first_query + own_row, last_query));
+    let own = row_of_query(tile.span, tile.batch, tile.head, min(first_query + own_row, last_query));
     let depth4 = (parameters.head_dim + 3u) / 4u;
     if (invocation == 0u) {
         atomicStore(&careful, 0u);
@@ -93,7 +79,7 @@ fn main(
     var sum = 0.0;
     var poisoned = false;
     var accumulated: array<vec4<f32>, 4u * VALUE_BLOCKS>;
-    for (var first_key = begin / KEYS * KEYS; first_key < end; first_key = first_key + KEYS) {
+    for (var first_key = tile.begin / KEYS * KEYS; first_key < tile.end; first_key = first_key + KEYS) {
         var products0 = vec4<f32>();
         var products1 = vec4<f32>();
         var products2 = vec4<f32>();
@@ -104,7 +90,7 @@ fn main(
                 let first = 4u * (d4 + element % PANEL);
                 let query = min(row, last_query - first_query);
                 query_panel[element] = q_block(q_base + query * parameters.q_row, first, parameters.head_dim);
-                let place = k_place(batch, key_head, min(first_key + row, keys - 1u));
+                let place = k_place(tile.batch, tile.key_head, min(first_key + row, tile.span.keys - 1u));
                 key_panel[element] = k_block(place, first, parameters.head_dim);
             }
             workgroupBarrier();
@@ -145,7 +131,7 @@ fn main(
         }
         for (var block = 0u; block < VALUE_BLOCKS; block = block + 1u) {
             for (var element = invocation; element < KEYS * PANEL; element = element + LANES) {
-                let place = v_place(batch, key_head, min(first_key + element / PANEL, keys - 1u));
+                let place = v_place(tile.batch, tile.key_head, min(first_key + element / PANEL, tile.span.keys - 1u));
                 let values = v_block(place, 4u * (PANEL * block + element % PANEL), parameters.value_dim);
                 key_panel[element] = values;
                 if (any_nonfinite(values)) {
@@ -204,14 +190,14 @@ fn main(
     workgroupBarrier();
     shares[invocation] = select(0.0, 1.0, poisoned);
     workgroupBarrier();
-    let end_of_row = ending(head, largest, whole, shares[2u * own_row] + shares[2u * own_row + 1u] > 0.0);
+    let end_of_row = ending(tile.head, largest, whole, shares[2u * own_row] + shares[2u * own_row + 1u] > 0.0);
     factor_tile[own_row] = end_of_row.factor;
     poison_tile[own_row] = select(0.0, 1.0, end_of_row.poisoned);
     if (own_half == 0u && first_query + own_row <= last_query) {
-        store_sum(batch, head, first_query + own_row, split, end_of_row);
+        store_sum(tile.batch, tile.head, first_query + own_row, tile.split, end_of_row);
     }
     workgroupBarrier();
-    let base = output_place(batch, head, first_query) + split * parameters.output_split;
+    let base = output_place(tile.batch, tile.head, first_query) + tile.split * parameters.output_split;
     for (var block = 0u; block < VALUE_BLOCKS; block = block + 1u) {
         let column = 4u * (PANEL * block + group);
         for (var row = my_row; row < min(my_row + 4u, last_query + 1u - first_query); row = row + 1u) {

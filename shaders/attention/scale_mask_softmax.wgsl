@@ -44,7 +44,7 @@ fn main(
     let head = batch_head % parameters.heads;
     let query = parameters.first_query + index % parameters.queries;
     let is_there = query < query_count(batch);
-    var row = row_of_query(batch, head, query);
+    var row = row_of_query(span_of_item(batch), batch, head, query);
     if (!is_there) {
         row.end = 0u;
     }

@@ -176,6 +176,21 @@ fn v_place(batch: u32, head: u32, key: u32) -> u32 {
     return v_at(key_steps(batch, key), head);
 }
 
+// The keys of an item that its length allows, and where its first query stands among them.
+struct Span {
+    keys: u32,
+    shift: i32,
+}
+
+fn span_of_item(batch: u32) -> Span {
+    let keys = key_count(batch);
+    var shift = bitcast<i32>(parameters.shift);
+    if (parameters.aligned_to_end != 0u) {
+        shift = i32(keys) - i32(query_count(batch));
+    }
+    return Span(keys, shift);
+}
+
 // The keys that the band of a query and the length of its item allow.
 struct Band {
     begin: u32,
@@ -184,14 +199,10 @@ struct Band {
     position: i32,
 }
 
-fn band_of_query(batch: u32, query: u32) -> Band {
+fn band_of_query(span: Span, query: u32) -> Band {
     var row: Band;
-    let keys = key_count(batch);
-    var shift = bitcast<i32>(parameters.shift);
-    if (parameters.aligned_to_end != 0u) {
-        shift = i32(keys) - i32(query_count(batch));
-    }
-    row.position = i32(query) + shift;
+    let keys = span.keys;
+    row.position = i32(query) + span.shift;
     row.end = keys;
     if (parameters.right != NONE) {
         row.end = min(keys, u32(max(row.position + i32(parameters.right) + 1, 0)));

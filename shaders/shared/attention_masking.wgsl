@@ -32,9 +32,9 @@ struct Row {
     keys: u32,
 }
 
-fn row_of_query(batch: u32, head: u32, query: u32) -> Row {
+fn row_of_query(span: Span, batch: u32, head: u32, query: u32) -> Row {
     var row: Row;
-    let band = band_of_query(batch, query);
+    let band = band_of_query(span, query);
     row.begin = band.begin;
     row.end = band.end;
     row.position = band.position;

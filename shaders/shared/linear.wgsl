@@ -1,4 +1,4 @@
-// What `gemm`, `gemm_lanes` and `gemm_cooperative` share: their parameters, and all bindings but x's and W's.
+// What all products share: their parameters, and all bindings but x's and W's.
 struct Parameters {
     rows: u32,
     columns: u32,
@@ -13,6 +13,8 @@ struct Parameters {
     batches: u32,
     alpha: f32,
     beta: f32,
+    // Its code, where it is no constant.
+    activation: u32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;

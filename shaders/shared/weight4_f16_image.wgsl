@@ -2,6 +2,6 @@
 @group(0) @binding(2) var weight: texture_storage_2d<rg32uint, read>;
 
 fn weight4_at(index: u32) -> vec4<f32> {
-    let words = textureLoad(weight, vec2<u32>(index % IMAGE_COLUMNS, index / IMAGE_COLUMNS));
+    let words = textureLoad(weight, texel(index));
     return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y));
 }

@@ -2,5 +2,5 @@
 @group(0) @binding(2) var weight: texture_storage_2d<rgba32float, read>;
 
 fn weight4_at(index: u32) -> vec4<f32> {
-    return textureLoad(weight, vec2<u32>(index % IMAGE_COLUMNS, index / IMAGE_COLUMNS));
+    return textureLoad(weight, texel(index));
 }

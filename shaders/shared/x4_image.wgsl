@@ -2,5 +2,5 @@
 @group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 
 fn x4_at(index: u32) -> vec4<f32> {
-    return textureLoad(x, vec2<u32>(index % IMAGE_COLUMNS, index / IMAGE_COLUMNS));
+    return textureLoad(x, texel(index));
 }

@@ -20,6 +20,7 @@ shared_files! {
     COMPONENT = "component";
     EIGHT = "eight";
     FLASH = "flash";
+    FLASH_TILE = "flash_tile";
     HALF = "half";
     INDEXING = "indexing";
     IS_NAN = "is_nan";
@@ -47,6 +48,7 @@ shared_files! {
     ROWS_SUBGROUP = "rows_subgroup";
     ROWS_WORKGROUP = "rows_workgroup";
     TANH = "tanh";
+    TEXEL = "texel";
     VALUES_F16 = "values_f16";
     VALUES_F16_UNALIGNED = "values_f16_unaligned";
     VALUES_F32 = "values_f32";

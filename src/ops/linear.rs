@@ -191,6 +191,7 @@ impl<'a> Linear<'a> {
                 batches: 1,
                 alpha: 1.0,
                 beta: 1.0,
+                activation: self.activation.code(),
             };
             let part = recording.tensor(part)?;
             let residual = self.residual.unwrap_or(&absent);

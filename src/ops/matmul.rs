@@ -256,6 +256,7 @@ fn record(
         batches: offsets.map_or(1, |(_, batches)| batches),
         alpha,
         beta,
+        activation: super::Activation::None.code(),
     };
     // The usual form where it does: a linear layer has its pipeline already.
     let general = offsets.is_some() || (alpha, beta) != (1.0, 1.0);

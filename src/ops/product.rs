@@ -89,10 +89,8 @@ fn table(class: Class, p: &Parameters) -> &'static [&'static str] {
 
 /// An implementation for a product.
 enum Choice {
-    /// One kernel with the parameters of [`gemm`].
-    Plain(&'static dyn Kernel, Variant),
-    /// One kernel with those of [`gemm_blocked`].
-    Blocked(&'static dyn Kernel, Variant),
+    /// One kernel.
+    Whole(&'static dyn Kernel, Variant),
     /// So many parts, and their sum.
     Split(Variant, u32),
 }
@@ -117,16 +115,12 @@ pub(super) fn record(
     let asked = device.options().cooperative && make("cooperative").is_ok();
     let table: &[&str] = if asked { &["cooperative"] } else { table(Class::of(&device), p) };
     match choose_by(&device, OP, None, (!asked).then_some(&size), &NAMES, table, make)? {
-        Choice::Plain(kernel, variant) => recording.dispatch(kernel, variant, p, &bindings),
-        Choice::Blocked(kernel, variant) => {
-            let p = gemm_blocked::Parameters::new(p, form.activation);
-            recording.dispatch(kernel, variant, &p, &bindings)
-        }
+        Choice::Whole(kernel, variant) => recording.dispatch(kernel, variant, p, &bindings),
         Choice::Split(variant, splits) => {
             let [x, weight, bias, residual, offsets, y] = bindings;
             let dims = [splits, p.rows, p.columns].map(|size| size as usize);
             let parts = recording.temporary(dims, DType::F32)?;
-            let of_part = gemm_blocked::Parameters {
+            let of_part = Parameters {
                 y_row: p.columns,
                 first_column: 0,
                 has_bias: 0,
@@ -134,11 +128,12 @@ pub(super) fn record(
                 batches: splits,
                 alpha: 1.0,
                 beta: 1.0,
-                ..gemm_blocked::Parameters::new(p, crate::ops::Activation::None)
+                activation: super::Activation::None.code(),
+                ..*p
             };
             let bindings = [x, weight, bias, residual, offsets, &parts];
             recording.dispatch(&GemmBlocked, variant, &of_part, &bindings)?;
-            let p = sum_splits::Parameters::new(p, form.activation, splits);
+            let p = sum_splits::Parameters::new(p, splits);
             recording.dispatch(&SumSplits, sum_splits::invocation(), &p, &[&parts, bias, residual, y])
         }
     }
@@ -158,7 +153,7 @@ fn make(
     if name == "tiled" {
         // The large tile needs 256 invocations in a workgroup, the small one 64.
         let large = runs(gemm::tiled(gemm::tile_side(p.rows, p.columns), form));
-        return Ok(Choice::Plain(&Gemm, large.or_else(|_| runs(gemm::tiled(32, form)))?));
+        return Ok(Choice::Whole(&Gemm, large.or_else(|_| runs(gemm::tiled(32, form)))?));
     }
     if name == "cooperative" {
         if let Some(reason) = gemm_cooperative::misfit(p, form) {
@@ -169,7 +164,7 @@ fn make(
         })?;
         let fragments = gemm_cooperative::fragments(geometry, p.rows, p.columns);
         let variant = gemm_cooperative::cooperative(geometry, fragments, form);
-        return Ok(Choice::Plain(&GemmCooperative, runs(variant)?));
+        return Ok(Choice::Whole(&GemmCooperative, runs(variant)?));
     }
     // All others read vec4s.
     if let Some(reason) = gemm_lanes::misfit(p, transposed) {
@@ -180,7 +175,7 @@ fn make(
             let tile_rows = gemm_lanes::tile_rows(p.rows, p.columns);
             let images =
                 gemm_lanes::pays_for_images(p) && fits_images(&gemm_lanes::lanes(tile_rows, true, form));
-            Ok(Choice::Plain(&GemmLanes, runs(gemm_lanes::lanes(tile_rows, images, form))?))
+            Ok(Choice::Whole(&GemmLanes, runs(gemm_lanes::lanes(tile_rows, images, form))?))
         }
         "rows" => {
             if p.rows > gemm_rows::MOST_ROWS {
@@ -196,7 +191,7 @@ fn make(
                 Some(variant) => variant,
                 None => runs(gemm_rows::workgroup(p.rows, transposed, half))?,
             };
-            Ok(Choice::Blocked(&GemmRows, variant))
+            Ok(Choice::Whole(&GemmRows, variant))
         }
         "split" => {
             let splits = splits(p)?;
@@ -205,7 +200,7 @@ fn make(
         name => {
             let tile = gemm_blocked::TILES.into_iter().find(|tile| tile.0 == name);
             let (name, ..) = tile.ok_or_else(|| "it is not written".to_owned())?;
-            Ok(Choice::Blocked(&GemmBlocked, runs(gemm_blocked::blocked(name, transposed, half))?))
+            Ok(Choice::Whole(&GemmBlocked, runs(gemm_blocked::blocked(name, transposed, half))?))
         }
     }
 }

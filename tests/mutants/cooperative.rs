@@ -1,5 +1,6 @@
 //! Mutants of the kernels of cooperative matrices.
 
+use crate::flash::{SPLITS, TILES};
 use crate::mutant::{Mutant, Mutants, mutant};
 use crate::{placing, shared};
 
@@ -220,34 +221,6 @@ pub const FLASH_COOPERATIVE: Mutants = Mutants {
                 "put(row * PITCH + first, vec4<f16>(k_block",
             ),
             mutant(
-                "each query head has its own keys",
-                "tile.key_head = tile.head / parameters.heads_per_key;",
-                "tile.key_head = tile.head;",
-            ),
-            mutant(
-                "the item is the split",
-                "tile.batch = index / row_tiles / parameters.heads % parameters.batches;",
-                "tile.batch = index / row_tiles / parameters.heads / parameters.batches;",
-            ),
-            mutant(
-                "a tile's queries are taken for the item's",
-                "min(queries - tile.first_query, ROWS)",
-                "queries",
-            ),
-            mutant("every split begins at the first key", "tile.split * parameters.split_keys", "0u"),
-            mutant(
-                "every split goes on to the last key",
-                "tile.end = min(tile.end, split_begin + parameters.split_keys);",
-                "",
-            ),
-            mutant(
-                "splits overlap by a key",
-                "split_begin + parameters.split_keys);",
-                "split_begin + parameters.split_keys + 1u);",
-            ),
-            mutant("a part begins at the first tile", "parameters.first_tile + index", "index"),
-            mutant("one tile too many", "index >= parameters.tiles", "index > parameters.tiles"),
-            mutant(
                 "the keys' band begins a tile late",
                 "first_key = tile.begin / KEYS * KEYS;",
                 "first_key = (tile.begin + KEYS - 1u) / KEYS * KEYS;",
@@ -349,8 +322,8 @@ pub const FLASH_COOPERATIVE: Mutants = Mutants {
             mutant("strange values are not told", "atomicOr(&rework, STRANGE);", ""),
             mutant(
                 "strange values are those of the first keys",
-                "min(first_key + key, tile.keys - 1u)",
-                "min(key, tile.keys - 1u)",
+                "min(first_key + key, tile.span.keys - 1u)",
+                "min(key, tile.span.keys - 1u)",
             ),
             mutant(
                 "a strange value under weight 0 shows",
@@ -379,9 +352,10 @@ pub const FLASH_COOPERATIVE: Mutants = Mutants {
                 "tile.first_query + own_row, tile.split",
                 "tile.first_query, tile.split",
             ),
-            mutant("splits are written over each other", " + tile.split * parameters.output_split", ""),
         ],
         INDEX,
+        TILES,
+        SPLITS,
         placing::QUERIES,
         placing::PACKED_QUERIES,
         placing::QUERY_COUNTS,
@@ -392,6 +366,7 @@ pub const FLASH_COOPERATIVE: Mutants = Mutants {
         placing::VALUES,
         placing::OUTPUT,
         placing::SUMS,
+        placing::SPLIT_PLACES,
         placing::FLASH_SPLITS,
     ],
 };

@@ -3,7 +3,7 @@
 use crate::mutant::{Mutant, Mutants, mutant};
 use crate::{masking, placing, shared};
 
-/// How `flash_tiled` and `flash_lanes` divide the work: the same words.
+/// `flash_tile`.
 pub const TILES: &[Mutant] = &[
     mutant(
         "each query head has its own keys",
@@ -17,13 +17,28 @@ pub const TILES: &[Mutant] = &[
     ),
     mutant(
         "the head is that of the tile",
-        "let head = tile / row_tiles % parameters.heads;",
-        "let head = tile % parameters.heads;",
+        "let head = number / row_tiles % parameters.heads;",
+        "let head = number % parameters.heads;",
     ),
     mutant(
         "the item is the split",
         "/ parameters.heads % parameters.batches;",
         "/ parameters.heads / parameters.batches;",
+    ),
+    mutant(
+        "the keys end where the first query's do",
+        "band_of_query(span, last_query).end",
+        "band_of_query(span, first_query).end",
+    ),
+    mutant(
+        "the keys begin where the last query's do",
+        "band_of_query(span, first_query).begin",
+        "band_of_query(span, last_query).begin",
+    ),
+    mutant(
+        "a tile's queries pass its item's end",
+        "min(item_queries - min(item_queries, first_query), rows)",
+        "rows",
     ),
 ];
 
@@ -100,21 +115,14 @@ pub const FLASH_TILED: Mutants = Mutants {
         &[
             mutant(
                 "the keys' band begins a tile late",
-                "first_key = begin / KEYS * KEYS;",
-                "first_key = (begin + KEYS - 1u) / KEYS * KEYS;",
-            ),
-            mutant("the keys' last tile is left out", "first_key < end;", "first_key + KEYS <= end;"),
-            mutant(
-                "the keys end where the first query's do",
-                "head, last_query).end",
-                "head, first_query).end",
+                "first_key = tile.begin / KEYS * KEYS;",
+                "first_key = (tile.begin + KEYS - 1u) / KEYS * KEYS;",
             ),
             mutant(
-                "the keys begin where the last query's do",
-                "head, first_query).begin",
-                "head, last_query).begin",
+                "the keys' last tile is left out",
+                "first_key < tile.end;",
+                "first_key + KEYS <= tile.end;",
             ),
-            mutant("a tile without queries is written", "first_query >= queries", "false"),
             mutant(
                 "no barrier between loading panels and multiplying them",
                 "            workgroupBarrier();\n            for (var c = 0u;",
@@ -138,13 +146,13 @@ pub const FLASH_TILED: Mutants = Mutants {
             mutant("the last four of a panel are left out", "c < PANEL;", "c + 1u < PANEL;"),
             mutant(
                 "the keys are those of the first tile",
-                "k_place(batch, key_head, min(first_key + row, keys - 1u))",
-                "k_place(batch, key_head, min(row, keys - 1u))",
+                "min(first_key + row, tile.span.keys - 1u)",
+                "min(row, tile.span.keys - 1u)",
             ),
             mutant(
                 "the values are those of the keys' first tile",
-                "min(first_key + element / PANEL, keys - 1u)",
-                "min(element / PANEL, keys - 1u)",
+                "min(first_key + element / PANEL, tile.span.keys - 1u)",
+                "min(element / PANEL, tile.span.keys - 1u)",
             ),
             mutant("the queries are one", "q_base + query * parameters.q_row", "q_base"),
             mutant(
@@ -370,8 +378,8 @@ pub const FLASH_TILED: Mutants = Mutants {
             ),
             mutant(
                 "a row's sum is written to the first",
-                "store_sum(batch, head, first_query + own_row, split",
-                "store_sum(batch, head, first_query, split",
+                "store_sum(tile.batch, tile.head, first_query + own_row",
+                "store_sum(tile.batch, tile.head, first_query",
             ),
         ],
         TILES,

@@ -66,13 +66,13 @@ pub const FLASH_DECODE: Mutants = Mutants {
             ),
             mutant(
                 "the keys end where the first query's do",
-                "first_head, queries - 1u).end",
-                "first_head, 0u).end",
+                "band_of_query(span, queries - 1u).end",
+                "band_of_query(span, 0u).end",
             ),
             mutant(
                 "the keys begin where the last query's do",
-                "first_head, 0u).begin",
-                "first_head, queries - 1u).begin",
+                "band_of_query(span, 0u).begin",
+                "band_of_query(span, queries - 1u).begin",
             ),
             mutant(
                 "the second row is the first",
@@ -93,8 +93,8 @@ pub const FLASH_DECODE: Mutants = Mutants {
             ),
             mutant(
                 "a row is masked as the first query",
-                "row_of_query(batch, head, row % queries), key",
-                "row_of_query(batch, head, 0u), key",
+                "row_of_query(span, batch, head, row % queries), key",
+                "row_of_query(span, batch, head, 0u), key",
             ),
             mutant(
                 "no barrier between loading queries and multiplying",
@@ -182,8 +182,8 @@ pub const FLASH_DECODE: Mutants = Mutants {
             mutant("strange values are not told", "if (any_nonfinite(elements)) {", "if (false) {"),
             mutant(
                 "the values are those of the keys' first tile",
-                "min(first_key + place, keys - 1u)",
-                "min(place, keys - 1u)",
+                "min(first_key + place, span.keys - 1u)",
+                "min(place, span.keys - 1u)",
             ),
             mutant(
                 "a share of the sum is left out",

@@ -155,7 +155,7 @@ pub const FLASH_LANES: Mutants = Mutants {
             )
             .on("subgroup_size=4")
             .once(),
-            mutant("the fourth rows end as the third", "finish(state_d, batch", "finish(state_c, batch")
+            mutant("the fourth rows end as the third", "finish(state_d, tile", "finish(state_c, tile")
                 .on("subgroup_size=4")
                 .once(),
             mutant("the third rows past the end are written", "LEFTS > 2u && my_rows.z < rows", "LEFTS > 2u")
@@ -167,19 +167,13 @@ pub const FLASH_LANES: Mutants = Mutants {
         &[
             mutant(
                 "the keys' band begins a tile late",
-                "first_key = begin / KEYS * KEYS;",
-                "first_key = (begin + KEYS - 1u) / KEYS * KEYS;",
-            ),
-            mutant("the keys' last tile is left out", "first_key < end;", "first_key + KEYS <= end;"),
-            mutant(
-                "the keys end where the first query's do",
-                "first_query + rows - 1u).end",
-                "first_query).end",
+                "first_key = tile.begin / KEYS * KEYS;",
+                "first_key = (tile.begin + KEYS - 1u) / KEYS * KEYS;",
             ),
             mutant(
-                "the keys begin where the last query's do",
-                "head, first_query).begin",
-                "head, first_query + rows - 1u).begin",
+                "the keys' last tile is left out",
+                "first_key < tile.end;",
+                "first_key + KEYS <= tile.end;",
             ),
             mutant(
                 "an element of four keys is the one before",
@@ -200,12 +194,20 @@ pub const FLASH_LANES: Mutants = Mutants {
             ),
             mutant(
                 "a key lies where its neighbour does",
-                "key_steps(batch, my_keys.w)",
-                "key_steps(batch, my_keys.z)",
+                "key_steps(tile.batch, my_keys.w)",
+                "key_steps(tile.batch, my_keys.z)",
             ),
-            mutant("a key is its neighbour", "k_at(step3, key_head)", "k_at(step2, key_head)"),
-            mutant("a key lies where its values do", "k_at(step1, key_head)", "v_at(step1, key_head)"),
-            mutant("a key's values are its neighbour's", "v_at(step3, key_head)", "v_at(step2, key_head)"),
+            mutant("a key is its neighbour", "k_at(step3, tile.key_head)", "k_at(step2, tile.key_head)"),
+            mutant(
+                "a key lies where its values do",
+                "k_at(step1, tile.key_head)",
+                "v_at(step1, tile.key_head)",
+            ),
+            mutant(
+                "a key's values are its neighbour's",
+                "v_at(step3, tile.key_head)",
+                "v_at(step2, tile.key_head)",
+            ),
             mutant("four keys' values are two's", "v_block(places.w, column", "v_block(places.z, column"),
             mutant(
                 "the values are those of the first four keys",
@@ -256,13 +258,13 @@ pub const FLASH_LANES: Mutants = Mutants {
             ),
             mutant(
                 "a row is masked as the first",
-                "row_of_query(batch, head, first_query + left_rows.x)",
-                "row_of_query(batch, head, first_query)",
+                "row_of_query(tile.span, tile.batch, tile.head, first_query + left_rows.x)",
+                "row_of_query(tile.span, tile.batch, tile.head, first_query)",
             ),
             mutant(
                 "the second rows are masked as the first",
-                "row_of_query(batch, head, first_query + left_rows.y)",
-                "row_of_query(batch, head, first_query + left_rows.x)",
+                "row_of_query(tile.span, tile.batch, tile.head, first_query + left_rows.y)",
+                "row_of_query(tile.span, tile.batch, tile.head, first_query + left_rows.x)",
             ),
             mutant(
                 "the second rows are weighed as the first",
@@ -413,16 +415,11 @@ pub const FLASH_LANES: Mutants = Mutants {
                 "row15 = before[15];",
                 "row15 = before[14];",
             ),
-            mutant("the second rows end as the first", "finish(state_b, batch", "finish(state_a, batch"),
+            mutant("the second rows end as the first", "finish(state_b, tile", "finish(state_a, tile"),
             mutant(
                 "the second rows' endings are the first's",
-                "first_query + my_rows.y, split, my_rows.y)",
-                "first_query + my_rows.y, split, my_rows.x)",
-            ),
-            mutant(
-                "the second rows' sums are written to the first",
-                "first_query + my_rows.y, split",
-                "first_query + my_rows.x, split",
+                "finish(state_b, tile, my_rows.y)",
+                "finish(state_b, tile, my_rows.x)",
             ),
             mutant("sums past the end are written", "if (my_rows.x < rows) {", "if (true) {"),
             mutant(
@@ -434,13 +431,11 @@ pub const FLASH_LANES: Mutants = Mutants {
             mutant("a NaN does not reach the values", "select(0.0, 1.0, end.poisoned)", "0.0"),
             mutant("a row's ending is written to the first", "ending_tile[r] =", "ending_tile[0] ="),
             mutant("the rows end as the first", "values, ending_tile[r])", "values, ending_tile[0])"),
-            mutant("queries past the end are written", "min(TILE_ROWS, queries - first_query)", "TILE_ROWS"),
             mutant(
                 "the last query is left out",
                 "r < rows; r = r + 1u) {\n            var values",
                 "r + 1u < rows; r = r + 1u) {\n            var values",
             ),
-            mutant("a tile without queries is written", "first_query >= queries", "false"),
             mutant(
                 "a column too many is written",
                 "column < parameters.value_dim",
@@ -453,8 +448,8 @@ pub const FLASH_LANES: Mutants = Mutants {
             ),
             mutant(
                 "a row's sum is written to the first",
-                "store_sum(batch, head, query,",
-                "store_sum(batch, head, 0u,",
+                "tile.first_query + r, tile.split",
+                "tile.first_query, tile.split",
             ),
         ],
         TILES,

@@ -16,11 +16,10 @@ pub const FLASH_ROWS: Mutants = Mutants {
                 "4u * lane + vec4<u32>(0u, 1u, 2u, 2u)",
             ),
             mutant("the lanes have the same queries", "first_query + 4u * lane +", "first_query +"),
-            mutant("a query past the end is computed", "queries) - 1u;", "queries);"),
             mutant(
                 "the second query is masked as the first",
-                "row_of_query(batch, head, my_queries.y)",
-                "row_of_query(batch, head, my_queries.x)",
+                "row_of_query(tile.span, batch, head, my_queries.y)",
+                "row_of_query(tile.span, batch, head, my_queries.x)",
             ),
             mutant("the fourth query begins where the third does", "c.begin, d.begin", "c.begin, c.begin"),
             mutant("the third query ends where the second does", "b.end, c.end", "b.end, b.end"),
@@ -42,11 +41,19 @@ pub const FLASH_ROWS: Mutants = Mutants {
                 "vec4<f32>(p.k0.y, p.k1.y, p.k2.y, p.k3.y)",
                 "vec4<f32>(p.k0.x, p.k1.x, p.k2.x, p.k3.x)",
             ),
-            mutant("a block of elements is kept for its neighbour", "query5 = found;", "query4 = found;"),
-            mutant("a block of elements is kept for its neighbour", "query13 = found;", "query12 = found;")
-                .on("dim_blocks=2"),
-            mutant("a block of elements is kept for its neighbour", "query29 = found;", "query28 = found;")
-                .on("dim_blocks=4"),
+            mutant("a block of elements is kept for its neighbour", "query5 = query6;", "query5 = query7;"),
+            mutant(
+                "a block of elements is kept for its neighbour",
+                "query13 = query14;",
+                "query13 = query15;",
+            )
+            .on("dim_blocks=2"),
+            mutant(
+                "a block of elements is kept for its neighbour",
+                "query29 = query30;",
+                "query29 = query31;",
+            )
+            .on("dim_blocks=4"),
             mutant(
                 "the second elements of a key are the first",
                 "load_keys(key_places, lane + 8u)",
@@ -102,17 +109,7 @@ pub const FLASH_ROWS: Mutants = Mutants {
                 "(vec4<u32>(key) <= rows.end)",
             ),
             mutant("the scale is left out", "dots * parameters.scale", "dots"),
-            mutant(
-                "the keys end where the first query's do",
-                "band_of_query(batch, last_query).end",
-                "band_of_query(batch, first_query).end",
-            ),
-            mutant(
-                "the keys begin where the last query's do",
-                "band_of_query(batch, first_query).begin",
-                "band_of_query(batch, last_query).begin",
-            ),
-            mutant("the last keys are left out", "key < end; key", "key + KEYS < end; key"),
+            mutant("the last keys are left out", "key < tile.end; key", "key + KEYS < tile.end; key"),
             mutant(
                 "a row of −∞ alone has seen nothing",
                 "max(scores, vec4<f32>(ABYSS))",
@@ -199,7 +196,8 @@ pub const FLASH_ROWS: Mutants = Mutants {
                 "key_steps(batch, keys.x)",
             )
             .on("paged"),
-            mutant("v lies where k does", "v_at(step_a, key_head)", "k_at(step_a, key_head)").on("paged"),
+            mutant("v lies where k does", "v_at(step_a, tile.key_head)", "k_at(step_a, tile.key_head)")
+                .on("paged"),
             mutant("the heads share their cap", "softcapped(scores.z)", "scores.z").on("terms"),
             mutant("the bias of distance is added", "scores - rows.slope *", "scores + rows.slope *")
                 .on("terms"),
@@ -262,19 +260,24 @@ pub const FLASH_ROWS: Mutants = Mutants {
             ),
             mutant("infinities of both signs are one", "by.poisoned | (up & down)", "by.poisoned"),
             mutant("a NaN does not reach its row", "by.poisoned | (up & down)", "(up & down)"),
-            mutant("the third query's sum is the second's", "largest.z, sum.z", "largest.z, sum.y"),
+            mutant("a query's sum is the first's", "largest[row], sum[row]", "largest[row], sum[0]"),
             mutant(
-                "the third query's factor is the second's",
-                "end1.factor, end2.factor",
-                "end1.factor, end1.factor",
+                "the queries share a factor",
+                "vec4<f32>(end.factor), here)",
+                "vec4<f32>(end.factor), vec4<bool>(true))",
             ),
             mutant(
-                "the second query is NaN where the first is",
-                "end0.poisoned, end1.poisoned",
-                "end0.poisoned, end0.poisoned",
+                "the queries are NaN where one is",
+                "by.poisoned | (here & vec4<bool>(end.poisoned))",
+                "by.poisoned | vec4<bool>(end.poisoned)",
             ),
-            mutant("a block of columns is stored for its neighbour", "block = sums5;", "block = sums4;"),
-            mutant("a block of columns is stored for its neighbour", "block = sums14;", "block = sums13;")
+            mutant(
+                "the queries' sums are written to one place",
+                "my_queries[row], tile.split",
+                "my_queries[0], tile.split",
+            ),
+            mutant("a block of columns is stored for its neighbour", "sums5 = sums6;", "sums5 = sums7;"),
+            mutant("a block of columns is stored for its neighbour", "sums13 = sums14;", "sums13 = sums15;")
                 .on("dim_blocks=2"),
             mutant(
                 "the fourth query is stored for the third",

@@ -299,26 +299,26 @@ pub const GEMM_LANES: Mutants = Mutants {
                 .on("x4_buffer"),
             mutant(
                 "x's texels are in the columns behind",
-                "textureLoad(x, vec2<u32>(index %",
-                "textureLoad(x, vec2<u32>((index + 1u) %",
+                "textureLoad(x, texel(index",
+                "textureLoad(x, texel(index + 1u",
             )
             .on("x4_image"),
             mutant(
                 "x has one row of texels",
-                "textureLoad(x, vec2<u32>(index % IMAGE_COLUMNS, index / IMAGE_COLUMNS)",
-                "textureLoad(x, vec2<u32>(index % IMAGE_COLUMNS, 0u)",
+                "textureLoad(x, texel(index)",
+                "textureLoad(x, texel(index % IMAGE_COLUMNS)",
             )
             .on("x4_image"),
             mutant(
                 "W's texels are in the columns behind",
-                "textureLoad(weight, vec2<u32>(index %",
-                "textureLoad(weight, vec2<u32>((index + 1u) %",
+                "textureLoad(weight, texel(index",
+                "textureLoad(weight, texel(index + 1u",
             )
             .on("x4_image"),
             mutant(
                 "W has one row of texels",
-                "textureLoad(weight, vec2<u32>(index % IMAGE_COLUMNS, index / IMAGE_COLUMNS)",
-                "textureLoad(weight, vec2<u32>(index % IMAGE_COLUMNS, 0u)",
+                "textureLoad(weight, texel(index)",
+                "textureLoad(weight, texel(index % IMAGE_COLUMNS)",
             )
             .on("x4_image"),
             mutant(

@@ -24,7 +24,7 @@ pub const MASKING: &[Mutant] = &[
         "i32(keys) - i32(query_count(batch))",
         "i32(parameters.key_length) - i32(query_count(batch))",
     ),
-    mutant("the shift is left out", "i32(query) + shift", "i32(query)"),
+    mutant("the shift is left out", "i32(query) + span.shift", "i32(query)"),
     mutant(
         "a shift below 0 is none",
         "bitcast<i32>(parameters.shift)",

@@ -140,7 +140,7 @@ pub const SPLIT_PLACES: &[Mutant] = &[
         "is_packed() && parameters.sums_batch == 0u",
         "is_packed()",
     ),
-    mutant("splits are written to one place", " + split * parameters.output_split", ""),
+    mutant("splits are written to one place", "* parameters.output_split", "* 0u"),
     mutant("splits' sums are written to one place", " + split * parameters.sums_split", ""),
 ];
 

@@ -28,6 +28,7 @@ use super::Parameters;
 use super::flash::{BINDINGS, Form, Tiling};
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
 use crate::kernels::matrices::Geometry;
+use crate::kernels::shared::FLASH_TILE;
 
 /// The kernel.
 pub struct FlashCooperative;
@@ -54,7 +55,7 @@ pub(crate) fn cooperative(geometry: Geometry, form: Form, dim: u32) -> Variant {
         .with("FRAGMENTS", fragments)
         .with("KEY_FRAGMENTS", key_fragments)
         .taking(panels + 4 * (rows * (keys + 4) + lanes + 2 * rows) + 16);
-    geometry.share(form.share(variant))
+    geometry.share(form.share(variant).sharing(FLASH_TILE))
 }
 
 /// How a variant divides its work.

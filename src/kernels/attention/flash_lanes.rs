@@ -18,7 +18,7 @@
 use super::Parameters;
 use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
-use crate::kernels::shared::PANEL;
+use crate::kernels::shared::{FLASH_TILE, PANEL};
 
 /// The kernel.
 pub struct FlashLanes;
@@ -35,7 +35,7 @@ pub fn subgroup(size: u32, form: Form, value_dim: u32) -> Variant {
         // The weights of a tile lie in workgroup memory.
         .with("TILE_ROWS", if size > 32 { 8 } else { 16 })
         .with("VALUE_BLOCKS", blocks);
-    form.share(variant).sharing(PANEL)
+    form.share(variant).sharing(FLASH_TILE).sharing(PANEL)
 }
 
 /// How a variant divides its work.

@@ -23,7 +23,7 @@
 use super::flash::{BINDINGS, Form, Tiling};
 use super::parameters::{NONE, Parameters};
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
-use crate::kernels::shared::{OUTPUT_BLOCKS, OUTPUT_ELEMENTS, PANEL};
+use crate::kernels::shared::{FLASH_TILE, OUTPUT_BLOCKS, OUTPUT_ELEMENTS, PANEL};
 
 /// The largest head_dim and value_dim.
 pub const LARGEST_DIM: u32 = 128;
@@ -86,7 +86,7 @@ pub fn rows(form: Form, dim: u32, terms: Terms) -> Variant {
         .with("TERMS", terms != Terms::None)
         .with("PAGED", terms == Terms::Paged);
     let output = if form.aligned { OUTPUT_BLOCKS } else { OUTPUT_ELEMENTS };
-    form.share(variant).sharing(PANEL).sharing(output)
+    form.share(variant).sharing(FLASH_TILE).sharing(PANEL).sharing(output)
 }
 
 /// The variant for these parameters, of keys and values in f16 if `half`.

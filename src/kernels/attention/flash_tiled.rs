@@ -13,6 +13,7 @@
 use super::Parameters;
 use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
+use crate::kernels::shared::FLASH_TILE;
 
 /// The kernel.
 pub struct FlashTiled;
@@ -30,7 +31,7 @@ pub fn tiled(form: Form, value_dim: u32) -> Variant {
         .with("TILE_ROWS", TILING.rows)
         .with("TILE_COLUMNS", TILING.keys)
         .with("VALUE_BLOCKS", blocks);
-    form.share(variant)
+    form.share(variant).sharing(FLASH_TILE)
 }
 
 impl Kernel for FlashTiled {

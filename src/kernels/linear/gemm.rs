@@ -46,12 +46,14 @@ parameters! {
         pub has_bias: u32,
         /// 1 if there is a residual.
         pub has_residual: u32,
-        /// Products; 1 unless the variant is general, as the next two.
+        /// Products, or parts of one; 1 unless the variant is general, as the next two.
         pub batches: u32,
         /// What the product is multiplied by.
         pub alpha: f32,
         /// What the bias and the residual are multiplied by.
         pub beta: f32,
+        /// The activation's code. Where a variant has a constant of that name, it is the same.
+        pub activation: u32,
     }
 }
 
@@ -185,12 +187,9 @@ pub(crate) fn twin(variant: &Variant, parameters: &[u8], mut arguments: Argument
     let (x, bias, residual) = (arguments.f32(0), arguments.f32(2), arguments.f32(3));
     let (offsets, y) = (arguments.words(4), arguments.f32_mut(5));
     let strides = if variant.flag("RIGHT_TRANSPOSED") { [1, p.depth] } else { [p.columns, 1] };
-    let activation = Activation::from_code(variant.u32("ACTIVATION"));
+    let activation = Activation::from_code(p.activation);
     for batch in 0..p.batches as usize {
-        let [x_start, weight_start] = match variant.flag("GENERAL") {
-            true => [offsets[2 * batch], offsets[2 * batch + 1]].map(|offset| offset as usize),
-            false => [0; 2],
-        };
+        let [x_start, weight_start] = [0, 1].map(|side| offsets[2 * batch + side] as usize);
         let first = batch * p.rows as usize * p.y_row as usize + p.first_column as usize;
         let (left, right) = ((&x[x_start..], [p.x_row, 1]), (&weight[weight_start..], strides));
         multiply([p.rows, p.depth, p.columns], left, right, (&mut y[first..], p.y_row));
@@ -234,10 +233,15 @@ pub(crate) fn cost(variant: &Variant, parameters: &[u8]) -> Cost {
     }
 }
 
-/// Cases for any implementation, for sizes `[rows, columns, depth]`.
+/// Cases for any implementation, for sizes `[rows, columns, depth]`; with an activation for the first of them alone, since
+/// it knows no sizes.
 pub(crate) fn cases(variant: &Variant, sizes: &[[usize; 3]]) -> Vec<Case> {
     let wide = case(variant, [2, 40, 16], 0, true);
-    let cases = sizes.iter().enumerate().map(|(index, &size)| case(variant, size, index, false));
+    let most = if variant.u32("ACTIVATION") == 0 { sizes.len() } else { 4 };
+    let cases = sizes[..most.min(sizes.len())]
+        .iter()
+        .enumerate()
+        .map(|(index, &size)| case(variant, size, index, false));
     cases.chain([wide]).collect()
 }
 
@@ -281,7 +285,8 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize, wid
     }
     let residual = inputs.values(pairs.len() * rows * y_row, 1.0);
     let columns_of = |row: usize| row * y_row + first_column..row * y_row + first_column + columns;
-    let activation = Activation::from_code(variant.u32("ACTIVATION")).oracle();
+    let code = variant.u32("ACTIVATION");
+    let activation = Activation::from_code(code).oracle();
     let mut output = vec![None; residual.len()];
     for (batch, &[x_index, weight_index]) in pairs.iter().enumerate() {
         // The sums alone: the epilogue is in f64 below.
@@ -322,6 +327,7 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize, wid
         batches: pairs.len() as u32,
         alpha: alpha as f32,
         beta: beta as f32,
+        activation: code,
     };
     let options = [(has_bias, " bias"), (has_residual, " residual"), (wide, " wide")];
     let options: String = options.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();

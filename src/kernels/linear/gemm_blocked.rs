@@ -1,9 +1,9 @@
 //! The linear layer by register tiles: GPUs.
 //!
-//! y = activation(alpha · x · W + beta · bias) + beta · residual, with the bindings and the twin of [`gemm`], always in
-//! the general form: many products at once, alpha and beta. W is `[columns, depth]` or `[depth, columns]`, f32 or f16;
-//! x and y are f32, sums too. Rows of x and of W must be whole vec4s: depth, `x_row` and the offsets divisible by 4, and
-//! for `[depth, columns]` columns too. Rows and columns of y are free. NaN passes through.
+//! y = activation(alpha · x · W + beta · bias) + beta · residual, with the parameters, the bindings and the twin of [`gemm`],
+//! always in the general form: many products at once, alpha and beta. W is `[columns, depth]` or `[depth, columns]`, f32 or
+//! f16; x and y are f32, sums too. Rows of x and of W must be whole vec4s: depth, `x_row` and the offsets divisible by 4,
+//! and for `[depth, columns]` columns too. Rows and columns of y are free. NaN passes through.
 //!
 //! `split` leaves x · W in parts, as many as there are batches, each over its share of the depth, `[splits, rows, columns]`;
 //! [`sum_splits`](super::sum_splits) adds them and ends with the epilogue. It is for few tiles with a great depth.
@@ -22,84 +22,18 @@
 //! - lavapipe (Mesa 22.3.6, milliseconds of the processor's time, 256³, f32): `tiled` 27, `small` 10, `medium` 9.2, `large` 6.7, and
 //!   [`gemm_lanes`](super::gemm_lanes), which uses its 8 lanes better, 1.6. Without subgroups: the table in `ops/product.rs`.
 
-use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
-};
+use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant};
 use crate::kernels::activation::Activation;
-use crate::kernels::linear::gemm::{self, Gemm};
+use crate::kernels::linear::gemm::{self, Gemm, Parameters};
 use crate::kernels::multiply::multiply;
 use crate::kernels::shared::{
-    ACTIVATION, COMPONENT, INDEXING, IS_NAN, PANEL, PRODUCT, TANH, WEIGHT4_F16_PACKED, WEIGHT4_F32,
-    weights_f32,
+    ACTIVATION, COMPONENT, INDEXING, IS_NAN, LINEAR, PANEL, PRODUCT, TANH, WEIGHT4_BUFFER,
+    WEIGHT4_F16_PACKED, WEIGHT4_F32, X4_BUFFER, weights_f32,
 };
 use crate::reference::{self, rounding_floor};
 
 /// Rows of x and of W are read this many elements at a time.
 pub(crate) const DEPTH_MULTIPLE: u32 = 4;
-
-parameters! {
-    /// [`gemm::Parameters`] with the activation.
-    pub struct Parameters {
-        /// Rows of x and y.
-        pub rows: u32,
-        /// Columns of this part of W.
-        pub columns: u32,
-        /// Columns of x.
-        pub depth: u32,
-        /// From one row of x to the next.
-        pub x_row: u32,
-        /// From one row of y, and of the residual, to the next.
-        pub y_row: u32,
-        /// Where this part of the columns begins in bias, residual and y.
-        pub first_column: u32,
-        /// 1 if there is a bias.
-        pub has_bias: u32,
-        /// 1 if there is a residual.
-        pub has_residual: u32,
-        /// Products; of `split` the parts of one.
-        pub batches: u32,
-        /// What the product is multiplied by.
-        pub alpha: f32,
-        /// What the bias and the residual are multiplied by.
-        pub beta: f32,
-        /// The activation's code.
-        pub activation: u32,
-    }
-}
-
-impl Parameters {
-    /// Of a product with that activation.
-    pub(crate) fn new(p: &gemm::Parameters, activation: Activation) -> Self {
-        let &gemm::Parameters {
-            rows,
-            columns,
-            depth,
-            x_row,
-            y_row,
-            first_column,
-            has_bias,
-            has_residual,
-            batches,
-            alpha,
-            beta,
-        } = p;
-        let activation = activation.code();
-        Self {
-            rows,
-            columns,
-            depth,
-            x_row,
-            y_row,
-            first_column,
-            has_bias,
-            has_residual,
-            batches,
-            alpha,
-            beta,
-            activation,
-        }
-    }
-}
 
 /// The kernel.
 pub struct GemmBlocked;
@@ -136,6 +70,9 @@ pub(crate) fn vec4_weights(variant: Variant, transposed: bool, half: bool) -> Va
         .sharing(IS_NAN)
         .sharing(ACTIVATION)
         .sharing(PANEL)
+        .sharing(LINEAR)
+        .sharing(X4_BUFFER)
+        .sharing(WEIGHT4_BUFFER)
         .sharing(PRODUCT);
     match half {
         false => variant.sharing(WEIGHT4_F32),
@@ -190,12 +127,12 @@ impl Kernel for GemmBlocked {
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
-        Gemm.workgroups(variant, gemm_bytes(parameters), per_dimension)
+        Gemm.workgroups(variant, parameters, per_dimension)
     }
 
     fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
         match variant.flag("SPLIT") {
-            false => general_twin(variant, parameters, arguments),
+            false => gemm::twin(variant, parameters, arguments),
             true => split_twin(variant, parameters, arguments),
         }
     }
@@ -206,7 +143,7 @@ impl Kernel for GemmBlocked {
         let (_, depth4) = sizes(variant);
         let panels = u64::from(p.depth.div_ceil(4 * depth4)).div_ceil(splits);
         let each = u64::from(variant.u32("EACH"));
-        let cost = gemm::cost(variant, gemm_bytes(parameters));
+        let cost = gemm::cost(variant, parameters);
         // The parts of a product are one product, with as many results.
         let (m, n) = (u64::from(p.rows), u64::from(p.columns));
         let bytes = if splits > 1 { cost.bytes / splits + 4 * m * n * (splits - 1) } else { cost.bytes };
@@ -239,30 +176,12 @@ impl Kernel for GemmBlocked {
     }
 }
 
-/// The parameters without the activation, which is the last.
-pub(crate) fn gemm_bytes(parameters: &[u8]) -> &[u8] {
-    &parameters[..size_of::<gemm::Parameters>()]
-}
-
-/// The twin of a kernel that is always general and has its activation in its parameters.
-pub(crate) fn general_twin(variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
-    let variant = variant
-        .clone()
-        .with("GENERAL", true)
-        .with("ACTIVATION", Parameters::from_bytes(parameters).activation);
-    gemm::twin(&variant, gemm_bytes(parameters), arguments);
-}
-
-/// Cases of such a kernel: general ones, and each activation in turn.
+/// Cases of a kernel that is always general and has its activation in its parameters: each activation in turn.
 pub(crate) fn general_cases(variant: &Variant, sizes: &[[usize; 3]]) -> Vec<Case> {
     let mut cases = Vec::new();
     let mut add = |general: bool, activation: Activation, sizes: &[[usize; 3]]| {
-        let code = activation.code();
-        let variant = variant.clone().with("GENERAL", general).with("ACTIVATION", code);
-        for mut case in gemm::cases(&variant, sizes) {
-            case.parameters.extend(bytemuck::bytes_of(&code));
-            cases.push(case);
-        }
+        let variant = variant.clone().with("GENERAL", general).with("ACTIVATION", activation.code());
+        cases.extend(gemm::cases(&variant, sizes));
     };
     add(true, Activation::None, sizes);
     for activation in Activation::ALL {

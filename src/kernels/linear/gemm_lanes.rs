@@ -42,7 +42,7 @@ use crate::device::Texel;
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
 use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
 use crate::kernels::shared::{
-    ACTIVATION, EIGHT, INDEXING, IS_NAN, LINEAR, PANEL, TANH, WEIGHT4_BUFFER, WEIGHT4_F16_IMAGE,
+    ACTIVATION, EIGHT, INDEXING, IS_NAN, LINEAR, PANEL, TANH, TEXEL, WEIGHT4_BUFFER, WEIGHT4_F16_IMAGE,
     WEIGHT4_F16_PACKED, WEIGHT4_F32, WEIGHT4_F32_IMAGE, WeightStorage, X4_BUFFER, X4_IMAGE,
 };
 
@@ -79,7 +79,7 @@ pub(crate) fn lanes(tile_rows: u32, through_images: bool, form: Form) -> Variant
         let (texel, weights) =
             if half { (Texel::U32x2, WEIGHT4_F16_IMAGE) } else { (Texel::F32x4, WEIGHT4_F32_IMAGE) };
         let variant = variant.through_image("x", Texel::F32x4).through_image("weight", texel);
-        return variant.sharing(X4_IMAGE).sharing(weights);
+        return variant.sharing(TEXEL).sharing(X4_IMAGE).sharing(weights);
     }
     let weights = if half { WEIGHT4_F16_PACKED } else { WEIGHT4_F32 };
     variant.sharing(X4_BUFFER).sharing(WEIGHT4_BUFFER).sharing(weights)

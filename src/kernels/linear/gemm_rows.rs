@@ -1,8 +1,8 @@
 //! The linear layer for a few rows: a step of decoding.
 //!
-//! y = activation(alpha · x · W + beta · bias) + beta · residual for up to 8 rows of x, with the parameters of
-//! [`gemm_blocked`](super::gemm_blocked) and the bindings and the twin of [`gemm`]. W is
-//! `[columns, depth]` or `[depth, columns]`, f32 or f16; rows of x and of W must be whole vec4s. NaN passes through.
+//! y = activation(alpha · x · W + beta · bias) + beta · residual for up to 8 rows of x, with the parameters, the
+//! bindings and the twin of [`gemm`]. W is `[columns, depth]` or `[depth, columns]`, f32 or f16; rows of x and of W must be
+//! whole vec4s. NaN passes through.
 //!
 //! Ladder. **No graphics card has been measured yet**; what follows is reasoned, and only its results are checked.
 //! - W is read once, by vec4s, and bounds the time: the aim is the memory's bandwidth. A lane has 4 columns and every 64th
@@ -13,10 +13,8 @@
 //! - lavapipe: see [`gemm_lanes`](super::gemm_lanes).
 
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant, geometry};
-use crate::kernels::linear::gemm::{self, Gemm};
-use crate::kernels::linear::gemm_blocked::{
-    DEPTH_MULTIPLE, LAYOUTS, Parameters, gemm_bytes, general_cases, general_twin, vec4_weights,
-};
+use crate::kernels::linear::gemm::{self, Gemm, Parameters};
+use crate::kernels::linear::gemm_blocked::{DEPTH_MULTIPLE, LAYOUTS, general_cases, vec4_weights};
 use crate::kernels::shared::{COMPONENT, INDEXING, LANE_SUMS_SUBGROUP, LANE_SUMS_WORKGROUP};
 
 /// The most rows.
@@ -101,7 +99,7 @@ impl Kernel for GemmRows {
     }
 
     fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
-        general_twin(variant, parameters, arguments);
+        gemm::twin(variant, parameters, arguments);
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
@@ -110,7 +108,7 @@ impl Kernel for GemmRows {
         let trips = (p.depth / 4).div_ceil((workgroup / lanes).max(1));
         // The adding's steps, each of at most ROWS turns, and as many stores.
         let iterations = u64::from(trips) + 8 * u64::from(variant.u32("ROWS"));
-        Cost { iterations, ..gemm::cost(variant, gemm_bytes(parameters)) }
+        Cost { iterations, ..gemm::cost(variant, parameters) }
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {

@@ -42,11 +42,19 @@ parameters! {
 
 impl Parameters {
     /// Of a product in so many parts.
-    pub(crate) fn new(p: &gemm::Parameters, activation: Activation, splits: u32) -> Self {
+    pub(crate) fn new(p: &gemm::Parameters, splits: u32) -> Self {
         let &gemm::Parameters {
-            rows, columns, y_row, first_column, has_bias, has_residual, alpha, beta, ..
+            rows,
+            columns,
+            y_row,
+            first_column,
+            has_bias,
+            has_residual,
+            alpha,
+            beta,
+            activation,
+            ..
         } = p;
-        let activation = activation.code();
         Self { rows, columns, splits, y_row, first_column, has_bias, has_residual, alpha, beta, activation }
     }
 }
