@@ -1,5 +1,6 @@
 //! Activations.
 
+use crate::kernels::wide::wide;
 use crate::reference::activation as oracle;
 
 /// What a linear layer applies to its sums.
@@ -55,12 +56,12 @@ impl Activation {
         // A loop for each, without a branch inside it, so that the compiler makes it several values at a time.
         let gelu = |x: f32| Self::Gelu.apply(x);
         let relu = |x: f32| Self::Relu.apply(x);
-        match self {
+        wide(|| match self {
             Self::None => {}
             Self::Gelu => values.iter_mut().for_each(|value| *value = gelu(*value)),
             Self::Relu => values.iter_mut().for_each(|value| *value = relu(*value)),
             _ => values.iter_mut().for_each(|value| *value = self.apply(*value)),
-        }
+        });
     }
 
     /// The f32 computation of the CPU device: the shader's formulas, with libm's tanh and exp (in GELU [`exp`]).

@@ -16,6 +16,7 @@ pub mod recurrent;
 pub(crate) mod rows;
 pub(crate) mod shared;
 pub mod vision;
+pub(crate) mod wide;
 
 use crate::kernel::Kernel;
 

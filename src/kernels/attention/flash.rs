@@ -132,6 +132,13 @@ pub(super) struct Tile {
     pub rows: Vec<[u32; 2]>,
 }
 
+impl Tile {
+    /// Whether both are of one split of one item and one key-value head.
+    pub(super) fn sees_keys_of(&self, other: &Self) -> bool {
+        (self.batch, self.key_head, self.split) == (other.batch, other.key_head, other.split)
+    }
+}
+
 impl Tiling {
     fn group(&self, p: &Parameters) -> u32 {
         if self.grouped { p.heads_per_key } else { 1 }

@@ -18,7 +18,19 @@
 //! The instructions of a trip over 4 keys of 64 elements take 66 KB, of 2 keys 37 KB, of 1 key some 25 KB, and a core's first
 //! cache for them holds 32: this is what the prediction did not know. Branches on parameters cost what is in them, taken or
 //! not, since lanes are only masked; so masks and blocks are variants. Rows of 128 elements are as fast as the two
-//! dispatches were (13.5 for 14 at \[1,8,256,128\]), and their first call takes 2 s.
+//! dispatches were (13.5 for 14 at \[1,8,256,128\]).
+//!
+//! First calls of later steps, `[1,8,256,D]` with Mesa's cache off on a quieter machine, seconds for D = 32, 64, 128:
+//!
+//! | | 32 | 64 | 128 |
+//! |---|---|---|---|
+//! | as above | 0.62 | 0.68 | 1.42 |
+//! | what an item has is read once, and the ends of the rows are a loop over them | 0.58 | 0.65 | 1.38 |
+//! | q's registers and the sums go down a place in each turn, where a chain of ifs chose one | 0.48 | 0.61 | 1.13 |
+//!
+//! The last needs a bound that Mesa cannot know: written out, the turns take 0.58, 1.0 and 2.5 s. It costs 4 % at 128 elements,
+//! nothing at others. Dropped: selects for the ifs (no change); an array with an index (1.5 to 8 s). Without the three turns for
+//! strange values it would be 0.05, 0.07 and 0.15 s less. What is left is LLVM's time for 80 vector operations of each 4 elements.
 
 use super::flash::{BINDINGS, Form, Tiling};
 use super::parameters::{NONE, Parameters};

@@ -1,6 +1,8 @@
 //! The twin of the fused attention kernels: tiles of rows, and 64 keys at a time, with a running maximum and sum for each
 //! row.
 
+use std::ops::Range;
+
 use super::flash::{ABYSS, LOWEST, Tile, Tiling};
 use super::parameters::{NONE, Parameters, Row};
 use crate::kernel::Arguments;
@@ -8,6 +10,7 @@ use crate::kernels::activation::exp;
 use crate::kernels::matrices::rounded_to_f16;
 use crate::kernels::multiply::{multiply, multiply_carefully};
 use crate::kernels::parallel;
+use crate::kernels::wide::wide;
 
 impl Tiling {
     /// The kernel in f32.
@@ -35,15 +38,23 @@ impl Tiling {
         };
         // Tiles lie among each other in the output: each thread gives rows with their places.
         let operations = self.cost(&p, half, [0; 2]).flops.saturating_mul(2);
-        let tiles = parallel::map(p.tiles as usize, operations, |tile| {
-            let tile = self.tile(&p, p.first_tile + tile as u32, inputs.items);
-            match tile.rows.is_empty() {
-                true => TwinRows::default(),
-                false => inputs.tile(&tile),
+        let bounded = p.left != NONE || p.right != NONE;
+        let together = if bounded { 1 } else { TILES };
+        let parts = parallel::map(p.tiles.div_ceil(together) as usize, operations, |part| {
+            let first = part as u32 * together;
+            let tiles = (first..p.tiles.min(first + together)).map(|tile| p.first_tile + tile);
+            let mut joined: Vec<Tile> = Vec::new();
+            for tile in tiles.map(|tile| self.tile(&p, tile, inputs.items)) {
+                match joined.last_mut() {
+                    Some(last) if last.sees_keys_of(&tile) => last.rows.extend(tile.rows),
+                    _ => joined.push(tile),
+                }
             }
+            joined.retain(|tile| !tile.rows.is_empty());
+            joined.iter().map(|tile| inputs.tile(tile)).collect::<Vec<_>>()
         });
         let value_dim = p.value_dim as usize;
-        for rows in tiles {
+        for rows in parts.into_iter().flatten() {
             for (place, values) in rows.places.into_iter().zip(rows.values.chunks(value_dim.max(1))) {
                 output[place..place + value_dim].copy_from_slice(&values[..value_dim]);
             }
@@ -73,6 +84,10 @@ struct TwinRows {
     sums: Vec<(usize, f32)>,
 }
 
+/// Tiles that are computed at once where they have the same keys, and all of them: each product packs its keys again, which
+/// takes more than half of the time that it takes to multiply 32 rows with them.
+const TILES: u32 = 4;
+
 /// Keys of a tile of the twin.
 const TWIN_KEYS: u32 = 64;
 
@@ -98,7 +113,7 @@ impl TwinInputs<'_> {
         let mut values = vec![0.0; rows.len() * value_dim];
         let [mut products, mut added] =
             [TWIN_KEYS, p.value_dim].map(|columns| vec![0.0; rows.len() * columns as usize]);
-        let [mut k, mut v] = [Vec::new(), Vec::new()];
+        let [mut k_gathered, mut v_gathered, mut finite] = [const { Vec::new() }; 3];
         let mut begin = rows.iter().map(|row| row.begin).min().unwrap_or(0);
         let mut end = rows.iter().map(|row| row.end).max().unwrap_or(0);
         if p.splits > 1 {
@@ -107,28 +122,23 @@ impl TwinInputs<'_> {
         }
         for first in (begin..end).step_by(TWIN_KEYS as usize) {
             let keys = TWIN_KEYS.min(end - first);
-            k.clear();
-            v.clear();
-            for key in first..first + keys {
-                let at = [tile.batch, tile.key_head, key];
-                k.extend_from_slice(&self.k[p.k_place(at, self.items)..][..head_dim]);
-                v.extend_from_slice(&self.v[p.v_place(at, self.items)..][..value_dim]);
-            }
+            let at = |key: u32| [tile.batch, tile.key_head, first + key];
+            let k_place = |key: u32| p.k_place(at(key), self.items);
+            let (k, k_row) = p.gather(self.k, keys, [p.head_dim, p.k_row], k_place, &mut k_gathered);
             let sizes = [count, p.head_dim, keys];
-            multiply(sizes, (&q, [p.head_dim, 1]), (&k, [1, p.head_dim]), (&mut products, TWIN_KEYS));
-            for ((row, state), (products, values)) in rows.iter().zip(&mut states).zip(
-                products.chunks_exact_mut(TWIN_KEYS as usize).zip(values.chunks_exact_mut(value_dim.max(1))),
-            ) {
-                let factor = state.take(row, first, &mut products[..keys as usize]);
-                if self.rounded {
-                    products.iter_mut().for_each(|weight| *weight = rounded_to_f16(*weight));
-                }
-                if factor != 1.0 {
-                    values.iter_mut().for_each(|value| *value *= factor);
-                }
-            }
+            multiply(sizes, (&q, [p.head_dim, 1]), (k, [1, k_row]), (&mut products, TWIN_KEYS));
+            wide(|| self.weigh(&rows, &mut states, first..first + keys, &mut products, &mut values));
+            let v_place = |key: u32| p.v_place(at(key), self.items);
+            let (v, v_row) = p.gather(self.v, keys, [p.value_dim, p.v_row], v_place, &mut v_gathered);
             let sizes = [count, keys, p.value_dim];
-            multiply_carefully(sizes, (&products, TWIN_KEYS), &mut v, (&mut added, p.value_dim));
+            let rows_of_v = || (0..keys as usize).map(|key| &v[key * v_row as usize..][..value_dim]);
+            if wide(|| rows_of_v().all(all_finite)) {
+                multiply(sizes, (&products, [TWIN_KEYS, 1]), (v, [v_row, 1]), (&mut added, p.value_dim));
+            } else {
+                finite.clear();
+                rows_of_v().for_each(|row| finite.extend_from_slice(row));
+                multiply_carefully(sizes, (&products, TWIN_KEYS), &mut finite, (&mut added, p.value_dim));
+            }
             values.iter_mut().zip(&added).for_each(|(value, added)| *value += added);
         }
         let (mut places, mut sums) = (Vec::with_capacity(rows.len()), Vec::new());
@@ -144,6 +154,29 @@ impl TwinInputs<'_> {
             }
         }
         TwinRows { values, places, sums }
+    }
+
+    /// Makes weights of the products of some keys, and rescales the values that were summed before.
+    #[inline(always)]
+    fn weigh(
+        &self,
+        rows: &[Row<'_>],
+        states: &mut [State],
+        keys: Range<u32>,
+        products: &mut [f32],
+        values: &mut [f32],
+    ) {
+        let products = products.chunks_exact_mut(TWIN_KEYS as usize);
+        let values = values.chunks_exact_mut(self.p.value_dim.max(1) as usize);
+        for ((row, state), (products, values)) in rows.iter().zip(states).zip(products.zip(values)) {
+            let factor = state.take(row, keys.start, &mut products[..keys.len()]);
+            if self.rounded {
+                products.iter_mut().for_each(|weight| *weight = rounded_to_f16(*weight));
+            }
+            if factor != 1.0 {
+                values.iter_mut().for_each(|value| *value *= factor);
+            }
+        }
     }
 }
 
@@ -167,21 +200,31 @@ impl State {
     const EMPTY: Self = Self { largest: f32::NEG_INFINITY, sum: 0.0, seen: false };
 
     /// Makes weights of products, and gives what was summed before must be multiplied by.
+    #[inline(always)]
     fn take(&mut self, row: &Row<'_>, first: u32, products: &mut [f32]) -> f32 {
         let before = self.largest;
-        let mut any = false;
-        for (key, product) in (first..).zip(products.iter_mut()) {
-            // What is masked is told apart by its own NaN, since a logit may be −∞.
-            match row.logit(key, *product) {
-                Some(logit) => {
-                    any = true;
-                    self.largest = self.largest.max(logit);
-                    *product = if logit.is_nan() { f32::NAN } else { logit };
+        // What is masked is told apart by its own NaN, since a logit may be −∞.
+        let usual = |logit: f32| if logit.is_nan() { f32::NAN } else { logit };
+        let places = products.len() as u32;
+        let [begin, end] = [row.begin, row.end].map(|key| (key.max(first) - first).min(places) as usize);
+        match row.scale_alone() {
+            Some(scale) => {
+                products[..begin].fill(MASKED);
+                products[begin..end.max(begin)]
+                    .iter_mut()
+                    .for_each(|product| *product = usual(*product * scale));
+                products[end.max(begin)..].fill(MASKED);
+                self.seen |= end > begin;
+            }
+            None => {
+                for (key, product) in (first..).zip(products.iter_mut()) {
+                    let logit = row.logit(key, *product);
+                    self.seen |= logit.is_some();
+                    *product = logit.map_or(MASKED, usual);
                 }
-                None => *product = MASKED,
             }
         }
-        self.seen |= any;
+        self.largest = largest_of(products).max(self.largest);
         let factor = if before == self.largest { 1.0 } else { (before - self.largest).exp() };
         // Apart from the sum, so that the compiler makes it several weights at a time.
         let largest = self.largest;
@@ -190,8 +233,7 @@ impl State {
             let nothing = product.to_bits() == MASKED.to_bits() || *product == f32::NEG_INFINITY;
             *product = if nothing { 0.0 } else { weight };
         }
-        let sum: f32 = products.iter().sum();
-        self.sum = self.sum * factor + sum;
+        self.sum = self.sum * factor + sum_of(products);
         factor
     }
 
@@ -213,6 +255,41 @@ impl State {
             _ => (1.0 / self.sum, self.largest + self.sum.ln()),
         }
     }
+}
+
+/// Values side by side in what is computed of many.
+const LANES: usize = 16;
+
+/// The largest that is a number, −∞ where none is.
+#[inline(always)]
+fn largest_of(values: &[f32]) -> f32 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut largest = [f32::NEG_INFINITY; LANES];
+    let larger =
+        |largest: &mut f32, value: &f32| *largest = if *value > *largest { *value } else { *largest };
+    for chunk in chunks {
+        largest.iter_mut().zip(chunk).for_each(|(largest, value)| larger(largest, value));
+    }
+    largest.iter_mut().zip(rest).for_each(|(largest, value)| larger(largest, value));
+    largest.into_iter().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Their sum: of each sixteenth by itself, then of those sums.
+#[inline(always)]
+fn sum_of(values: &[f32]) -> f32 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += value);
+    }
+    sums.iter_mut().zip(rest).for_each(|(sum, value)| *sum += value);
+    sums.iter().sum()
+}
+
+#[inline(always)]
+fn all_finite(values: &[f32]) -> bool {
+    let magnitude = |value: &f32| value.to_bits() & 0x7fff_ffff;
+    values.iter().map(magnitude).fold(0, u32::max) < f32::INFINITY.to_bits()
 }
 
 /// A NaN that no arithmetic gives.

@@ -359,6 +359,13 @@ impl<'a> Row<'a> {
         if self.p.mask_kind == 2 { logit + f32::from_bits(self.word(key)) } else { logit }
     }
 
+    /// The scale, if nothing else stands between a product and its logit, and the keys from `begin` to `end` take part.
+    pub fn scale_alone(&self) -> Option<f32> {
+        let p = self.p;
+        let terms = p.mask_kind != 0 || p.key_padding == 2 || p.softcap != 0.0;
+        (!terms && p.slopes_at == NONE && p.relative_at == NONE).then_some(p.scale)
+    }
+
     /// The logit of a key that takes part.
     pub fn logit(&self, key: u32, product: f32) -> Option<f32> {
         self.allowed(key).then(|| self.biased(key, self.softcapped(product * self.p.scale)))
