@@ -1,5 +1,13 @@
 //! The twin of the fused attention kernels: tiles of rows, and 64 keys at a time, with a running maximum and sum for each
 //! row.
+//!
+//! Ladder (the CPU device's attention, 2 cores, milliseconds of the processor's time):
+//!
+//! | | \[1,12,512,64\] | … causal | \[8,12,128,32\] | \[1,12,128,64\] |
+//! |---|---|---|---|---|
+//! | keys and values copied for each tile of 32 rows, sums and maxima one by one | 32 | 17.5 | 13.6 | 1.7 |
+//! | … read where they lie; sixteen sums side by side, a loop without branches where a scale is all | 19 | 10 | 8.3 | 1.4 |
+//! | … four tiles at once, AVX2 | 15.6 | 10 | 6.3 | 1.3 |
 
 use std::ops::Range;
 
