@@ -15,3 +15,24 @@ pub(crate) fn wide<T>(work: impl FnOnce() -> T) -> T {
     }
     work()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::kernels::activation::Activation;
+
+    #[test]
+    fn it_changes_no_bit() {
+        let values: Vec<f32> = (-4000..4000_i16).map(|step| f32::from(step) * 0.0025).collect();
+        for activation in [Activation::Gelu, Activation::Relu, Activation::Silu] {
+            let mut wide = values.clone();
+            activation.apply_all(&mut wide);
+            for (x, y) in values.iter().zip(wide) {
+                assert_eq!(
+                    y.to_bits(),
+                    activation.apply(std::hint::black_box(*x)).to_bits(),
+                    "{activation:?} {x}"
+                );
+            }
+        }
+    }
+}
