@@ -119,15 +119,15 @@ impl Checked {
             let largest = if name == "rows" { flash_rows::LARGEST_DIM } else { LARGEST_DIM };
             match name {
                 "chained" => Ok(Choice::Chained),
+                "cooperative" => cooperative().map(Choice::Fused),
                 _ if too_wide(largest) => {
-                    let found = format!("head_dim {} and value_dim {}", p.head_dim, p.value_dim);
-                    Err(format!("it takes up to {largest}, not {found}"))
+                    let found = format!("{} and {}", p.head_dim, p.value_dim);
+                    Err(format!("it takes head_dim and value_dim up to {largest}, not {found}"))
                 }
                 "tiled" => Ok(Choice::Fused(tiled())),
                 "decode" => Ok(Choice::Fused(decode())),
                 "subgroup" => subgroup().map(Choice::Fused),
                 "rows" => rows().map(Choice::Fused),
-                "cooperative" => cooperative().map(Choice::Fused),
                 _ => Err("it is not written".to_owned()),
             }
         };
