@@ -121,7 +121,7 @@ impl TwinInputs<'_> {
         let mut values = vec![0.0; rows.len() * value_dim];
         let [mut products, mut added] =
             [TWIN_KEYS, p.value_dim].map(|columns| vec![0.0; rows.len() * columns as usize]);
-        let [mut k_gathered, mut v_gathered, mut finite] = [const { Vec::new() }; 3];
+        let [mut k_gathered, mut v_gathered] = [Vec::new(), Vec::new()];
         let mut begin = rows.iter().map(|row| row.begin).min().unwrap_or(0);
         let mut end = rows.iter().map(|row| row.end).max().unwrap_or(0);
         if p.splits > 1 {
@@ -130,23 +130,16 @@ impl TwinInputs<'_> {
         }
         for first in (begin..end).step_by(TWIN_KEYS as usize) {
             let keys = TWIN_KEYS.min(end - first);
-            let at = |key: u32| [tile.batch, tile.key_head, first + key];
-            let k_place = |key: u32| p.k_place(at(key), self.items);
+            let key_at = |key: u32| [tile.batch, tile.key_head, first + key];
+            let k_place = |key: u32| p.k_place(key_at(key), self.items);
             let (k, k_row) = p.gather(self.k, keys, [p.head_dim, p.k_row], k_place, &mut k_gathered);
             let sizes = [count, p.head_dim, keys];
             multiply(sizes, (&q, [p.head_dim, 1]), (k, [1, k_row]), (&mut products, TWIN_KEYS));
             wide(|| self.weigh(&rows, &mut states, first..first + keys, &mut products, &mut values));
-            let v_place = |key: u32| p.v_place(at(key), self.items);
+            let v_place = |key: u32| p.v_place(key_at(key), self.items);
             let (v, v_row) = p.gather(self.v, keys, [p.value_dim, p.v_row], v_place, &mut v_gathered);
             let sizes = [count, keys, p.value_dim];
-            let rows_of_v = || (0..keys as usize).map(|key| &v[key * v_row as usize..][..value_dim]);
-            if wide(|| rows_of_v().all(all_finite)) {
-                multiply(sizes, (&products, [TWIN_KEYS, 1]), (v, [v_row, 1]), (&mut added, p.value_dim));
-            } else {
-                finite.clear();
-                rows_of_v().for_each(|row| finite.extend_from_slice(row));
-                multiply_carefully(sizes, (&products, TWIN_KEYS), &mut finite, (&mut added, p.value_dim));
-            }
+            multiply_carefully(sizes, (&products, TWIN_KEYS), (v, v_row), (&mut added, p.value_dim));
             values.iter_mut().zip(&added).for_each(|(value, added)| *value += added);
         }
         let (mut places, mut sums) = (Vec::with_capacity(rows.len()), Vec::new());
@@ -292,12 +285,6 @@ fn sum_of(values: &[f32]) -> f32 {
     }
     sums.iter_mut().zip(rest).for_each(|(sum, value)| *sum += value);
     sums.iter().sum()
-}
-
-#[inline(always)]
-fn all_finite(values: &[f32]) -> bool {
-    let magnitude = |value: &f32| value.to_bits() & 0x7fff_ffff;
-    values.iter().map(magnitude).fold(0, u32::max) < f32::INFINITY.to_bits()
 }
 
 /// A NaN that no arithmetic gives.

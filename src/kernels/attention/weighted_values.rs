@@ -85,13 +85,14 @@ impl Kernel for WeightedValues {
             if rows.is_empty() {
                 return (0, rows);
             }
-            let mut gathered = Vec::with_capacity(keys as usize * columns);
-            for key in 0..keys {
-                let place = p.v_place([batch, head / p.heads_per_key, key], items);
-                gathered.extend_from_slice(&v[place..][..columns]);
-            }
+            let mut gathered = Vec::new();
+            let place = |key: u32| p.v_place([batch, head / p.heads_per_key, key], items);
+            let (v, v_row) = match keys {
+                0 => (&[][..], 0),
+                _ => p.gather(v, keys, [p.value_dim, p.v_row], place, &mut gathered),
+            };
             let sizes = [queries, keys, p.value_dim];
-            multiply_carefully(sizes, (weights, p.key_length), &mut gathered, (&mut rows, p.value_dim));
+            multiply_carefully(sizes, (weights, p.key_length), (v, v_row), (&mut rows, p.value_dim));
             (p.output_place([batch, head, p.first_query], items), rows)
         });
         for (first, rows) in heads {
