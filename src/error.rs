@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::device::Device;
+
 /// What every fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -118,8 +120,27 @@ pub enum Error {
         /// What was given.
         found: String,
     },
+    /// An error of something that was recorded under a name, with [`Recording::scoped`](crate::Recording::scoped).
+    /// [`Error::root`] is the error itself.
+    #[error("{scope}: {source}")]
+    In {
+        /// Where in the model, such as `encoder.layer.3.attention`.
+        scope: String,
+        /// The error.
+        source: Box<Error>,
+    },
+    /// The caller's progress callback asked for an end; what had been computed is dropped.
+    #[error("{op}: stopped by the progress callback after {done} of {total}")]
+    Interrupted {
+        /// What was running, such as `encode`.
+        op: &'static str,
+        /// What was done, counted as the callback was told it.
+        done: usize,
+        /// Of how much.
+        total: usize,
+    },
     /// Two things live on different devices.
-    #[error("{op}: {argument} lives on {found}, but the others on {expected}")]
+    #[error("{op}: {argument} lives on {found}, but the others on {}", told_apart(expected, found))]
     WrongDevice {
         /// The op.
         op: String,
@@ -203,6 +224,51 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error itself, without the scopes that it came through ([`Error::In`]).
+    ///
+    /// ```
+    /// use attentive::{DType, Device, Error, Recording};
+    ///
+    /// let mut recording = Recording::new(&Device::cpu());
+    /// let error = recording
+    ///     .scoped("my.layer.3", |recording| recording.temporary([1 << 40], DType::F32))
+    ///     .unwrap_err();
+    /// assert!(error.to_string().starts_with("my.layer.3: "), "{error}");
+    /// assert!(matches!(error.root(), Error::Limit { .. }));
+    /// ```
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::In { source, .. } => source.root(),
+            error => error,
+        }
+    }
+
+    /// The error as one of what is named `scope`.
+    pub(crate) fn within(self, scope: &str) -> Self {
+        match self {
+            error if scope.is_empty() => error,
+            Self::In { scope: inner, source } => Self::In { scope: format!("{scope}.{inner}"), source },
+            error => Self::In { scope: scope.to_owned(), source: Box::new(error) },
+        }
+    }
+
+    /// [`Error::WrongDevice`] unless `found` is the device `expected`.
+    pub(crate) fn expect_device(
+        op: &str,
+        argument: impl FnOnce() -> String,
+        [expected, found]: [&Device; 2],
+    ) -> Result<()> {
+        if expected.same(found) {
+            return Ok(());
+        }
+        Err(Self::WrongDevice {
+            op: op.to_owned(),
+            argument: argument(),
+            expected: expected.name().to_owned(),
+            found: found.name().to_owned(),
+        })
+    }
+
     /// An [`Error::Argument`] in one line.
     pub(crate) fn argument(
         op: &str,
@@ -221,6 +287,11 @@ impl Error {
 
 fn list_or(items: &[String], before: &str, none: &str) -> String {
     if items.is_empty() { none.to_owned() } else { format!("{before}{}", items.join(", ")) }
+}
+
+/// The device's name, told apart from another device of that name.
+fn told_apart(expected: &str, found: &str) -> String {
+    if expected == found { "another open device of that name".to_owned() } else { expected.to_owned() }
 }
 
 fn hint_suffix(hint: &str) -> String {

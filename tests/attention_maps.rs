@@ -54,7 +54,7 @@ fn encoder(device: &Device) -> Encoder {
         };
         EncoderLayer::new(device, &config, &weights).unwrap()
     };
-    Encoder::new((0..LAYERS).map(layer).collect(), None)
+    Encoder::new((0..LAYERS).map(layer).collect(), None).unwrap()
 }
 
 fn tiny() -> PathBuf {
@@ -103,15 +103,18 @@ fn captured_weights_are_those_of_an_unfused_run() {
             recording.output(value).unwrap();
         }
         let outputs = recording.run().unwrap();
-        // What the options of a layer would capture nobody would get.
-        let dispatches = |capture: Option<Capture<'_>>| {
+        // What the options of a layer would give nobody would get.
+        let capture = Some(Capture::default());
+        for given in [
+            MultiHeadAttentionOptions { capture, ..options },
+            MultiHeadAttentionOptions { weights: AttentionWeights::PerHead, ..options },
+            MultiHeadAttentionOptions { weights: AttentionWeights::Averaged, ..options },
+        ] {
             let mut recording = Recording::new(&device);
             let input = recording.tensor(&x).unwrap();
-            let options = MultiHeadAttentionOptions { capture, ..options };
-            encoder.record(&mut recording, &input, &options).unwrap();
-            recording.run().unwrap().statistics.dispatches
-        };
-        assert_eq!(dispatches(Some(Capture::default())), dispatches(None), "{}", device.name());
+            let words = ["encoder: options.", "None (record_captured"];
+            common::assert_refused(encoder.record(&mut recording, &input, &given), &words);
+        }
         // Nothing else changes by looking.
         assert_eq!(outputs.tensor(&output).unwrap().to_f32().unwrap(), without, "{}", device.name());
 

@@ -324,11 +324,14 @@ fn grus_refuse_what_does_not_fit() {
     let narrow = Direction::new(1, 3, 6);
     assert_refused(
         gru(&device, GruDirection::Forward, &[narrow], sizes),
-        &["W_ih", "[18, 4]", "54 elements"],
+        &["input.weight", "[18, 4]", "54 elements"],
     );
     let mut short = weights();
     short.0[2].pop();
-    assert_refused(gru(&device, GruDirection::Forward, &[short], sizes), &["b_ih", "[18]", "17 elements"]);
+    assert_refused(
+        gru(&device, GruDirection::Forward, &[short], sizes),
+        &["input.bias", "[18]", "17 elements"],
+    );
     let small = Direction::new(1, 4, 5);
     assert!(gru(&device, GruDirection::Forward, &[small], sizes).is_err());
     assert!(gru(&device, GruDirection::Forward, &[weights()], [usize::MAX, 6]).is_err());

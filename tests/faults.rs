@@ -238,6 +238,12 @@ fn tensors_of_another_device_are_refused() {
             let Error::WrongDevice { argument, expected, found, .. } = &error else { panic!("{error:?}") };
             assert_eq!((expected.as_str(), found.as_str()), (here.name(), there.name()));
             assert!(argument.contains("f32 [1, 1, 3, 4]"), "{error}");
+            let (found, expected) = match here.name() == there.name() {
+                true => (there.name(), "another open device of that name"),
+                false => (there.name(), here.name()),
+            };
+            let sentence = format!("lives on {found}, but the others on {expected}");
+            assert!(error.to_string().contains(&sentence), "{error}");
             // Weights too.
             let norm = LayerNormWeights::new(there, &[1.0; 4], &[0.0; 4], 1e-5).unwrap();
             let linear = LinearWeights::new(there, [2, 4], &[1.0; 8], None, DType::F32).unwrap();

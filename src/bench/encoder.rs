@@ -85,7 +85,7 @@ impl EncoderProblem {
         let tokens = Tokens { ids, positions: &positions, types: &[] };
         let embedded = embedding_norm(recording, tokens, &tables)?.reshape([count, length, d])?;
         let layers = (0..self.sizes.layers).map(|_| self.layer(&device)).collect::<Result<Vec<_>>>()?;
-        let encoded = Encoder::new(layers, None).record(recording, &embedded, &options)?;
+        let encoded = Encoder::new(layers, None)?.record(recording, &embedded, &options)?;
         pool(recording, &encoded, &vec![length as u32; count], Pooling::Mean, true)
     }
 

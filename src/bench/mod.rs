@@ -119,7 +119,7 @@ impl Row {
 
 /// True for what ends all work on an adapter.
 pub(crate) fn is_broken(error: &Error) -> bool {
-    matches!(error, Error::DeviceLost { .. } | Error::Timeout { .. })
+    matches!(error.root(), Error::DeviceLost { .. } | Error::Timeout { .. })
 }
 
 impl Bench {
@@ -348,8 +348,8 @@ fn op(shape: &Shape) -> Option<&'static str> {
 }
 
 fn refusal(error: &Error) -> Outcome {
-    match error {
+    match error.root() {
         Error::Implementation { reason, .. } => Outcome::Unavailable(reason.clone()),
-        error => Outcome::LeftOut(error.to_string()),
+        _ => Outcome::LeftOut(error.to_string()),
     }
 }

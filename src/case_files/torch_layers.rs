@@ -43,7 +43,7 @@ pub(super) const TRANSFORMER_ENCODER_LAYER: Op = Op {
         let config = Config::of(call)?;
         let layer = LayerTensors::of(call, &config, "weight.", 2)?;
         let layers = vec![layer.encoder_layer(call, &config)?];
-        record_encoder(call, &config, &Encoder::new(layers, None), "src_mask")
+        record_encoder(call, &config, &Encoder::new(layers, None)?, "src_mask")
     },
 };
 
@@ -69,7 +69,7 @@ pub(super) const TRANSFORMER_ENCODER: Op = Op {
         } else {
             None
         };
-        record_encoder(call, &config, &Encoder::new(layers, norm), "mask")
+        record_encoder(call, &config, &Encoder::new(layers, norm)?, "mask")
     },
 };
 

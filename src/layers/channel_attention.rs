@@ -1,6 +1,6 @@
 //! Attention over the channels of a map: squeeze-and-excitation, and CBAM's channel module.
 
-use super::HostLinear;
+use super::{HostLinear, Part};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::{Activation, Linear, LinearWeights, mean, mean_max, multiply};
@@ -39,15 +39,16 @@ impl SqueezeExcitation {
     /// A 1×1 convolution has the same weights.
     ///
     /// # Errors
-    /// [`Error::Argument`] if sizes do not fit, [`Error::OutOfMemory`].
+    /// [`Error::Argument`] if sizes do not fit or for another dtype than f32 and f16, [`Error::OutOfMemory`].
     pub fn new(
         device: &Device,
         [channels, hidden]: [usize; 2],
         [first, second]: [HostLinear<'_>; 2],
         dtype: DType,
     ) -> Result<Self> {
-        let first = first.upload(device, [hidden, channels], dtype)?;
-        let second = second.upload(device, [channels, hidden], dtype)?;
+        let first = first.upload(device, Part("squeeze_excitation", "first"), [hidden, channels], dtype)?;
+        let second =
+            second.upload(device, Part("squeeze_excitation", "second"), [channels, hidden], dtype)?;
         Ok(Self { linear: [first, second] })
     }
 
@@ -95,8 +96,8 @@ impl ChannelAttention {
     ) -> Result<Self> {
         let twice: Option<Vec<f32>> = second.bias.map(|bias| bias.iter().map(|b| 2.0 * b).collect());
         let second = HostLinear { weight: second.weight, bias: twice.as_deref() };
-        let first = first.upload(device, [hidden, channels], dtype)?;
-        let second = second.upload(device, [channels, hidden], dtype)?;
+        let first = first.upload(device, Part("channel_attention", "first"), [hidden, channels], dtype)?;
+        let second = second.upload(device, Part("channel_attention", "second"), [channels, hidden], dtype)?;
         Ok(Self { linear: [first, second] })
     }
 

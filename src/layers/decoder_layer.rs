@@ -5,12 +5,15 @@ use super::residual_block::ResidualBlock;
 use super::{
     FeedForward, HostLayerNorm, HostLinear, MultiHeadAttention, MultiHeadAttentionConfig,
     MultiHeadAttentionOptions, MultiHeadAttentionValues, MultiHeadAttentionWeights, NormPosition,
+    expect_sequence,
 };
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::{Activation, Causal, KvCache, KvCacheShape};
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
+
+const OP: &str = "decoder_layer";
 
 /// The sizes and options of a decoder layer.
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +51,20 @@ pub struct DecoderLayerWeights<'a> {
     pub feed_forward_norm: HostLayerNorm<'a>,
 }
 
-/// What a call of a decoder layer may be given. The residuals are the layer's own.
+/// What a call of a decoder layer may be given. The residuals are the layer's own: to give one is an error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DecoderLayerOptions<'a> {
     /// Which of its own positions each position may attend to.
     pub self_attention: MultiHeadAttentionOptions<'a>,
     /// Which of the memory's.
     pub cross_attention: MultiHeadAttentionOptions<'a>,
+}
+
+impl DecoderLayerOptions<'_> {
+    fn refuse_residuals(&self) -> Result<()> {
+        self.self_attention.refuse_residual(OP)?;
+        self.cross_attention.refuse_residual(OP)
+    }
 }
 
 /// What a call of a decoder layer gives.
@@ -133,7 +143,8 @@ impl DecoderLayer {
     /// Uploads the weights.
     ///
     /// # Errors
-    /// [`Error::Argument`] if sizes do not fit, [`Error::OutOfMemory`].
+    /// [`Error::Argument`] if sizes do not fit, for an ε that is negative or not finite and for another dtype than f32 and
+    /// f16, [`Error::OutOfMemory`].
     pub fn new(
         device: &Device,
         config: &DecoderLayerConfig,
@@ -142,16 +153,20 @@ impl DecoderLayer {
         let &DecoderLayerConfig { model_dim, heads, activation, dtype, .. } = config;
         let own = MultiHeadAttentionConfig::self_attention(model_dim, heads)?;
         let cross = MultiHeadAttentionConfig::cross_attention(model_dim, heads, model_dim, model_dim)?;
-        let block =
-            |names, norm| ResidualBlock::new(device, names, norm, config.epsilon, config.norm_position);
+        let block = |[name, norm_name]: [_; 2], norm| {
+            let how = (model_dim, config.epsilon, config.norm_position);
+            ResidualBlock::new(device, [OP, name, norm_name], norm, how)
+        };
         let sizes = [model_dim, config.feed_forward_dim];
         Ok(Self {
-            self_attention: MultiHeadAttention::new(device, own, &weights.self_attention, dtype)?,
+            self_attention: MultiHeadAttention::new(device, own, &weights.self_attention, dtype)
+                .map_err(|error| error.within("self_attention"))?,
             self_attention_block: block(
                 ["self_attention", "self_attention_norm"],
                 &weights.self_attention_norm,
             )?,
-            cross_attention: MultiHeadAttention::new(device, cross, &weights.cross_attention, dtype)?,
+            cross_attention: MultiHeadAttention::new(device, cross, &weights.cross_attention, dtype)
+                .map_err(|error| error.within("cross_attention"))?,
             cross_attention_block: block(
                 ["cross_attention", "cross_attention_norm"],
                 &weights.cross_attention_norm,
@@ -170,7 +185,7 @@ impl DecoderLayer {
     /// encoder's output.
     ///
     /// # Errors
-    /// [`Error::Argument`] for shapes that do not fit.
+    /// [`Error::Argument`] for shapes that do not fit and for a residual in the options.
     pub fn record(
         &self,
         recording: &mut Recording,
@@ -180,9 +195,10 @@ impl DecoderLayer {
     ) -> Result<DecoderLayerValues> {
         self.check("x", x)?;
         self.check("memory", memory)?;
+        options.refuse_residuals()?;
         if memory.shape()[0] != x.shape()[0] {
             let expected = format!("of as many batch items as x {}", x.shape());
-            return Err(Error::argument("decoder_layer", "memory", expected, memory.shape().to_string()));
+            return Err(Error::argument(OP, "memory", expected, memory.shape().to_string()));
         }
         self.record_blocks(
             recording,
@@ -217,8 +233,8 @@ impl DecoderLayer {
     /// weights and captures come, a mask is broadcast to that, and `key_lengths` has one for each item.
     ///
     /// # Errors
-    /// [`Error::Argument`] for shapes that do not fit, a cache without room, or key padding of the self-attention;
-    /// [`Error::Limit`]. After an error the cache has what it had before.
+    /// [`Error::Argument`] for shapes that do not fit, a cache without room, and for a residual, key padding of the
+    /// self-attention or another causal bound of it in the options; [`Error::Limit`]. After an error the cache has what it had before.
     pub fn record_step(
         &self,
         recording: &mut Recording,
@@ -227,12 +243,23 @@ impl DecoderLayer {
         options: &DecoderLayerOptions<'_>,
     ) -> Result<DecoderLayerValues> {
         self.check("x", x)?;
+        options.refuse_residuals()?;
+        let causal = options.self_attention.causal;
+        if !matches!(causal, Causal::None | Causal::BottomRight) {
+            let expected = "left to the layer, which takes Causal::BottomRight";
+            return Err(Error::argument(
+                OP,
+                "options.self_attention.causal",
+                expected,
+                format!("{causal:?}"),
+            ));
+        }
         let [k, v] = [recording.tensor(&cache.memory[0])?, recording.tensor(&cache.memory[1])?];
         let (items, columns) = (k.shape()[0], x.shape().last());
         let [rows, length] = [x.shape()[0], x.shape()[1]];
         if items == 0 || !rows.is_multiple_of(items) {
             let expected = format!("a multiple of the memory's {items} items in its first axis");
-            return Err(Error::argument("decoder_layer", "x", expected, x.shape().to_string()));
+            return Err(Error::argument(OP, "x", expected, x.shape().to_string()));
         }
         // The beams of an item are so many queries to one memory.
         let beams = [items, rows / items * length, columns];
@@ -265,12 +292,12 @@ impl DecoderLayer {
     /// as [`DecoderLayer::record_memory`] gives them.
     ///
     /// # Errors
-    /// [`Error::Argument`] for sizes of 0 or a memory that does not fit, [`Error::Limit`], [`Error::OutOfMemory`].
+    /// [`Error::Argument`] for sizes of 0 or a memory that does not fit, [`Error::WrongDevice`] for one that lives
+    /// elsewhere, [`Error::Limit`], [`Error::OutOfMemory`].
     pub fn cache(&self, rows: usize, capacity: usize, memory: [Tensor; 2]) -> Result<DecoderLayerCache> {
         let &MultiHeadAttentionConfig { heads, head_dim, value_head_dim, .. } = self.self_attention.config();
-        let wrong = |name: &str, expected: String, found: String| {
-            Err(Error::argument("decoder_layer", name, expected, found))
-        };
+        let wrong =
+            |name: &str, expected: String, found: String| Err(Error::argument(OP, name, expected, found));
         let cross = self.cross_attention.config();
         let columns = [cross.heads * cross.head_dim, cross.heads * cross.value_head_dim];
         let [k, v] = memory.each_ref().map(|tensor| tensor.shape().dims());
@@ -281,8 +308,12 @@ impl DecoderLayer {
                 format!("keys [items, length, {}] and values [items, length, {}]", columns[0], columns[1]);
             return wrong("the memory", expected, found);
         }
-        if let Some(tensor) = memory.iter().find(|tensor| tensor.dtype() != DType::F32) {
-            return wrong("the memory", "f32".to_owned(), tensor.dtype().to_string());
+        for tensor in &memory {
+            if tensor.dtype() != DType::F32 {
+                return wrong("the memory", "f32".to_owned(), tensor.dtype().to_string());
+            }
+            let device = self.self_attention_block.device();
+            Error::expect_device(OP, || "the memory".to_owned(), [device, tensor.device()])?;
         }
         if k[0] == 0 || !rows.is_multiple_of(k[0]) {
             let expected = format!("a multiple of the memory's {} items", k[0]);
@@ -302,12 +333,7 @@ impl DecoderLayer {
     }
 
     fn check(&self, argument: &str, value: &Value) -> Result<()> {
-        let columns = self.self_attention.config().model_dim;
-        if value.shape().rank() == 3 && value.shape().last() == columns {
-            return Ok(());
-        }
-        let (expected, found) = (format!("[batch, length, {columns}]"), value.shape().to_string());
-        Err(Error::argument("decoder_layer", argument, expected, found))
+        expect_sequence(OP, argument, value, self.self_attention.config().model_dim)
     }
 
     /// The three blocks, each attention by its own way; it is given its input and the residual to be added.

@@ -1,6 +1,6 @@
 //! Multi-scale deformable attention (Zhu et al. 2021).
 
-use super::HostLinear;
+use super::{HostLinear, Part};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::{DeformableInputs, Linear, LinearWeights, deformable_attention, softmax};
@@ -77,7 +77,7 @@ impl DeformableAttention {
     /// Uploads the weights, stored as `dtype` (f32 or f16).
     ///
     /// # Errors
-    /// [`Error::Argument`] if sizes do not fit, [`Error::OutOfMemory`].
+    /// [`Error::Argument`] if sizes do not fit or for another dtype than f32 and f16, [`Error::OutOfMemory`].
     pub fn new(
         device: &Device,
         config: DeformableAttentionConfig,
@@ -93,14 +93,15 @@ impl DeformableAttention {
         let Some((sampled, offsets)) = sampled.and_then(|count| Some((count, count.checked_mul(2)?))) else {
             return Err(Error::argument(OP, "the config", "fewer points", format!("{config:?}")));
         };
-        let upload =
-            |linear: HostLinear<'_>, outputs: usize| linear.upload(device, [outputs, model_dim], dtype);
+        let upload = |linear: HostLinear<'_>, name: &str, outputs: usize| {
+            linear.upload(device, Part(OP, name), [outputs, model_dim], dtype)
+        };
         Ok(Self {
             config,
-            value: upload(weights.value, model_dim)?,
-            sampling_offsets: upload(weights.sampling_offsets, offsets)?,
-            attention_weights: upload(weights.attention_weights, sampled)?,
-            output: upload(weights.output, model_dim)?,
+            value: upload(weights.value, "value", model_dim)?,
+            sampling_offsets: upload(weights.sampling_offsets, "sampling_offsets", offsets)?,
+            attention_weights: upload(weights.attention_weights, "attention_weights", sampled)?,
+            output: upload(weights.output, "output", model_dim)?,
         })
     }
 

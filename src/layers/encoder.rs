@@ -1,9 +1,11 @@
 //! A stack of encoder layers.
 
-use super::{EncoderLayer, LayerCapture, MultiHeadAttentionOptions};
-use crate::error::Result;
+use super::{AttentionWeights, EncoderLayer, LayerCapture, MultiHeadAttentionOptions, expect_sequence};
+use crate::error::{Error, Result};
 use crate::ops::{LayerNormWeights, layer_norm};
 use crate::recording::{Recording, Value};
+
+const OP: &str = "encoder";
 
 /// Encoder layers one after the other, with a norm at the end where there is one (pre-norm stacks have it).
 #[derive(Clone, Debug)]
@@ -14,8 +16,25 @@ pub struct Encoder {
 
 impl Encoder {
     /// A stack of those layers.
-    pub fn new(layers: Vec<EncoderLayer>, norm: Option<LayerNormWeights>) -> Self {
-        Self { layers, norm }
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for layers of different `model_dim` or a norm of another one, [`Error::WrongDevice`] for parts
+    /// that live on different devices.
+    pub fn new(layers: Vec<EncoderLayer>, norm: Option<LayerNormWeights>) -> Result<Self> {
+        if let Some(first) = layers.first() {
+            let of_layers = (1..)
+                .zip(&layers[1..])
+                .map(|(index, layer)| (format!("layer {index}"), layer.model_dim(), layer.device()));
+            let of_norm = norm.iter().map(|norm| ("the norm".to_owned(), norm.columns(), norm.device()));
+            for (part, columns, device) in of_layers.chain(of_norm) {
+                Error::expect_device(OP, || part.clone(), [first.device(), device])?;
+                if columns != first.model_dim() {
+                    let expected = format!("of {} columns, as layer 0", first.model_dim());
+                    return Err(Error::argument(OP, part, expected, format!("of {columns}")));
+                }
+            }
+        }
+        Ok(Self { layers, norm })
     }
 
     /// The layers.
@@ -23,11 +42,12 @@ impl Encoder {
         &self.layers
     }
 
-    /// Records it on x `[batch, length, model_dim]`; each layer under the name `layer.N`. `options.capture` is not used:
-    /// [`Encoder::record_captured`] gives what layers capture.
+    /// Records it on x `[batch, length, model_dim]`; each layer under the name `layer.N`.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for shapes that do not fit.
+    /// [`Error::Argument`] for shapes that do not fit, and for options that ask for what a stack does not give: weights or a
+    /// capture, which [`Encoder::record_captured`] gives for the layers that it is told, and a residual, of which each layer
+    /// has its own.
     pub fn record(
         &self,
         recording: &mut Recording,
@@ -38,11 +58,10 @@ impl Encoder {
     }
 
     /// Records it as [`Encoder::record`] does, and gives what the layers' attention captured as well: a value
-    /// `[batch, heads, queries, keys]` for each layer that `capture` names, in that order. `options.capture` is not used.
+    /// `[batch, heads, queries, keys]` for each layer that `capture` names, in that order.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for shapes that do not fit, for layers or heads that there are not,
-    /// and for a capture above its bound.
+    /// As [`Encoder::record`]; [`Error::Argument`] for layers or heads that there are not and for a capture above its bound.
     pub fn record_captured(
         &self,
         recording: &mut Recording,
@@ -50,12 +69,20 @@ impl Encoder {
         options: &MultiHeadAttentionOptions<'_>,
         capture: &LayerCapture<'_>,
     ) -> Result<(Value, Vec<Value>)> {
+        if options.weights != AttentionWeights::None {
+            let expected = "AttentionWeights::None (record_captured gives the weights of layers)";
+            return Err(Error::argument(OP, "options.weights", expected, format!("{:?}", options.weights)));
+        }
+        if options.capture.is_some() {
+            let expected = "None (record_captured takes a capture of layers)";
+            return Err(Error::argument(OP, "options.capture", expected, "given"));
+        }
+        options.refuse_residual(OP)?;
+        let columns = self.layers.first().map(EncoderLayer::model_dim);
+        let columns = columns.or(self.norm.as_ref().map(LayerNormWeights::columns));
+        expect_sequence(OP, "x", x, columns.unwrap_or(x.shape().last()))?;
         let heads: Vec<usize> = self.layers.iter().map(EncoderLayer::heads).collect();
-        let &[batch, length, _] = x.shape().dims() else {
-            // The first layer says what is wrong with x.
-            let options = MultiHeadAttentionOptions { capture: None, ..*options };
-            return Ok((self.record_layers(recording, x, |_| options)?.0, Vec::new()));
-        };
+        let [batch, length] = [x.shape()[0], x.shape()[1]];
         let layers = capture.check(&heads, [batch, length, length])?;
         let (x, captured) = self.record_layers(recording, x, |index| {
             let capture = layers.contains(&index).then(|| capture.of_a_layer());

@@ -4,12 +4,15 @@ use super::residual_block::ResidualBlock;
 use super::{
     FeedForward, HostLayerNorm, HostLinear, MultiHeadAttention, MultiHeadAttentionConfig,
     MultiHeadAttentionOptions, MultiHeadAttentionValues, MultiHeadAttentionWeights, NormPosition,
+    expect_sequence,
 };
 use crate::device::Device;
 use crate::error::Result;
 use crate::ops::Activation;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
+
+const OP: &str = "encoder_layer";
 
 /// The sizes and options of an encoder layer.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +59,8 @@ impl EncoderLayer {
     /// Uploads the weights.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) if sizes do not fit,
+    /// [`Error::Argument`](crate::Error::Argument) if sizes do not fit, for an ε that is negative or not finite and for
+    /// another dtype than f32 and f16,
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn new(
         device: &Device,
@@ -65,15 +69,28 @@ impl EncoderLayer {
     ) -> Result<Self> {
         let &EncoderLayerConfig { model_dim, heads, feed_forward_dim, activation, dtype, .. } = config;
         let attention = MultiHeadAttentionConfig::self_attention(model_dim, heads)?;
-        let block =
-            |names, norm| ResidualBlock::new(device, names, norm, config.epsilon, config.norm_position);
+        let block = |[name, norm_name]: [_; 2], norm| {
+            let how = (model_dim, config.epsilon, config.norm_position);
+            ResidualBlock::new(device, [OP, name, norm_name], norm, how)
+        };
         let sizes = [model_dim, feed_forward_dim];
         Ok(Self {
-            attention: MultiHeadAttention::new(device, attention, &weights.attention, dtype)?,
+            attention: MultiHeadAttention::new(device, attention, &weights.attention, dtype)
+                .map_err(|error| error.within("attention"))?,
             attention_block: block(["attention", "attention_norm"], &weights.attention_norm)?,
             feed_forward: FeedForward::new(device, sizes, weights.feed_forward, activation, dtype)?,
             feed_forward_block: block(["feed_forward", "feed_forward_norm"], &weights.feed_forward_norm)?,
         })
+    }
+
+    /// The device that it lives on.
+    pub(super) fn device(&self) -> &Device {
+        self.attention_block.device()
+    }
+
+    /// Columns of its input and of its output.
+    pub fn model_dim(&self) -> usize {
+        self.attention.config().model_dim
     }
 
     /// Heads of its attention.
@@ -86,16 +103,19 @@ impl EncoderLayer {
         self.attention.bytes() + self.feed_forward.bytes()
     }
 
-    /// Records it on x `[batch, length, model_dim]`. `options` go to the attention; its residual is the layer's own.
+    /// Records it on x `[batch, length, model_dim]`. `options` go to the attention.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for shapes that do not fit.
+    /// [`Error::Argument`](crate::Error::Argument) for shapes that do not fit, and for a residual in `options`: the layer
+    /// has its own.
     pub fn record(
         &self,
         recording: &mut Recording,
         x: &Value,
         options: &MultiHeadAttentionOptions<'_>,
     ) -> Result<MultiHeadAttentionValues> {
+        expect_sequence(OP, "x", x, self.model_dim())?;
+        options.refuse_residual(OP)?;
         let (mut weights, mut captured) = (None, None);
         let x = self.attention_block.record(recording, x, |recording, x, residual| {
             let options = MultiHeadAttentionOptions { residual, ..*options };

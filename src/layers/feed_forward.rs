@@ -1,6 +1,6 @@
 //! The position-wise feed-forward network (Vaswani et al. 2017, section 3.3).
 
-use super::HostLinear;
+use super::{HostLinear, Part};
 use crate::device::Device;
 use crate::error::Result;
 use crate::ops::{Activation, Linear, LinearWeights};
@@ -19,7 +19,7 @@ impl FeedForward {
     /// Uploads W₁ `[hidden, model_dim]` and W₂ `[model_dim, hidden]`, stored as `dtype`.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) if sizes do not fit,
+    /// [`Error::Argument`](crate::Error::Argument) if sizes do not fit or for another dtype than f32 and f16,
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn new(
         device: &Device,
@@ -28,8 +28,8 @@ impl FeedForward {
         activation: Activation,
         dtype: DType,
     ) -> Result<Self> {
-        let up = up.upload(device, [hidden, model_dim], dtype)?;
-        let down = down.upload(device, [model_dim, hidden], dtype)?;
+        let up = up.upload(device, Part("feed_forward", "up"), [hidden, model_dim], dtype)?;
+        let down = down.upload(device, Part("feed_forward", "down"), [model_dim, hidden], dtype)?;
         Ok(Self { up, down, activation })
     }
 

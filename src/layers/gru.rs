@@ -1,6 +1,6 @@
 //! Gated recurrent units (Cho et al. 2014) with PyTorch's equations.
 
-use super::{HostLinear, SplitLinear};
+use super::{HostLinear, Part, SplitLinear};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::{GruStep, Linear, LinearWeights};
@@ -104,19 +104,15 @@ impl Gru {
             return Err(Error::argument(OP, "weights", format!("of {directions} directions"), found));
         }
         // First: they bound H, by which b_ih is then made.
-        let hidden = weights.iter().map(|weights| hidden_weights(device, hidden_dim, &weights.hidden, dtype));
+        let hidden = weights.iter().enumerate().map(|(direction, weights)| {
+            let name = format!("weights[{direction}].hidden");
+            hidden_weights(device, &name, hidden_dim, &weights.hidden, dtype)
+        });
         let hidden = hidden.collect::<Result<_>>()?;
         let gates = hidden_dim.saturating_mul(3);
         let (mut all, mut bias) = (Vec::new(), Vec::new());
-        for HostGru { input, .. } in weights {
-            if Some(input.weight.len()) != gates.checked_mul(input_dim) {
-                let found = format!("{} elements", input.weight.len());
-                return Err(Error::argument(OP, "W_ih", format!("[{gates}, {input_dim}]"), found));
-            }
-            if let Some(bias) = input.bias.filter(|bias| bias.len() != gates) {
-                let found = format!("{} elements", bias.len());
-                return Err(Error::argument(OP, "b_ih", format!("[{gates}]"), found));
-            }
+        for (direction, HostGru { input, .. }) in weights.iter().enumerate() {
+            input.expect(Part(OP, &format!("weights[{direction}].input")), [gates, input_dim])?;
             all.extend_from_slice(input.weight);
             match input.bias {
                 Some(own) => bias.extend_from_slice(own),
@@ -240,8 +236,8 @@ impl GruCell {
     ) -> Result<Self> {
         let gates = hidden_dim.saturating_mul(3);
         Ok(Self {
-            input: SplitLinear::new(device, gates, input_dims, &weights.input, dtype)?,
-            hidden: hidden_weights(device, hidden_dim, &weights.hidden, dtype)?,
+            input: SplitLinear::new(device, [OP, "input"], gates, input_dims, &weights.input, dtype)?,
+            hidden: hidden_weights(device, "hidden", hidden_dim, &weights.hidden, dtype)?,
             hidden_dim,
         })
     }
@@ -257,7 +253,10 @@ impl GruCell {
     /// # Errors
     /// [`Error::Argument`] for shapes that do not fit, [`Error::Limit`].
     pub fn record(&self, recording: &mut Recording, inputs: &[&Value], state: &Value) -> Result<Value> {
-        let rows = state.shape().rows();
+        let &[rows, columns] = state.shape().dims() else { return Err(self.wrong_state(state)) };
+        if columns != self.hidden_dim || state.dtype() != DType::F32 {
+            return Err(self.wrong_state(state));
+        }
         for (size, input) in self.input.inputs().zip(inputs) {
             if input.shape().dims() != [rows, size] {
                 let expected = format!("[{rows}, {size}] for a state {}", state.shape());
@@ -279,13 +278,22 @@ impl GruCell {
     }
 }
 
+impl GruCell {
+    fn wrong_state(&self, state: &Value) -> Error {
+        let (expected, found) =
+            (format!("f32 [batch, {}]", self.hidden_dim), format!("{} {}", state.dtype(), state.shape()));
+        Error::argument(OP, "the state", expected, found)
+    }
+}
+
 /// W_hh `[3H, H]` and b_hh.
 fn hidden_weights(
     device: &Device,
+    name: &str,
     hidden_dim: usize,
     hidden: &HostLinear<'_>,
     dtype: DType,
 ) -> Result<LinearWeights> {
     let gates = hidden_dim.saturating_mul(3);
-    LinearWeights::new(device, [gates, hidden_dim], hidden.weight, hidden.bias, dtype)
+    hidden.upload(device, Part(OP, name), [gates, hidden_dim], dtype)
 }

@@ -39,8 +39,9 @@ pub use spatial_attention::{Cbam, CbamValues, SpatialAttention};
 pub(crate) use split_linear::SplitLinear;
 
 use crate::device::Device;
-use crate::error::Result;
-use crate::ops::{LayerNormWeights, LinearWeights};
+use crate::error::{Error, Result};
+use crate::ops::{LayerNormWeights, LinearWeights, expect_weight_dtype};
+use crate::recording::Value;
 use crate::tensor::DType;
 
 /// A linear layer's weights on the host: W `[outputs, inputs]` and a bias `[outputs]`.
@@ -52,8 +53,37 @@ pub struct HostLinear<'a> {
     pub bias: Option<&'a [f32]>,
 }
 
+/// A part of a layer, as errors name it: the layer, and the part's name in it.
+#[derive(Clone, Copy)]
+struct Part<'a>(&'a str, &'a str);
+
+impl Part<'_> {
+    fn expect(self, field: &str, shape: &[usize], found: &[f32]) -> Result<()> {
+        let needed = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+        if needed == Some(found.len()) {
+            return Ok(());
+        }
+        let Self(layer, part) = self;
+        let found = format!("{} elements", found.len());
+        Err(Error::argument(layer, format!("{part}.{field}"), format!("{shape:?}"), found))
+    }
+}
+
 impl HostLinear<'_> {
-    fn upload(&self, device: &Device, shape: [usize; 2], dtype: DType) -> Result<LinearWeights> {
+    fn expect(&self, part: Part<'_>, [outputs, inputs]: [usize; 2]) -> Result<()> {
+        part.expect("weight", &[outputs, inputs], self.weight)?;
+        self.bias.map_or(Ok(()), |bias| part.expect("bias", &[outputs], bias))
+    }
+
+    fn upload(
+        &self,
+        device: &Device,
+        part: Part<'_>,
+        shape: [usize; 2],
+        dtype: DType,
+    ) -> Result<LinearWeights> {
+        expect_weight_dtype(part.0, dtype)?;
+        self.expect(part, shape)?;
         LinearWeights::new(device, shape, self.weight, self.bias, dtype)
     }
 }
@@ -68,7 +98,24 @@ pub struct HostLayerNorm<'a> {
 }
 
 impl HostLayerNorm<'_> {
-    fn upload(&self, device: &Device, epsilon: f32) -> Result<LayerNormWeights> {
+    fn upload(
+        &self,
+        device: &Device,
+        part: Part<'_>,
+        columns: usize,
+        epsilon: f32,
+    ) -> Result<LayerNormWeights> {
+        part.expect("gamma", &[columns], self.gamma)?;
+        part.expect("beta", &[columns], self.beta)?;
         LayerNormWeights::new(device, self.gamma, self.beta, epsilon)
     }
+}
+
+/// [`Error::Argument`] unless the value is f32 `[batch, length, columns]`.
+fn expect_sequence(layer: &str, argument: &str, value: &Value, columns: usize) -> Result<()> {
+    if value.shape().rank() == 3 && value.shape().last() == columns && value.dtype() == DType::F32 {
+        return Ok(());
+    }
+    let found = format!("{} {}", value.dtype(), value.shape());
+    Err(Error::argument(layer, argument, format!("f32 [batch, length, {columns}]"), found))
 }

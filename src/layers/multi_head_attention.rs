@@ -1,6 +1,6 @@
 //! Multi-head attention (Vaswani et al. 2017, section 3.2.2).
 
-use super::HostLinear;
+use super::{HostLinear, Part, expect_sequence};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::{
@@ -8,6 +8,8 @@ use crate::ops::{
 };
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
+
+const OP: &str = "multi_head_attention";
 
 /// The sizes of a multi-head attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ impl MultiHeadAttentionConfig {
     pub fn self_attention(model_dim: usize, heads: usize) -> Result<Self> {
         if heads == 0 || model_dim == 0 || !model_dim.is_multiple_of(heads) {
             let found = format!("{model_dim} for {heads} heads");
-            return Err(Error::argument("multi_head_attention", "model_dim", "a multiple of heads", found));
+            return Err(Error::argument(OP, "model_dim", "a multiple of heads", found));
         }
         let head_dim = model_dim / heads;
         Ok(Self {
@@ -58,10 +60,10 @@ impl MultiHeadAttentionConfig {
         Ok(Self { key_dim, value_dim, packed: false, ..Self::self_attention(model_dim, heads)? })
     }
 
-    fn check(&self) -> Result<()> {
-        let wrong = |name: &str, expected: &str, found: String| {
-            Err(Error::argument("multi_head_attention", name, expected, found))
-        };
+    /// Rows of the projections of keys, and of values.
+    fn check(&self) -> Result<[usize; 2]> {
+        let wrong =
+            |name: &str, expected: &str, found: String| Err(Error::argument(OP, name, expected, found));
         if self.heads == 0 || self.head_dim == 0 || self.value_head_dim == 0 {
             return wrong("heads and head sizes", "at least 1", format!("{self:?}"));
         }
@@ -69,7 +71,15 @@ impl MultiHeadAttentionConfig {
             let found = format!("{}, {}, {}", self.model_dim, self.key_dim, self.value_dim);
             return wrong("model_dim, key_dim and value_dim of packed projections", "equal", found);
         }
-        Ok(())
+        let rows = [self.head_dim, self.value_head_dim].map(|size| self.heads.checked_mul(size));
+        match rows {
+            [Some(keys), Some(values)]
+                if keys.checked_mul(2).and_then(|all| all.checked_add(values)).is_some() =>
+            {
+                Ok([keys, values])
+            }
+            _ => wrong("heads and head sizes", "fewer", format!("{self:?}")),
+        }
     }
 }
 
@@ -132,6 +142,16 @@ pub struct MultiHeadAttentionOptions<'a> {
 }
 
 impl<'a> MultiHeadAttentionOptions<'a> {
+    /// [`Error::Argument`] if a residual is given to a layer that has its own.
+    pub(super) fn refuse_residual(&self, layer: &str) -> Result<()> {
+        match self.residual {
+            None => Ok(()),
+            Some(_) => {
+                Err(Error::argument(layer, "options.residual", "None: the layer has its own", "given"))
+            }
+        }
+    }
+
     /// The op, but for what it is told of padded keys.
     fn attention(&self) -> Attention<'a> {
         let mut attention = Attention::new().causal(self.causal);
@@ -163,31 +183,23 @@ impl MultiHeadAttention {
     /// Uploads the weights, stored as `dtype` (f32 or f16).
     ///
     /// # Errors
-    /// [`Error::Argument`] if sizes do not fit, [`Error::OutOfMemory`].
+    /// [`Error::Argument`] if sizes do not fit or for another dtype than f32 and f16, [`Error::OutOfMemory`].
     pub fn new(
         device: &Device,
         config: MultiHeadAttentionConfig,
         weights: &MultiHeadAttentionWeights<'_>,
         dtype: DType,
     ) -> Result<Self> {
-        config.check()?;
-        let keys = config.heads * config.head_dim;
-        let values = config.heads * config.value_head_dim;
+        let [keys, values] = config.check()?;
         let MultiHeadAttentionWeights { query, key, value, output } = weights;
+        let upload = |part: &HostLinear<'_>, name: &str, shape: [usize; 2]| {
+            part.upload(device, Part(OP, name), shape, dtype)
+        };
         let projections = if config.packed {
             let parts = [(query, keys), (key, keys), (value, values)];
-            for (part, outputs) in parts {
+            for ((part, outputs), name) in parts.into_iter().zip(["query", "key", "value"]) {
                 // Their sum alone would let two wrong sizes pass.
-                let wrong = |name: &str, expected: String, found: &[f32]| {
-                    let found = format!("{} elements", found.len());
-                    Err(Error::argument("multi_head_attention", name, expected, found))
-                };
-                if part.weight.len() != outputs * config.model_dim {
-                    return wrong("a projection", format!("[{outputs}, {}]", config.model_dim), part.weight);
-                }
-                if let Some(bias) = part.bias.filter(|bias| bias.len() != outputs) {
-                    return wrong("a projection's bias", format!("[{outputs}]"), bias);
-                }
+                part.expect(Part(OP, name), [outputs, config.model_dim])?;
             }
             let weight = parts.map(|(part, _)| part.weight).concat();
             let has_bias = parts.iter().any(|(part, _)| part.bias.is_some());
@@ -197,16 +209,16 @@ impl MultiHeadAttention {
             });
             let bias = has_bias.then(|| bias.concat());
             let packed = HostLinear { weight: &weight, bias: bias.as_deref() };
-            let packed = packed.upload(device, [2 * keys + values, config.model_dim], dtype)?;
+            let packed = upload(&packed, "query, key and value", [2 * keys + values, config.model_dim])?;
             Projections::Packed(Box::new(packed))
         } else {
             Projections::Separate(Box::new([
-                query.upload(device, [keys, config.model_dim], dtype)?,
-                key.upload(device, [keys, config.key_dim], dtype)?,
-                value.upload(device, [values, config.value_dim], dtype)?,
+                upload(query, "query", [keys, config.model_dim])?,
+                upload(key, "key", [keys, config.key_dim])?,
+                upload(value, "value", [values, config.value_dim])?,
             ]))
         };
-        let output = output.upload(device, [config.model_dim, values], dtype)?;
+        let output = upload(output, "output", [config.model_dim, values])?;
         Ok(Self { config, projections, output })
     }
 
@@ -237,7 +249,8 @@ impl MultiHeadAttention {
         let Projections::Packed(packed) = &self.projections else {
             return self.record(recording, [x, x, x], options);
         };
-        let MultiHeadAttentionConfig { heads, head_dim, value_head_dim, .. } = self.config;
+        let MultiHeadAttentionConfig { heads, model_dim, head_dim, value_head_dim, .. } = self.config;
+        expect_sequence(OP, "x", x, model_dim)?;
         let all = project(recording, "qkv", packed, x)?;
         let [q, k, v] = in_rows(&all, heads, [head_dim, value_head_dim])?;
         self.attend(recording, [&q, &k, &v], options)
@@ -260,6 +273,21 @@ impl MultiHeadAttention {
             }
             return Err(packed("query, key and value"));
         };
+        let MultiHeadAttentionConfig { model_dim, key_dim, value_dim, .. } = self.config;
+        expect_sequence(OP, "query", query, model_dim)?;
+        expect_sequence(OP, "key", key, key_dim)?;
+        expect_sequence(OP, "value", value, value_dim)?;
+        let [batch, keys] = [query.shape()[0], key.shape()[1]];
+        let of_batch = |name: &str, value: &Value, length: usize| {
+            if value.shape().dims()[..2] == [batch, length] {
+                return Ok(());
+            }
+            let expected =
+                format!("[{batch}, {length}, {}] for query {}", value.shape().last(), query.shape());
+            Err(Error::argument(OP, name, expected, value.shape().to_string()))
+        };
+        of_batch("key", key, keys)?;
+        of_batch("value", value, keys)?;
         let q = project(recording, "query", &separate[0], query)?;
         let k = project(recording, "key", &separate[1], key)?;
         let v = project(recording, "value", &separate[2], value)?;
@@ -273,6 +301,9 @@ impl MultiHeadAttention {
     /// [`Error::Argument`] for shapes that do not fit, or packed projections.
     pub fn record_memory(&self, recording: &mut Recording, memory: &Value) -> Result<[Value; 2]> {
         let Projections::Separate(separate) = &self.projections else { return Err(packed("a memory")) };
+        // One input for both projections.
+        expect_sequence(OP, "memory", memory, self.config.key_dim)?;
+        expect_sequence(OP, "memory", memory, self.config.value_dim)?;
         let k = project(recording, "key", &separate[1], memory)?;
         Ok([k, project(recording, "value", &separate[2], memory)?])
     }
@@ -311,11 +342,11 @@ impl MultiHeadAttention {
         let attention = options.attention();
         let Projections::Packed(packed) = &self.projections else {
             let (expected, found) = ("packed projections", "separate ones");
-            return Err(Error::argument("multi_head_attention", "a cached self-attention", expected, found));
+            return Err(Error::argument(OP, "a cached self-attention", expected, found));
         };
         if options.key_lengths.is_some() || options.key_padding_mask.is_some() {
             let (expected, found) = ("left to the cache", "given");
-            return Err(Error::argument("multi_head_attention", "key lengths or padding", expected, found));
+            return Err(Error::argument(OP, "key lengths or padding", expected, found));
         }
         let all = project(recording, "qkv", packed, x)?;
         let [q, k, v] = in_rows(&all, heads, [head_dim, value_head_dim])?;
@@ -405,14 +436,9 @@ fn in_rows(all: &Value, heads: usize, [head_dim, value_head_dim]: [usize; 2]) ->
 
 fn packed(argument: &str) -> Error {
     let expected = "the same value (the projections are packed: make it with `packed: false`)";
-    Error::argument("multi_head_attention", argument, expected, "different ones")
+    Error::argument(OP, argument, expected, "different ones")
 }
 
 fn unranked(weights: &Value) -> Error {
-    Error::argument(
-        "multi_head_attention",
-        "weights",
-        "[batch, heads, queries, keys]",
-        weights.shape().to_string(),
-    )
+    Error::argument(OP, "weights", "[batch, heads, queries, keys]", weights.shape().to_string())
 }

@@ -1,6 +1,6 @@
 //! A block of a Transformer layer with its residual and its norm.
 
-use super::HostLayerNorm;
+use super::{HostLayerNorm, Part};
 use crate::device::Device;
 use crate::error::Result;
 use crate::ops::{LayerNormWeights, layer_norm};
@@ -26,15 +26,19 @@ pub(super) struct ResidualBlock {
 }
 
 impl ResidualBlock {
-    /// The names are those of the block's and the norm's scopes.
+    /// The names are the layer's, and those of the block's and the norm's scopes.
     pub(super) fn new(
         device: &Device,
-        [name, norm_name]: [&'static str; 2],
+        [layer, name, norm_name]: [&'static str; 3],
         norm: &HostLayerNorm<'_>,
-        epsilon: f32,
-        position: NormPosition,
+        (columns, epsilon, position): (usize, f32, NormPosition),
     ) -> Result<Self> {
-        Ok(Self { name, norm_name, norm: norm.upload(device, epsilon)?, position })
+        let norm = norm.upload(device, Part(layer, norm_name), columns, epsilon)?;
+        Ok(Self { name, norm_name, norm, position })
+    }
+
+    pub(super) fn device(&self) -> &Device {
+        self.norm.device()
     }
 
     /// The scope of the block.

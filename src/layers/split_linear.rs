@@ -1,6 +1,6 @@
 //! A linear layer over concatenated inputs, without the concatenation: W is cut by columns.
 
-use super::HostLinear;
+use super::{HostLinear, Part};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::{Linear, LinearWeights, cut_columns};
@@ -10,24 +10,25 @@ use crate::tensor::DType;
 /// W·\[x₁; x₂; …\] + b = W₁·x₁ + b + W₂·x₂ + …, on a device.
 #[derive(Clone, Debug)]
 pub(crate) struct SplitLinear {
+    layer: &'static str,
     parts: Vec<LinearWeights>,
 }
 
 impl SplitLinear {
-    /// From W `[outputs, Σ inputs]`, cut into the columns of each input.
+    /// From W `[outputs, Σ inputs]`, cut into the columns of each input. Errors name the layer and its part.
     pub fn new(
         device: &Device,
+        [layer, part]: [&'static str; 2],
         outputs: usize,
         inputs: &[usize],
         weights: &HostLinear<'_>,
         dtype: DType,
     ) -> Result<Self> {
-        const OP: &str = "linear";
         let columns = inputs.iter().fold(0_usize, |sum, &size| sum.saturating_add(size));
-        if Some(weights.weight.len()) != outputs.checked_mul(columns) || inputs.is_empty() {
-            let found = format!("{} elements", weights.weight.len());
-            return Err(Error::argument(OP, "weight", format!("[{outputs}, {columns}]"), found));
+        if inputs.is_empty() {
+            return Err(Error::argument(layer, "the inputs", "one or more", "none"));
         }
+        weights.expect(Part(layer, part), [outputs, columns])?;
         let mut first = 0;
         let parts = inputs.iter().enumerate().map(|(index, &size)| {
             let part = cut_columns(weights.weight, columns, first..first + size);
@@ -35,7 +36,7 @@ impl SplitLinear {
             let bias = weights.bias.filter(|_| index == 0);
             LinearWeights::new(device, [outputs, size], &part, bias, dtype)
         });
-        Ok(Self { parts: parts.collect::<Result<_>>()? })
+        Ok(Self { layer, parts: parts.collect::<Result<_>>()? })
     }
 
     /// Bytes on the device.
@@ -52,7 +53,7 @@ impl SplitLinear {
     pub fn record(&self, recording: &mut Recording, inputs: &[&Value]) -> Result<Value> {
         if inputs.len() != self.parts.len() {
             let expected = format!("{} values", self.parts.len());
-            return Err(Error::argument("linear", "the inputs", expected, inputs.len().to_string()));
+            return Err(Error::argument(self.layer, "the inputs", expected, inputs.len().to_string()));
         }
         let mut sum: Option<Value> = None;
         for (part, input) in self.parts.iter().zip(inputs) {
@@ -60,6 +61,6 @@ impl SplitLinear {
             let linear = sum.as_ref().map_or(linear, |sum| linear.residual(sum));
             sum = Some(linear.record(recording, input)?);
         }
-        sum.ok_or_else(|| Error::argument("linear", "the inputs", "one or more", "none"))
+        sum.ok_or_else(|| Error::argument(self.layer, "the inputs", "one or more", "none"))
     }
 }

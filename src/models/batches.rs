@@ -36,7 +36,7 @@ pub(super) struct Bounds<'a> {
     /// Tokens below which a batch takes any text: what a batch costs by itself is more than their padding.
     pub(super) may_pad: usize,
     /// Sequences, where the longest has so many tokens.
-    pub(super) texts: &'a dyn Fn(usize) -> usize,
+    pub(super) texts: &'a (dyn Fn(usize) -> usize + Sync),
 }
 
 impl Bounds<'_> {

@@ -63,7 +63,7 @@ impl BertEncoder {
         let layers = layers.collect::<Result<Vec<_>>>()?;
         let supported = format!("those of a {:?} encoder with {} layers", config.family, config.layers);
         source.check_all_used(&UNUSED, &supported)?;
-        Ok(Self { config: config.clone(), embeddings, encoder: Encoder::new(layers, None) })
+        Ok(Self { config: config.clone(), embeddings, encoder: Encoder::new(layers, None)? })
     }
 
     /// The sizes.

@@ -7,7 +7,7 @@ use super::heads::{BertHead, HeadKind};
 use super::{BertEncoder, TokenBatch};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::ops::gather_rows;
+use crate::ops::{expect_weight_dtype, gather_rows};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 use crate::weights::{Checkpoint, EncoderConfig, EncoderFolder, Encoding, HeadConfig, Tokenizer};
@@ -68,7 +68,8 @@ impl BertModel {
     /// Loads a Hugging Face folder with all the heads that it has.
     ///
     /// # Errors
-    /// Those of [`EncoderFolder::open`], [`BertEncoder::load`] and [`BertHead::load`].
+    /// Those of [`EncoderFolder::open`], [`BertEncoder::load`] and [`BertHead::load`]; [`Error::Argument`] for options with
+    /// another dtype than f32 and f16.
     pub fn from_dir(device: &Device, folder: impl AsRef<Path>) -> Result<Self> {
         Self::from_dir_with(device, folder, &BertModelOptions::default())
     }
@@ -82,6 +83,7 @@ impl BertModel {
         folder: impl AsRef<Path>,
         options: &BertModelOptions,
     ) -> Result<Self> {
+        expect_weight_dtype("bert", options.dtype)?;
         let EncoderFolder {
             config,
             head_config,

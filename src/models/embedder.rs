@@ -8,7 +8,7 @@ use super::{AttentionMaps, BertEncoder, TokenBatch};
 use crate::device::Device;
 use crate::error::Result;
 use crate::layers::LayerCapture;
-use crate::ops::{Pooling, pool};
+use crate::ops::{Pooling, expect_weight_dtype, pool};
 use crate::recording::{Recording, RunStatistics, Step, Value, trace};
 use crate::tensor::DType;
 use crate::weights::{EmbedderFolder, EncoderConfig, Encoding, Tokenizer};
@@ -64,7 +64,8 @@ impl Embedder {
     /// Loads a sentence-transformers or Hugging Face folder.
     ///
     /// # Errors
-    /// Those of [`EmbedderFolder::open`] and [`BertEncoder::load`].
+    /// Those of [`EmbedderFolder::open`] and [`BertEncoder::load`]; [`Error::Argument`](crate::Error::Argument) for options
+    /// with another dtype than f32 and f16.
     pub fn from_dir(device: &Device, folder: impl AsRef<Path>) -> Result<Self> {
         Self::from_dir_with(device, folder, &EmbedderOptions::default())
     }
@@ -78,6 +79,7 @@ impl Embedder {
         folder: impl AsRef<Path>,
         options: &EmbedderOptions,
     ) -> Result<Self> {
+        expect_weight_dtype("embedder", options.dtype)?;
         let folder = EmbedderFolder::open(folder)?;
         let encoder = BertEncoder::load(device, &folder.config, &folder.checkpoint, options.dtype)?;
         let batch_tokens = batch_tokens(device, widest(&folder.config), options.max_batch_tokens);

@@ -1,7 +1,7 @@
 //! Rows of a table by their ids: token embeddings, and any gather of rows.
 
 use super::axes::product;
-use super::{LinearWeights, expect_dtype, size};
+use super::{LinearWeights, expect_dtype, expect_weight_dtype, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::embedding::gather::{Gather, Parameters, variant};
@@ -27,8 +27,9 @@ impl EmbeddingTable {
     /// A table of those values, row-major, stored as f32 or f16.
     ///
     /// # Errors
-    /// [`Error::Argument`] unless they are rows of `columns`, [`Error::OutOfMemory`].
+    /// [`Error::Argument`] unless they are rows of `columns` and the dtype is one of the two, [`Error::OutOfMemory`].
     pub fn new(device: &Device, columns: usize, values: &[f32], dtype: DType) -> Result<Self> {
+        expect_weight_dtype(OP, dtype)?;
         let mut table = Self::empty(columns);
         let part = Self::part_rows(device, columns, dtype).saturating_mul(columns.max(1));
         for rows in values.chunks(part) {
@@ -48,6 +49,7 @@ impl EmbeddingTable {
     /// # Errors
     /// As [`EmbeddingTable::new`], and [`Error::Limit`] for too many rows.
     pub fn push(&mut self, device: &Device, rows: &[f32], dtype: DType) -> Result<()> {
+        expect_weight_dtype(OP, dtype)?;
         let columns = self.columns;
         if columns == 0 || !rows.len().is_multiple_of(columns) {
             let (expected, found) = (format!("rows of {columns}"), format!("{} elements", rows.len()));

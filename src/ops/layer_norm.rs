@@ -1,7 +1,7 @@
 //! Layer normalization.
 
 use super::axes::{affine, axis_of, expect_broadcast, product};
-use super::{choose_rows, expect_dtype, expect_shape};
+use super::{choose_rows, expect_dtype, expect_epsilon, expect_shape};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::normalization::layer_norm::{self as kernel, Parameters};
@@ -22,8 +22,9 @@ impl LayerNormWeights {
     /// γ and β `[columns]` with ε.
     ///
     /// # Errors
-    /// [`Error::Argument`] if their lengths differ, [`Error::OutOfMemory`].
+    /// [`Error::Argument`] if their lengths differ or ε is negative or not finite, [`Error::OutOfMemory`].
     pub fn new(device: &Device, gamma: &[f32], beta: &[f32], epsilon: f32) -> Result<Self> {
+        expect_epsilon(OP, epsilon)?;
         if gamma.len() != beta.len() {
             let expected = format!("[{}], as gamma", gamma.len());
             return Err(Error::argument("layer_norm", "beta", expected, format!("[{}]", beta.len())));
@@ -31,6 +32,11 @@ impl LayerNormWeights {
         let gamma = Tensor::from_f32(device, [gamma.len()], gamma)?;
         let beta = Tensor::from_f32(device, [beta.len()], beta)?;
         Ok(Self { gamma, beta, epsilon })
+    }
+
+    /// The device that they live on.
+    pub(crate) fn device(&self) -> &Device {
+        self.gamma.device()
     }
 
     /// The row length that they are for.
@@ -129,9 +135,10 @@ impl<'a> LayerNorm<'a> {
     /// is averaged with NaN.
     ///
     /// # Errors
-    /// [`Error::Argument`] for shapes, an axis or dtypes that do not fit, or nothing to average; [`Error::Limit`],
+    /// [`Error::Argument`] for shapes, an axis, dtypes or an ε that do not fit, or nothing to average; [`Error::Limit`],
     /// [`Error::Implementation`].
     pub fn record(self, recording: &mut Recording, x: &Value) -> Result<LayerNormValues> {
+        expect_epsilon(OP, self.epsilon)?;
         let given =
             [("x", Some(x)), ("residual", self.residual), ("gamma", Some(self.gamma)), ("beta", self.beta)];
         for (name, value) in given {

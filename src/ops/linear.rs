@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Activation, expect_dtype, expect_shape, part_rows, product, size};
+use super::{Activation, expect_dtype, expect_shape, expect_weight_dtype, part_rows, product, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::linear::gemm::{Form, Parameters};
@@ -25,7 +25,7 @@ impl LinearWeights {
     /// `[outputs]`. A W above the device's binding limit is split by outputs.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the lengths do not fit, [`Error::OutOfMemory`].
+    /// [`Error::Argument`] if the lengths do not fit or for another dtype, [`Error::OutOfMemory`].
     pub fn new(
         device: &Device,
         [outputs, inputs]: [usize; 2],
@@ -33,6 +33,7 @@ impl LinearWeights {
         bias: Option<&[f32]>,
         dtype: DType,
     ) -> Result<Self> {
+        expect_weight_dtype("linear", dtype)?;
         if Some(weight.len()) != outputs.checked_mul(inputs) {
             let expected = format!("[{outputs}, {inputs}], {} elements", outputs.saturating_mul(inputs));
             return Err(Error::argument("linear", "weight", expected, format!("{} elements", weight.len())));
@@ -61,7 +62,8 @@ impl LinearWeights {
     /// From tensors that are on the device already: W `[outputs, inputs]` if `transposed`, `[inputs, outputs]` if not.
     ///
     /// # Errors
-    /// [`Error::Argument`] if W has not two axes or the bias does not fit it.
+    /// [`Error::Argument`] if W has not two axes or another dtype than f32 and f16, or the bias does not fit it;
+    /// [`Error::WrongDevice`] for a bias that lives elsewhere.
     pub fn from_tensors(weight: &Tensor, bias: Option<&Tensor>, transposed: bool) -> Result<Self> {
         let dims = weight.shape().dims();
         let &[first, second] = dims else {
@@ -75,6 +77,9 @@ impl LinearWeights {
         {
             let found = format!("{} {}", bias.dtype(), bias.shape());
             return Err(Error::argument("linear", "bias", format!("f32 [{outputs}]"), found));
+        }
+        if let Some(bias) = bias {
+            Error::expect_device("linear", || "bias".to_owned(), [weight.device(), bias.device()])?;
         }
         Ok(Self { parts: vec![weight.clone()], bias: bias.cloned(), inputs, outputs, transposed })
     }

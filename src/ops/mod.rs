@@ -122,6 +122,22 @@ fn expect_dtype(op: &str, argument: &str, value: &Value, dtypes: &[DType]) -> Re
     Err(Error::argument(op, argument, expected.join(" or "), value.dtype().to_string()))
 }
 
+/// [`Error::Argument`] unless weights can be stored as that dtype.
+pub(crate) fn expect_weight_dtype(op: &str, dtype: DType) -> Result<()> {
+    match dtype {
+        DType::F32 | DType::F16 => Ok(()),
+        other => Err(Error::argument(op, "the weights' dtype", "f32 or f16", other.to_string())),
+    }
+}
+
+/// [`Error::Argument`] unless ε can stand under a root.
+pub(crate) fn expect_epsilon(op: &str, epsilon: f32) -> Result<()> {
+    if epsilon.is_finite() && epsilon >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::argument(op, "epsilon", "a finite number, at least 0", epsilon.to_string()))
+}
+
 /// [`Error::Argument`] unless the value is one of that recording.
 fn expect_own(recording: &Recording, op: &str, argument: &str, value: &Value) -> Result<()> {
     if recording.has(value) {

@@ -1,7 +1,7 @@
 //! RMS normalization.
 
 use super::axes::{affine, axis_of, product};
-use super::{choose_rows, expect_dtype};
+use super::{choose_rows, expect_dtype, expect_epsilon};
 use crate::error::{Error, Result};
 use crate::kernels::normalization::rms_norm::{Parameters, RmsNorm};
 use crate::recording::{Recording, Value};
@@ -15,7 +15,7 @@ const OP: &str = "rms_norm";
 /// Zhang and Sennrich 2019; ONNX's RMSNormalization (opset 23).
 ///
 /// # Errors
-/// [`Error::Argument`] for shapes, an axis or dtypes that do not fit, or nothing to average;
+/// [`Error::Argument`] for shapes, an axis, dtypes or an ε that do not fit, or nothing to average;
 /// [`Error::Limit`], [`Error::Implementation`].
 pub fn rms_norm(
     recording: &mut Recording,
@@ -24,6 +24,7 @@ pub fn rms_norm(
     axis: isize,
     epsilon: f32,
 ) -> Result<Value> {
+    expect_epsilon(OP, epsilon)?;
     expect_dtype(OP, "x", x, &[DType::F32])?;
     expect_dtype(OP, "gamma", gamma, &[DType::F32])?;
     let axis = axis_of(OP, "x", x, axis)?;

@@ -185,14 +185,8 @@ impl Recording {
     /// # Errors
     /// [`Error::WrongDevice`] if it lives elsewhere.
     pub fn tensor(&mut self, tensor: &Tensor) -> Result<Value> {
-        if !tensor.device().same(&self.device) {
-            return Err(Error::WrongDevice {
-                op: "recording".to_owned(),
-                argument: format!("a tensor {} {}", tensor.dtype(), tensor.shape()),
-                expected: self.device.name().to_owned(),
-                found: tensor.device().name().to_owned(),
-            });
-        }
+        let argument = || format!("a tensor {} {}", tensor.dtype(), tensor.shape());
+        Error::expect_device("recording", argument, [&self.device, tensor.device()])?;
         let slot = Slot { tensor: Some(tensor.clone()), words: tensor.words(), output: false };
         Ok(self.push(slot, tensor.shape().clone(), tensor.dtype()))
     }
@@ -232,11 +226,19 @@ impl Recording {
     }
 
     /// Records under a name, such as `encoder.layer.3`, that `verify` and errors show.
-    pub fn scoped<T>(&mut self, name: impl Into<String>, record: impl FnOnce(&mut Self) -> T) -> T {
-        self.scope.push(name.into());
+    ///
+    /// # Errors
+    /// What `record` has for an error, as [`Error::In`] the name; names within each other are joined by dots.
+    pub fn scoped<T>(
+        &mut self,
+        name: impl Into<String>,
+        record: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let name = name.into();
+        self.scope.push(name.clone());
         let result = record(self);
         self.scope.pop();
-        result
+        result.map_err(|error| error.within(&name))
     }
 
     /// Appends a dispatch of `kernel`; `bindings` in its order.

@@ -140,7 +140,7 @@ pub fn assert_fails<T>(outcome: Result<T>, words: &[&str]) -> Error {
 #[track_caller]
 pub fn assert_refused<T>(outcome: Result<T>, words: &[&str]) {
     let error = assert_fails(outcome, words);
-    assert!(matches!(error, Error::Argument { .. }), "{error:?}");
+    assert!(matches!(error.root(), Error::Argument { .. }), "{error:?}");
 }
 
 /// Holds a device's result against the oracle, with the CPU device's as the twin. The CPU device itself gets no more

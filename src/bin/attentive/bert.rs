@@ -191,7 +191,7 @@ pub fn check_rows(rows: &mut [Row], check: impl Fn(&str) -> attentive::Result<()
 
 /// An error about one text, without the op and the number that the list of one gave it.
 fn reason(error: &Error) -> String {
-    match error {
+    match error.root() {
         Error::Argument { argument, expected, found, .. } => {
             let argument = argument.trim_end_matches(" 0").trim_end_matches(" of pair");
             format!("the {} must be {expected}, but is {found}", argument.trim_start_matches("the "))

@@ -178,7 +178,7 @@ impl Arguments {
             if say {
                 bar.suspend(|| print(&outcome.line()))?;
             }
-            let lost = matches!(outcome.result, Err(Error::DeviceLost { .. }));
+            let lost = matches!(outcome.error(), Some(Error::DeviceLost { .. }));
             report.outcomes.push(outcome);
             bar.inc(1);
             // The other cases are not at fault.
@@ -217,7 +217,12 @@ impl Outcome {
 
     /// The forced implementation cannot take the case: it failed, but disagreed with nothing.
     fn refused(&self) -> bool {
-        matches!(self.result, Err(Error::Implementation { .. }))
+        matches!(self.error(), Some(Error::Implementation { .. }))
+    }
+
+    /// What kept it from being compared.
+    fn error(&self) -> Option<&Error> {
+        self.result.as_ref().err().map(Error::root)
     }
 
     /// Why it failed.

@@ -122,7 +122,14 @@ impl BahdanauSeq2Seq {
             initial: upload(initial.host(), [hidden, hidden])?,
             attention,
             decoder,
-            readout: SplitLinear::new(device, halves, &inputs, &readout.host(), dtype)?,
+            readout: SplitLinear::new(
+                device,
+                ["bahdanau", "readout"],
+                halves,
+                &inputs,
+                &readout.host(),
+                dtype,
+            )?,
             output: upload(output.host(), [words, config.readout_dim])?,
         })
     }

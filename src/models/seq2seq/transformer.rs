@@ -96,7 +96,7 @@ impl TransformerSeq2Seq {
             (0..config.decoder_layers).map(|index| decoder_layer(device, config, &mut source, index, dtype));
         let decoder = decoder.collect::<Result<Vec<_>>>()?;
         source.check_all_used(&[], "those of an encoder–decoder Transformer of Marian's")?;
-        let encoder = Encoder::new(layers, None);
+        let encoder = Encoder::new(layers, None)?;
         Ok(Self { config: config.clone(), source: from, target: to, positions, encoder, decoder, output })
     }
 

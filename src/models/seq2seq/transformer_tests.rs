@@ -25,7 +25,7 @@ fn a_step_that_a_later_layer_refuses_leaves_no_trace() {
     }
     for _ in 0..3 {
         let error = step(&mut mended, [5, 6]).unwrap_err();
-        assert!(matches!(error, Error::Argument { .. }), "{error}");
+        assert!(matches!(error.root(), Error::Argument { .. }), "{error}");
         assert!(mended.caches.iter().all(|cache| cache.own().lengths() == [1, 1]));
     }
     // With room in it, it goes on as if nothing had been refused.

@@ -12,6 +12,7 @@ use crate::models::attention_maps::{AttentionMaps, MapToken};
 use crate::models::generation::{
     EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules, generate,
 };
+use crate::ops::expect_weight_dtype;
 use crate::tensor::DType;
 use crate::weights::{Encoding, GenerationConfig, Seq2SeqConfig, Seq2SeqFolder, Seq2SeqTokenizer};
 
@@ -61,8 +62,10 @@ impl Translator {
     /// Loads a folder: MarianMT's as Hugging Face ships them, or one of `models/train.py`.
     ///
     /// # Errors
-    /// Those of [`Seq2SeqFolder::open`], [`TransformerSeq2Seq::load`] and [`BahdanauSeq2Seq::load`].
+    /// Those of [`Seq2SeqFolder::open`], [`TransformerSeq2Seq::load`] and [`BahdanauSeq2Seq::load`]; [`Error::Argument`] for
+    /// another dtype than f32 and f16.
     pub fn from_dir(device: &Device, folder: impl AsRef<Path>, dtype: DType) -> Result<Self> {
+        expect_weight_dtype(OP, dtype)?;
         Self::from_folder(device, Seq2SeqFolder::open(folder)?, dtype)
     }
 

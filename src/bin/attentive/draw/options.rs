@@ -85,7 +85,7 @@ impl PictureArguments {
 
 /// An error of a run that captures, in the words of the command line.
 pub fn capture_failure(error: Error) -> Failure {
-    match &error {
+    match error.root() {
         Error::Argument { op, argument, .. } if op == "capture" && argument.contains("weights") => {
             Failure::Failed(format!(
                 "{error} (--layers and --heads narrow it, --max-capture-bytes allows more)"

@@ -1,6 +1,8 @@
 //! Arguments that do not fit are errors that name the tensors, what was expected and what was given; never a panic.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod layers;
 
 use attentive::layers::{
     HostLinear, MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadAttentionWeights,
@@ -414,7 +416,7 @@ fn packed_projections_are_checked_one_by_one() {
         MultiHeadAttention::new(&device, config, &weights, DType::F32)
     };
     new([16; 3], [4; 3]).unwrap();
-    assert_refused(new([20, 12, 16], [4; 3]), &["a projection", "[4, 4]", "20 elements"]);
-    assert_refused(new([16; 3], [6, 2, 4]), &["a projection's bias", "[4]", "6 elements"]);
-    assert_refused(new([16; 3], [4, 5, 3]), &["a projection's bias", "[4]", "5 elements"]);
+    assert_refused(new([20, 12, 16], [4; 3]), &["query.weight", "[4, 4]", "20 elements"]);
+    assert_refused(new([16; 3], [6, 2, 4]), &["query.bias", "[4]", "6 elements"]);
+    assert_refused(new([16; 3], [4, 5, 3]), &["key.bias", "[4]", "5 elements"]);
 }
