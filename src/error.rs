@@ -213,6 +213,18 @@ pub enum Error {
         /// The shape in the file.
         found: Vec<usize>,
     },
+    /// A checkpoint's weight is NaN or infinite, or would be no such number any more as what it is to be stored as.
+    #[error("{}: the tensor `{name}` must be {expected}, but {found}", path.display())]
+    Weight {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What can be stored, such as `below 65520 in magnitude to be stored as f16 (f32 takes it)`.
+        expected: String,
+        /// The elements that cannot.
+        found: String,
+    },
     /// A text could not be tokenized.
     #[error("the tokenizer failed on text {index}: {problem}")]
     Tokenize {

@@ -1,5 +1,7 @@
 //! The command line, as a user calls it: what comes out, where, and with which exit status.
 
+#[path = "common/altered.rs"]
+mod altered;
 #[path = "common/command.rs"]
 mod command;
 
@@ -346,4 +348,111 @@ fn verify_of_all_devices_is_json_too() {
     assert_eq!((report["passed"].as_bool(), end.code), (Some(passed), Some(i32::from(!passed))));
     let variants = devices[0]["kernels"]["variants"].as_array().unwrap();
     assert!(variants.iter().all(|variant| variant["kernel"] == "pooling/pool"));
+}
+
+#[test]
+fn weights_that_f16_does_not_hold_are_refused_with_the_tensor() {
+    // The values a million times larger, their projection a million times smaller: the same model in f32.
+    let scaled = altered::with_weights(&model(), |name, values| {
+        let factor = match name {
+            "encoder.layer.0.attention.self.value.weight" | "encoder.layer.0.attention.self.value.bias" => {
+                1e6
+            }
+            "encoder.layer.0.attention.output.dense.weight" => 1e-6,
+            _ => return,
+        };
+        values.iter_mut().for_each(|value| *value *= factor);
+    });
+    let (texts, values) = expected();
+    let of = |dtype: &str| {
+        let mut command = attentive();
+        command
+            .arg("embed")
+            .arg("-m")
+            .arg(scaled.path())
+            .args(["--device", "cpu", "--dtype", dtype, "-o", "-"]);
+        run(command.arg("--").args(&texts))
+    };
+    let end = of("f32");
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    let got: Vec<f32> = jsonl(&end.stdout).iter().flat_map(vector).collect();
+    for (got, expected) in got.iter().zip(&values) {
+        assert!((got - expected).abs() <= 1e-5, "{got} {expected}");
+    }
+    let end = of("f16");
+    assert_eq!((end.code, end.stdout.as_str()), (Some(1), ""));
+    for part in [
+        "model.safetensors",
+        "the tensor `encoder.layer.0.attention.self.value.weight` must be below 65520 in magnitude",
+        "f16 (f32 takes it)",
+        "its largest magnitude is ",
+    ] {
+        assert!(end.stderr.contains(part), "no `{part}` in: {}", end.stderr);
+    }
+    // What f16 would round to 0, all of it.
+    let small = altered::with_weights(&model(), |name, values| {
+        if name == "encoder.layer.1.output.dense.weight" {
+            values.iter_mut().for_each(|value| *value *= 1e-9);
+        }
+    });
+    let mut command = attentive();
+    command.arg("embed").arg("-m").arg(small.path()).args(["--device", "cpu", "--dtype", "f16", "the cat"]);
+    fails(&mut command, 1, &["encoder.layer.1.output.dense.weight", "which rounds it to 0"]);
+    let whole = run(&mut embed(&["--dtype", "f16", "the cat"]));
+    assert_eq!(whole.code, Some(0), "{}", whole.stderr);
+}
+
+#[test]
+fn weights_that_are_not_finite_are_refused_with_the_tensor() {
+    for (value, shown) in [(f32::NAN, "NaN"), (f32::NEG_INFINITY, "-inf")] {
+        for tensor in ["embeddings.word_embeddings.weight", "encoder.layer.1.output.LayerNorm.bias"] {
+            let broken = altered::with_weights(&model(), |name, values| {
+                if name == tensor {
+                    values[7] = value;
+                }
+            });
+            for dtype in ["f32", "f16"] {
+                let mut command = attentive();
+                command
+                    .arg("embed")
+                    .arg("-m")
+                    .arg(broken.path())
+                    .args(["--device", "cpu", "--dtype", dtype, "x"]);
+                let said = format!("`{tensor}` must be of finite numbers, but its element 7 is {shown}");
+                fails(&mut command, 1, &[&said]);
+            }
+        }
+    }
+}
+
+#[test]
+fn embeddings_that_are_not_finite_are_told_with_their_lines() {
+    // `cat` is token 76.
+    let broken = altered::with_a_word_too_large(&model(), 32, 76);
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.npy");
+    let embed = |words: &[&str]| {
+        let mut command = attentive();
+        command.arg("embed").arg("-m").arg(broken.path()).args(["--device", "cpu"]).args(words);
+        command
+    };
+    let input = b"the mat\nthe cat\nbad \xff\nhello\na cat\n";
+    let end = run_with_input(embed(&["--input", "-", "-o"]).arg(&output), input);
+    assert_eq!(end.code, Some(1));
+    let told = "2 of 4 results are not finite (NaN or infinity; null in JSON): lines 2 and 5";
+    assert!(end.stderr.contains(told), "{}", end.stderr);
+    assert!(end.stderr.contains("1 of 5 rows not embedded"), "{}", end.stderr);
+    let (shape, values) = npy(&output);
+    let finite: Vec<bool> = values.chunks(32).map(|row| row.iter().all(|value| value.is_finite())).collect();
+    assert_eq!((shape, finite), (vec![5, 32], vec![true, false, false, true, false]));
+    let end = run(&mut embed(&["hello", "the cat", "-o", "-"]));
+    assert_eq!(end.code, Some(1));
+    assert!(
+        end.stderr.contains("1 of 2 results is not finite") && end.stderr.contains("text 2"),
+        "{}",
+        end.stderr
+    );
+    assert!(jsonl(&end.stdout)[1]["embedding"].as_array().unwrap().iter().all(Value::is_null));
+    let end = run(&mut embed(&["hello", "the mat", "-o", "-"]));
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
 }

@@ -1,5 +1,7 @@
 //! `attentive attention`, as a user calls it.
 
+#[path = "common/altered.rs"]
+mod altered;
 #[path = "common/command.rs"]
 mod command;
 
@@ -199,4 +201,22 @@ fn all_attentions_of_a_translator_are_drawn() {
     assert!(end.stderr.contains("the output is cut at 2 tokens"), "{}", end.stderr);
     let mut small = look("dates-transformer", &["le 3 mai 1979", "--max-capture-bytes", "1KiB"]);
     fails(&mut small, 1, &["at most 1024 bytes", "--max-capture-bytes"]);
+}
+
+#[test]
+fn weights_that_are_not_finite_are_told() {
+    let broken = altered::with_a_word_too_large(&model(), 32, 76);
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("a.npy");
+    let of = |text: &str| {
+        let mut command = attentive();
+        command.arg("attention").arg("-m").arg(broken.path()).args(["--device", "cpu", text, "-o"]);
+        run(command.arg(&output))
+    };
+    let end = of("the cat");
+    assert_eq!(end.code, Some(1));
+    assert!(end.stderr.contains("the attention weights are not finite"), "{}", end.stderr);
+    assert!(output.exists());
+    let end = of("the mat");
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
 }

@@ -1,5 +1,7 @@
 //! The commands on BERT's heads, as a user calls them: what comes out, where, and with which exit status.
 
+#[path = "common/altered.rs"]
+mod altered;
 #[path = "common/command.rs"]
 mod command;
 
@@ -278,4 +280,39 @@ fn answers_go_into_a_file_whole() {
         let help = run(attentive().args([command, "--help"]));
         says(&help, 0, &["Examples:", "--model", "--device", "--json", "ATTENTIVE_MODEL"]);
     }
+}
+
+#[test]
+fn answers_that_are_not_finite_are_told_with_their_lines() {
+    // `cat` is token 76 of each of them.
+    let broken = |model: &str| altered::with_a_word_too_large(&fixture(model), 16, 76);
+    let of = |command: &str, folder: &tempfile::TempDir, words: &[&str], input: &str| {
+        let mut call = attentive();
+        call.arg(command).arg("-m").arg(folder.path()).args(["--device", "cpu"]).args(words);
+        with_input(&mut call, input.as_bytes())
+    };
+    let written = ["--input", "-", "--json", "-"];
+    let told = |end: &Ended, told: &str| {
+        says(end, 1, &[&format!("not finite (NaN or infinity; null in JSON): {told}")]);
+    };
+    let model = broken("bert-pretraining");
+    let end = of("fill-mask", &model, &written, "the [MASK]\nno mask\ncat [MASK]\n");
+    told(&end, "line 3");
+    says(&end, 1, &["1 of 2 results is", "1 of 3 rows not answered"]);
+    assert!(jsonl(&end)[2]["masks"][0]["predictions"][0]["probability"].is_null());
+    let end = of("next-sentence", &model, &written, "the\tmat\nthe\tcat\n");
+    told(&end, "line 2");
+    assert!(jsonl(&end)[1]["probability"].is_null() && !jsonl(&end)[0]["probability"].is_null());
+    let end = of("classify", &broken("bert-sequence"), &written, "the cat\nhello\ncat\n");
+    told(&end, "lines 1 and 3");
+    assert!(jsonl(&end)[0]["score"].is_null() && !jsonl(&end)[1]["score"].is_null());
+    told(&of("classify", &broken("bert-token"), &written, "hello\nthe cat\n"), "line 2");
+    let end = of("evaluate", &model, &["-", "--json", "-"], "the cat sat\nthe mat\nhello\nthe the\n");
+    says(&end, 1, &["the loss is not finite"]);
+    assert!(
+        jsonl(&end)[0]["masked_language"]["loss"].is_null()
+            || jsonl(&end)[0]["next_sentence"]["loss"].is_null()
+    );
+    let end = of("evaluate", &model, &["-"], "the mat\nthe mat\nhello\nthe the\n");
+    says(&end, 0, &[]);
 }

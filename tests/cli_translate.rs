@@ -1,5 +1,7 @@
 //! `attentive translate`, and `attentive evaluate` on pairs, as a user calls them: with the models that the program holds.
 
+#[path = "common/altered.rs"]
+mod altered;
 #[path = "common/command.rs"]
 mod command;
 
@@ -238,4 +240,20 @@ fn a_line_that_cannot_be_translated_is_named_and_the_others_are() {
     );
     let lines: Vec<bool> = end.stdout.lines().map(str::is_empty).collect();
     assert_eq!((lines.len(), lines[1]), (3, true), "{}", end.stdout);
+}
+
+#[test]
+fn scores_that_are_not_finite_are_told_and_the_rest_written() {
+    let broken = altered::with_weights(&marian("tiny-marian-separate"), |name, values| {
+        if name == "model.encoder.layers.0.fc2.weight" {
+            values.fill(3e38);
+        }
+    });
+    let model = ["-m", broken.path().to_str().unwrap()];
+    for words in [&["--beams", "1"][..], &["--beams", "3", "--n-best", "2"], &["--sample"]] {
+        let words = [&model, words, &["--json", "the cat"]].concat();
+        let end = ends(&mut call("translate", &words), 1, &["1 of 1 result is not finite", "text 1"]);
+        let answer: Value = serde_json::from_str(end.stdout.trim()).unwrap();
+        assert!(answer["translations"][0]["score"].is_null(), "{answer}");
+    }
 }

@@ -93,6 +93,11 @@ impl AttentionMaps {
         &self.weights
     }
 
+    /// Whether no weight is NaN or infinite.
+    pub fn is_finite(&self) -> bool {
+        self.weights.iter().all(|weight| weight.is_finite())
+    }
+
     /// The map of the layer and the head at these places, `[rows, columns]`; empty if there is none.
     pub fn map(&self, layer: usize, head: usize) -> &[f32] {
         let [layers, heads, rows, columns] = self.shape();

@@ -49,15 +49,15 @@ impl BertEncoder {
     /// Loads the encoder's weights from a checkpoint and stores the matrices as `dtype` (f32 or f16).
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::TensorShape`]; [`Error::Unsupported`] for a tensor that no part of the
-    /// architecture accounts for; [`Error::OutOfMemory`].
+    /// [`Error::MissingTensor`], [`Error::TensorShape`]; [`Error::Weight`] for one that is not finite, or does not fit f16;
+    /// [`Error::Unsupported`] for a tensor that no part of the architecture accounts for; [`Error::OutOfMemory`].
     pub fn load(
         device: &Device,
         config: &EncoderConfig,
         checkpoint: &Checkpoint,
         dtype: DType,
     ) -> Result<Self> {
-        let mut source = source(checkpoint);
+        let mut source = source(checkpoint, dtype);
         let embeddings = embeddings(device, config, &mut source, dtype)?;
         let layers = (0..config.layers).map(|index| layer(device, config, &mut source, index, dtype));
         let layers = layers.collect::<Result<Vec<_>>>()?;
@@ -200,10 +200,10 @@ const DISTILBERT_LAYER: [&str; 8] = [
 ];
 
 /// The encoder's tensors. A bare encoder has no prefix, one saved with a head has its model's.
-pub(super) fn source(checkpoint: &Checkpoint) -> Source<'_> {
+pub(super) fn source(checkpoint: &Checkpoint, dtype: DType) -> Source<'_> {
     let prefixes = ["", "bert.", "roberta.", "distilbert."];
     let has = |prefix: &&str| checkpoint.contains(&format!("{prefix}embeddings.word_embeddings.weight"));
-    Source::under(prefixes.into_iter().find(has).unwrap_or(""), checkpoint)
+    Source::under(prefixes.into_iter().find(has).unwrap_or(""), checkpoint, dtype)
 }
 
 fn embeddings(

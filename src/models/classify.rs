@@ -2,7 +2,7 @@
 
 use super::batches::{ModelStatistics, Progress};
 use super::bert_model::{BertModel, Wanted};
-use super::embedder::{Truncation, truncations};
+use super::embedder::{Truncation, not_finite, truncations};
 use super::heads::HeadKind;
 use super::softmax::softmax;
 use crate::error::{Error, Result};
@@ -120,6 +120,15 @@ pub struct NextSentences {
     pub statistics: ModelStatistics,
 }
 
+impl NextSentences {
+    /// The pairs with a NaN or an infinity.
+    pub fn not_finite(&self) -> Vec<usize> {
+        not_finite(&self.answers, |answer| {
+            answer.probability.is_finite() && answer.logits.iter().all(|logit| logit.is_finite())
+        })
+    }
+}
+
 /// Whether one text follows another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -200,6 +209,13 @@ pub struct Classifications {
     pub statistics: ModelStatistics,
 }
 
+impl Classifications {
+    /// The texts with a NaN or an infinity.
+    pub fn not_finite(&self) -> Vec<usize> {
+        not_finite(&self.answers, |scores| scores.are_finite())
+    }
+}
+
 /// The scores of the labels of one text or token.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -220,6 +236,11 @@ impl Scores {
             Problem::Regression => logits.to_vec(),
         };
         Self { logits: logits.to_vec(), probabilities }
+    }
+
+    /// Whether none is NaN or infinite.
+    pub fn are_finite(&self) -> bool {
+        self.logits.iter().chain(&self.probabilities).all(|score| score.is_finite())
     }
 
     /// The label with the largest score; of equals the first. `None` where there is none, or a NaN.
@@ -299,6 +320,13 @@ pub struct TokenClassifications {
     pub truncations: Vec<Truncation>,
     /// What it took.
     pub statistics: ModelStatistics,
+}
+
+impl TokenClassifications {
+    /// The texts with a token that has a NaN or an infinity.
+    pub fn not_finite(&self) -> Vec<usize> {
+        not_finite(&self.texts, |tokens| tokens.iter().all(|token| token.scores.are_finite()))
+    }
 }
 
 /// A token and the scores of its labels.

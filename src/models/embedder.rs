@@ -307,6 +307,15 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
     }
 }
 
+/// The places of what is not finite.
+pub(super) fn not_finite<T>(
+    items: impl IntoIterator<Item = T>,
+    is_finite: impl Fn(&T) -> bool,
+) -> Vec<usize> {
+    let others = items.into_iter().enumerate().filter(|(_, item)| !is_finite(item));
+    others.map(|(place, _)| place).collect()
+}
+
 pub(super) fn truncations(encodings: &[Encoding]) -> Vec<Truncation> {
     let cut = encodings.iter().enumerate().filter(|(_, encoding)| encoding.is_truncated());
     cut.map(|(index, encoding)| Truncation { index, tokens: encoding.total_tokens, kept: encoding.ids.len() })
@@ -368,6 +377,12 @@ impl Embeddings {
     /// The embeddings, in order.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.dimensions.max(1))
+    }
+
+    /// The texts whose embeddings have a NaN or an infinity. A model whose weights were refused for neither may still
+    /// make them, where its activations pass what f32 holds.
+    pub fn not_finite(&self) -> Vec<usize> {
+        not_finite(self.rows(), |row| row.iter().all(|value| value.is_finite()))
     }
 
     /// The cosine similarity of two texts' embeddings; NaN if one of them is 0.

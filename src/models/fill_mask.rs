@@ -2,6 +2,7 @@
 
 use super::batches::{ModelStatistics, Progress};
 use super::bert_model::{BertModel, Wanted};
+use super::embedder::not_finite;
 use super::heads::HeadKind;
 use super::softmax::log_sum_exp;
 use crate::error::{Error, Result};
@@ -171,6 +172,15 @@ pub struct FilledTexts {
     pub texts: Vec<FilledText>,
     /// What it took.
     pub statistics: ModelStatistics,
+}
+
+impl FilledTexts {
+    /// The texts with a word whose probability is NaN: the scores behind it were not finite.
+    pub fn not_finite(&self) -> Vec<usize> {
+        not_finite(&self.texts, |text| {
+            text.masks.iter().flat_map(|mask| &mask.predictions).all(|word| word.probability.is_finite())
+        })
+    }
 }
 
 /// What stands behind the masks of a text.

@@ -49,7 +49,7 @@ impl HeadKind {
     /// The tensor that shows that a checkpoint has it.
     fn tensor(self, config: &EncoderConfig, checkpoint: &Checkpoint) -> String {
         let name = match (self, config.family) {
-            (Self::Pooler, _) => return source(checkpoint).name("pooler.dense.weight"),
+            (Self::Pooler, _) => return source(checkpoint, DType::F32).name("pooler.dense.weight"),
             (Self::MaskedLanguage, Family::Bert) => "cls.predictions.transform.dense.weight",
             (Self::MaskedLanguage, Family::Roberta) => "lm_head.dense.weight",
             (Self::MaskedLanguage, Family::DistilBert) => "vocab_transform.weight",
@@ -100,7 +100,8 @@ impl BertHead {
     ///
     /// # Errors
     /// [`Error::MissingHead`] where [`BertHead::present`] has not this kind; [`Error::MissingTensor`],
-    /// [`Error::TensorShape`], [`Error::OutOfMemory`].
+    /// [`Error::TensorShape`]; [`Error::Weight`] for a tensor that is not finite, or does not fit f16;
+    /// [`Error::OutOfMemory`].
     pub fn load(
         device: &Device,
         kind: HeadKind,
@@ -221,13 +222,13 @@ impl Loader<'_> {
     }
 
     fn pooler(&mut self) -> Result<()> {
-        let mut source = source(self.checkpoint);
+        let mut source = source(self.checkpoint, self.dtype);
         self.push(&mut source, "pooler.dense", self.config.hidden_size, Activation::Tanh)
     }
 
     fn beside(&mut self, name: &str, outputs: usize, then: Activation) -> Result<()> {
         // Heads stand beside the encoder.
-        let mut source = Source::new(self.checkpoint);
+        let mut source = Source::new(self.checkpoint, self.dtype);
         self.push(&mut source, name, outputs, then)
     }
 
@@ -250,17 +251,17 @@ impl Loader<'_> {
             }
         };
         self.beside(transform, config.hidden_size, activation)?;
-        let mut source = Source::new(self.checkpoint);
+        let mut source = Source::new(self.checkpoint, self.dtype);
         let norm = source.norm(norm, config.hidden_size)?;
         let HostLayerNorm { gamma, beta } = norm.host();
         let norm = LayerNormWeights::new(self.device, gamma, beta, config.layer_norm_epsilon)?;
         let words = config.vocabulary_size;
-        let bias = source.tensor(&self.decoder_bias(decoder, head.tied), &[words])?;
+        let bias = source.score_bias(&self.decoder_bias(decoder, head.tied), &[words])?;
         let decoder = if head.tied {
             encoder.words().projection(self.device, Some(&bias))?
         } else {
             let shape = [words, config.hidden_size];
-            let weight = source.tensor(&format!("{decoder}.weight"), &shape)?;
+            let weight = source.matrix(&format!("{decoder}.weight"), &shape)?;
             LinearWeights::new(self.device, shape, &weight, Some(&bias), self.dtype)?
         };
         self.layers.push((decoder, Activation::None));

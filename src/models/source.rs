@@ -13,6 +13,8 @@ use crate::weights::Checkpoint;
 pub(super) struct Source<'a> {
     checkpoint: &'a Checkpoint,
     prefix: &'static str,
+    /// What matrices and tables are to be stored as; all else is f32.
+    dtype: DType,
     used: HashSet<String>,
 }
 
@@ -61,13 +63,13 @@ impl AttentionTensors {
 
 impl<'a> Source<'a> {
     /// Names as they are.
-    pub fn new(checkpoint: &'a Checkpoint) -> Self {
-        Self::under("", checkpoint)
+    pub fn new(checkpoint: &'a Checkpoint, dtype: DType) -> Self {
+        Self::under("", checkpoint, dtype)
     }
 
     /// Names behind a prefix.
-    pub fn under(prefix: &'static str, checkpoint: &'a Checkpoint) -> Self {
-        Self { checkpoint, prefix, used: HashSet::new() }
+    pub fn under(prefix: &'static str, checkpoint: &'a Checkpoint, dtype: DType) -> Self {
+        Self { checkpoint, prefix, dtype, used: HashSet::new() }
     }
 
     /// The whole name of a tensor.
@@ -85,15 +87,38 @@ impl<'a> Source<'a> {
         name
     }
 
+    /// What stays f32: biases, norms, positions.
     pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let name = self.ask(name);
-        self.checkpoint.tensor_f32(&name, shape)
+        let values = self.checkpoint.tensor_f32(&name, shape)?;
+        self.check(&name, &values, DType::F32)?;
+        Ok(values)
+    }
+
+    /// What is added to scores of a vocabulary; −∞ there means never.
+    pub fn score_bias(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let name = self.ask(name);
+        let values = self.checkpoint.tensor_f32(&name, shape)?;
+        if values.iter().any(|value| value.is_nan() || *value == f32::INFINITY) {
+            self.check(&name, &values, DType::F32)?;
+        }
+        Ok(values)
+    }
+
+    /// What is to be stored as this model's dtype.
+    pub fn matrix(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let name = self.ask(name);
+        let values = self.checkpoint.tensor_f32(&name, shape)?;
+        self.check(&name, &values, self.dtype)?;
+        Ok(values)
     }
 
     /// Some rows of a table that may be too large for one piece of memory.
     pub fn rows(&mut self, name: &str, shape: [usize; 2], rows: Range<usize>) -> Result<Vec<f32>> {
         let name = self.ask(name);
-        self.checkpoint.rows_f32(&name, &shape, rows)
+        let values = self.checkpoint.rows_f32(&name, &shape, rows)?;
+        self.check(&name, &values, self.dtype)?;
+        Ok(values)
     }
 
     /// A table that may be too large for one piece of memory.
@@ -102,19 +127,28 @@ impl<'a> Source<'a> {
         device: &Device,
         name: &str,
         [rows, columns]: [usize; 2],
-        dtype: DType,
     ) -> Result<EmbeddingTable> {
         let mut table = EmbeddingTable::empty(columns);
-        let part = EmbeddingTable::part_rows(device, columns, dtype);
+        let part = EmbeddingTable::part_rows(device, columns, self.dtype);
         for first in (0..rows).step_by(part) {
             let part = first..rows.min(first.saturating_add(part));
-            table.push(device, &self.rows(name, [rows, columns], part)?, dtype)?;
+            table.push(device, &self.rows(name, [rows, columns], part)?, self.dtype)?;
         }
         Ok(table)
     }
 
+    /// [`Error::Weight`] unless all values are finite, and stay so as `dtype`.
+    fn check(&self, name: &str, values: &[f32], dtype: DType) -> Result<()> {
+        storable(values, dtype).map_err(|(expected, found)| Error::Weight {
+            path: self.checkpoint.path().to_owned(),
+            name: name.to_owned(),
+            expected,
+            found,
+        })
+    }
+
     pub fn linear(&mut self, name: &str, shape: [usize; 2]) -> Result<LinearTensors> {
-        let weight = self.tensor(&format!("{name}.weight"), &shape)?;
+        let weight = self.matrix(&format!("{name}.weight"), &shape)?;
         Ok(LinearTensors { weight, bias: self.tensor(&format!("{name}.bias"), &shape[..1])? })
     }
 
@@ -162,6 +196,79 @@ impl<'a> Source<'a> {
                 found: name.to_owned(),
                 supported: vec![supported.to_owned()],
             }),
+        }
+    }
+}
+
+/// From here on f16 rounds to infinity: the middle between its largest number, 65504, and what would come next.
+const F16_INFINITE: f32 = 65520.0;
+/// And up to here to 0: half of its smallest number.
+const F16_ZERO: f32 = 1.0 / (1 << 25) as f32;
+
+/// Whether all values are finite and stay so as `dtype`, and are not rounded to 0 altogether; else what they should be and
+/// what they are.
+fn storable(values: &[f32], dtype: DType) -> std::result::Result<(), (String, String)> {
+    // Of what is not negative, bits are in the order of the numbers; infinity and NaN are behind them all.
+    let largest = values.iter().fold(0, |largest: u32, value| largest.max(value.to_bits() & 0x7fff_ffff));
+    let largest = f32::from_bits(largest);
+    if !largest.is_finite() {
+        let mut others = values.iter().enumerate().filter(|(_, value)| !value.is_finite());
+        let first = others.next();
+        let found = first.map_or_else(String::new, |(element, value)| match others.count() {
+            0 => format!("its element {element} is {value}"),
+            more => {
+                format!("{} of its elements are not, the first of them {value} (element {element})", more + 1)
+            }
+        });
+        return Err(("of finite numbers".to_owned(), found));
+    }
+    if dtype != DType::F16 {
+        return Ok(());
+    }
+    let found = format!("its largest magnitude is {largest:e}");
+    if largest >= F16_INFINITE {
+        return Err((format!("below {F16_INFINITE} in magnitude to be stored as f16 (f32 takes it)"), found));
+    }
+    if largest > 0.0 && largest <= F16_ZERO {
+        let expected =
+            format!("above {F16_ZERO:e} somewhere to be stored as f16, which rounds it to 0 (f32 takes it)");
+        return Err((expected, found));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::storable;
+    use crate::tensor::DType;
+    use half::f16;
+
+    #[test]
+    fn f16_takes_what_it_does_not_make_infinite_or_altogether_0() {
+        for exponent in -40..20 {
+            for fraction in [1.0, 1.000_000_1, 1.25, 1.999_999_9] {
+                let value = fraction * 2_f32.powi(exponent);
+                let stored = f16::from_f32(value);
+                let keeps = stored.is_finite() && stored != f16::ZERO;
+                assert_eq!(storable(&[0.0, -value], DType::F16).is_ok(), keeps, "{value:e}");
+                assert!(storable(&[value], DType::F32).is_ok());
+            }
+        }
+        for edge in [65504.0, 65519.996, 65520.0] {
+            assert_eq!(storable(&[edge], DType::F16).is_ok(), f16::from_f32(edge).is_finite(), "{edge}");
+        }
+        // Zeros are stored as they are, and small numbers beside larger ones may be lost.
+        assert!(storable(&[0.0, -0.0], DType::F16).is_ok() && storable(&[], DType::F16).is_ok());
+        assert!(storable(&[1e-30, 1.0], DType::F16).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_finite_is_named_whatever_it_is_stored_as() {
+        for dtype in [DType::F32, DType::F16] {
+            let (expected, found) = storable(&[1.0, f32::NAN, 2.0], dtype).unwrap_err();
+            assert_eq!((expected.as_str(), found.as_str()), ("of finite numbers", "its element 1 is NaN"));
+            let (_, found) = storable(&[f32::NEG_INFINITY, 1e9, f32::NAN], dtype).unwrap_err();
+            assert_eq!(found, "2 of its elements are not, the first of them -inf (element 0)");
         }
     }
 }

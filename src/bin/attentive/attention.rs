@@ -8,6 +8,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 
 use crate::draw::{self, Drawing, PictureArguments, Target, Writer, capture_failure};
+use crate::finite::NotFinite;
 use crate::model::{ModelArguments, Place};
 use crate::open::{OpenArguments, say_if_slow};
 use crate::output::{Failure, Result, bytes, count, note, print, say, thousands};
@@ -142,6 +143,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         place => arguments.translated(&place.translator(&device()?, DType::F32)?, start)?,
     };
 
+    let not_finite = NotFinite::say_of("the attention weights are", seen.maps.is_finite());
     let (maps, unnumbered) = arguments.chosen(&seen.maps);
     let from = arguments.from.as_deref().map(|from| find(&maps, from)).transpose()?;
     let drawing = Drawing {
@@ -157,7 +159,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let summary = summary(&seen);
     if outputs.is_empty() {
-        return print(&format!("{}\n\n{}\n{summary}", drawing.title, draw::text(&drawing)));
+        print(&format!("{}\n\n{}\n{summary}", drawing.title, draw::text(&drawing)))?;
+        return not_finite.end();
     }
     for output in outputs {
         if output.is_page() && 4 * maps.weights().len() > SLOW_PAGE {
@@ -169,7 +172,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         output.write(&drawing)?;
     }
     say(summary.trim_end());
-    Ok(())
+    not_finite.end()
 }
 
 impl Arguments {
@@ -217,6 +220,9 @@ impl Arguments {
         let translations = translator.translate(&texts).capture(of, self.picture.capture()).run();
         let translations = translations.map_err(capture_failure)?;
         let best = translations.texts.into_iter().flatten().next();
+        if best.as_ref().is_some_and(|best| best.score.is_nan()) {
+            return Err(Failure::Failed(format!("the scores of {} are NaN for this text", self.model)));
+        }
         let Some((Some(maps), text, stopped)) = best.map(|best| (best.attention, best.text, best.stopped))
         else {
             return Err(Failure::Failed(format!("{} wrote nothing", self.model)));

@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::bert::{Bad, BertArguments, falsey, objects};
+use crate::finite::NotFinite;
 use crate::input::TextArguments;
 use crate::next_sentence::{expect_pairs, parted};
 use crate::output::{Result, bar, count, note};
@@ -56,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let mut answers: Vec<Value> = Vec::new();
     let mut report = String::new();
-    let (statistics, cut);
+    let (statistics, cut, not_finite);
     if of_tokens {
         let found = model.classify_tokens(&texts).progress(tell).run();
         bar.finish_and_clear();
@@ -74,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             });
             answers.push(json!({ "text": text, "tokens": tokens.collect::<Vec<_>>() }));
         }
-        (statistics, cut) = (found.statistics, found.truncations.len());
+        (statistics, cut, not_finite) = (found.statistics, found.truncations.len(), found.not_finite());
     } else {
         let pairs: Vec<(&str, &str)> = match arguments.pairs {
             true => texts.iter().filter_map(|text| parted(text).ok()).collect(),
@@ -93,15 +94,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             answers.push(json!({ "text": text, "label": label, "score": probability, "scores": scores }));
         }
         report += &format!("{table}\n");
-        (statistics, cut) = (found.statistics, found.truncations.len());
+        (statistics, cut, not_finite) = (found.statistics, found.truncations.len(), found.not_finite());
     }
     if cut > 0 {
         let (limit, source) = model.max_tokens();
         note(format_args!("{} cut to {limit} tokens (the model's limit, by {source})", count(cut, "text")));
     }
     report += &arguments.bert.summary(&loaded, &statistics, "text");
+    let not_finite = NotFinite::say(&rows, &not_finite, arguments.texts.noun());
     target.write(&objects(&rows, answers.into_iter()), &report)?;
-    bad.end()
+    bad.end().and(not_finite.end())
 }
 
 /// The best label and what it comes to.

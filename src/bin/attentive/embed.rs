@@ -10,6 +10,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::finite::NotFinite;
 use crate::input::{Row, TextArguments};
 use crate::model::ModelArguments;
 use crate::open::{OpenArguments, say_if_slow};
@@ -130,7 +131,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
     let texts: Vec<&str> = rows.iter().filter_map(|row| row.text.as_deref().ok()).collect();
     let (embeddings, times) = embed(&embedder, &texts, arguments.prompt.as_deref(), load)?;
-    say_truncations(&embedder, &rows, &embeddings, arguments.texts.has_file());
+    say_truncations(&embedder, &rows, &embeddings, arguments.texts.noun());
+
+    let not_finite = NotFinite::say(&rows, &embeddings.not_finite(), arguments.texts.noun());
 
     let summary = summary::lines(&embedder, &arguments.model, &embeddings, &times);
     match writer {
@@ -141,7 +144,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None => print(&format!("{}\n{summary}", summary::view(&texts, &embeddings)))?,
     }
     match bad {
-        0 => Ok(()),
+        0 => not_finite.end(),
         bad => {
             note(format_args!("{} of {} not embedded", bad, count(rows.len(), "row")));
             Err(Failure::Said)
@@ -180,7 +183,7 @@ pub fn say_bad_rows(rows: &[Row]) -> usize {
     bad.len()
 }
 
-fn say_truncations(embedder: &Embedder, rows: &[Row], embeddings: &Embeddings, lines: bool) {
+fn say_truncations(embedder: &Embedder, rows: &[Row], embeddings: &Embeddings, noun: &str) {
     let cut = &embeddings.truncations;
     if cut.is_empty() {
         return;
@@ -191,10 +194,9 @@ fn say_truncations(embedder: &Embedder, rows: &[Row], embeddings: &Embeddings, l
         count(cut.len(), "text")
     ));
     let places: Vec<u64> = rows.iter().filter(|row| row.text.is_ok()).map(|row| row.line).collect();
-    let what = if lines { "line" } else { "text" };
     for cut in cut.iter().take(NAMED_ROWS) {
         let place = places.get(cut.index).copied().unwrap_or_default();
-        say(format_args!("  {what} {place}: {} tokens", crate::output::thousands(cut.tokens as u64)));
+        say(format_args!("  {noun} {place}: {} tokens", crate::output::thousands(cut.tokens as u64)));
     }
     if cut.len() > NAMED_ROWS {
         say(format_args!("  and {} more", cut.len() - NAMED_ROWS));

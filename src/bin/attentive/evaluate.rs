@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::bert::BertArguments;
 use crate::evaluate_pairs;
+use crate::finite::NotFinite;
 use crate::input::content;
 use crate::output::{Failure, Result, bar, count, note};
 use crate::table::{Align, Table};
@@ -124,7 +125,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "masked_language": found.masked_language.map(score),
         "next_sentence": found.next_sentence.map(score),
     });
-    target.write(&[answer], &report)
+    let scores = [found.masked_language, found.next_sentence].into_iter().flatten();
+    let not_finite = NotFinite::say_of(
+        "the loss is",
+        scores.into_iter().all(|score| score.count == 0 || score.loss.is_finite()),
+    );
+    target.write(&[answer], &report)?;
+    not_finite.end()
 }
 
 fn score(score: TaskScore) -> Value {

@@ -7,6 +7,7 @@ use attentive::models::TranslationProgress;
 use serde_json::json;
 
 use crate::bert::{Bad, BertArguments, Target, check_rows};
+use crate::finite::NotFinite;
 use crate::input::{self, Format};
 use crate::model::Place;
 use crate::output::{Failure, Result, bar, count, note, thousands};
@@ -105,6 +106,7 @@ pub fn run(arguments: &BertArguments, place: &Place, file: &Path, target: Target
             "probability": outputs[pair].probability(),
         })).collect::<Vec<_>>(),
     });
+    let not_finite = NotFinite::say(&rows, &found.not_finite(), "line");
     target.write(&[answer], &report)?;
-    bad.end()
+    bad.end().and(not_finite.end())
 }

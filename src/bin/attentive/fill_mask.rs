@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::bert::{Bad, BertArguments, check_rows, objects};
+use crate::finite::NotFinite;
 use crate::input::TextArguments;
 use crate::output::{Result, bar};
 use crate::table::{Align, Table, shortened};
@@ -76,8 +77,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         report += &format!("  → {}\n\n", shortened(&filled.sequence, 200));
     }
     report += &arguments.bert.summary(&loaded, &filled.statistics, "text");
+    let not_finite = NotFinite::say(&rows, &filled.not_finite(), arguments.texts.noun());
     target.write(&objects(&rows, answers), &report)?;
-    bad.end()
+    bad.end().and(not_finite.end())
 }
 
 fn object(text: &str, filled: &FilledText) -> Value {

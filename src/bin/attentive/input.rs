@@ -43,6 +43,11 @@ impl TextArguments {
         self.input.is_some()
     }
 
+    /// What a row is called.
+    pub fn noun(&self) -> &'static str {
+        if self.has_file() { "line" } else { "text" }
+    }
+
     pub fn rows(&self, what: &str) -> Result<Vec<Row>> {
         self.rows_as(what, self.format)
     }

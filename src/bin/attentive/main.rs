@@ -15,6 +15,7 @@ mod embed;
 mod evaluate;
 mod evaluate_pairs;
 mod fill_mask;
+mod finite;
 mod input;
 mod kernels;
 mod matrix;

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::bert::{Bad, BertArguments, check_rows, objects};
+use crate::finite::NotFinite;
 use crate::input::{self, Format, Row};
 use crate::output::{Failure, Result, bar};
 use crate::table::{Align, Table, shortened};
@@ -104,8 +105,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         table.row([format!("{:.4}", answer.probability), shortened(first, 48), shortened(second, 48)]);
     }
     let report = format!("{table}\n{}", arguments.bert.summary(&loaded, &found.statistics, "pair"));
+    let noun = if arguments.input.is_some() { "line" } else { "pair" };
+    let not_finite = NotFinite::say(&rows, &found.not_finite(), noun);
     target.write(&objects(&rows, answers), &report)?;
-    bad.end()
+    bad.end().and(not_finite.end())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::bert::check_rows;
 use crate::draw::{Drawing, PictureArguments, Target, Writer, capture_failure};
 use crate::embed::{DTypeName, say_bad_rows};
+use crate::finite::NotFinite;
 use crate::input::{Format, Row, TextArguments};
 use crate::model::{ModelArguments, Place};
 use crate::open::{OpenArguments, say_if_slow};
@@ -189,6 +190,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     bar.finish_and_clear();
     let translations = translations?;
     let took = start.elapsed();
+    let not_finite = NotFinite::say(&rows, &translations.not_finite(), arguments.texts.noun());
     let text = arguments.written(&rows, &translations)?;
     match output {
         Some(mut file) => {
@@ -206,7 +208,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     say_what_was_done(arguments, &place, &translator, &translations, [load, took]);
     say_what_was_cut(&translations);
     match bad {
-        0 => Ok(()),
+        0 => not_finite.end(),
         bad => {
             note(format_args!("{} of {} not translated", bad, count(rows.len(), "row")));
             Err(Failure::Said)
@@ -386,7 +388,8 @@ fn shown(probability: f64) -> String {
 }
 
 fn say_what_was_cut(translations: &Translations) {
-    let cut = |outputs: &[Translation]| outputs.iter().any(|output| !output.stopped);
+    let cut =
+        |outputs: &[Translation]| outputs.iter().any(|output| !output.stopped && !output.score.is_nan());
     let number = translations.texts.iter().filter(|outputs| cut(outputs)).count();
     if number > 0 {
         note(format_args!(

@@ -153,8 +153,9 @@ pub(crate) trait StepDecoder {
     async fn step(&mut self, tokens: &[u32], parents: &[u32]) -> Result<StepOutput>;
 }
 
-/// Generates for texts, which have these numbers at the caller's: the hypotheses of each, best first. `progress` is told
-/// the tokens of each row after each step.
+/// Generates for texts, which have these numbers at the caller's: the hypotheses of each, best first. A text whose logits are
+/// NaN at some step has one, without tokens and with a score of NaN. `progress` is told the tokens of each row after each
+/// step.
 pub(crate) async fn generate(
     decoder: &mut impl StepDecoder,
     texts: &[usize],
@@ -178,13 +179,16 @@ pub(crate) async fn generate(
             return Err(Error::argument(OP, "logits", expected, format!("{} elements", output.logits.len())));
         }
         let mut all_done = true;
-        for (place, (search, text)) in searches.iter_mut().zip(texts).enumerate() {
+        for (place, search) in searches.iter_mut().enumerate() {
             let rows = place * per_text..(place + 1) * per_text;
             let logits = &output.logits[rows.start * vocabulary..rows.end * vocabulary];
-            if let Some(row) = logits.chunks_exact(vocabulary).position(|row| row.iter().any(|x| x.is_nan()))
-            {
-                let found = format!("NaN in row {row} of text {text} at token {length}");
-                return Err(Error::argument(OP, "logits", "numbers", found));
+            if logits.iter().any(|logit| logit.is_nan()) {
+                // Nothing can be chosen by these; the batch's other texts go on.
+                if !search.is_done() {
+                    *search = Search::NotANumber;
+                }
+                rows.for_each(|row| parents[row] = row as u32);
+                continue;
             }
             let attention = output.attention.get(rows.clone()).unwrap_or_default();
             let chosen = search.advance(Step { logits, attention, vocabulary, start, length, options });
@@ -251,6 +255,8 @@ enum Search {
     Beam(beam::BeamSearch),
     /// Greedy or sampled: each row by itself.
     Rows(sample::Rows),
+    /// Given up: the model's logits for it were NaN.
+    NotANumber,
 }
 
 impl Search {
@@ -271,6 +277,10 @@ impl Search {
         match self {
             Self::Beam(search) => search.advance(&step),
             Self::Rows(rows) => rows.advance(&step),
+            Self::NotANumber => {
+                let rows = step.logits.len() / step.vocabulary.max(1);
+                (0..rows).map(|row| (step.start, row)).collect()
+            }
         }
     }
 
@@ -278,6 +288,7 @@ impl Search {
         match self {
             Self::Beam(search) => search.is_done(),
             Self::Rows(rows) => rows.is_done(),
+            Self::NotANumber => true,
         }
     }
 
@@ -285,6 +296,13 @@ impl Search {
         match self {
             Self::Beam(search) => search.finish(n_best),
             Self::Rows(rows) => rows.finish(),
+            Self::NotANumber => vec![Hypothesis {
+                ids: Vec::new(),
+                log_probability: f64::NAN,
+                score: f64::NAN,
+                stopped: false,
+                attention: Vec::new(),
+            }],
         }
     }
 }

@@ -281,6 +281,41 @@ fn where_nothing_is_allowed_nothing_is_nan() {
     }
 }
 
+/// [`Random`], with NaN among the logits of one text from its second step on.
+struct NotANumber(Random, usize);
+
+impl StepDecoder for NotANumber {
+    fn vocabulary(&self) -> usize {
+        self.0.vocabulary
+    }
+
+    async fn step(&mut self, tokens: &[u32], parents: &[u32]) -> Result<StepOutput> {
+        let mut output = self.0.step(tokens, parents).await?;
+        let per_text = output.logits.len() / self.0.texts.len();
+        if self.0.rows[0].len() > 2 {
+            output.logits[self.1 * per_text + 1] = f32::NAN;
+        }
+        Ok(output)
+    }
+}
+
+#[test]
+fn a_text_whose_logits_are_nan_is_given_up_and_the_others_go_on() {
+    let texts = [61, 62, 63];
+    let sample = Strategy::Sample { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 3 };
+    for strategy in [Strategy::Greedy, beams(3, 1.0, EarlyStopping::No), sample] {
+        let n_best = if strategy == Strategy::Greedy { 1 } else { 2 };
+        let rules = TokenRules { padding: 1, ..Default::default() };
+        let options = GenerationOptions { strategy, max_tokens: 5, n_best, rules, ..Default::default() };
+        let expected = run(&mut Random::new(6, &texts, 0.0), &options);
+        let mut decoder = NotANumber(Random::new(6, &texts, 0.0), 1);
+        let found = pollster::block_on(generate(&mut decoder, &[0, 1, 2], START, &options, |_| ())).unwrap();
+        assert_eq!((&found[0], &found[2]), (&expected[0], &expected[2]));
+        let [given_up] = found[1].as_slice() else { panic!("{found:?}") };
+        assert!(given_up.ids.is_empty() && given_up.score.is_nan() && given_up.log_probability.is_nan());
+    }
+}
+
 #[test]
 fn draws_have_the_distribution_asked_for() {
     let mut decoder = Random::new(6, &[51], 0.0);

@@ -71,18 +71,18 @@ impl BahdanauSeq2Seq {
     /// Loads the weights of a checkpoint and stores the matrices as `dtype` (f32 or f16).
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::TensorShape`]; [`Error::Unsupported`] for a tensor that no part of the
-    /// architecture accounts for; [`Error::OutOfMemory`].
+    /// [`Error::MissingTensor`], [`Error::TensorShape`]; [`Error::Weight`] for one that is not finite, or does not fit f16;
+    /// [`Error::Unsupported`] for a tensor that no part of the architecture accounts for; [`Error::OutOfMemory`].
     pub fn load(
         device: &Device,
         config: &BahdanauConfig,
         checkpoint: &Checkpoint,
         dtype: DType,
     ) -> Result<Self> {
-        let mut source = Source::new(checkpoint);
+        let mut source = Source::new(checkpoint, dtype);
         let &BahdanauConfig { vocabulary_size: words, embedding_dim, hidden_dim: hidden, .. } = config;
         let (width, annotation) = (config.attention_dim, 2 * hidden);
-        let mut table = |name: &str| source.table(device, name, [words, embedding_dim], dtype);
+        let mut table = |name: &str| source.table(device, name, [words, embedding_dim]);
         let (from, to) = (table("source_embedding.weight")?, table("target_embedding.weight")?);
         let forward = gru(&mut source, "encoder", "_l0", embedding_dim, hidden)?;
         let backward = gru(&mut source, "encoder", "_l0_reverse", embedding_dim, hidden)?;
@@ -97,7 +97,7 @@ impl BahdanauSeq2Seq {
         let key = source.linear("attention.key", [width, annotation])?;
         let score = source.tensor("attention.value.weight", &[1, width])?;
         let attention = HostAdditiveAttention {
-            query_weight: &source.tensor("attention.query.weight", &[width, hidden])?,
+            query_weight: &source.matrix("attention.query.weight", &[width, hidden])?,
             key_weight: key.host().weight,
             bias: key.host().bias,
             score_weight: &score,
@@ -353,12 +353,12 @@ fn gru(
     hidden: usize,
 ) -> Result<[Vec<f32>; 4]> {
     let gates = 3 * hidden;
-    let mut tensor = |part: &str, shape: &[usize]| source.tensor(&format!("{name}.{part}{suffix}"), shape);
+    let full = |part: &str| format!("{name}.{part}{suffix}");
     Ok([
-        tensor("weight_ih", &[gates, inputs])?,
-        tensor("weight_hh", &[gates, hidden])?,
-        tensor("bias_ih", &[gates])?,
-        tensor("bias_hh", &[gates])?,
+        source.matrix(&full("weight_ih"), &[gates, inputs])?,
+        source.matrix(&full("weight_hh"), &[gates, hidden])?,
+        source.tensor(&full("bias_ih"), &[gates])?,
+        source.tensor(&full("bias_hh"), &[gates])?,
     ])
 }
 

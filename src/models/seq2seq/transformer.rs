@@ -41,32 +41,32 @@ impl TransformerSeq2Seq {
     /// Loads the weights of a MarianMT checkpoint and stores the matrices as `dtype` (f32 or f16).
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::TensorShape`]; [`Error::Unsupported`] for a tensor that no part of the
-    /// architecture accounts for; [`Error::OutOfMemory`].
+    /// [`Error::MissingTensor`], [`Error::TensorShape`]; [`Error::Weight`] for one that is not finite, or does not fit f16;
+    /// [`Error::Unsupported`] for a tensor that no part of the architecture accounts for; [`Error::OutOfMemory`].
     pub fn load(
         device: &Device,
         config: &MarianConfig,
         checkpoint: &Checkpoint,
         dtype: DType,
     ) -> Result<Self> {
-        let mut source = Source::new(checkpoint);
+        let mut source = Source::new(checkpoint, dtype);
         let width = config.model_dim;
         let rows = [config.vocabulary_size, config.target_vocabulary_size];
         let tables = match config.shared_embeddings {
             true => {
-                let shared = source.table(device, "model.shared.weight", [rows[0], width], dtype)?;
+                let shared = source.table(device, "model.shared.weight", [rows[0], width])?;
                 // Older folders have it three times.
                 source.ignore(&["model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"]);
                 [shared.clone(), shared]
             }
             false => [
-                source.table(device, "model.encoder.embed_tokens.weight", [rows[0], width], dtype)?,
-                source.table(device, "model.decoder.embed_tokens.weight", [rows[1], width], dtype)?,
+                source.table(device, "model.encoder.embed_tokens.weight", [rows[0], width])?,
+                source.table(device, "model.decoder.embed_tokens.weight", [rows[1], width])?,
             ],
         };
         let [from, to] = tables;
         let bias = match source.contains("final_logits_bias") {
-            true => source.tensor("final_logits_bias", &[1, rows[1]])?,
+            true => source.score_bias("final_logits_bias", &[1, rows[1]])?,
             false => vec![0.0; rows[1]],
         };
         let output = match config.tied_output {
@@ -75,7 +75,7 @@ impl TransformerSeq2Seq {
                 to.projection(device, Some(&bias))?
             }
             false => {
-                let weight = source.tensor("lm_head.weight", &[rows[1], width])?;
+                let weight = source.matrix("lm_head.weight", &[rows[1], width])?;
                 LinearWeights::new(device, [rows[1], width], &weight, Some(&bias), dtype)?
             }
         };

@@ -9,6 +9,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::LayerCapture;
 use crate::models::attention_maps::{AttentionMaps, MapToken};
+use crate::models::embedder::not_finite;
 use crate::models::generation::{
     EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules, generate,
 };
@@ -448,7 +449,8 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
         captured: Option<&mut Captured<'_>>,
     ) -> Result<Translation> {
         let Hypothesis { ids, log_probability, score, stopped, attention } = hypothesis;
-        let attention = match captured {
+        // A text whose logits were NaN has no tokens to look from.
+        let attention = match captured.filter(|_| !score.is_nan()) {
             None => None,
             Some(captured) => {
                 let sides = self.sides(captured.of(), source, &ids);
@@ -490,7 +492,8 @@ pub struct Translation {
     pub ids: Vec<u32>,
     /// The sum of the tokens' log-probabilities.
     pub log_probability: f64,
-    /// What beam search ranks by; elsewhere the log-probability.
+    /// What beam search ranks by; elsewhere the log-probability. NaN, with an empty text, where the model's logits for this
+    /// text were NaN: [`Translations::not_finite`].
     pub score: f64,
     /// Whether a stop token ended it. If not, the limit on the tokens cut it.
     pub stopped: bool,
@@ -533,4 +536,19 @@ pub struct Translations {
     pub texts: Vec<Vec<Translation>>,
     /// What it took.
     pub statistics: TranslateStatistics,
+}
+
+impl Translations {
+    /// The texts with an output whose score or captured attention is NaN, or infinite. A score of −∞ is one: the output
+    /// has the probability 0.
+    pub fn not_finite(&self) -> Vec<usize> {
+        let number = |score: f64| !score.is_nan() && score != f64::INFINITY;
+        not_finite(&self.texts, |outputs| {
+            outputs.iter().all(|output| {
+                number(output.log_probability)
+                    && number(output.score)
+                    && output.attention.as_ref().is_none_or(AttentionMaps::is_finite)
+            })
+        })
+    }
 }
