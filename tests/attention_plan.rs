@@ -238,11 +238,9 @@ impl Problem {
 /// Grouped heads, sizes that are no multiple of anything.
 fn shape() -> AttentionShape {
     AttentionShape {
-        key_heads: 2,
-        keys: 37,
         value_dim: 9,
         has_log_sum_exp: true,
-        ..AttentionShape::new([3, 4, 11, 7])
+        ..AttentionShape::cross([3, 4, 11, 7], 37).grouped(2)
     }
 }
 
@@ -511,6 +509,11 @@ fn shapes_that_do_not_fit_are_refused() {
                 &["heads of q", "[3, 4, 11, 7]", "k [3, 3, 37, 7]"][..],
             ),
             (AttentionShape { head_dim: 0, ..shape() }, &["head_dim", "at least 1"]),
+            (
+                AttentionShape { queries: 3, keys: 5, ..AttentionShape::default() },
+                &["head_dim", "at least 1"],
+            ),
+            (AttentionShape::new([1, 4, 5, 8]).grouped(3), &["heads of q", "[1, 4, 5, 8]", "k [1, 3, 5, 8]"]),
             (AttentionShape { mask: Some([3, 4, 11, 36]), ..shape() }, &["the mask", "[3, 4, 11, 37]"]),
             (AttentionShape { softcap: f32::NAN, ..shape() }, &["softcap", "finite", "NaN"]),
             (AttentionShape { scale: Some(f32::INFINITY), ..shape() }, &["scale", "finite", "inf"]),

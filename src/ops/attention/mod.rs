@@ -10,12 +10,14 @@ mod fused;
 mod heads;
 mod kv_cache;
 mod plan;
+mod plan_shape;
 
 pub use call::{AttentionCall, AttentionTensors, attention};
 pub use capture::{Capture, Stage};
 pub use heads::{Heads, Layout};
 pub use kv_cache::{KvCache, KvCacheShape};
-pub use plan::{AttentionBuffers, AttentionPlan, AttentionShape, AttentionVariableLengths, PagedKeys};
+pub use plan::AttentionPlan;
+pub use plan_shape::{AttentionBuffers, AttentionShape, AttentionVariableLengths, PagedKeys};
 
 use checked::Checked;
 

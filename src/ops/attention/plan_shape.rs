@@ -1,0 +1,233 @@
+//! What an [`AttentionPlan`](super::AttentionPlan) is made for, and the buffers that it is recorded over.
+
+use super::{Alignment, Causal, Layout};
+#[cfg(doc)]
+use super::{Attention, AttentionPlan};
+use crate::tensor::DType;
+
+/// What an [`AttentionPlan`] is made for: the sizes by a constructor, the options by struct update.
+///
+/// ```
+/// use attentive::ops::Layout;
+/// use attentive::{AttentionShape, Causal, DType};
+///
+/// // Causal self-attention, 32 query heads over 8 key-value heads in f16.
+/// let decoder = AttentionShape {
+///     key_dtype: DType::F16,
+///     causal: Causal::TopLeft,
+///     ..AttentionShape::new([1, 32, 512, 128]).grouped(8)
+/// };
+/// assert_eq!([decoder.heads, decoder.key_heads], [32, 8]);
+/// // Queries of one sequence, keys and values of another, padded; heads side by side in each row.
+/// let cross = AttentionShape {
+///     has_key_lengths: true,
+///     layout: Layout::RowsFirst,
+///     ..AttentionShape::cross([2, 8, 16, 64], 77)
+/// };
+/// assert_eq!([cross.queries, cross.keys], [16, 77]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionShape {
+    /// Batch items.
+    pub batch: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key-value heads, of which `heads` is a multiple.
+    pub key_heads: usize,
+    /// Queries, of packed items the longest.
+    pub queries: usize,
+    /// Keys, of packed items the longest.
+    pub keys: usize,
+    /// Elements of a query and a key.
+    pub head_dim: usize,
+    /// Elements of a value.
+    pub value_dim: usize,
+    /// How keys and values are stored: f32 or f16.
+    pub key_dtype: DType,
+    /// How the heads of q, k, v and the output lie.
+    pub layout: Layout,
+    /// Which keys the order allows.
+    pub causal: Causal,
+    /// Where queries stand among the keys where no causal bound says it.
+    pub alignment: Option<Alignment>,
+    /// The keys before and after its own that a query sees: see [`Attention::window`].
+    pub window: [Option<u32>; 2],
+    /// In place of 1/√head_dim.
+    pub scale: Option<f32>,
+    /// See [`Attention::softcap`]; 0 for none.
+    pub softcap: f32,
+    /// Whether [`AttentionBuffers::key_lengths`] will be there.
+    pub has_key_lengths: bool,
+    /// Whether [`AttentionBuffers::key_padding_mask`] will be.
+    pub has_key_padding_mask: bool,
+    /// Whether [`AttentionBuffers::alibi_slopes`] will be.
+    pub has_alibi_slopes: bool,
+    /// Whether [`AttentionBuffers::sinks`] will be.
+    pub has_sinks: bool,
+    /// The reach of the biases that [`AttentionBuffers::relative_bias`] will hold: see [`Attention::relative_bias_value`].
+    pub relative_bias: Option<usize>,
+    /// Whether [`AttentionBuffers::log_sum_exp`] will be, to be written.
+    pub has_log_sum_exp: bool,
+    /// The mask that [`AttentionBuffers::mask`] will hold, broadcast to `[batch, heads, queries, keys]`.
+    pub mask: Option<[usize; 4]>,
+    /// Whether that is a boolean one (u32) and not a float one.
+    pub mask_is_bool: bool,
+    /// Items packed one after the other, of lengths that [`AttentionBuffers::packed`] tells.
+    pub packed: Option<AttentionVariableLengths>,
+    /// Keys and values in blocks of a pool, of which [`AttentionBuffers::block_table`] tells; `keys` is then that of
+    /// all blocks of an item.
+    pub paged: Option<PagedKeys>,
+}
+
+/// The rows of all packed items together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionVariableLengths {
+    /// Queries of all items.
+    pub queries: usize,
+    /// Keys of all items.
+    pub keys: usize,
+}
+
+/// A pool of blocks of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PagedKeys {
+    /// Blocks in the pool.
+    pub blocks: usize,
+    /// Keys of a block.
+    pub block_size: usize,
+}
+
+impl AttentionShape {
+    /// Self-attention of `[batch, heads, length, head_dim]`, without a mask; f32, heads first.
+    pub fn new([batch, heads, length, head_dim]: [usize; 4]) -> Self {
+        Self::cross([batch, heads, length, head_dim], length)
+    }
+
+    /// Cross-attention: queries `[batch, heads, queries, head_dim]` to that many keys of another sequence, without a
+    /// mask; f32, heads first.
+    pub fn cross([batch, heads, queries, head_dim]: [usize; 4], keys: usize) -> Self {
+        Self {
+            batch,
+            heads,
+            key_heads: heads,
+            queries,
+            keys,
+            head_dim,
+            value_dim: head_dim,
+            ..Self::default()
+        }
+    }
+
+    /// With fewer key-value heads than query heads, of which they are a divisor: grouped-query attention (Ainslie et al.
+    /// 2023), multi-query attention for 1. Query head h reads key-value head h / (heads / key_heads).
+    #[must_use]
+    pub fn grouped(self, key_heads: usize) -> Self {
+        Self { key_heads, ..self }
+    }
+
+    pub(super) fn dims(&self, batch: usize, heads: usize, length: usize, columns: usize) -> [usize; 4] {
+        match self.layout {
+            Layout::HeadsFirst => [batch, heads, length, columns],
+            Layout::RowsFirst => [batch, length, heads, columns],
+        }
+    }
+
+    /// Batch and rows of queries and of keys, as they are stored.
+    pub(super) fn stored(&self) -> [(usize, usize); 2] {
+        match (self.packed, self.paged) {
+            (Some(all), _) => [(1, all.queries), (1, all.keys)],
+            (None, Some(paged)) => [(self.batch, self.queries), (paged.blocks, paged.block_size)],
+            (None, None) => [(self.batch, self.queries), (self.batch, self.keys)],
+        }
+    }
+}
+
+impl Default for AttentionShape {
+    /// One batch item with one head, f32, heads first, and no option. There are no queries and keys yet, and no columns,
+    /// without which a plan is refused.
+    fn default() -> Self {
+        Self {
+            batch: 1,
+            heads: 1,
+            key_heads: 1,
+            queries: 0,
+            keys: 0,
+            head_dim: 0,
+            value_dim: 0,
+            key_dtype: DType::F32,
+            layout: Layout::HeadsFirst,
+            causal: Causal::None,
+            alignment: None,
+            window: [None; 2],
+            scale: None,
+            softcap: 0.0,
+            has_key_lengths: false,
+            has_key_padding_mask: false,
+            has_alibi_slopes: false,
+            has_sinks: false,
+            relative_bias: None,
+            has_log_sum_exp: false,
+            mask: None,
+            mask_is_bool: false,
+            packed: None,
+            paged: None,
+        }
+    }
+}
+
+/// A host's buffers, dense, in the plan's layout; usage `STORAGE`. Those that the plan was made with, and no others.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionBuffers<'a> {
+    /// f32 queries.
+    pub q: &'a wgpu::Buffer,
+    /// Keys.
+    pub k: &'a wgpu::Buffer,
+    /// Values.
+    pub v: &'a wgpu::Buffer,
+    /// f32 output, written.
+    pub output: &'a wgpu::Buffer,
+    /// u32 `[batch]`: keys of each item.
+    pub key_lengths: Option<&'a wgpu::Buffer>,
+    /// u32 `[batch, keys]`: nonzero for keys that take part.
+    pub key_padding_mask: Option<&'a wgpu::Buffer>,
+    /// Added to the scaled scores (f32), or nonzero for what takes part (u32).
+    pub mask: Option<&'a wgpu::Buffer>,
+    /// f32 `[heads]`.
+    pub alibi_slopes: Option<&'a wgpu::Buffer>,
+    /// f32 `[heads]`.
+    pub sinks: Option<&'a wgpu::Buffer>,
+    /// f32 `[heads, 2 · reach + 1]`.
+    pub relative_bias: Option<&'a wgpu::Buffer>,
+    /// u32 `[2, batch + 1]`: running sums of the packed items' queries, then of their keys.
+    pub packed: Option<&'a wgpu::Buffer>,
+    /// u32 `[batch, blocks]`.
+    pub block_table: Option<&'a wgpu::Buffer>,
+    /// f32 `[batch, heads, queries]`, of packed items `[heads, all queries]`; written.
+    pub log_sum_exp: Option<&'a wgpu::Buffer>,
+}
+
+impl<'a> AttentionBuffers<'a> {
+    /// The buffers that every plan needs.
+    pub fn new(
+        q: &'a wgpu::Buffer,
+        k: &'a wgpu::Buffer,
+        v: &'a wgpu::Buffer,
+        output: &'a wgpu::Buffer,
+    ) -> Self {
+        Self {
+            q,
+            k,
+            v,
+            output,
+            key_lengths: None,
+            key_padding_mask: None,
+            mask: None,
+            alibi_slopes: None,
+            sinks: None,
+            relative_bias: None,
+            packed: None,
+            block_table: None,
+            log_sum_exp: None,
+        }
+    }
+}
