@@ -175,11 +175,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::from_f32`].
     pub fn from_f16(device: &Device, shape: impl Into<Shape>, values: &[half::f16]) -> Result<Self> {
-        let words = values.chunks(2).map(|pair| {
-            let [low, high] = [Some(&pair[0]), pair.get(1)].map(|value| value.map_or(0, |f16| f16.to_bits()));
-            u32::from(low) | u32::from(high) << 16
-        });
-        Self::from_halves(device, shape.into(), values.len(), || words.collect())
+        Self::from_halves(device, shape.into(), values.len(), || halves_packed(values))
     }
 
     /// An f16 tensor of that many elements, packed once they are known to fill the shape.
@@ -354,6 +350,121 @@ impl Tensor {
         pollster::block_on(self.to_f16_async())
     }
 
+    /// Its values, read back from the device, if it is u32.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::OutOfMemory`]; [`Error::Argument`] for another dtype.
+    pub async fn to_u32_async(&self) -> Result<Vec<u32>> {
+        if self.dtype != DType::U32 {
+            return Err(Error::argument("to_u32", "the tensor", "u32", self.dtype.to_string()));
+        }
+        self.to_words().await
+    }
+
+    /// The blocking form of [`Tensor::to_u32_async`].
+    ///
+    /// # Errors
+    /// As [`Tensor::to_u32_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn to_u32(&self) -> Result<Vec<u32>> {
+        pollster::block_on(self.to_u32_async())
+    }
+
+    /// Puts other values into an f32 tensor, or into an f16 one, rounded to nearest; in row-major order, as many as it has.
+    /// Nothing is allocated on the device, so what is recorded or planned over the tensor stays as it is: a decoding step reads
+    /// its new input so.
+    ///
+    /// Everything that shares the tensor's memory sees them: its clones, its reshaped forms, and values of recordings that took
+    /// it in. On a GPU the values take their turn among what the queue is given: recordings whose `run` was called before, by
+    /// this thread, read the old ones, even if they are not done yet; those that are run later read the new ones. So does a
+    /// host's encoder that is submitted later, whenever it was encoded. On the CPU device they are there when this returns.
+    ///
+    /// ```
+    /// # fn main() -> attentive::Result<()> {
+    /// use attentive::{Device, Recording, Tensor, ops};
+    ///
+    /// let x = Tensor::from_f32(&Device::cpu(), [3], &[1.0, 2.0, 3.0])?;
+    /// let mut recording = Recording::new(x.device());
+    /// let value = recording.tensor(&x)?;
+    /// let y = ops::add(&mut recording, &value, &value)?;
+    /// recording.output(&y)?;
+    /// x.write_f32(&[10.0, 20.0, 30.0])?;
+    /// assert_eq!(recording.run()?.tensor(&y)?.to_f32()?, [20.0, 40.0, 60.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a u32 tensor, another number of values, or a host's buffer without the usage `COPY_DST`;
+    /// [`Error::OutOfMemory`], [`Error::Rejected`]. Then the tensor is as it was.
+    pub fn write_f32(&self, values: &[f32]) -> Result<()> {
+        const OP: &str = "write_f32";
+        match self.dtype {
+            DType::F32 => self.write_words(OP, values.len(), || bytemuck::cast_slice(values).into()),
+            DType::F16 => self.write_words(OP, values.len(), || pack_f16(values).into()),
+            DType::U32 => Err(Error::argument(OP, "the tensor", "f32 or f16", "u32")),
+        }
+    }
+
+    /// Puts other values into an f16 tensor, as [`Tensor::write_f32`] does.
+    ///
+    /// # Errors
+    /// As [`Tensor::write_f32`]; [`Error::Argument`] for another dtype than f16.
+    pub fn write_f16(&self, values: &[half::f16]) -> Result<()> {
+        const OP: &str = "write_f16";
+        match self.dtype {
+            DType::F16 => self.write_words(OP, values.len(), || halves_packed(values).into()),
+            other => Err(Error::argument(OP, "the tensor", "f16", other.to_string())),
+        }
+    }
+
+    /// Puts other values into a u32 tensor, as [`Tensor::write_f32`] does.
+    ///
+    /// # Errors
+    /// As [`Tensor::write_f32`]; [`Error::Argument`] for another dtype than u32.
+    pub fn write_u32(&self, values: &[u32]) -> Result<()> {
+        const OP: &str = "write_u32";
+        match self.dtype {
+            DType::U32 => self.write_words(OP, values.len(), || values.into()),
+            other => Err(Error::argument(OP, "the tensor", "u32", other.to_string())),
+        }
+    }
+
+    fn write_words<'a>(
+        &self,
+        op: &str,
+        elements: usize,
+        words: impl FnOnce() -> std::borrow::Cow<'a, [u32]>,
+    ) -> Result<()> {
+        if self.shape.elements() != elements as u64 {
+            let expected = format!("{} for {} {}", self.shape.elements(), self.dtype, self.shape);
+            return Err(Error::argument(op, "the values", expected, elements.to_string()));
+        }
+        if elements == 0 {
+            return Ok(());
+        }
+        match (&self.storage, self.device.gpu()) {
+            (Storage::Host(buffer), _) => {
+                let words = words();
+                buffer.write()[..words.len()].copy_from_slice(&words);
+            }
+            (Storage::Gpu(buffer), Some(gpu)) => {
+                let usage = buffer.buffer.usage();
+                if !usage.contains(wgpu::BufferUsages::COPY_DST) {
+                    let expected = "with the usage COPY_DST";
+                    return Err(Error::argument(op, "the buffer", expected, format!("{usage:?}")));
+                }
+                let words = words();
+                let bytes: &[u8] = bytemuck::cast_slice(&words);
+                settle(gpu.scoped(op, bytes.len() as u64, || {
+                    gpu.queue.write_buffer(&buffer.buffer, 0, bytes);
+                }))?;
+            }
+            (Storage::Gpu(_), None) => {}
+        }
+        Ok(())
+    }
+
     pub(crate) async fn to_words(&self) -> Result<Vec<u32>> {
         match (&self.storage, self.device.gpu()) {
             (Storage::Gpu(buffer), Some(gpu)) => gpu.read(&buffer.buffer, self.bytes()).await,
@@ -388,6 +499,15 @@ pub(crate) fn settle<T>((value, outcome): (T, Outcome)) -> Result<T> {
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn settle<T>((value, _outcome): (T, Outcome)) -> Result<T> {
     Ok(value)
+}
+
+/// The words of f16 values.
+fn halves_packed(values: &[half::f16]) -> Vec<u32> {
+    let words = values.chunks(2).map(|pair| {
+        let [low, high] = [Some(&pair[0]), pair.get(1)].map(|value| value.map_or(0, |f16| f16.to_bits()));
+        u32::from(low) | u32::from(high) << 16
+    });
+    words.collect()
 }
 
 /// Two f16 in each word, the first in the low half (as `unpack2x16float` reads them).
