@@ -4,8 +4,8 @@ mod common;
 
 use attentive::ops::{
     Attention, EmbeddingTables, Gemm, Heads, LayerNorm, LayerNormWeights, Layout, Linear, LinearWeights,
-    Mask, RotaryEmbedding, Tokens, activate, cast, embedding_norm, layer_norm, matmul, pool, rms_norm,
-    softmax,
+    Mask, RotaryEmbedding, Tokens, activate, add, cast, embedding_norm, layer_norm, matmul, multiply, pool,
+    rms_norm, softmax, subtract,
 };
 use attentive::recording::Value;
 use attentive::{Activation, Causal, DType, Device, Error, Pooling, Recording, Result, Tensor};
@@ -319,6 +319,29 @@ fn softmax_activations_and_rotary_embeddings_of_nothing() {
             });
             let y = y.unwrap();
             assert_eq!((y.shape().dims(), y.to_f32().unwrap().len()), (&sizes[..], 0));
+        }
+    }
+}
+
+#[test]
+fn sums_differences_and_products_of_nothing() {
+    for device in common::devices() {
+        for (a, b, shape) in [
+            (&[0][..], &[1][..], &[0][..]),
+            (&[1], &[0], &[0]),
+            (&[2, 0, 5], &[0, 1], &[2, 0, 5]),
+            (&[2, 1, 5], &[0, 5], &[2, 0, 5]),
+            (&[0, 3], &[], &[0, 3]),
+            (&[0; 9], &[1, 0, 1, 0, 1], &[0; 9]),
+        ] {
+            for op in [add, subtract, multiply] {
+                let y = run(&device, |recording| {
+                    let (a, b) = (ones(recording, a), ones(recording, b));
+                    op(recording, &a, &b)
+                });
+                let y = y.unwrap();
+                assert_eq!((y.shape().dims(), y.to_f32().unwrap().len()), (shape, 0));
+            }
         }
     }
 }

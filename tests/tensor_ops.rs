@@ -5,7 +5,8 @@ mod common;
 
 use attentive::kernel::Inputs;
 use attentive::ops::{
-    Gemm, LayerNorm, RotaryEmbedding, activate, cast, matmul, rms_norm, rotary_tables, softmax,
+    Gemm, LayerNorm, RotaryEmbedding, activate, add, cast, concat, matmul, multiply, permute, rms_norm,
+    rotary_tables, slice, softmax, subtract, transpose,
 };
 use attentive::recording::Value;
 use attentive::reference::linear::{Dims, WeightLayout, linear};
@@ -128,6 +129,267 @@ fn casts_are_the_half_crates() {
             (bits_16(&y.to_f16().unwrap()), y.shape().dims()),
             (bits_16(&halves[..15]), &[3, 1, 5][..])
         );
+    }
+}
+
+/// A tensor of that dtype whose elements all differ, up to 2,048 of them; the numbers, in any dtype.
+fn counted(device: &Device, dtype: DType, dims: &[usize], from: usize) -> (Tensor, Vec<u32>) {
+    let numbers: Vec<u32> =
+        (from..from + dims.iter().product::<usize>()).map(|number| number as u32).collect();
+    let floats: Vec<f32> = numbers.iter().map(|&number| number as f32).collect();
+    let tensor = match dtype {
+        DType::F32 => Tensor::from_f32(device, dims, &floats),
+        DType::F16 => Tensor::from_f32_as_f16(device, dims, &floats),
+        _ => Tensor::from_u32(device, dims, &numbers),
+    };
+    (tensor.unwrap(), numbers)
+}
+
+fn numbers(tensor: &Tensor) -> Vec<u32> {
+    match tensor.dtype() {
+        DType::U32 => tensor.to_u32().unwrap(),
+        _ => tensor.to_f32().unwrap().into_iter().map(|number| number as u32).collect(),
+    }
+}
+
+/// Each element's indices, the last axis fastest.
+fn indices(dims: &[usize]) -> impl Iterator<Item = Vec<usize>> + '_ {
+    (0..dims.iter().product()).map(move |element| {
+        let (mut rest, mut indices) = (element, vec![0; dims.len()]);
+        for (index, size) in indices.iter_mut().zip(dims).rev() {
+            (*index, rest) = (rest % size, rest / size);
+        }
+        indices
+    })
+}
+
+fn place(indices: &[usize], dims: &[usize]) -> usize {
+    indices.iter().zip(dims).fold(0, |place, (index, size)| place * size + index)
+}
+
+const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::U32];
+
+#[test]
+fn axes_in_any_order() {
+    let cases: [(&[usize], &[usize]); 11] = [
+        (&[3, 5], &[1, 0]),
+        (&[4, 70], &[1, 0]),
+        (&[2, 3, 4, 6], &[0, 2, 1, 3]),
+        (&[2, 3, 4, 5], &[3, 1, 0, 2]),
+        (&[2, 3, 4, 5], &[0, 1, 2, 3]),
+        (&[1, 7, 1, 3], &[2, 1, 0, 3]),
+        (&[2, 0, 3], &[2, 0, 1]),
+        (&[], &[]),
+        (&[2, 3, 1, 2, 2, 3, 2, 2, 1], &[7, 8, 0, 6, 1, 5, 2, 4, 3]),
+        (&[6, 2, 2], &[1, 0, 2]),
+        (&[1], &[0]),
+    ];
+    for device in common::devices() {
+        for (dims, axes) in cases {
+            for dtype in DTYPES {
+                let (x, all) = counted(&device, dtype, dims, 1);
+                let y = run(&device, &[x], |recording, x| permute(recording, &x[0], axes));
+                let of_y: Vec<usize> = axes.iter().map(|&axis| dims[axis]).collect();
+                assert_eq!((y.shape().dims(), y.dtype()), (&*of_y, dtype));
+                let expected = indices(&of_y).map(|indices| {
+                    let mut own = vec![0; dims.len()];
+                    axes.iter().zip(indices).for_each(|(&axis, index)| own[axis] = index);
+                    all[place(&own, dims)]
+                });
+                let expected: Vec<u32> = expected.collect();
+                assert_eq!(numbers(&y), expected, "{}: {dtype} {dims:?} by {axes:?}", device.name());
+            }
+        }
+        let (x, _) = counted(&device, DType::F32, &[2, 3, 4], 0);
+        let [a, b] = [(0, 2), (-1, -3)].map(|(a, b)| {
+            run(&device, std::slice::from_ref(&x), |recording, x| transpose(recording, &x[0], a, b))
+        });
+        let by_permute = run(&device, &[x], |recording, x| permute(recording, &x[0], &[2, 1, 0]));
+        assert_eq!((numbers(&a), a.shape()), (numbers(&by_permute), by_permute.shape()));
+        assert_eq!((numbers(&b), b.shape()), (numbers(&by_permute), by_permute.shape()));
+    }
+}
+
+#[test]
+fn slices_along_each_axis() {
+    for device in common::devices() {
+        for (dims, axis, range) in [
+            (&[7][..], 0, 2..5),
+            (&[7], -1, 0..7),
+            (&[7], 0, 7..7),
+            (&[4, 6], 0, 1..3),
+            (&[4, 6], 1, 2..4),
+            (&[4, 6], 1, 1..2),
+            (&[4, 5], -1, 4..5),
+            (&[3, 5, 4], 1, 1..4),
+            (&[3, 5, 3], -2, 3..5),
+            (&[2, 0, 3], 2, 1..2),
+            (&[2, 130, 3], 1, 64..129),
+        ] {
+            for dtype in DTYPES {
+                let (x, all) = counted(&device, dtype, dims, 1);
+                let y = run(&device, &[x], |recording, x| slice(recording, &x[0], axis, range.clone()));
+                let axis = axis.rem_euclid(dims.len() as isize) as usize;
+                let mut of_y = dims.to_vec();
+                of_y[axis] = range.len();
+                assert_eq!((y.shape().dims(), y.dtype()), (&*of_y, dtype));
+                let expected = indices(&of_y).map(|mut indices| {
+                    indices[axis] += range.start;
+                    all[place(&indices, dims)]
+                });
+                let expected: Vec<u32> = expected.collect();
+                assert_eq!(numbers(&y), expected, "{}: {dtype} {dims:?} {axis} {range:?}", device.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn values_joined_along_each_axis() {
+    let cases: [(&[&[usize]], isize); 10] = [
+        (&[&[3], &[4]], 0),
+        (&[&[4], &[2], &[1]], 0),
+        (&[&[2, 3], &[2, 5], &[2, 2]], 1),
+        (&[&[2, 4], &[2, 6]], -1),
+        (&[&[2, 3], &[1, 3]], 0),
+        (&[&[2, 2, 3], &[2, 70, 3]], 1),
+        // Of no elements: at the beginning, in the middle, at the end, all of them, all but one.
+        (&[&[2, 0], &[2, 3], &[2, 0], &[2, 1], &[2, 0]], 1),
+        (&[&[0, 3], &[0, 3]], 0),
+        (&[&[0, 3], &[2, 3]], -2),
+        (&[&[2, 3]], 1),
+    ];
+    for device in common::devices() {
+        for (shapes, axis) in cases {
+            for dtype in DTYPES {
+                let parts: Vec<_> = shapes
+                    .iter()
+                    .enumerate()
+                    .map(|(part, dims)| counted(&device, dtype, dims, 500 * part))
+                    .collect();
+                let tensors: Vec<Tensor> = parts.iter().map(|(tensor, _)| tensor.clone()).collect();
+                let y = run(&device, &tensors, |recording, values| {
+                    concat(recording, &values.iter().collect::<Vec<_>>(), axis)
+                });
+                let axis = axis.rem_euclid(shapes[0].len() as isize) as usize;
+                let mut of_y = shapes[0].to_vec();
+                of_y[axis] = shapes.iter().map(|dims| dims[axis]).sum();
+                assert_eq!((y.shape().dims(), y.dtype()), (&*of_y, dtype));
+                let expected = indices(&of_y).map(|mut indices| {
+                    let mut part = 0;
+                    while indices[axis] >= shapes[part][axis] {
+                        indices[axis] -= shapes[part][axis];
+                        part += 1;
+                    }
+                    parts[part].1[place(&indices, shapes[part])]
+                });
+                let expected: Vec<u32> = expected.collect();
+                assert_eq!(numbers(&y), expected, "{}: {dtype} {shapes:?} along {axis}", device.name());
+            }
+        }
+        // One value twice.
+        let (x, all) = counted(&device, DType::U32, &[5], 0);
+        let y = run(&device, &[x], |recording, x| concat(recording, &[&x[0], &x[0]], 0));
+        assert_eq!(numbers(&y), [&all[..], &all].concat());
+    }
+}
+
+/// Data keeps its bits, and a quiet NaN its sign and payload; f16 do so on their way through f32 too.
+#[test]
+fn what_is_moved_keeps_its_bits() {
+    let words = [0x7fc0_0001, 0xff80_0001, 0x8000_0000, 1, 0x7f80_0000, 0xffff_ffff];
+    let floats = words.map(f32::from_bits);
+    let halves = [0x7e01_u16, 0xfe55, 0x8000, 1, 0x7c00, 0xfbff].map(half::f16::from_bits);
+    for device in common::devices() {
+        let turned = [0, 3, 1, 4, 2, 5];
+        let x = Tensor::from_f32(&device, [2, 3], &floats).unwrap();
+        let y = run(&device, &[x], |recording, x| transpose(recording, &x[0], 0, 1));
+        let bits: Vec<u32> = y.to_f32().unwrap().into_iter().map(f32::to_bits).collect();
+        assert_eq!(bits, turned.map(|place: usize| words[place]), "{}", device.name());
+        let x = Tensor::from_f16(&device, [2, 3], &halves).unwrap();
+        let y = run(&device, &[x], |recording, x| transpose(recording, &x[0], 0, 1));
+        let bits: Vec<u16> = y.to_f16().unwrap().into_iter().map(half::f16::to_bits).collect();
+        assert_eq!(bits, turned.map(|place: usize| halves[place].to_bits()), "{}", device.name());
+    }
+}
+
+/// A tensor is written between recordings, and while one that reads it may still run.
+#[test]
+fn tensors_are_written_anew() {
+    for device in common::devices() {
+        let x = Tensor::from_f32(&device, [2, 2], &[0.0; 4]).unwrap();
+        let same = x.reshape([4]).unwrap();
+        let double = |x: &Tensor| {
+            let mut recording = Recording::new(&device);
+            let value = recording.tensor(x).unwrap();
+            let y = add(&mut recording, &value, &value).unwrap();
+            recording.output(&y).unwrap();
+            (recording, y)
+        };
+        let ran: Vec<Tensor> = (1..20)
+            .map(|step| {
+                let (recording, y) = double(&x);
+                same.write_f32(&[step as f32; 4]).unwrap();
+                recording.run().unwrap().tensor(&y).unwrap()
+            })
+            .collect();
+        for (step, y) in (1..20).zip(&ran) {
+            assert_eq!(y.to_f32().unwrap(), [2.0 * step as f32; 4], "{}", device.name());
+        }
+        assert_eq!(x.to_f32().unwrap(), [19.0; 4]);
+        let made = device.created().buffers;
+        (0..20).for_each(|step| same.write_f32(&[step as f32; 4]).unwrap());
+        assert_eq!(device.created().buffers, made, "{}", device.name());
+        let half = Tensor::from_f32_as_f16(&device, [3], &[0.0; 3]).unwrap();
+        half.write_f32(&[1.0, 65_520.0, -0.1]).unwrap();
+        let rounded = [1.0, f32::INFINITY, half::f16::from_f32(-0.1).to_f32()];
+        assert_eq!(half.to_f32().unwrap(), rounded);
+        half.write_f16(&[half::f16::ONE; 3]).unwrap();
+        assert_eq!(half.to_f16().unwrap(), [half::f16::ONE; 3]);
+        let counts = Tensor::from_u32(&device, [2], &[1, 2]).unwrap();
+        counts.write_u32(&[u32::MAX, 0]).unwrap();
+        assert_eq!(counts.to_u32().unwrap(), [u32::MAX, 0]);
+        let nothing = Tensor::from_u32(&device, [0], &[]).unwrap();
+        nothing.write_u32(&[]).unwrap();
+        assert!(nothing.to_u32().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn sums_differences_and_products_broadcast_both_sides() {
+    let devices = common::devices();
+    let shapes: [(&[usize], &[usize], &[usize]); 16] = [
+        (&[2, 3, 4, 5], &[2, 3, 4, 5], &[2, 3, 4, 5]),
+        (&[2, 3, 4, 5], &[2, 3, 1, 1], &[2, 3, 4, 5]),
+        (&[2, 3, 4, 5], &[2, 1, 4, 5], &[2, 3, 4, 5]),
+        (&[2, 3, 4, 5], &[5], &[2, 3, 4, 5]),
+        (&[2, 3, 4, 5], &[4, 1], &[2, 3, 4, 5]),
+        (&[5], &[2, 3, 4, 5], &[2, 3, 4, 5]),
+        (&[3, 70], &[3, 1], &[3, 70]),
+        (&[3, 1], &[1, 70], &[3, 70]),
+        (&[4, 1, 3], &[5, 1], &[4, 5, 3]),
+        (&[7], &[], &[7]),
+        (&[], &[7], &[7]),
+        (&[], &[], &[]),
+        (&[1; 9], &[1], &[1; 9]),
+        // As many axes as one likes, where they are repeated alike.
+        (&[2, 1, 2, 3, 1, 2, 1], &[2, 1, 2, 1, 1, 1, 1], &[2, 1, 2, 3, 1, 2, 1]),
+        (&[2, 1, 3, 1], &[1, 4, 1, 5], &[2, 4, 3, 5]),
+        (&[2, 3, 2, 2, 2], &[2, 1, 2, 1, 1], &[2, 3, 2, 2, 2]),
+    ];
+    for (a, b, y) in shapes {
+        let mut inputs = Inputs::new(5);
+        let [a, b] = [a, b].map(|dims| Array::random(&mut inputs, dims));
+        let oracle = |operation: fn(f64, f64) -> f64| {
+            let operands = [&a, &b].map(|array| (&*array.values, &*array.dims));
+            (y.to_vec(), reference::elementwise::binary(operation, operands[0], operands[1], y))
+        };
+        let oracles = [oracle(|a, b| a + b), oracle(|a, b| a - b), oracle(|a, b| a * b)];
+        let what = format!("{:?} and {:?}", a.dims, b.dims);
+        check(&devices, &what, &[&a, &b], &oracles, rounding_floor(1, 8.0), |recording, values| {
+            let (a, b) = (&values[0], &values[1]);
+            Ok(vec![add(recording, a, b)?, subtract(recording, a, b)?, multiply(recording, a, b)?])
+        });
     }
 }
 

@@ -69,41 +69,6 @@ fn means_and_maxima_over_axes() {
     }
 }
 
-#[test]
-fn products_with_what_is_broadcast() {
-    let cases: [(&[usize], &[usize]); 7] = [
-        (&[2, 3, 4, 5], &[2, 3, 1, 1]),
-        (&[2, 3, 4, 5], &[2, 1, 4, 5]),
-        (&[2, 3, 4, 5], &[5]),
-        (&[2, 3, 4, 5], &[4, 1]),
-        (&[3, 70], &[3, 1]),
-        (&[7], &[]),
-        (&[], &[]),
-    ];
-    for (shape, of_factors) in cases {
-        let mut inputs = Inputs::new(5);
-        let x = inputs.values(shape.iter().product(), 1.0);
-        let factors = inputs.values(of_factors.iter().product(), 1.0);
-        let four = |shape: &[usize]| -> [usize; 4] {
-            std::array::from_fn(|axis| (axis + shape.len()).checked_sub(4).map_or(1, |axis| shape[axis]))
-        };
-        let expected = reference::vision::multiply(&x, four(shape), &factors, four(of_factors));
-        let on = |device: &Device| {
-            let mut recording = Recording::new(device);
-            let x = value(&mut recording, shape, &x);
-            let factors = value(&mut recording, of_factors, &factors);
-            let y = multiply(&mut recording, &x, &factors).unwrap();
-            assert_eq!(y.shape().dims(), shape);
-            run(recording, &y)
-        };
-        let twin = on(&Device::cpu());
-        for device in common::devices() {
-            let what = format!("{shape:?} by {of_factors:?}");
-            assert_agrees(&device, &what, (&on(&device), &twin, &expected), rounding_floor(1, 8.0));
-        }
-    }
-}
-
 /// A layer's weights stored as f16 are f16's nearest, and everything else is as with f32.
 #[test]
 fn layers_with_f16_weights() {
@@ -146,14 +111,6 @@ fn what_does_not_fit_is_refused() {
         assert_refused(mean_max(r, &words, 0..1), &["x", "f32", "u32"]);
         let empty = zeros(r, &[2, 0]);
         assert_refused(mean(r, &empty, 1..2), &["x", "not empty along the axes 1..2", "[2, 0]"]);
-
-        for shape in [&[2][..], &[2, 3, 4, 1, 5], &[3, 3, 1, 1], &[1, 1, 1, 1, 1]] {
-            let (factors, found) = (zeros(r, shape), format!("{shape:?}"));
-            assert_refused(multiply(r, &x, &factors), &["broadcastable to [2, 3, 4, 5]", &found]);
-        }
-        assert_refused(multiply(r, &words, &x), &["multiply", "x", "f32", "u32"]);
-        let five = zeros(r, &[1; 5]);
-        assert_refused(multiply(r, &five, &five), &["at most 4 axes", "[1, 1, 1, 1, 1]"]);
 
         let map = zeros(r, &[2, 4, 5]);
         let weight = zeros(r, &[1, 2, 7, 7]);

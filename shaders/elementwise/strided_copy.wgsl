@@ -1,7 +1,13 @@
-// y[i] = x[Σ index_k(i) · stride_k]: the elements of x along other axes, those of stride 0 repeated. Axis 0 is the last,
-// the one that moves fastest.
+// y[place(i)] = x[x_first + Σ index_k(i) · stride_k]: the elements of x from one on along other axes, those of stride 0
+// repeated, into some neighbouring columns of y's rows. Axis 0 is the last, the one that moves fastest.
 struct Parameters {
     elements: u32,
+    x_first: u32,
+    // The first element of y that is written.
+    y_first: u32,
+    // The columns of each row that are written, and from one row to the next.
+    y_columns: u32,
+    y_row: u32,
     size_0: u32,
     size_1: u32,
     size_2: u32,
@@ -44,7 +50,7 @@ fn main(
     if (index >= parameters.elements) {
         return;
     }
-    var walk = walk_axis(Walk(index, 0u), parameters.size_0, parameters.stride_0);
+    var walk = walk_axis(Walk(index, parameters.x_first), parameters.size_0, parameters.stride_0);
     walk = walk_axis(walk, parameters.size_1, parameters.stride_1);
     walk = walk_axis(walk, parameters.size_2, parameters.stride_2);
     walk = walk_axis(walk, parameters.size_3, parameters.stride_3);
@@ -52,5 +58,7 @@ fn main(
     walk = walk_axis(walk, parameters.size_5, parameters.stride_5);
     walk = walk_axis(walk, parameters.size_6, parameters.stride_6);
     walk = walk_axis(walk, parameters.size_7, parameters.stride_7);
-    y[index] = x[walk.place];
+    let row = index / parameters.y_columns;
+    let column = index % parameters.y_columns;
+    y[parameters.y_first + row * parameters.y_row + column] = x[walk.place];
 }

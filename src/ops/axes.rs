@@ -1,9 +1,10 @@
 //! Axes: which one is meant, how one shape is broadcast to another, and the copy that does it.
 
-use super::size;
+use super::{cast, size};
 use crate::error::{Error, Result};
 use crate::kernels::elementwise::strided_copy::{AXES, Parameters, StridedCopy, variant};
 use crate::recording::{Recording, Value};
+use crate::tensor::DType;
 
 /// An axis of a value, counted from the back if negative.
 pub(super) fn axis_of(op: &str, argument: &str, value: &Value, axis: isize) -> Result<usize> {
@@ -72,11 +73,7 @@ pub(super) fn broadcast(
     dims: &[usize],
 ) -> Result<Value> {
     let strides = expect_broadcast(op, argument, x, dims)?;
-    let elements = product(op, argument, dims)?;
-    if u64::from(elements) == x.shape().elements() {
-        return x.reshape(dims);
-    }
-    strided(recording, op, argument, x, (dims, &strides))
+    strided(recording, op, argument, x, &View { dims, first: 0, strides: &strides })
 }
 
 /// γ or β for the rows of x that begin at `axis`, and its row stride: 0 where all rows have the same.
@@ -107,42 +104,113 @@ pub(super) fn transposed(recording: &mut Recording, op: &str, argument: &str, x:
     let &[rows, columns] = x.shape().dims() else {
         return Err(Error::argument(op, argument, "of rank 2", x.shape().to_string()));
     };
-    if rows == 1 || columns == 1 {
-        return x.reshape([columns, rows]);
-    }
-    strided(recording, op, argument, x, (&[columns, rows], &[1, columns]))
+    strided(recording, op, argument, x, &View { dims: &[columns, rows], first: 0, strides: &[1, columns] })
 }
 
-/// A dense copy of those sizes and of those strides in x. Dtypes of one word for each element.
-fn strided(
+/// An axis's size, and its stride in each of some operands.
+pub(super) type AxisStrides<const OPERANDS: usize> = (u32, [u32; OPERANDS]);
+
+/// The axes from the last on, without those of size 1. One that continues the axis behind it in every operand is merged with
+/// that. All sizes, and all places that they lead to, must have been found to fit a u32.
+pub(super) fn merged_axes<const OPERANDS: usize>(
+    dims: &[usize],
+    strides: [&[usize]; OPERANDS],
+) -> Vec<AxisStrides<OPERANDS>> {
+    let mut merged: Vec<AxisStrides<OPERANDS>> = Vec::new();
+    for axis in (0..dims.len()).rev().filter(|&axis| dims[axis] != 1) {
+        let (size, strides) = (dims[axis] as u32, strides.map(|strides| strides[axis] as u32));
+        match merged.last_mut() {
+            Some((inner, steps)) if steps.map(|step| inner.wrapping_mul(step)) == strides => *inner *= size,
+            _ => merged.push((size, strides)),
+        }
+    }
+    merged
+}
+
+/// Elements of a value: their sizes, the first of them, and for each axis the step from one to the next, 0 where it is
+/// repeated. Sizes and steps are those of a value that lies in one piece.
+pub(super) struct View<'a> {
+    pub dims: &'a [usize],
+    pub first: usize,
+    pub strides: &'a [usize],
+}
+
+/// The steps from one element to the next along each axis of a dense value.
+pub(super) fn dense_strides(dims: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1_usize; dims.len()];
+    for axis in (1..dims.len()).rev() {
+        strides[axis - 1] = strides[axis].saturating_mul(dims[axis]);
+    }
+    strides
+}
+
+/// A dense copy of what the view shows of x; x itself, in another shape, where that is all of it in its order.
+pub(super) fn strided(
     recording: &mut Recording,
     op: &str,
     argument: &str,
     x: &Value,
-    (dims, strides): (&[usize], &[usize]),
+    view: &View<'_>,
 ) -> Result<Value> {
-    let elements = product(op, argument, dims)?;
-    let y = recording.temporary(dims, x.dtype())?;
+    let elements = product(op, argument, view.dims)?;
     if elements == 0 {
-        return Ok(y);
+        return recording.temporary(view.dims, x.dtype());
     }
-    // From the last axis on: one that continues the axis behind it is merged with that.
-    let mut merged: Vec<[u32; 2]> = Vec::new();
-    for (&size, &stride) in dims.iter().zip(strides).rev().filter(|(size, _)| **size != 1) {
-        let (size, stride) = (size as u32, stride as u32);
-        match merged.last_mut() {
-            Some([inner, step]) if *inner * *step == stride => *inner *= size,
-            _ => merged.push([size, stride]),
+    product(op, argument, x.shape().dims())?;
+    let mut axes = merged_axes(view.dims, [view.strides]);
+    if axes.len() > AXES {
+        let expected = format!("of at most {AXES} axes, where neighbours that stay together are one");
+        return Err(Error::argument(op, argument, expected, axes.len().to_string()));
+    }
+    if view.first == 0 && u64::from(elements) == x.shape().elements() && matches!(axes[..], [] | [(_, [1])]) {
+        return x.reshape(view.dims);
+    }
+    let (mut words, mut first) = (elements, view.first as u32);
+    if x.dtype() == DType::F16 {
+        if !in_pairs(&axes, first) {
+            return through_f32(recording, |recording| {
+                let wide = cast(recording, x, DType::F32)?;
+                strided(recording, op, argument, &wide, view)
+            });
+        }
+        (words, first) = (words / 2, first / 2);
+        for (place, (size, [stride])) in axes.iter_mut().enumerate() {
+            *if place == 0 { size } else { stride } /= 2;
         }
     }
-    if merged.len() > AXES {
-        let expected = format!("of at most {AXES} axes that are repeated in turns");
-        return Err(Error::argument(op, argument, expected, merged.len().to_string()));
-    }
-    merged.resize(AXES, [1, 0]);
-    let axes = std::array::from_fn(|axis| merged[axis]);
-    recording.dispatch(&StridedCopy, variant(), &Parameters::new(elements, axes), &[x, &y])?;
+    axes.resize(AXES, (1, [0]));
+    let axes = std::array::from_fn(|axis| {
+        let (size, [stride]) = axes[axis];
+        [size, stride]
+    });
+    let y = recording.temporary(view.dims, x.dtype())?;
+    let parameters = Parameters { x_first: first, ..Parameters::new(words, axes) };
+    recording.dispatch(&StridedCopy, variant(), &parameters, &[x, &y])?;
     Ok(y)
+}
+
+/// Whether a copy of f16, which lie two in a word, keeps the halves of each word together.
+fn in_pairs(axes: &[AxisStrides<1>], first: u32) -> bool {
+    let even = |number: u32| number.is_multiple_of(2);
+    match axes {
+        [(columns, [1]), others @ ..] => {
+            even(*columns) && even(first) && others.iter().all(|&(_, [stride])| even(stride))
+        }
+        _ => false,
+    }
+}
+
+/// What is made of f16 in f32, as f16: exact, but that a signalling NaN becomes a quiet one. Nothing stays recorded if it fails.
+pub(super) fn through_f32(
+    recording: &mut Recording,
+    make: impl FnOnce(&mut Recording) -> Result<Value>,
+) -> Result<Value> {
+    let recorded = recording.dispatches.len();
+    let made = make(recording).and_then(|y| cast(recording, &y, DType::F16));
+    if made.is_err() {
+        recording.dispatches.truncate(recorded);
+    }
+    made
 }
 
 #[cfg(test)]

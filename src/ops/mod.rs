@@ -4,8 +4,10 @@ mod activate;
 mod additive_attention;
 mod attention;
 mod axes;
+mod binary;
 mod cast;
 mod choice;
+mod concat;
 mod deformable_attention;
 mod embedding;
 mod embedding_norm;
@@ -15,11 +17,12 @@ mod linear;
 mod luong_attention;
 mod matmul;
 mod mean_max;
-mod multiply;
+mod permute;
 mod pool;
 mod position;
 mod product;
 mod rms_norm;
+mod slice;
 mod softmax;
 mod spatial_attention;
 
@@ -33,7 +36,9 @@ pub use attention::{
     AttentionValues, AttentionVariableLengths, Capture, Causal, Heads, KvCache, KvCacheShape, Layout, Mask,
     PagedKeys, Stage, attention,
 };
+pub use binary::{add, multiply, subtract};
 pub use cast::cast;
+pub use concat::concat;
 pub use deformable_attention::{DeformableInputs, deformable_attention};
 pub use embedding::{Embedding, EmbeddingTable, gather_rows};
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
@@ -44,13 +49,14 @@ pub use linear::{Linear, LinearWeights};
 pub use luong_attention::{LuongAttention, LuongScore};
 pub use matmul::{Gemm, matmul};
 pub use mean_max::{mean, mean_max};
-pub use multiply::multiply;
+pub use permute::{permute, transpose};
 pub use pool::{Pooling, pool};
 pub use position::{
     RelativePositionBias, RelativePositionBuckets, RotaryEmbedding, SinusoidalLayout, alibi_slopes,
     rotary_tables, sinusoidal_positions,
 };
 pub use rms_norm::rms_norm;
+pub use slice::slice;
 pub use softmax::softmax;
 pub use spatial_attention::spatial_attention;
 

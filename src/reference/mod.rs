@@ -12,6 +12,7 @@ pub mod additive;
 pub mod attention;
 pub mod cast;
 pub mod ceiling;
+pub mod elementwise;
 pub mod embedding;
 pub mod linear;
 pub mod normalization;

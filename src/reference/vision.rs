@@ -2,30 +2,6 @@
 
 use super::expect_length;
 
-/// x · f over four axes, each axis of f that of x or 1 and then repeated; returns x's shape.
-///
-/// # Panics
-/// If a slice has another length.
-pub fn multiply(x: &[f32], sizes: [usize; 4], factors: &[f32], of_factors: [usize; 4]) -> Vec<f64> {
-    expect_length("multiply: x", x.len(), sizes.iter().product());
-    expect_length("multiply: the factors", factors.len(), of_factors.iter().product());
-    let mut y = Vec::with_capacity(x.len());
-    for a in 0..sizes[0] {
-        for b in 0..sizes[1] {
-            for c in 0..sizes[2] {
-                for d in 0..sizes[3] {
-                    let place = [a, b, c, d]
-                        .iter()
-                        .zip(of_factors)
-                        .fold(0, |place, (&index, size)| place * size + if size == 1 { 0 } else { index });
-                    y.push(f64::from(x[y.len()]) * f64::from(factors[place]));
-                }
-            }
-        }
-    }
-    y
-}
-
 /// σ(bias + the convolution of two maps `[B, H, W]` with a weight `[2, k, k]`), zeros around them; returns `[B, H, W]`.
 ///
 /// Woo et al. 2018 (*CBAM*), section 3.1. By scattering: each element of a map is added where a window meets it. A NaN in
@@ -156,16 +132,6 @@ pub fn deformable_attention(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn factors_are_repeated() {
-        let x: Vec<f32> = (0..8).map(|value| value as f32).collect();
-        assert_eq!(
-            multiply(&x, [1, 2, 2, 2], &[2.0, 3.0], [1, 2, 1, 1]),
-            [0.0, 2.0, 4.0, 6.0, 12.0, 15.0, 18.0, 21.0]
-        );
-        assert_eq!(multiply(&x[..4], [1, 1, 2, 2], &[2.0, 3.0], [1, 1, 1, 2]), [0.0, 3.0, 4.0, 9.0]);
-    }
 
     #[test]
     fn a_window_meets_its_neighbours() {

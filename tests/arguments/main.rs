@@ -4,16 +4,19 @@
 mod common;
 mod layers;
 
+use std::ops::Range;
+
 use attentive::layers::{
     HostLinear, MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadAttentionWeights,
 };
 use attentive::ops::{
     Attention, EmbeddingTable, EmbeddingTables, Gemm, Heads, LayerNorm, LayerNormWeights, Linear,
-    LinearWeights, Mask, RotaryEmbedding, Tokens, activate, cast, embedding_norm, gather_rows, layer_norm,
-    matmul, pool, rms_norm, rotary_tables, softmax,
+    LinearWeights, Mask, RotaryEmbedding, Tokens, activate, add, cast, concat, embedding_norm, gather_rows,
+    layer_norm, matmul, multiply, permute, pool, rms_norm, rotary_tables, slice, softmax, subtract,
+    transpose,
 };
 use attentive::recording::Value;
-use attentive::{Activation, DType, Device, Pooling, Recording, Tensor, attention, half};
+use attentive::{Activation, DType, Device, Pooling, Recording, Tensor, attention, half, wgpu};
 use common::assert_refused;
 
 fn zeros(device: &Device, shape: &[usize]) -> Tensor {
@@ -242,6 +245,98 @@ fn casts() {
         assert_refused(cast(&mut recording, &words, DType::F32), &["cast", "x", "f32 or f16", "u32"]);
         let x = value(&mut recording, &[2]);
         assert_refused(cast(&mut recording, &x, DType::U32), &["cast", "dtype", "f32 or f16", "u32"]);
+    }
+}
+
+#[test]
+fn slices_permutations_and_concatenations() {
+    for device in common::devices() {
+        let mut recording = Recording::new(&device);
+        let r = &mut recording;
+        let x = value(r, &[2, 3, 4]);
+        for axis in [3, -4] {
+            let words = ["axis", "-3 to 3 - 1", "[2, 3, 4]", &axis.to_string()];
+            assert_refused(slice(r, &x, axis, 0..1), &words);
+            assert_refused(transpose(r, &x, 0, axis), &words);
+            assert_refused(concat(r, &[&x, &x], axis), &words);
+        }
+        for range in [1..4, Range { start: 2, end: 1 }, 0..usize::MAX, 4..4] {
+            let found = format!("{range:?}");
+            assert_refused(
+                slice(r, &x, 1, range),
+                &["slice", "the range", "within 0..3", "[2, 3, 4]", &found],
+            );
+        }
+        for axes in [&[0, 1][..], &[0, 1, 1], &[0, 1, 3], &[0, 1, 2, 3], &[]] {
+            let found = format!("{axes:?}");
+            assert_refused(
+                permute(r, &x, axes),
+                &["permute", "axes", "each of 0..3 once", "[2, 3, 4]", &found],
+            );
+        }
+        let many = value(r, &[2; 10]);
+        let axes: Vec<usize> = (0..10).rev().collect();
+        assert_refused(permute(r, &many, &axes), &["permute", "x", "at most 8 axes", "10"]);
+        assert_refused(concat(r, &[], 0), &["concat", "at least one", "none"]);
+        for shape in [&[2, 3][..], &[2, 4, 4], &[3, 3, 4], &[2, 3, 4, 1], &[0, 3, 4]] {
+            let (other, found) = (value(r, shape), format!("{shape:?}"));
+            assert_refused(
+                concat(r, &[&x, &other], 2),
+                &["concat", "values[1]", "[2, 3, 4]", "axis 2", &found],
+            );
+        }
+        let words = r.tensor(&Tensor::from_u32(&device, [2, 3, 4], &[1; 24]).unwrap()).unwrap();
+        assert_refused(concat(r, &[&x, &words], 2), &["concat", "values[1]", "f32", "u32"]);
+        assert_eq!(recording.run().unwrap().statistics.dispatches, 0);
+    }
+}
+
+#[test]
+fn what_cannot_be_written_into_a_tensor() {
+    for device in common::devices() {
+        let x = zeros(&device, &[2, 3]);
+        let words = Tensor::from_u32(&device, [3], &[1; 3]).unwrap();
+        assert_refused(x.write_f32(&[1.0; 5]), &["write_f32", "the values", "6 for f32 [2, 3]", "5"]);
+        assert_refused(x.write_u32(&[1; 6]), &["write_u32", "the tensor", "u32", "f32"]);
+        assert_refused(x.write_f16(&[half::f16::ONE; 6]), &["write_f16", "f16", "f32"]);
+        assert_refused(words.write_f32(&[1.0; 3]), &["write_f32", "f32 or f16", "u32"]);
+        assert_refused(x.to_u32(), &["to_u32", "the tensor", "u32", "f32"]);
+        assert_eq!((x.to_f32().unwrap(), words.to_u32().unwrap()), (vec![0.0; 6], vec![1; 3]));
+        if let Some((host, _)) = device.wgpu() {
+            let usage = wgpu::BufferUsages::STORAGE;
+            let descriptor =
+                wgpu::BufferDescriptor { label: None, size: 16, usage, mapped_at_creation: false };
+            let buffer = host.create_buffer(&descriptor);
+            let tensor = Tensor::from_wgpu_buffer(&device, &buffer, [4], DType::F32).unwrap();
+            assert_refused(tensor.write_f32(&[0.0; 4]), &["write_f32", "the buffer", "COPY_DST", "STORAGE"]);
+        }
+    }
+}
+
+#[test]
+fn sums_differences_and_products() {
+    for device in common::devices() {
+        let mut recording = Recording::new(&device);
+        let x = value(&mut recording, &[2, 3, 4, 5]);
+        let words = recording.tensor(&Tensor::from_u32(&device, [5], &[1; 5]).unwrap()).unwrap();
+        let half = recording.tensor(&Tensor::from_f32_as_f16(&device, [5], &[1.0; 5]).unwrap()).unwrap();
+        let turns = [value(&mut recording, &[2, 1, 2, 1, 2]), value(&mut recording, &[1, 2, 1, 2, 1])];
+        for (name, op) in
+            [("add", add as fn(_: &mut _, _: &_, _: &_) -> _), ("subtract", subtract), ("multiply", multiply)]
+        {
+            for shape in [&[2][..], &[2, 3, 4, 1, 5], &[3, 3, 1, 1], &[0]] {
+                let (b, found) = (value(&mut recording, shape), format!("{shape:?}"));
+                assert_refused(
+                    op(&mut recording, &x, &b),
+                    &[name, "b", "broadcastable with a [2, 3, 4, 5]", &found],
+                );
+            }
+            assert_refused(op(&mut recording, &words, &x), &[name, "a", "f32", "u32"]);
+            assert_refused(op(&mut recording, &x, &half), &[name, "b", "f32", "f16"]);
+            let expected = [name, "at most 4 axes", "5 in a [2, 1, 2, 1, 2] and b [1, 2, 1, 2, 1]"];
+            assert_refused(op(&mut recording, &turns[0], &turns[1]), &expected);
+        }
+        assert_eq!(recording.run().unwrap().statistics.dispatches, 0);
     }
 }
 

@@ -70,7 +70,7 @@ const MUTANTS: &[Mutants] = &[
     recurrent::GRU,
     elementwise::ACTIVATE,
     elementwise::CAST,
-    elementwise::MULTIPLY,
+    elementwise::BINARY,
     elementwise::STRIDED_COPY,
     vision::SPATIAL_ATTENTION,
     vision::DEFORMABLE_ATTENTION,

@@ -1,8 +1,8 @@
 //! Kernels that compute each element by itself.
 
 pub mod activate;
+pub mod binary;
 pub mod cast;
-pub mod multiply;
 pub mod strided_copy;
 
 use crate::kernel::{Variant, geometry};

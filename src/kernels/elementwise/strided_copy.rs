@@ -1,7 +1,9 @@
-//! A copy along other axes: broadcast and transposition.
+//! A copy along other axes: broadcast, transposition, slices; and into columns of wider rows: concatenation.
 //!
-//! y\[i₇, …, i₀\] = x\[Σₖ iₖ · strideₖ\], in words of 32 bits, which keep their bits. y is dense, axis 0 its last; of x any
-//! element may be read any number of times (stride 0 repeats an axis). Axes that y has not are of size 1.
+//! The element (i₇, …, i₀) that is copied is x\[first + Σₖ iₖ · strideₖ\], in words of 32 bits, which keep their bits; axis 0 is
+//! the last, and axes that are not there are of size 1. Of x any element may be read any number of times (stride 0 repeats an
+//! axis). What is copied fills y one element after the other: all of it, or `y_columns` columns of each of its rows, whose
+//! other columns are left alone.
 
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
@@ -11,11 +13,19 @@ use crate::kernel::{
 pub(crate) const AXES: usize = 8;
 
 parameters! {
-    /// Sizes and strides, in elements, from the last axis to the first.
+    /// Places, sizes and strides, in elements; axes from the last to the first.
     pub struct Parameters {
-        /// Elements of y.
+        /// Elements that are copied.
         pub elements: u32,
-        /// The size of y's last axis.
+        /// The first element of x that is read.
+        pub x_first: u32,
+        /// The first element of y that is written.
+        pub y_first: u32,
+        /// Columns of each row of y that are written.
+        pub y_columns: u32,
+        /// From one row of y to the next.
+        pub y_row: u32,
+        /// The size of the last axis.
         pub size_0: u32,
         /// Of the one before.
         pub size_1: u32,
@@ -31,7 +41,7 @@ parameters! {
         pub size_6: u32,
         /// And so on.
         pub size_7: u32,
-        /// In x, from one element of y's last axis to the next.
+        /// In x, from one element of the last axis to the next.
         pub stride_0: u32,
         /// Of the one before.
         pub stride_1: u32,
@@ -50,19 +60,22 @@ parameters! {
     }
 }
 
+/// Parameters before the sizes.
+const PLACES: usize = 5;
+
 impl Parameters {
-    /// From axes of size and stride, the last first.
+    /// Into all of a dense y, from axes of size and stride, the last first.
     pub(crate) fn new(elements: u32, axes: [[u32; 2]; AXES]) -> Self {
-        let mut words = [elements; 1 + 2 * AXES];
+        let mut words = [0; PLACES + 2 * AXES];
         for (axis, [size, stride]) in axes.into_iter().enumerate() {
-            (words[1 + axis], words[1 + AXES + axis]) = (size, stride);
+            (words[PLACES + axis], words[PLACES + AXES + axis]) = (size, stride);
         }
-        bytemuck::cast(words)
+        Self { elements, y_columns: elements.max(1), ..bytemuck::cast(words) }
     }
 
     fn axes(self) -> [[u32; 2]; AXES] {
-        let words: [u32; 1 + 2 * AXES] = bytemuck::cast(self);
-        std::array::from_fn(|axis| [words[1 + axis], words[1 + AXES + axis]])
+        let words: [u32; PLACES + 2 * AXES] = bytemuck::cast(self);
+        std::array::from_fn(|axis| [words[PLACES + axis], words[PLACES + AXES + axis]])
     }
 }
 
@@ -80,7 +93,7 @@ impl Kernel for StridedCopy {
     }
 
     fn formula(&self) -> &'static str {
-        "y[i] = x[Σ index_k(i) · stride_k]"
+        "y[place(i)] = x[first + Σ index_k(i) · stride_k]"
     }
 
     fn source(&self) -> &'static str {
@@ -105,14 +118,15 @@ impl Kernel for StridedCopy {
 
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let p = Parameters::from_bytes(parameters);
-        let (x, axes) = (arguments.words(0), p.axes());
-        for (index, y) in (0..p.elements).zip(arguments.words_mut(1)) {
-            let (mut rest, mut place) = (index, 0);
+        let (x, axes, y) = (arguments.words(0), p.axes(), arguments.words_mut(1));
+        for index in 0..p.elements {
+            let (mut rest, mut place) = (index, p.x_first);
             for [size, stride] in axes {
                 place += rest % size * stride;
                 rest /= size;
             }
-            *y = x[place as usize];
+            let (row, column) = (index / p.y_columns, index % p.y_columns);
+            y[(p.y_first + row * p.y_row + column) as usize] = x[place as usize];
         }
     }
 
@@ -139,30 +153,62 @@ impl Kernel for StridedCopy {
                 (&[1024, 1024], &[1, 1024]),
             ]);
         }
-        cases.into_iter().map(|(sizes, strides)| case(sizes, strides)).collect()
+        let dense = cases.into_iter().map(|(sizes, strides)| case(sizes, strides, Places::default()));
+        let placed = [
+            // A slice of columns; columns in the middle of rows, at their end; both.
+            case(&[5, 7], &[11, 1], Places { x_first: 4, rows: None }),
+            case(&[9, 8], &[8, 1], Places { x_first: 0, rows: Some((3, 8, 13)) }),
+            case(&[3, 70], &[1, 3], Places { x_first: 0, rows: Some((5, 70, 75)) }),
+            case(&[4, 3, 6], &[30, 10, 1], Places { x_first: 2, rows: Some((1, 18, 20)) }),
+            case(&[1], &[1], Places { x_first: 6, rows: Some((2, 1, 5)) }),
+        ];
+        dense.chain(placed).collect()
     }
 }
 
-fn case(sizes: &[usize], strides: &[usize]) -> Case {
+/// Where copying begins and what is left out.
+#[derive(Clone, Copy, Default)]
+struct Places {
+    x_first: usize,
+    /// The first column of y's rows that is written, their number, and the row's length.
+    rows: Option<(usize, usize, usize)>,
+}
+
+fn case(sizes: &[usize], strides: &[usize], Places { x_first, rows }: Places) -> Case {
     let elements: usize = sizes.iter().product();
-    let reach = sizes.iter().zip(strides).map(|(size, stride)| (size - 1) * stride).sum::<usize>() + 1;
-    let x = Inputs::new(elements as u64).below(reach, u32::MAX);
+    let steps = sizes.iter().zip(strides).map(|(size, stride)| (size - 1) * stride);
+    let x = Inputs::new(elements as u64).below(x_first + steps.sum::<usize>() + 1, u32::MAX);
     // By appending: an axis at a time, the places of what lies before it.
-    let places = sizes.iter().zip(strides).fold(vec![0], |places: Vec<usize>, (&size, &stride)| {
+    let places = sizes.iter().zip(strides).fold(vec![x_first], |places: Vec<usize>, (&size, &stride)| {
         places.iter().flat_map(|place| (0..size).map(move |index| place + index * stride)).collect()
     });
     let mut axes = [[1, 0]; AXES];
     for (axis, (&size, &stride)) in axes.iter_mut().zip(sizes.iter().zip(strides).rev()) {
         *axis = [size as u32, stride as u32];
     }
-    let parameters = Parameters::new(elements as u32, axes);
+    let copied = places.into_iter().map(|place| Some(x[place]));
+    let dense = Parameters { x_first: x_first as u32, ..Parameters::new(elements as u32, axes) };
+    let (parameters, expected): (Parameters, Vec<Option<u32>>) = match rows {
+        None => (dense, copied.collect()),
+        Some((first, columns, row)) => {
+            let copied: Vec<_> = copied.collect();
+            let of_row = |copied: &[Option<u32>]| {
+                let mut of_row = vec![None; row];
+                of_row[first..first + columns].copy_from_slice(copied);
+                of_row
+            };
+            let [y_first, y_columns, y_row] = [first, columns, row].map(|size| size as u32);
+            let placed = Parameters { y_first, y_columns, y_row, ..dense };
+            (placed, copied.chunks(columns).flat_map(of_row).collect())
+        }
+    };
+    let placed = rows.map_or(String::new(), |(first, columns, row)| {
+        format!(" into columns {first} to {} of {row}", first + columns)
+    });
     Case {
-        label: format!("{sizes:?} strides {strides:?}"),
+        label: format!("{sizes:?} from {x_first} strides {strides:?}{placed}"),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
         floor: 0.0,
-        arguments: vec![
-            CaseArgument::Words(x.clone()),
-            CaseArgument::Exact(places.into_iter().map(|place| Some(x[place])).collect()),
-        ],
+        arguments: vec![CaseArgument::Words(x.clone()), CaseArgument::Exact(expected)],
     }
 }

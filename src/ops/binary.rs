@@ -1,0 +1,64 @@
+//! Sums, differences and products element by element, both sides broadcast.
+
+use super::axes::{AxisStrides, broadcast_shapes, expect_broadcast, merged_axes, product};
+use super::expect_dtype;
+use crate::error::{Error, Result};
+use crate::kernels::elementwise::binary::{AXES, Binary, Operation, Parameters, variant};
+use crate::recording::{Recording, Value};
+use crate::tensor::DType;
+
+/// Records a + b element by element, f32. Both are broadcast by NumPy's rule: axes are matched from the last on, and one that
+/// is of size 1 or missing is repeated; the result has the shape that both are broadcast to. So a bias `[columns]` is added to
+/// x `[…, columns]`, a residual of x's shape to x, and a position `[1, length, columns]` to `[batch, length, columns]`.
+///
+/// # Errors
+/// [`Error::Argument`] for other dtypes, for shapes that cannot be broadcast to one, or where more than 4 axes are left when
+/// neighbours that are repeated alike are taken for one; [`Error::Limit`].
+pub fn add(recording: &mut Recording, a: &Value, b: &Value) -> Result<Value> {
+    binary(recording, "add", Operation::Add, a, b)
+}
+
+/// Records a − b element by element; shapes, dtypes and errors as for [`add`].
+///
+/// # Errors
+/// As [`add`].
+pub fn subtract(recording: &mut Recording, a: &Value, b: &Value) -> Result<Value> {
+    binary(recording, "subtract", Operation::Subtract, a, b)
+}
+
+/// Records a · b element by element; shapes, dtypes and errors as for [`add`]. Of a `[batch, channels, height, width]`, b
+/// `[batch, channels, 1, 1]` weighs channels, `[batch, 1, height, width]` places, and `[]` all alike.
+///
+/// # Errors
+/// As [`add`].
+pub fn multiply(recording: &mut Recording, a: &Value, b: &Value) -> Result<Value> {
+    binary(recording, "multiply", Operation::Multiply, a, b)
+}
+
+fn binary(recording: &mut Recording, op: &str, operation: Operation, a: &Value, b: &Value) -> Result<Value> {
+    expect_dtype(op, "a", a, &[DType::F32])?;
+    expect_dtype(op, "b", b, &[DType::F32])?;
+    let Some(dims) = broadcast_shapes(a.shape().dims(), b.shape().dims()) else {
+        let expected = format!("broadcastable with a {}", a.shape());
+        return Err(Error::argument(op, "b", expected, b.shape().to_string()));
+    };
+    let elements = product(op, "the elements of the result", &dims)?;
+    let strides = [expect_broadcast(op, "a", a, &dims)?, expect_broadcast(op, "b", b, &dims)?];
+    let mut axes: Vec<AxisStrides<2>> = match elements {
+        0 => Vec::new(),
+        _ => merged_axes(&dims, [&strides[0], &strides[1]]),
+    };
+    if axes.len() > AXES {
+        let expected = format!("at most {AXES} axes, where neighbours that are repeated alike are one");
+        let found = format!("{} in a {} and b {}", axes.len(), a.shape(), b.shape());
+        return Err(Error::argument(op, "the shapes", expected, found));
+    }
+    let y = recording.temporary(&*dims, DType::F32)?;
+    if elements == 0 {
+        return Ok(y);
+    }
+    axes.resize(AXES, (1, [0; 2]));
+    let parameters = Parameters::new(elements, std::array::from_fn(|axis| axes[axis]));
+    recording.dispatch(&Binary, variant(operation), &parameters, &[a, b, &y])?;
+    Ok(y)
+}
