@@ -33,6 +33,16 @@ pub enum Error {
         /// The text as it was given.
         spec: String,
     },
+    /// An environment variable that says which adapters are looked at cannot be read.
+    #[error("the environment variable {name} is `{value}`, and must be {expected}")]
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What would be right.
+        expected: &'static str,
+    },
     /// The adapter refused to open a device.
     #[error("the adapter {adapter} gives no device: {reason}")]
     DeviceRequest {

@@ -105,7 +105,7 @@ fn a_device_has_them_only_where_it_is_asked() {
         assert_eq!(capabilities.subgroups, plain.capabilities().subgroups);
     }
     assert!(
-        pollster::block_on(list_adapters()).iter().all(|adapter| {
+        pollster::block_on(list_adapters()).unwrap().iter().all(|adapter| {
             adapter.capabilities.cooperative.is_none_or(|has| [8, 16].contains(&has.side))
         })
     );

@@ -331,7 +331,7 @@ fn forced_implementations_that_are_not_there_are_refused_by_name() {
 #[test]
 fn an_adapter_that_is_not_there_is_answered_by_those_that_are() {
     let names: Vec<String> =
-        pollster::block_on(list_adapters()).into_iter().map(|adapter| adapter.name).collect();
+        pollster::block_on(list_adapters()).unwrap().into_iter().map(|adapter| adapter.name).collect();
     for spec in ["gpu:name=doesnotexist", "gpu:9999"] {
         let error = Device::open(spec).unwrap_err();
         let Error::NoAdapter { wanted, available, .. } = &error else { panic!("{error:?}") };
@@ -349,6 +349,7 @@ fn the_environment_chooses_backend_and_adapter() {
         match Device::open("auto") {
             Ok(device) => println!("opened <{}>", device.name()),
             Err(Error::NoAdapter { wanted, .. }) => println!("refused <{wanted}>"),
+            Err(error @ Error::Variable { .. }) => println!("unreadable <{error}>"),
             Err(error) => panic!("{error:?}"),
         }
         return;
@@ -361,7 +362,9 @@ fn the_environment_chooses_backend_and_adapter() {
         command.envs(variables.iter().copied());
         child::spawn(command).passed()
     };
-    for adapter in pollster::block_on(list_adapters()).iter().filter(|adapter| adapter.unusable.is_none()) {
+    for adapter in
+        pollster::block_on(list_adapters()).unwrap().iter().filter(|adapter| adapter.unusable.is_none())
+    {
         let backend = adapter.info.backend.to_str();
         let output = run(&[("WGPU_BACKEND", backend)]);
         assert!(output.contains("opened <") && output.contains(&format!("[{backend},")), "{output}");
@@ -374,6 +377,13 @@ fn the_environment_chooses_backend_and_adapter() {
     assert!(output.contains("refused <auto, WGPU_ADAPTER_NAME=doesnotexist>"), "{output}");
     let output = run(&[("WGPU_BACKEND", "noop")]);
     assert!(output.contains("refused <auto>"), "{output}");
+    // Empty is as good as not set; what is no backend is not passed over, whatever is beside it.
+    assert_eq!(run(&[("WGPU_BACKEND", "")]).contains("refused"), run(&[]).contains("refused"));
+    for rubbish in ["cuda", "vulkan,cuda"] {
+        let output = run(&[("WGPU_BACKEND", rubbish)]);
+        let words = format!("unreadable <the environment variable WGPU_BACKEND is `{rubbish}`");
+        assert!(output.contains(&words) && output.contains("vulkan, metal, dx12, gl"), "{output}");
+    }
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {

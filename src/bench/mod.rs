@@ -20,7 +20,7 @@ pub use shape::{
     kernel_shapes, shapes,
 };
 pub use timer::{Spread, Times};
-pub use tune::{TunedRow, tune, tuned_shapes};
+pub use tune::{LeftOut, Tuned, TunedRow, tune, tuned_shapes};
 
 use crate::device::{Device, DeviceOptions, DeviceSpec, choose_adapter};
 use crate::error::{Error, Result};

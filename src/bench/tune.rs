@@ -32,6 +32,30 @@ pub struct TunedRow {
     pub times: Vec<(&'static str, f64)>,
 }
 
+/// What [`tune`] measured.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Tuned {
+    /// The fastest implementation at each size.
+    pub tuning: Tuning,
+    /// Every size that was measured.
+    pub rows: Vec<TunedRow>,
+    /// What was not measured, and why.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A size that was not measured.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// The op.
+    pub op: &'static str,
+    /// The sizes.
+    pub size: TunedSize,
+    /// Why.
+    pub reason: &'static str,
+}
+
 /// The sizes of `linear` and `attention` that are measured, for `quick` a few in f32 alone; those with least to compute first.
 pub fn tuned_shapes(quick: bool) -> Vec<Shape> {
     let dtypes: &[DType] = if quick { &[DType::F32] } else { &[DType::F32, DType::F16] };
@@ -70,7 +94,7 @@ pub fn tune(
     options: DeviceOptions,
     quick: bool,
     mut progress: impl FnMut(usize, usize, &str),
-) -> Result<(Tuning, Vec<TunedRow>)> {
+) -> Result<Tuned> {
     // What was measured before, or is forced, has no say in it.
     let options = DeviceOptions { tuning: None, implementations: Vec::new(), ..options };
     let bench = Bench::open(spec, options)?;
@@ -79,20 +103,29 @@ pub fn tune(
     let mut tuning = Tuning::new(bench.device()).ok_or_else(none)?;
     let shapes = tuned_shapes(quick);
     let mut tuner = Tuner { bench, devices: HashMap::new(), rates: HashMap::new() };
-    let mut rows = Vec::new();
+    let (mut rows, mut left_out) = (Vec::new(), Vec::new());
     let begun = Instant::now();
     for (done, shape) in shapes.iter().enumerate() {
+        let Some((op, size)) = op(shape).zip(size(shape)) else { continue };
+        let mut leave_out = |reason| left_out.push(LeftOut { op, size, reason });
         if begun.elapsed().as_secs_f64() > LONGEST_OF_ALL[usize::from(quick)] {
-            break;
+            leave_out("the time was up");
+            continue;
         }
         progress(done, shapes.len(), &format!("{shape:?}"));
-        let Some(row) = tuner.row(shape)? else { continue };
-        if let Some(&(name, seconds)) = row.times.first() {
-            tuning.choices.push(TunedChoice::new(row.op, row.size, name, seconds));
-            rows.push(row);
+        let Some(row) = tuner.row(shape, op, size)? else {
+            leave_out("a call takes too long");
+            continue;
+        };
+        match row.times.first() {
+            Some(&(name, seconds)) => {
+                tuning.choices.push(TunedChoice::new(row.op, row.size, name, seconds));
+                rows.push(row);
+            }
+            None => leave_out("no implementation gave a right result"),
         }
     }
-    Ok((tuning, rows))
+    Ok(Tuned { tuning, rows, left_out })
 }
 
 /// A device for each forced implementation, so that pipelines are made once.
@@ -104,8 +137,8 @@ struct Tuner {
 }
 
 impl Tuner {
-    fn row(&mut self, shape: &Shape) -> Result<Option<TunedRow>> {
-        let Some((op, size)) = op(shape).zip(size(shape)) else { return Ok(None) };
+    /// One size, unless a call would take too long.
+    fn row(&mut self, shape: &Shape, op: &'static str, size: TunedSize) -> Result<Option<TunedRow>> {
         let flops = shape.flops() as f64;
         // Of fewer rows where there is nothing of as many yet: those are slower.
         let known = |rows: u32| self.rates.get(&(op, rows)).copied();

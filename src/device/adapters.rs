@@ -22,9 +22,13 @@ pub struct AdapterSummary {
     pub unusable: Option<String>,
 }
 
-/// All adapters of the backends that `WGPU_BACKEND` leaves, in the order of `gpu:N`: the one `auto` takes first.
-pub async fn list_adapters() -> Vec<AdapterSummary> {
-    let adapters = enumerate(wgpu::Backends::all()).await;
+/// All adapters of the backends that `WGPU_BACKEND` leaves (all, where it is not set or empty), in the order of `gpu:N`: the one
+/// `auto` takes first.
+///
+/// # Errors
+/// [`Error::Variable`] if `WGPU_BACKEND` names something that is no backend.
+pub async fn list_adapters() -> Result<Vec<AdapterSummary>> {
+    let adapters = enumerate(wgpu::Backends::all()).await?;
     let summaries = adapters.iter().enumerate().map(|(index, adapter)| {
         let info = adapter.get_info();
         AdapterSummary {
@@ -39,7 +43,42 @@ pub async fn list_adapters() -> Vec<AdapterSummary> {
             info,
         }
     });
-    summaries.collect()
+    Ok(summaries.collect())
+}
+
+/// The backends that `WGPU_BACKEND` leaves. wgpu itself passes over words that it does not know, and so sees no adapter at all where
+/// none is known.
+fn left_by_environment() -> Result<wgpu::Backends> {
+    const NAME: &str = "WGPU_BACKEND";
+    let Some(value) = std::env::var_os(NAME) else { return Ok(wgpu::Backends::all()) };
+    let text = value.to_string_lossy();
+    backends_of(&text).ok_or_else(|| Error::Variable {
+        name: NAME,
+        value: text.chars().take(80).collect(),
+        expected: "one or more of vulkan, metal, dx12, gl, webgpu, with commas, or empty for all",
+    })
+}
+
+/// The backends of a list with commas, by wgpu's words; all of an empty one, as compose files make it.
+fn backends_of(text: &str) -> Option<wgpu::Backends> {
+    let words: Vec<String> = text.split(',').map(|word| word.trim().to_lowercase()).collect();
+    if words.iter().all(String::is_empty) {
+        return Some(wgpu::Backends::all());
+    }
+    words.iter().filter(|word| !word.is_empty()).try_fold(wgpu::Backends::empty(), |backends, word| {
+        Some(
+            backends
+                | match word.as_str() {
+                    "vulkan" | "vk" => wgpu::Backends::VULKAN,
+                    "metal" | "mtl" => wgpu::Backends::METAL,
+                    "dx12" | "d3d12" => wgpu::Backends::DX12,
+                    "gl" | "gles" | "opengl" => wgpu::Backends::GL,
+                    "webgpu" => wgpu::Backends::BROWSER_WEBGPU,
+                    "noop" => wgpu::Backends::NOOP,
+                    _ => return None,
+                },
+        )
+    })
 }
 
 /// Name, backend and driver in one line: `llvmpipe (LLVM 15) [vulkan, Mesa 22.3.6]`.
@@ -95,10 +134,10 @@ fn rank(adapter: &wgpu::Adapter) -> (bool, bool, u8, u8) {
 }
 
 /// The adapters of those backends that `WGPU_BACKEND` leaves, the best first.
-async fn enumerate(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
-    let backends = backends & wgpu::Backends::from_env().unwrap_or(wgpu::Backends::all());
+async fn enumerate(backends: wgpu::Backends) -> Result<Vec<wgpu::Adapter>> {
+    let backends = backends & left_by_environment()?;
     if backends.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     // Nothing here dispatches indirectly, and some drivers cannot compile wgpu's check for it.
@@ -118,7 +157,7 @@ async fn enumerate(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
         instance.request_adapter(&options).await.into_iter().collect()
     };
     adapters.sort_by_key(rank);
-    adapters
+    Ok(adapters)
 }
 
 /// The adapter that `spec` names; `WGPU_ADAPTER_NAME` narrows `auto`, `gpu` and the backends further.
@@ -133,7 +172,7 @@ pub(crate) async fn choose(spec: &DeviceSpec) -> Result<wgpu::Adapter> {
         _ => vec![wgpu::Backends::all()],
     };
     for backends in rounds {
-        let adapters = enumerate(backends).await;
+        let adapters = enumerate(backends).await?;
         let mut fitting = adapters.iter().enumerate();
         let Some((_, adapter)) =
             fitting.find(|(index, adapter)| fits(spec, wanted_name.as_deref(), *index, adapter))
@@ -149,7 +188,7 @@ pub(crate) async fn choose(spec: &DeviceSpec) -> Result<wgpu::Adapter> {
         Some(name) => format!("{spec}, WGPU_ADAPTER_NAME={name}"),
         None => spec.to_string(),
     };
-    let adapters = enumerate(wgpu::Backends::all()).await;
+    let adapters = enumerate(wgpu::Backends::all()).await?;
     let hint = match adapters.is_empty() {
         true => "`attentive doctor` says which driver is missing; the device `cpu` is always there",
         false => "The device `cpu` is always there",
@@ -172,5 +211,27 @@ fn fits(spec: &DeviceSpec, wanted_name: Option<&str>, index: usize, adapter: &wg
         DeviceSpec::Gpu => !is_software(&info),
         DeviceSpec::Backend(backend) => info.backend == *backend,
         DeviceSpec::Auto | DeviceSpec::Cpu => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backends_are_read_by_their_words_alone() {
+        let all = wgpu::Backends::all();
+        for (text, backends) in [
+            ("", all),
+            (" , ", all),
+            ("vulkan", wgpu::Backends::VULKAN),
+            ("GL, vk,", wgpu::Backends::GL | wgpu::Backends::VULKAN),
+            ("dx12,metal", wgpu::Backends::DX12 | wgpu::Backends::METAL),
+        ] {
+            assert_eq!(backends_of(text), Some(backends), "{text:?}");
+        }
+        for text in ["cuda", "vulkan;gl", "vulkan,cuda", "primary"] {
+            assert_eq!(backends_of(text), None, "{text:?}");
+        }
     }
 }

@@ -11,6 +11,8 @@ mod image;
 mod memory;
 #[cfg(not(target_arch = "wasm32"))]
 mod pipeline_cache;
+#[cfg(not(target_arch = "wasm32"))]
+mod replace;
 mod spec;
 mod tuning;
 
@@ -57,7 +59,7 @@ pub struct DeviceOptions {
     pub implementations: Vec<String>,
     /// A folder for the driver's compiled pipelines, so that the next process need not compile them again: made where it is
     /// not there, a file for each adapter and driver. On Vulkan; elsewhere it changes nothing. A file that is damaged or
-    /// another driver's is not used ([`Device::pipeline_cache`]) and is replaced.
+    /// another driver's is not used ([`Device::pipeline_cache`]); it is replaced once pipelines are made, if it can be.
     ///
     /// Drivers trust such a file: the folder should be one that only the user writes to.
     #[cfg(not(target_arch = "wasm32"))]
@@ -137,7 +139,8 @@ impl Device {
     /// Opens the device that `spec` names (see [`DeviceSpec`]), with the default options.
     ///
     /// # Errors
-    /// [`Error::DeviceSpec`] for a text that is no specification, [`Error::NoAdapter`] where none fits,
+    /// [`Error::DeviceSpec`] for a text that is no specification, [`Error::Variable`] for a `WGPU_BACKEND` that cannot be read,
+    /// [`Error::NoAdapter`] where none fits,
     /// [`Error::DeviceRequest`] where the adapter gives no device, [`Error::Tuning`] for another adapter's tuning.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(spec: &str) -> Result<Self> {

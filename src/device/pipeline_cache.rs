@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::gpu::locked;
+use super::replace::replace;
 
 /// The most bytes that are read or written.
 const LARGEST: u64 = 256 << 20;
@@ -162,23 +163,15 @@ fn read(path: &Path, key: u64) -> Result<Option<Vec<u8>>, String> {
     }
 }
 
-/// Replaces the file at once: who reads it meanwhile has the old one or the new.
+/// Replaces the file.
 fn write(path: &Path, key: u64, data: &[u8]) -> std::io::Result<()> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
     if data.len() as u64 + HEADER as u64 > LARGEST {
         return Err(std::io::ErrorKind::FileTooLarge.into());
     }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let own = path.with_extension(format!("{}-{number}.temporary", std::process::id()));
-    let written = std::fs::write(&own, [&header(key, data)[..], data].concat());
-    let renamed = written.and_then(|()| std::fs::rename(&own, path));
-    if renamed.is_err() {
-        let _ = std::fs::remove_file(&own);
-    }
-    renamed
+    replace(path, &[&header(key, data), data])
 }
 
 #[cfg(test)]

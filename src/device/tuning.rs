@@ -163,6 +163,29 @@ impl Tuning {
         nearest.map(|choice| choice.implementation.as_str())
     }
 
+    /// Takes over what an earlier tuning of the same adapter, driver and kernels knows better: choices at sizes that this one lacks,
+    /// and at the same size the one that took less time, since what else runs on a machine only makes a measurement longer. Also
+    /// whether cooperative matrices gave right results, where that was not tried since. Gives the choices that were taken over; a
+    /// tuning of something else has none.
+    pub fn keep_better(&mut self, before: &Tuning) -> Vec<TunedChoice> {
+        if before.key.difference(&self.key).is_some() {
+            return Vec::new();
+        }
+        self.cooperative = self.cooperative.or(before.cooperative);
+        let mut taken = Vec::new();
+        for old in &before.choices {
+            let same = |new: &TunedChoice| new.op == old.op && new.size == old.size;
+            match self.choices.iter().position(same) {
+                Some(place) if self.choices[place].seconds <= old.seconds => continue,
+                Some(place) => self.choices[place] = old.clone(),
+                None if self.choices.len() < MOST_CHOICES => self.choices.push(old.clone()),
+                None => continue,
+            }
+            taken.push(old.clone());
+        }
+        taken
+    }
+
     /// Why what it holds cannot have been measured, if so.
     fn check(&self) -> std::result::Result<(), String> {
         let wrong = Err::<(), String>;
@@ -220,13 +243,11 @@ impl Tuning {
     pub fn save(&self, path: &Path) -> Result<()> {
         let failed = |source| Error::Io { path: path.to_owned(), source };
         let text = serde_json::to_string_pretty(self).map_err(|error| failed(error.into()))?;
-        let beside = path.with_extension(format!("{}.tmp", std::process::id()));
-        let written = std::fs::write(&beside, text + "\n").and_then(|()| std::fs::rename(&beside, path));
-        written.map_err(|error| {
-            // What is left of it is of no use; the first error is the one to tell.
-            let _ = std::fs::remove_file(&beside);
-            failed(error)
-        })
+        #[cfg(not(target_arch = "wasm32"))]
+        let saved = super::replace::replace(path, &[text.as_bytes(), b"\n"]);
+        #[cfg(target_arch = "wasm32")]
+        let saved = std::fs::write(path, text + "\n");
+        saved.map_err(failed)
     }
 }
 
@@ -260,5 +281,41 @@ impl Device {
     /// The same for a choice; from then on there is no other.
     pub(crate) fn settled_tuning(&self) -> Option<&Tuning> {
         self.inner.tuning.get_or_init(|| None).as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tuning(driver_info: &str, choices: &[(u32, &str, f64)], cooperative: Option<bool>) -> Tuning {
+        let [backend, name, driver, version, kernels] = ["vulkan", "a", "b", "1", "0"].map(str::to_owned);
+        let key = TuningKey { backend, name, driver, driver_info: driver_info.to_owned(), version, kernels };
+        let choice = |&(rows, name, seconds): &(u32, &str, f64)| {
+            TunedChoice::new("linear", TunedSize { half: false, dims: [rows, 64, 64] }, name, seconds)
+        };
+        Tuning { key, cooperative, choices: choices.iter().map(choice).collect() }
+    }
+
+    #[test]
+    fn what_was_measured_better_is_kept() {
+        let before = tuning("1", &[(1, "rows", 1e-3), (8, "small", 2e-3), (64, "large", 3e-3)], Some(true));
+        let mut now = tuning("1", &[(1, "split", 5e-3), (8, "medium", 1e-3), (512, "lanes", 1e-2)], None);
+        let taken = now.keep_better(&before);
+        assert_eq!(taken, [before.choices[0].clone(), before.choices[2].clone()]);
+        let expected = tuning(
+            "1",
+            &[(1, "rows", 1e-3), (8, "medium", 1e-3), (512, "lanes", 1e-2), (64, "large", 3e-3)],
+            Some(true),
+        );
+        assert_eq!(now, expected);
+        assert_eq!(now.keep_better(&before), []);
+        // Another driver's times say nothing.
+        let mut other = tuning("2", &[], Some(false));
+        assert_eq!(other.keep_better(&before), []);
+        assert_eq!(other, tuning("2", &[], Some(false)));
+        let mut verified = tuning("1", &[], Some(false));
+        verified.keep_better(&before);
+        assert_eq!(verified.cooperative, Some(false));
     }
 }

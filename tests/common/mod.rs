@@ -41,7 +41,7 @@ pub fn open(adapter: &AdapterSummary, options: &DeviceOptions) -> Device {
 
 /// Every usable adapter, not yet opened.
 pub fn usable_adapters() -> Vec<AdapterSummary> {
-    let mut usable = pollster::block_on(list_adapters());
+    let mut usable = pollster::block_on(list_adapters()).unwrap();
     usable.retain(|adapter| adapter.unusable.is_none());
     let names: Vec<&str> = usable.iter().map(|adapter| adapter.name.as_str()).collect();
     eprintln!("adapters: {}", if names.is_empty() { "none".to_owned() } else { names.join("; ") });
@@ -68,7 +68,8 @@ pub fn with_limits(adapter: &wgpu::Adapter, lower: impl FnOnce(&mut wgpu::Limits
 /// wgpu's own handles of every usable adapter.
 pub fn wgpu_adapters() -> Vec<wgpu::Adapter> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle().with_env());
-    let backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::all());
+    let backends = wgpu::Backends::from_env().filter(|backends| !backends.is_empty());
+    let backends = backends.unwrap_or(wgpu::Backends::all());
     let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
     let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
     adapters.retain(|adapter| adapter.get_downlevel_capabilities().flags.contains(compute));

@@ -73,7 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let file = arguments.json.as_deref().filter(|_| !to_stdout).map(WholeFile::create).transpose()?;
     let paths = found(&arguments.paths)?;
     let specs = match arguments.device.as_str() {
-        "all" => devices::specs(&pollster::block_on(list_adapters())),
+        "all" => devices::specs(&pollster::block_on(list_adapters())?),
         spec => vec![spec.to_owned()],
     };
     let mut reports = Vec::new();

@@ -26,7 +26,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let adapters = pollster::block_on(list_adapters());
+    let adapters = pollster::block_on(list_adapters())?;
     let auto = taken_by_auto(&adapters);
     if arguments.json {
         return print(&format!("{:#}\n", as_json(&adapters, auto)));

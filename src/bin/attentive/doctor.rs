@@ -1,12 +1,14 @@
 //! `attentive doctor`: what is there, what is missing, how to get it, and whether what is there computes.
 
+use std::path::Path;
+
 use attentive::device::{AdapterSummary, list_adapters};
 use attentive::{Causal, Device, Error, Tensor, attention};
 use clap::Args;
 
 use crate::devices::taken_by_auto;
 use crate::output::{Failure, GREEN, RED, Result, YELLOW, painted, print};
-use crate::system::{PACKAGERS, Packager, System};
+use crate::system::{Library, PACKAGERS, Packager, System};
 
 /// Say what this machine has for the kernels to run on, what is missing, and how to get it
 ///
@@ -19,8 +21,11 @@ pub struct Arguments {}
 const BOUND: f32 = 1e-5;
 
 pub fn run() -> Result<()> {
+    if let Some(folder) = cfg!(target_os = "linux").then(System::full_shader_cache).flatten() {
+        return without_shader_cache(&folder);
+    }
     print(&format!("{}\n", environment()))?;
-    let adapters = pollster::block_on(list_adapters());
+    let adapters = pollster::block_on(list_adapters())?;
     let mut text = match std::env::consts::OS {
         "linux" => linux(&System::here(), &adapters),
         "windows" => {
@@ -68,6 +73,22 @@ pub fn run() -> Result<()> {
     if working > 0 { Ok(()) } else { Err(Failure::Said) }
 }
 
+/// Mesa would end this process too, as it opens an adapter: what there is to say, another one says, without Mesa's cache.
+fn without_shader_cache(folder: &Path) -> Result<()> {
+    const WITHOUT: &str = "MESA_SHADER_CACHE_DISABLE";
+    let said = format!(
+        "the disk under {}, where Mesa keeps compiled shaders, is full: its drivers (vulkan, gl) then end any program by SIGBUS. \
+         Make room there, or set {WITHOUT}=true, as it is for what follows",
+        folder.display()
+    );
+    print(&format!("{}\n\n", bad(&said)))?;
+    let program = std::env::current_exe().map_err(|error| Failure::Failed(error.to_string()))?;
+    let mut again = std::process::Command::new(program);
+    let ended = again.args(std::env::args_os().skip(1)).env(WITHOUT, "true").status();
+    ended.map_err(|error| Failure::Failed(error.to_string()))?;
+    Err(Failure::Said)
+}
+
 fn good(text: &str) -> String {
     format!("{} {text}", painted(GREEN, "ok"))
 }
@@ -102,7 +123,13 @@ fn linux(system: &System, adapters: &[AdapterSummary]) -> String {
     let packager = system.packager();
     let mut lines = Vec::new();
     match system.library("libvulkan.so.1") {
-        Some(path) => lines.push(good(&format!("Vulkan loader: {}", path.display()))),
+        Some(Library { path, problem: None }) => {
+            lines.push(good(&format!("Vulkan loader: {}", path.display())));
+        }
+        Some(Library { path, problem: Some(problem) }) => {
+            lines.push(bad(&format!("Vulkan loader {} cannot be loaded: {problem}", path.display())));
+            lines.extend(advice(packager, |packager| packager.loader));
+        }
         None => {
             lines.push(missing("the Vulkan loader, libvulkan.so.1"));
             lines.extend(advice(packager, |packager| packager.loader));
@@ -134,7 +161,13 @@ fn linux(system: &System, adapters: &[AdapterSummary]) -> String {
         }
     }
     match system.library("libEGL.so.1") {
-        Some(path) => lines.push(good(&format!("EGL, for OpenGL: {}", path.display()))),
+        Some(Library { path, problem: None }) => {
+            lines.push(good(&format!("EGL, for OpenGL: {}", path.display())));
+        }
+        Some(Library { path, problem: Some(problem) }) => {
+            lines.push(bad(&format!("EGL {} cannot be loaded: {problem}", path.display())));
+            lines.extend(advice(packager, |packager| packager.gl));
+        }
         None => {
             lines.push(warned("no libEGL.so.1: OpenGL, which is taken after Vulkan, is not seen"));
             lines.extend(advice(packager, |packager| packager.gl));

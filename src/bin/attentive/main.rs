@@ -23,6 +23,7 @@ mod model;
 mod next_sentence;
 mod open;
 mod output;
+mod pending;
 mod summary;
 mod system;
 mod table;
@@ -30,10 +31,14 @@ mod translate;
 mod tune;
 mod vectors;
 mod verify;
+mod whole_file;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use output::{Failure, Result};
 
 /// Attention and Transformer models by hand-written kernels on any GPU, each checked against the CPU.
 #[derive(Parser)]
@@ -63,9 +68,68 @@ enum Command {
     Verify(verify::Arguments),
 }
 
+impl Command {
+    /// Whether the exit status says what came of a look at something, which is not known where the look was broken off.
+    fn judges(&self) -> bool {
+        matches!(self, Self::Bench(_) | Self::Check(_) | Self::Doctor(_) | Self::Verify(_))
+    }
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and the version are data; a full disk is no place for them.
+        Err(said) if !said.use_stderr() => {
+            let printed = said.print().and_then(|()| std::io::stdout().flush());
+            return ended(printed.map_err(output::stdout_failure));
+        }
+        Err(error) => error.exit(),
+    };
+    quiet_loader();
+    let judges = cli.command.judges();
+    match run(cli.command) {
+        Err(Failure::Closed) if judges => {
+            let problem =
+                "standard output was closed before the end: what was not said yet was not looked at";
+            Failure::Failed(problem.to_owned()).report()
+        }
+        result => ended(result),
+    }
+}
+
+/// Where there is no desktop, Mesa's Vulkan layer that asks it for the preferred GPU says `error: XDG_RUNTIME_DIR is invalid or not
+/// set…` in every run, which looks like an error of ours. The loader leaves the layer out by a variable, which must be there when the
+/// process begins: so the program begins once more, in the same process.
+#[cfg(target_os = "linux")]
+fn quiet_loader() {
+    use std::os::unix::process::CommandExt;
+    const WITHOUT_LAYER: &str = "NODEVICE_SELECT";
+    let desktop =
+        std::env::var_os("XDG_RUNTIME_DIR").is_some_and(|folder| folder.as_encoded_bytes().starts_with(b"/"));
+    // Whoever chooses a GPU by the layer needs it.
+    let needed = ["MESA_VK_DEVICE_SELECT", "DRI_PRIME"].iter().any(|name| std::env::var_os(name).is_some());
+    if desktop || needed || std::env::var_os(WITHOUT_LAYER).is_some() {
+        return;
+    }
+    let mut words = std::env::args_os();
+    if let (Some(name), Ok(program)) = (words.next(), std::env::current_exe()) {
+        // It comes back only where it failed, and then all is as it was.
+        let _ = std::process::Command::new(program).arg0(name).args(words).env(WITHOUT_LAYER, "1").exec();
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn quiet_loader() {}
+
+fn ended(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
         Command::Attention(arguments) => attention::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
@@ -79,10 +143,6 @@ fn main() -> ExitCode {
         Command::Translate(arguments) => translate::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
     }
 }
 

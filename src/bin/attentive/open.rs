@@ -100,7 +100,7 @@ pub fn cache_folder() -> Option<PathBuf> {
 pub fn say_if_cache_ignored(device: &Device) {
     let Some(file) = device.pipeline_cache() else { return };
     if let Some(reason) = &file.ignored {
-        note(format_args!("{} is not used, and replaced: {reason}", file.path.display()));
+        note(format_args!("{} is not used: {reason}", file.path.display()));
     }
 }
 

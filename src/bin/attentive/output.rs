@@ -1,15 +1,15 @@
-//! What goes out: failures, notices, stdout, files that appear whole or not at all.
+//! What goes out: failures, notices, stdout.
 
 use std::fmt::Display;
-use std::fs;
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use attentive::Error;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tempfile::NamedTempFile;
+
+pub use crate::whole_file::WholeFile;
 
 /// How a command ends other than well.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub enum Failure {
     Failed(String),
     /// Something disagreed or failed, and that was said already: exit status 1.
     Said,
-    /// Nobody reads our output any more.
+    /// Nobody reads our output any more, as when `head` has its lines: exit status 0, unless the status is what was asked for.
     Closed,
 }
 
@@ -47,7 +47,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::DeviceSpec { .. } => Self::Usage(error.to_string()),
+            Error::DeviceSpec { .. } | Error::Variable { .. } => Self::Usage(error.to_string()),
             error => Self::Failed(error.to_string()),
         }
     }
@@ -92,62 +92,6 @@ pub fn paint(terminal: bool, color: anstyle::AnsiColor, text: &str) -> String {
 /// [`paint`] for stdout.
 pub fn painted(color: anstyle::AnsiColor, text: &str) -> String {
     paint(io::stdout().is_terminal(), color, text)
-}
-
-/// A file that is written beside its place and put there whole.
-pub struct WholeFile {
-    path: PathBuf,
-    file: BufWriter<NamedTempFile>,
-}
-
-impl WholeFile {
-    /// Fails at once where the file could not be written later.
-    pub fn create(path: &Path) -> Result<Self> {
-        // Through links, so that the link stays and its target is replaced.
-        let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if place.exists() && !place.is_file() {
-            return Err(Failure::file(path, "this is not a file that could be replaced"));
-        }
-        if place.is_file() {
-            fs::OpenOptions::new().append(true).open(&place).map_err(|error| Failure::file(path, error))?;
-        }
-        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".attentive-");
-        // As any new file, not for the user alone.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        if !folder.is_dir() {
-            return Err(Failure::file(path, format!("there is no folder {}", folder.display())));
-        }
-        let cannot = |error| Failure::file(path, format!("cannot be written: {error}"));
-        let file = builder.tempfile_in(folder).map_err(cannot)?;
-        Ok(Self { path: place, file: BufWriter::new(file) })
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Puts it in its place.
-    pub fn finish(self) -> Result<()> {
-        let Self { path, file } = self;
-        let file = file.into_inner().map_err(|error| Failure::file(&path, error.error()))?;
-        file.as_file().sync_all().map_err(|error| Failure::file(&path, error))?;
-        file.persist(&path).map_err(|error| Failure::file(&path, error.error))?;
-        Ok(())
-    }
-}
-
-impl Write for WholeFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
 }
 
 /// A bar on stderr, if that is a terminal.
@@ -199,21 +143,5 @@ mod tests {
         assert_eq!([0, 999, 1000, 1234567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([12, 16384, 134217728, 1536 << 20].map(bytes), ["12 B", "16 KiB", "128 MiB", "1.5 GiB"]);
         assert_eq!(count(1, "text"), "1 text");
-    }
-
-    #[test]
-    fn a_file_appears_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("out.npy");
-        let mut file = WholeFile::create(&path).unwrap();
-        file.write_all(b"abc").unwrap();
-        assert!(!path.exists());
-        file.finish().unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"abc");
-        drop(WholeFile::create(&path).unwrap());
-        assert_eq!(fs::read(&path).unwrap(), b"abc");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(matches!(WholeFile::create(folder.path()), Err(Failure::Failed(_))));
-        assert!(matches!(WholeFile::create(&path.join("below")), Err(Failure::Failed(_))));
     }
 }

@@ -23,10 +23,47 @@ pub struct Manifest {
     pub problem: Option<String>,
 }
 
+/// A shared library.
+pub struct Library {
+    pub path: PathBuf,
+    /// Why it cannot be loaded.
+    pub problem: Option<String>,
+}
+
+/// Why the linker could not load that file, as far as its first bytes tell.
+fn library_problem(path: &Path) -> Option<String> {
+    use std::io::Read;
+    let mut header = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(5).read_to_end(&mut header));
+    let bits = if cfg!(target_pointer_width = "64") { 2 } else { 1 };
+    match header.as_slice() {
+        _ if read.is_err() => read.err().map(|error| error.to_string()),
+        [] => Some("it is empty".to_owned()),
+        [0x7f, b'E', b'L', b'F', class] if *class == bits => None,
+        [0x7f, b'E', b'L', b'F', ..] => {
+            Some("it is for programs of another width (32 or 64 bits)".to_owned())
+        }
+        _ => Some("it is no library".to_owned()),
+    }
+}
+
 /// A file of `/dev` that drivers open.
 pub struct Node {
     pub path: PathBuf,
     pub problem: Option<String>,
+}
+
+/// More than Mesa's index takes, which is the first that it writes.
+const ROOM: usize = 2 << 20;
+
+/// Whether there is no room in a folder: found by writing, since quotas are not told by the disk's free space.
+fn is_full(folder: &Path) -> bool {
+    use std::io::{ErrorKind, Write};
+    let written = tempfile::tempfile_in(folder).and_then(|mut file| {
+        file.write_all(&vec![1; ROOM])?;
+        file.sync_data()
+    });
+    written.is_err_and(|error| matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
 }
 
 fn set(name: &str) -> Option<OsString> {
@@ -70,8 +107,14 @@ impl System {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    pub fn library(&self, name: &str) -> Option<PathBuf> {
-        self.libraries.iter().map(|folder| self.below(folder).join(name)).find(|path| path.exists())
+    /// The library of that name: the first that could be loaded, else the first that is there, with what is wrong with it.
+    pub fn library(&self, name: &str) -> Option<Library> {
+        let paths =
+            self.libraries.iter().map(|folder| self.below(folder).join(name)).filter(|path| path.exists());
+        let mut found: Vec<Library> =
+            paths.map(|path| Library { problem: library_problem(&path), path }).collect();
+        let usable = found.iter().position(|library| library.problem.is_none()).unwrap_or(0);
+        (usable < found.len()).then(|| found.swap_remove(usable))
     }
 
     /// The variable that names the drivers, if one is set.
@@ -117,14 +160,44 @@ impl System {
         let Some(library) = value["ICD"]["library_path"].as_str() else {
             return Some("it names no library".to_owned());
         };
-        let there = match Path::new(library) {
-            path if path.is_absolute() => self.below(path).exists(),
-            relative if library.contains('/') => {
-                path.parent().is_some_and(|folder| folder.join(relative).exists())
+        let found = match Path::new(library) {
+            path if path.is_absolute() => Some(self.below(path)),
+            relative if library.contains('/') => path.parent().map(|folder| folder.join(relative)),
+            _ => {
+                let found = self.library(library);
+                return match found {
+                    None => Some(format!("its library {library} is not there")),
+                    Some(Library { path, problem }) => problem
+                        .map(|problem| format!("its library {} cannot be loaded: {problem}", path.display())),
+                };
             }
-            _ => self.library(library).is_some(),
         };
-        (!there).then(|| format!("its library {library} is not there"))
+        match found.filter(|path| path.exists()) {
+            None => Some(format!("its library {library} is not there")),
+            Some(path) => library_problem(&path)
+                .map(|problem| format!("its library {} cannot be loaded: {problem}", path.display())),
+        }
+    }
+
+    /// The folder in which Mesa keeps compiled shaders, if the disk under it is full: Mesa maps its files there into memory and does
+    /// not expect that a write to them fails, so that the kernel ends the process by SIGBUS. `None` where Mesa keeps none.
+    pub fn full_shader_cache() -> Option<PathBuf> {
+        let is_on = |name| {
+            set(name).is_some_and(|value| {
+                ["1", "true", "y", "yes"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
+            })
+        };
+        if is_on("MESA_SHADER_CACHE_DISABLE") || is_on("MESA_GLSL_CACHE_DISABLE") {
+            return None;
+        }
+        let folder = set("MESA_SHADER_CACHE_DIR")
+            .or_else(|| set("MESA_GLSL_CACHE_DIR"))
+            .or_else(|| set("XDG_CACHE_HOME"));
+        let folder = folder
+            .map(PathBuf::from)
+            .or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")))?
+            .join("mesa_shader_cache");
+        is_full(folder.ancestors().find(|folder| folder.is_dir())?).then_some(folder)
     }
 
     /// The device files of GPUs, with those that this user may not open.
@@ -249,15 +322,26 @@ mod tests {
             std::fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
             std::fs::write(root.join(path), text).unwrap();
         };
-        write("lib/libvulkan_lvp.so", "");
+        let elf = |width: char| format!("\x7fELF{width}\x01\x01");
+        let here = if cfg!(target_pointer_width = "64") { '\x02' } else { '\x01' };
+        write("lib/libvulkan_lvp.so", &elf(here));
+        write("lib/empty.so", "");
+        write("lib/text.so", "INPUT(libother.so)");
+        write("lib/other.so", &elf('\x03'));
         write("etc/vulkan/icd.d/a.json", r#"{"ICD":{"library_path":"libvulkan_lvp.so"}}"#);
         write("etc/vulkan/icd.d/b.json", r#"{"ICD":{"library_path":"/lib/none.so"}}"#);
         write("etc/vulkan/icd.d/c.json", "{");
+        write("etc/vulkan/icd.d/d.json", r#"{"ICD":{"library_path":"empty.so"}}"#);
+        write("etc/vulkan/icd.d/e.json", r#"{"ICD":{"library_path":"/lib/text.so"}}"#);
+        write("etc/vulkan/icd.d/f.json", r#"{"ICD":{"library_path":"../../../lib/other.so"}}"#);
         let problems: Vec<Option<String>> =
             system.manifests().into_iter().map(|found| found.problem).collect();
         assert_eq!(problems[0], None);
         assert!(problems[1].as_ref().unwrap().contains("/lib/none.so"));
         assert!(problems[2].as_ref().unwrap().contains("not JSON"));
+        assert!(problems[3].as_ref().unwrap().contains("lib/empty.so cannot be loaded: it is empty"));
+        assert!(problems[4].as_ref().unwrap().contains("lib/text.so cannot be loaded: it is no library"));
+        assert!(problems[5].as_ref().unwrap().contains("another width"));
         let forced = System { forced: Some(("VK_DRIVER_FILES", "/none.json".into())), ..system };
         assert_eq!(forced.manifests().len(), 1);
         assert!(forced.manifests()[0].problem.is_some());

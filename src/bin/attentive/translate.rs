@@ -94,7 +94,7 @@ pub struct Arguments {
     )]
     early_stopping: Option<EarlyStoppingName>,
 
-    /// Translations of each text, best first
+    /// Translations of each text, best first; of --sample at most 1,024
     #[arg(long, env = "ATTENTIVE_N_BEST", hide_env_values = true, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     n_best: u64,

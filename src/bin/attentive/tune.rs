@@ -1,9 +1,9 @@
 //! `attentive tune`: which implementations are fastest here, measured once and kept; and where that is kept.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use attentive::bench::{TunedRow, tune};
+use attentive::bench::{LeftOut, Tuned, TunedRow, tune};
 use attentive::device::{Tuning, TuningKey, list_adapters};
 use attentive::{Device, Error};
 use clap::Args;
@@ -11,7 +11,8 @@ use clap::builder::FalseyValueParser;
 
 use crate::devices;
 use crate::open::{self, cache_folder};
-use crate::output::{self, Failure, Result, note, print};
+use crate::output::{self, Failure, Result, count, note, print};
+use crate::pending::lock_folder;
 use crate::table::{Align, Table};
 
 /// Measure which implementations are fastest on this adapter, and keep it
@@ -43,7 +44,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let specs = match arguments.device.as_str() {
         "all" => {
-            let specs = devices::specs(&pollster::block_on(list_adapters()));
+            let specs = devices::specs(&pollster::block_on(list_adapters())?);
             specs.into_iter().filter(|spec| spec != "cpu").collect()
         }
         spec => vec![spec.to_owned()],
@@ -71,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 impl Arguments {
     fn tune(&self, spec: &str) -> Result<String> {
         let folder = folder()?;
-        fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
+        make(&folder)?;
         let mut options = attentive::DeviceOptions::default();
         options.shader_checks = self.shader_checks;
         let bar = output::bar();
@@ -81,13 +82,35 @@ impl Arguments {
             bar.set_message(next.to_owned());
         });
         bar.finish_and_clear();
-        let (mut tuning, rows) = tuned?;
+        let Tuned { mut tuning, rows, left_out, .. } = tuned?;
         let path = folder.join(tuning.key.file_name());
-        // What was verified stays so.
-        let before = Tuning::load(&path).ok().filter(|before| before.key.difference(&tuning.key).is_none());
-        tuning.cooperative = before.and_then(|before| before.cooperative);
+        say_what_was_left_out(&left_out);
+        // Another process may be tuning too: what it wrote meanwhile is read again.
+        let locked = lock_folder(&folder).map_err(|error| Failure::file(&folder, error))?;
+        if let Ok(before) = Tuning::load(&path) {
+            let kept = tuning.keep_better(&before);
+            if !kept.is_empty() {
+                let kept = count(kept.len(), "choice");
+                note(format_args!(
+                    "{kept} stay as they were measured before, in less time or at sizes that were not measured now"
+                ));
+            }
+        }
         tuning.save(&path)?;
+        drop(locked);
         Ok(format!("{}{}\n", report(&tuning.key, &rows), path.display()))
+    }
+}
+
+fn make(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|error| Failure::file(folder, error))
+}
+
+fn say_what_was_left_out(left_out: &[LeftOut]) {
+    for of_one_reason in left_out.chunk_by(|one, next| one.reason == next.reason) {
+        let Some(first) = of_one_reason.first() else { continue };
+        let (sizes, reason) = (count(of_one_reason.len(), "size"), first.reason);
+        note(format_args!("{sizes} not measured, from {} {} on: {reason}", first.op, first.size));
     }
 }
 
@@ -125,14 +148,19 @@ fn folder() -> Result<PathBuf> {
     Ok(cache.join("tuning"))
 }
 
-/// Keeps whether cooperative matrices gave right results on this device, and gives the file.
-pub fn keep_cooperative(device: &Device, kept: Option<Tuning>, passed: bool) -> Result<Option<PathBuf>> {
-    let Some(mut tuning) = kept.or_else(|| Tuning::new(device)) else { return Ok(None) };
+/// Keeps whether cooperative matrices gave right results on this device, beside what was measured, and gives the file.
+pub fn keep_cooperative(device: &Device, passed: bool) -> Result<Option<PathBuf>> {
+    let Some(mut tuning) = Tuning::new(device) else { return Ok(None) };
     tuning.cooperative = Some(passed);
     let folder = folder()?;
-    fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
+    make(&folder)?;
     let path = folder.join(tuning.key.file_name());
+    let locked = lock_folder(&folder).map_err(|error| Failure::file(&folder, error))?;
+    if let Ok(before) = Tuning::load(&path) {
+        tuning.keep_better(&before);
+    }
     tuning.save(&path)?;
+    drop(locked);
     Ok(Some(path))
 }
 

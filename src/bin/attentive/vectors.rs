@@ -29,6 +29,12 @@ impl Target {
             _ if text == "-" => Ok(Self::Stdout),
             "npy" => Ok(Self::Npy(path)),
             "jsonl" => Ok(Self::Jsonl(path)),
+            // A device or a pipe, such as /dev/stdout: its name says nothing of what goes into it.
+            _ if std::fs::metadata(&path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+                || path.starts_with("/dev") =>
+            {
+                Ok(Self::Jsonl(path))
+            }
             _ => Err("the name must end in .npy or .jsonl, or be - (JSONL on stdout)".to_owned()),
         }
     }

@@ -99,7 +99,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         .map(|name| model::find(name, model::SENTENCE_TRANSFORMERS, arguments.hub.offline))
         .transpose()?;
     let specs = match arguments.device.as_str() {
-        "all" => devices::specs(&pollster::block_on(list_adapters())),
+        "all" => devices::specs(&pollster::block_on(list_adapters())?),
         spec => vec![spec.to_owned()],
     };
     let mut reports = Vec::new();
@@ -115,7 +115,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let passed = reports.iter().all(DeviceReport::passed);
     if specs == ["cpu"] && arguments.device == "all" {
-        output::note("there is no adapter here, only the CPU was verified: see `attentive doctor`");
+        let limited = std::env::var("WGPU_BACKEND").ok().filter(|value| !value.trim().is_empty());
+        let limited = limited.map(|value| format!(" (WGPU_BACKEND={value})")).unwrap_or_default();
+        output::note(format_args!(
+            "there is no adapter here{limited}, only the CPU was verified: see `attentive doctor`"
+        ));
     }
     if arguments.json.is_some() {
         let devices: Vec<Value> = reports.iter().map(DeviceReport::json).collect();
@@ -172,11 +176,8 @@ impl Arguments {
             error: None,
             took: Duration::ZERO,
         };
-        let opened = self
-            .open
-            .open_to_verify(spec)
-            .and_then(|(device, kept)| Ok((self.open.tuned(device, kept.clone())?, kept)));
-        let (device, kept) = match opened {
+        let opened = self.open.open_to_verify(spec).and_then(|(device, kept)| self.open.tuned(device, kept));
+        let device = match opened {
             Ok(opened) => opened,
             Err(error) => return DeviceReport { error: Some(error), ..report },
         };
@@ -199,7 +200,7 @@ impl Arguments {
             let outcome = pollster::block_on(verify::cooperative(&device, repeats, told));
             if let Ok(cooperative) = &outcome
                 && cooperative.skipped.is_none()
-                && let Err(failure) = tune::keep_cooperative(&device, kept, cooperative.passed())
+                && let Err(failure) = tune::keep_cooperative(&device, cooperative.passed())
             {
                 failure.report();
             }

@@ -61,7 +61,7 @@ pub struct GenerationOptions {
     pub strategy: Strategy,
     /// The most tokens of an output, its stop token included, the start token not.
     pub max_tokens: usize,
-    /// Outputs for each text: the best of a beam search (at most its beams), or so many samples.
+    /// Outputs for each text: the best of a beam search (at most its beams), or so many samples, at most 1,024.
     pub n_best: usize,
     /// What the model allows.
     pub rules: TokenRules,
@@ -72,6 +72,9 @@ impl Default for GenerationOptions {
         Self { strategy: Strategy::Greedy, max_tokens: 128, n_best: 1, rules: TokenRules::default() }
     }
 }
+
+/// The most samples of one text: each is a row of every step.
+const MOST_SAMPLES: usize = 1024;
 
 impl GenerationOptions {
     /// Rows of a batch for each text.
@@ -107,6 +110,10 @@ impl GenerationOptions {
             }
             Strategy::Beam { length_penalty, .. } if !length_penalty.is_finite() => {
                 wrong("length_penalty", "a finite number".to_owned(), length_penalty.to_string())
+            }
+            Strategy::Sample { .. } if self.n_best > MOST_SAMPLES => {
+                let expected = format!("at most {MOST_SAMPLES} samples; other seeds give more");
+                wrong("n_best", expected, self.n_best.to_string())
             }
             Strategy::Sample { temperature, .. } if !(temperature.is_finite() && temperature > 0.0) => {
                 wrong("temperature", "a finite number above 0".to_owned(), temperature.to_string())

@@ -393,6 +393,8 @@ fn what_means_nothing_is_refused() {
     );
     refused(GenerationOptions { n_best: 2, ..Default::default() }, &["n_best", "greedy"]);
     refused(GenerationOptions { n_best: 0, ..Default::default() }, &["n_best", "at least 1"]);
+    let strategy = Strategy::Sample { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 0 };
+    refused(GenerationOptions { strategy, n_best: 1025, ..Default::default() }, &["n_best", "1024", "1025"]);
     refused(GenerationOptions { max_tokens: 0, ..Default::default() }, &["max_tokens", "at least 1"]);
     refused(sample(0.0, 1.0), &["temperature", "above 0"]);
     refused(sample(f32::INFINITY, 1.0), &["temperature"]);

@@ -10,6 +10,9 @@ use crate::weights::Encoding;
 /// Bytes of the decoder's own keys and values, which a batch has from its first step on, unless one text alone has more.
 const CACHE_BYTES: u64 = 1 << 30;
 
+/// The same of one text's rows, its beams or samples, past which they are refused.
+const TEXT_CACHE_BYTES: u64 = 4 * CACHE_BYTES;
+
 /// What a model's run takes, in elements.
 struct Sizes {
     /// The widest value of a source's token.
@@ -62,16 +65,23 @@ fn fit(bytes: u64, elements: usize) -> usize {
 }
 
 impl Translator {
-    /// [`Error::Argument`] if the rows of one text alone are more than one tensor of the device can hold.
+    /// [`Error::Argument`] if the rows of one text alone are more than one tensor of the device can hold, or keep too much from
+    /// step to step.
     pub(super) fn check_rows(&self, options: &GenerationOptions) -> Result<()> {
         let sizes = self.model.sizes(options.max_tokens);
-        let most = fit(self.device().capabilities().tensor_bytes(), sizes.row).max(1);
+        let of_tensor = fit(self.device().capabilities().tensor_bytes(), sizes.row);
+        let of_cache = fit(TEXT_CACHE_BYTES, sizes.kept);
+        let most = of_tensor.min(of_cache).max(1);
         let rows = options.rows_per_text();
         if rows <= most {
             return Ok(());
         }
         let name = if matches!(options.strategy, Strategy::Beam { .. }) { "beams" } else { "n_best" };
-        let expected = format!("at most {most}, as many as fit one tensor of the device");
+        let expected = if of_tensor <= of_cache {
+            format!("at most {most}, as many as fit one tensor of the device")
+        } else {
+            format!("at most {most}, as many as keep {TEXT_CACHE_BYTES} bytes from step to step")
+        };
         Err(Error::argument(OP, name, expected, rows.to_string()))
     }
 

@@ -129,11 +129,12 @@ enum Part<'a> {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let shapes = arguments.shapes()?;
+    arguments.check_implementations()?;
     let before = arguments.compare.as_deref().map(compare::read).transpose()?;
     let mut file = arguments.output.as_deref().map(WholeFile::create).transpose()?;
     let picture = arguments.svg.as_deref().map(WholeFile::create).transpose()?;
     let specs = match arguments.device.as_str() {
-        "all" => devices::specs(&pollster::block_on(list_adapters())),
+        "all" => devices::specs(&pollster::block_on(list_adapters())?),
         spec => vec![spec.to_owned()],
     };
     say_if_busy();
@@ -176,6 +177,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         picture.finish()?;
     }
     let mut failed = reports.iter().any(|report| report.error.is_some() || report.wrong() > 0);
+    if !arguments.open.implementation.is_empty() {
+        for report in reports.iter().filter(|report| report.error.is_none() && report.timed() == 0) {
+            note(format_args!("{}: nothing has a time with what --implementation forces", report.spec));
+            failed = true;
+        }
+    }
     if let (Some(before), Some(path)) = (before, &arguments.compare) {
         let compared = compare::against(&before, &reports, path)?;
         // Where stdout is a CSV or JSON, nothing else goes there.
@@ -224,6 +231,21 @@ impl Arguments {
             return Err(Failure::Usage("norms are f32 alone: there is nothing to run in f16".to_owned()));
         }
         Ok(shapes)
+    }
+
+    /// What is forced must be an implementation: else no row that needs it would have a time.
+    fn check_implementations(&self) -> Result<()> {
+        for word in &self.open.implementation {
+            let Some((op, name)) = word.split_once('=') else { continue };
+            let listed = bench::IMPLEMENTATIONS.iter().find(|(of, _)| *of == op);
+            if let Some((_, names)) = listed.filter(|(_, names)| !names.contains(&name)) {
+                return Err(Failure::Usage(format!(
+                    "--implementation {word}: {op} has no implementation `{name}`; there are {}",
+                    names.join(", ")
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn bench(&self, spec: &str) -> attentive::Result<Bench> {
@@ -322,6 +344,10 @@ impl DeviceReport {
         }
     }
 
+    fn timed(&self) -> usize {
+        self.rows.iter().filter(|row| row.times().is_some()).count()
+    }
+
     fn wrong(&self) -> usize {
         self.rows.iter().filter(|row| matches!(row.outcome, bench::Outcome::Wrong(_))).count()
     }
@@ -381,8 +407,10 @@ mod tests {
         let shapes = arguments.shapes().unwrap();
         let mut written = String::new();
         let mut reports = Vec::new();
-        let usable =
-            pollster::block_on(list_adapters()).into_iter().filter(|adapter| adapter.unusable.is_none());
+        let usable = pollster::block_on(list_adapters())
+            .unwrap()
+            .into_iter()
+            .filter(|adapter| adapter.unusable.is_none());
         let adapters: Vec<String> = usable.map(|adapter| format!("gpu:{}", adapter.index)).collect();
         for spec in adapters.iter().map(String::as_str).chain(["cpu"]) {
             let bench = arguments.bench(spec).unwrap();
