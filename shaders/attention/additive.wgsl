@@ -29,10 +29,10 @@ const SHARES: u32 = 8u;
 
 // Scores as they are kept: finite, since WGSL need not keep infinities and NaNs. A row's largest tells what it has seen:
 // nothing (LOWEST), nothing but −∞ (ABYSS), a NaN or +∞ (HIGHEST).
-const LOWEST: f32 = -3.4028235e38;
+const LOWEST: f32 = -3.40282346e38;
 const ABYSS: f32 = -3.4e38;
 const SUMMIT: f32 = 3.4e38;
-const HIGHEST: f32 = 3.4028235e38;
+const HIGHEST: f32 = 3.40282346e38;
 const INFINITY_BITS: u32 = 0x7f800000u;
 const NAN_BITS: u32 = 0x7fc00000u;
 

@@ -36,7 +36,7 @@ fn main(
         // Rows begin at words, and those of odd length end in half a word of nothing.
         var word = narrow(rows[source]);
         if (both) {
-            word = word | narrow(rows[source + 1u]) << 16u;
+            word = word | (narrow(rows[source + 1u]) << 16u);
         }
         cache[place / 2u] = word;
     } else {

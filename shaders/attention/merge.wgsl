@@ -7,7 +7,7 @@
 @group(0) @binding(5) var<storage, read_write> output: array<f32>;
 @group(0) @binding(6) var<storage, read_write> sums: array<f32>;
 
-const LOWEST: f32 = -3.4028235e38;
+const LOWEST: f32 = -3.40282346e38;
 const ABYSS: f32 = -3.4e38;
 const NAN_BITS: u32 = 0x7fc00000u;
 const INFINITY_BITS: u32 = 0x7f800000u;

@@ -11,7 +11,7 @@ struct Parameters {
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 // Finite, since WGSL need not keep infinities and NaNs: those are told by their bits.
-const LOWEST: f32 = -3.4028235e38;
+const LOWEST: f32 = -3.40282346e38;
 const INFINITY_BITS: u32 = 0x7f800000u;
 const NEGATIVE_INFINITY_BITS: u32 = 0xff800000u;
 const NAN_BITS: u32 = 0x7fc00000u;

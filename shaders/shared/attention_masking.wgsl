@@ -2,7 +2,7 @@
 
 // Finite, since WGSL need not keep infinities and NaNs: SwiftShader's exp makes 0 of a NaN. What a row has seen is told
 // by its state, and a NaN by its bits.
-const LOWEST: f32 = -3.4028235e38;
+const LOWEST: f32 = -3.40282346e38;
 const NAN_BITS: u32 = 0x7fc00000u;
 const INFINITY_BITS: u32 = 0x7f800000u;
 const NEGATIVE_INFINITY_BITS: u32 = 0xff800000u;

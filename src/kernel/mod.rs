@@ -95,7 +95,16 @@ impl std::fmt::Debug for dyn Kernel {
 
 /// The whole WGSL module of a variant: the generated prelude, the shared files, the kernel's own file.
 pub fn module(kernel: &dyn Kernel, variant: &Variant) -> String {
-    let mut text = variant.prelude();
+    after(variant.prelude(), kernel, variant)
+}
+
+/// The same as a browser gets it: WebGPU's `enable` lines and diagnostics are not all naga's.
+pub fn browser_module(kernel: &dyn Kernel, variant: &Variant) -> String {
+    after(variant.browser_prelude(), kernel, variant)
+}
+
+fn after(prelude: String, kernel: &dyn Kernel, variant: &Variant) -> String {
+    let mut text = prelude;
     for shared in variant.shared() {
         text.push_str(&format!("\n// shaders/shared/{}.wgsl\n", shared.name));
         text.push_str(shared.source);

@@ -47,6 +47,7 @@ pub struct Variant {
     shared: Vec<Shared>,
     workgroup_bytes: u32,
     images: Vec<(&'static str, Texel)>,
+    subgroups_agree: bool,
 }
 
 impl Variant {
@@ -59,6 +60,7 @@ impl Variant {
             shared: Vec::new(),
             workgroup_bytes: EVERYWHERE,
             images: Vec::new(),
+            subgroups_agree: false,
         }
     }
 
@@ -89,6 +91,14 @@ impl Variant {
     #[must_use]
     pub fn taking(mut self, workgroup_bytes: u32) -> Self {
         self.workgroup_bytes = workgroup_bytes.max(EVERYWHERE);
+        self
+    }
+
+    /// Says that the kernel branches on the result of a subgroup operation with more of them behind it. A browser's compiler
+    /// cannot see that all of a subgroup take such a branch together, and must be told not to ask.
+    #[must_use]
+    pub fn branching_by_subgroup(mut self) -> Self {
+        self.subgroups_agree = true;
         self
     }
 
@@ -158,11 +168,24 @@ impl Variant {
 
     /// The generated head of the module.
     pub fn prelude(&self) -> String {
+        self.head(cfg!(target_arch = "wasm32"))
+    }
+
+    /// The generated head of the module that a browser gets.
+    pub fn browser_prelude(&self) -> String {
+        self.head(true)
+    }
+
+    fn head(&self, in_browser: bool) -> String {
         let mut text = String::new();
         // naga has subgroup operations without their `enable` line and rejects the line; browsers want it.
-        let written = |extension: &&&str| cfg!(target_arch = "wasm32") || **extension != "subgroups";
+        let written = |extension: &&&str| in_browser || **extension != "subgroups";
         for extension in self.enables.iter().filter(written) {
             text.push_str(&format!("enable {extension};\n"));
+        }
+        // naga has no such rule, and warns of each that it does not know.
+        if in_browser && self.subgroups_agree {
+            text.push_str("diagnostic(off, subgroup_uniformity);\n");
         }
         for (name, value) in &self.constants {
             text.push_str(&match value {

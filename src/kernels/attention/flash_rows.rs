@@ -93,6 +93,7 @@ impl Terms {
 pub fn rows(form: Form, dim: u32, terms: Terms) -> Variant {
     let variant = Variant::new("rows")
         .enable("subgroups")
+        .branching_by_subgroup()
         .with("SUBGROUP_SIZE", 8)
         .with("DIM_BLOCKS", dim.div_ceil(32).next_power_of_two())
         .with("TERMS", terms != Terms::None)
