@@ -1,6 +1,11 @@
 //! Every shader module of every kernel, without a GPU: naga validates it and translates it to each backend's language,
 //! and its reflection is held against what the host believes of it.
 
+#[cfg(all(unix, feature = "cli"))]
+#[allow(dead_code, reason = "the tests of the drawn pages use the rest of it")]
+#[path = "common/browser.rs"]
+mod browser;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -195,6 +200,71 @@ fn to_glsl(made: &Made, parsed: &naga::Module, info: &ModuleInfo, version: glsl:
         .and_then(|mut writer| writer.write())
         .map_err(|error| error.to_string())?;
     written(&text, &["local_size_x", "void main()"])
+}
+
+/// Extensions whose modules a browser must refuse in this test, and why.
+#[cfg(all(unix, feature = "cli"))]
+const REFUSED: [(&str, &str); 2] = [
+    ("wgpu_cooperative_matrix", "wgpu's own, which no browser has"),
+    ("f16", "SwiftShader, whose adapter every Chromium has, lacks `shader-f16`"),
+];
+
+/// What Chromium's Tint says of each text: its errors, with the lines that they are about.
+#[cfg(all(unix, feature = "cli"))]
+const ASK: &str = r#"<!doctype html><meta charset="utf-8"><script type="module">
+const texts = TEXTS;
+const said = [];
+try {
+  const adapter = await navigator.gpu.requestAdapter();
+  const device = await adapter.requestDevice({
+    requiredFeatures: ['shader-f16', 'subgroups'].filter((name) => adapter.features.has(name)),
+  });
+  for (const code of texts) {
+    device.pushErrorScope('validation');
+    const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
+    await device.popErrorScope();
+    const errors = messages.filter((message) => message.type === 'error');
+    said.push(errors.map((error) => error.message + ' at `' + code.split('\n')[error.lineNum - 1]?.trim() + '`'));
+  }
+} catch (problem) {
+  window.problem = String(problem);
+}
+window.said = said;
+document.documentElement.dataset.ready = '';
+</script>"#;
+
+#[cfg(all(unix, feature = "cli"))]
+#[test]
+fn a_browser_takes_every_module() {
+    let Some(program) = browser::chosen() else { return };
+    let (mut names, mut texts) = (Vec::new(), Vec::new());
+    for made in modules() {
+        let refused = REFUSED.iter().find(|(extension, _)| made.needs(extension));
+        names.push((made.name(), refused));
+        texts.push(attentive::kernel::browser_module(made.kernel, &made.variant));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("modules.html");
+    std::fs::write(&page, ASK.replace("TEXTS", &serde_json::to_string(&texts).unwrap())).unwrap();
+    let switches = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+    let mut browser = browser::Browser::start(&program, &switches);
+    browser.open(&page);
+    let problem = browser.value("window.problem ?? null");
+    assert!(problem.is_null(), "the page could not ask: {problem}");
+    let said: Vec<Vec<String>> = serde_json::from_value(browser.value("said")).unwrap();
+    assert_eq!(said.len(), names.len());
+    let wrong: Vec<String> = names
+        .iter()
+        .zip(said)
+        .filter_map(|((name, refused), errors)| match refused {
+            Some((extension, why)) if errors.is_empty() => {
+                Some(format!("{name} is taken, and is listed as one of {extension}: {why}"))
+            }
+            None if !errors.is_empty() => Some(format!("{name}: {}", errors.join("; "))),
+            _ => None,
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{} of {} modules:\n{}", wrong.len(), names.len(), wrong.join("\n"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Pictures of attention weights: HTML, SVG, PNG, and their numbers as .npy and as text.
 
 #[cfg(all(test, unix))]
+#[path = "../../../../tests/common/browser.rs"]
 mod browser;
 mod colours;
 mod html;

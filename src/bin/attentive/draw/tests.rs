@@ -246,7 +246,7 @@ mod in_a_browser {
     fn the_page_opens_shows_and_answers() {
         let Some(program) = chosen() else { return };
         let folder = tempfile::tempdir().unwrap();
-        let mut browser = Browser::start(&program);
+        let mut browser = Browser::start(&program, &["--disable-gpu"]);
         let open = |browser: &mut Browser, name: &str, drawing: &Drawing<'_>| {
             let file = folder.path().join(format!("{name}.html"));
             std::fs::write(&file, html::page(drawing)).unwrap();

@@ -36,13 +36,14 @@ pub fn chosen() -> Option<OsString> {
 }
 
 impl Browser {
-    /// Starts it. The shell gives it our pipe as its files 3 and 4, where it listens and answers.
-    pub fn start(program: &OsString) -> Self {
+    /// Starts it with further switches. The shell gives it our pipe as its files 3 and 4, where it listens and answers.
+    pub fn start(program: &OsString, switches: &[&str]) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut process = Command::new("sh")
             .args(["-c", "exec \"$@\" 3<&0 4>&1 0</dev/null 1>&2", "sh"])
             .arg(program)
-            .args(["--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu"])
+            .args(["--headless=new", "--remote-debugging-pipe", "--no-first-run"])
+            .args(switches)
             // The page is our own; a container's root has no sandbox.
             .args(["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"])
             .args(["--window-size=1400,1000", "--force-device-scale-factor=1"])
