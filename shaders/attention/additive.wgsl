@@ -27,19 +27,12 @@ struct Parameters {
 const KEYS: u32 = WORKGROUP;
 const SHARES: u32 = 8u;
 
-// Scores as they are kept: finite, since WGSL need not keep infinities and NaNs. A row's largest tells what it has seen:
-// nothing (LOWEST), nothing but −∞ (ABYSS), a NaN or +∞ (HIGHEST).
-const LOWEST: f32 = -3.40282346e38;
-const ABYSS: f32 = -3.4e38;
-const SUMMIT: f32 = 3.4e38;
-const HIGHEST: f32 = 3.40282346e38;
-const INFINITY_BITS: u32 = 0x7f800000u;
-const NAN_BITS: u32 = 0x7fc00000u;
-
 // [key][share]: parts of the scores.
 var<workgroup> parts: array<Numbers, KEYS * SHARES>;
 // [key]: scores, then weights.
 var<workgroup> tile: array<Numbers, KEYS>;
+// What each row has seen.
+var<workgroup> seen_by: array<atomic<u32>, 4>;
 
 // A constant of these bits would be folded to what WGSL does not allow.
 fn not_a_number() -> Numbers {
@@ -63,20 +56,27 @@ fn part_of_score(queries: Words, key_at: u32, first: u32) -> Numbers {
     return select(sum, not_a_number(), largest > Words(INFINITY_BITS));
 }
 
-fn kept(score: Numbers) -> Numbers {
-    let bits = bitcast<Words>(score);
-    let poisons = (bits == Words(INFINITY_BITS)) | (magnitude_bits(score) > Words(INFINITY_BITS));
-    return select(clamp(score, Numbers(ABYSS), Numbers(SUMMIT)), Numbers(HIGHEST), poisons);
+// Of each row's score what `kind_of` tells of one.
+fn kinds_of(scores: Numbers) -> Words {
+    let bits = bitcast<Words>(scores);
+    let strange = select(Words(POISON), Words(INFINITIES), bits == Words(NEGATIVE_INFINITY_BITS));
+    return select(Words(NUMBERS), strange, (bits & Words(INFINITY_BITS)) == Words(INFINITY_BITS));
 }
 
-// Of scores as they are kept, where the largest so far is `largest`.
-fn weights_of(score: Numbers, largest: Numbers) -> Numbers {
-    return select(exp(max(score - largest, Numbers(-150.0))), Numbers(), score == Numbers(LOWEST));
+fn numbers_or_lowest(scores: Numbers, kinds: Words) -> Numbers {
+    return select(Numbers(LOWEST), scores, kinds == Words(NUMBERS));
 }
 
-// What sums so far are multiplied by. 1 where the largest did not move: exp(0) need not be exact.
+// Where the largest so far is `largest`.
+fn weights_of(scores: Numbers, kinds: Words, largest: Numbers) -> Numbers {
+    let powers = exp(max(numbers_or_lowest(scores, kinds) - largest, Numbers(-150.0)));
+    return select(Numbers(), powers, kinds == Words(NUMBERS));
+}
+
+// What sums so far are multiplied by: they are 0 where no number was seen. 1 where the largest did not move: exp(0) need not be
+// exact.
 fn rescale(before: Numbers, after: Numbers) -> Numbers {
-    return select(weights_of(before, after), Numbers(1.0), before == after);
+    return select(exp(max(before - after, Numbers(-150.0))), Numbers(1.0), before == after);
 }
 
 // factor · values, where a factor of 0 takes nothing, not even a NaN.
@@ -106,6 +106,11 @@ fn main(
         keys = min(keys, lengths[item]);
     }
     let first_item_key = item * parameters.key_length;
+    if (lane < 4u) {
+        atomicStore(&seen_by[lane], NOTHING);
+    }
+    // Of the lane's own keys.
+    var seen = Words(NOTHING);
     var largest = Numbers(LOWEST);
     var sum = Numbers();
     for (var first_key = 0u; first_key < keys; first_key = first_key + KEYS) {
@@ -115,13 +120,14 @@ fn main(
             parts[place * SHARES + lane % SHARES] = part_of_score(queries, key_at, lane % SHARES);
         }
         workgroupBarrier();
-        var score = Numbers(LOWEST);
+        var score = Numbers();
+        var kinds = Words(NOTHING);
         if (lane < here) {
-            score = Numbers();
             for (var share = 0u; share < SHARES; share = share + 1u) {
                 score = score + parts[lane * SHARES + share];
             }
-            score = kept(score);
+            kinds = kinds_of(score);
+            seen = max(seen, kinds);
             if (parameters.has_weights != 0u) {
                 // Read again at the end, by this lane.
                 for (var row = 0u; row < rows; row = row + 1u) {
@@ -129,7 +135,7 @@ fn main(
                 }
             }
         }
-        tile[lane] = score;
+        tile[lane] = numbers_or_lowest(score, kinds);
         workgroupBarrier();
         var highest = largest;
         for (var place = 0u; place < here; place = place + 1u) {
@@ -138,14 +144,17 @@ fn main(
         let factor = rescale(largest, highest);
         largest = highest;
         workgroupBarrier();
-        tile[lane] = weights_of(score, largest);
+        tile[lane] = weights_of(score, kinds, largest);
         workgroupBarrier();
         sum = sum * factor;
         for (var place = 0u; place < here; place = place + 1u) {
             sum = sum + tile[place];
         }
         for (var column = lane; column < parameters.value_dim; column = column + WORKGROUP) {
-            var value = taken(factor, output_numbers(outputs, column));
+            var value = Numbers();
+            if (first_key > 0u) {
+                value = taken(factor, output_numbers(outputs, column));
+            }
             let values_at = (first_item_key + first_key) * parameters.value_dim + column;
             for (var place = 0u; place < here; place = place + 1u) {
                 value = value + taken(tile[place], Numbers(v[values_at + place * parameters.value_dim]));
@@ -155,9 +164,16 @@ fn main(
             }
         }
     }
-    let empty = largest == Numbers(LOWEST);
-    let strange = (largest >= Numbers(HIGHEST)) | ((largest <= Numbers(ABYSS)) & (largest > Numbers(LOWEST)));
-    let scale = select(Numbers(1.0) / sum, Numbers(), empty);
+    workgroupBarrier();
+    for (var row = 0u; row < rows; row = row + 1u) {
+        atomicMax(&seen_by[row], word_of(seen, row));
+    }
+    workgroupBarrier();
+    let all_seen = words_of(
+        atomicLoad(&seen_by[0]), atomicLoad(&seen_by[1]), atomicLoad(&seen_by[2]), atomicLoad(&seen_by[3]),
+    );
+    let strange = (all_seen == Words(INFINITIES)) | (all_seen == Words(POISON));
+    let scale = select(Numbers(), Numbers(1.0) / sum, all_seen == Words(NUMBERS));
     for (var column = lane; column < parameters.value_dim; column = column + WORKGROUP) {
         let value = select(taken(scale, output_numbers(outputs, column)), not_a_number(), strange);
         for (var row = 0u; row < rows; row = row + 1u) {
@@ -170,7 +186,8 @@ fn main(
             for (var key = lane; key < parameters.key_length; key = key + WORKGROUP) {
                 var weight = Numbers();
                 if (key < keys) {
-                    weight = weights_of(Numbers(weights[base + key]), largest) * scale;
+                    let score = Numbers(weights[base + key]);
+                    weight = weights_of(score, kinds_of(score), largest) * scale;
                 }
                 // Masked keys too: a NaN in one score makes the whole row NaN.
                 weights[base + key] = number_of(select(weight, not_a_number(), strange), row);

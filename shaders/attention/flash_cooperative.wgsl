@@ -12,6 +12,8 @@ const DIM: u32 = FRAGMENTS * SIDE;
 const LANES: u32 = 4u * SUBGROUP_SIZE;
 // Lanes that share a row, each with every so many 4 keys of it.
 const SHARE: u32 = SUBGROUP_SIZE / SIDE;
+// A lane has a bit for each of its keys.
+const_assert KEYS <= 32u * SHARE;
 const SLACK: f32 = 8.0;
 // From one row to the next: 16 bytes more than it has, against bank conflicts.
 const PITCH: u32 = DIM + 8u;
@@ -157,10 +159,10 @@ fn main(
     if (tile.queries > 0u) {
         stage_queries(tile, invocation);
     }
-    // Of the lane's own row; the sum and the NaNs of its own keys only.
+    // Of the lane's own row; the sum and what was seen of its own keys only.
     var largest = LOWEST;
     var sum = 0.0;
-    var poisoned = false;
+    var seen = NOTHING;
     var values0 = Sums();
     var values1 = Sums();
     var values2 = Sums();
@@ -206,12 +208,18 @@ fn main(
         }
         workgroupBarrier();
         stage_values(tile, first_key, invocation);
+        let seen_before = seen;
+        // Bits of the lane's keys that have weights.
+        var weighted = 0u;
         var highest = LOWEST;
         for (var key4 = own_part; key4 < KEYS / 4u; key4 = key4 + SHARE) {
             let at = own_row * LOGITS_PITCH + 4u * key4;
             let products = vec4<f32>(logits[at], logits[at + 1u], logits[at + 2u], logits[at + 3u]);
-            let found = masked_logits(own, first_key + 4u * key4, products);
-            poisoned = poisoned || any_nan(found);
+            let words = masked_logits(own, first_key + 4u * key4, products);
+            seen = max(seen, kind_from_four(words));
+            let bits = select(vec4<u32>(), vec4<u32>(1u, 2u, 4u, 8u), have_weights(words));
+            weighted = weighted | ((bits.x | bits.y | bits.z | bits.w) << (4u * (key4 / SHARE)));
+            let found = logits_from(words);
             highest = max(highest, max(max(found.x, found.y), max(found.z, found.w)));
             logits[at] = found.x;
             logits[at + 1u] = found.y;
@@ -224,20 +232,21 @@ fn main(
             highest = max(highest, shares[first_share + part]);
         }
         let before = largest;
-        if (before == LOWEST || highest > before + SLACK) {
+        if (highest > before + SLACK) {
             largest = highest;
         }
         let factor = rescale(before, largest);
         factor_tile[own_row] = factor;
-        // There is nothing to rescale of a row that has seen nothing.
-        if (factor != 1.0 && before != LOWEST) {
+        // Lanes that have seen no number have summed nothing that is to be rescaled.
+        if (factor != 1.0 && seen_before >= NUMBERS) {
             atomicOr(&rework, RISEN);
         }
         sum = sum * factor;
         for (var key4 = own_part; key4 < KEYS / 4u; key4 = key4 + SHARE) {
             let at = own_row * LOGITS_PITCH + 4u * key4;
             let found = vec4<f32>(logits[at], logits[at + 1u], logits[at + 2u], logits[at + 3u]);
-            let weights = weights_of(found, largest);
+            let own_bits = vec4<u32>(weighted >> (4u * (key4 / SHARE))) & vec4<u32>(1u, 2u, 4u, 8u);
+            let weights = weights_among(found, largest, own_bits != vec4<u32>());
             sum = sum + weights.x + weights.y + weights.z + weights.w;
             put(WEIGHTS_AT + own_row * WEIGHTS_PITCH + 4u * key4, vec4<f16>(weights));
         }
@@ -314,13 +323,13 @@ fn main(
         whole = whole + shares[first_share + part];
     }
     workgroupBarrier();
-    shares[own_share] = select(0.0, 1.0, poisoned);
+    shares[own_share] = f32(seen);
     workgroupBarrier();
-    var poisons_found = 0.0;
+    var row_seen = 0.0;
     for (var part = 0u; part < SHARE; part = part + 1u) {
-        poisons_found = poisons_found + shares[first_share + part];
+        row_seen = max(row_seen, shares[first_share + part]);
     }
-    let end_of_row = ending(tile.head, largest, whole, poisons_found > 0.0);
+    let end_of_row = ending(tile.head, largest, whole, u32(row_seen));
     factor_tile[own_row] = end_of_row.factor;
     poison_tile[own_row] = select(0.0, 1.0, end_of_row.poisoned);
     if (own_part == 0u && own_row < tile.queries) {

@@ -17,8 +17,8 @@ const SHARES: u32 = LANES / VALUE_LANES;
 
 // Queries [row][4 elements]; at the end the shares' values.
 var<workgroup> query_tile: array<vec4<f32>, ROWS * LANES>;
-// [key][row]: logits, then weights.
-var<workgroup> weight_tile: array<f32, LANES * ROWS>;
+// [key][row]: logits, then weights, as bits.
+var<workgroup> weight_tile: array<u32, LANES * ROWS>;
 // One for each row and each of the 8 lanes that reduce it.
 var<workgroup> shares: array<f32, ROWS * 8u>;
 // Of each row.
@@ -93,7 +93,7 @@ fn main(
     let my_share = lane / VALUE_LANES;
     let reduced = first_row + min(my_row, rows - 1u);
     var sum = 0.0;
-    var poisoned = 0.0;
+    var seen = NOTHING;
     var values: Sums;
     for (var first_key = begin / LANES * LANES; first_key < end; first_key = first_key + LANES) {
         let key = first_key + lane;
@@ -124,11 +124,9 @@ fn main(
         workgroupBarrier();
         var highest = LOWEST;
         for (var place = lane % 8u; place < LANES; place = place + 8u) {
-            let logit = weight_tile[place * ROWS + my_row];
-            if (is_nan(logit)) {
-                poisoned = 1.0;
-            }
-            highest = max(highest, logit);
+            let word = weight_tile[place * ROWS + my_row];
+            seen = max(seen, kind_from(word));
+            highest = max(highest, logit_from(word));
         }
         shares[lane] = highest;
         workgroupBarrier();
@@ -146,7 +144,7 @@ fn main(
         for (var place = lane % 8u; place < LANES; place = place + 8u) {
             let at = place * ROWS + my_row;
             let weight = weight_of(weight_tile[at], largest[my_row]);
-            weight_tile[at] = weight;
+            weight_tile[at] = bitcast<u32>(weight);
             sum = sum + weight;
         }
         workgroupBarrier();
@@ -164,40 +162,40 @@ fn main(
                 let elements = v_block(v_place(batch, key_head, other), my_column, parameters.value_dim);
                 let at = place * ROWS;
                 if (any_nonfinite(elements)) {
-                    values.row0 += careful_product(weight_tile[at], elements);
-                    values.row1 += careful_product(weight_tile[at + 1u], elements);
-                    values.row2 += careful_product(weight_tile[at + 2u], elements);
-                    values.row3 += careful_product(weight_tile[at + 3u], elements);
-                    values.row4 += careful_product(weight_tile[at + 4u], elements);
-                    values.row5 += careful_product(weight_tile[at + 5u], elements);
-                    values.row6 += careful_product(weight_tile[at + 6u], elements);
-                    values.row7 += careful_product(weight_tile[at + 7u], elements);
+                    values.row0 += careful_product(bitcast<f32>(weight_tile[at]), elements);
+                    values.row1 += careful_product(bitcast<f32>(weight_tile[at + 1u]), elements);
+                    values.row2 += careful_product(bitcast<f32>(weight_tile[at + 2u]), elements);
+                    values.row3 += careful_product(bitcast<f32>(weight_tile[at + 3u]), elements);
+                    values.row4 += careful_product(bitcast<f32>(weight_tile[at + 4u]), elements);
+                    values.row5 += careful_product(bitcast<f32>(weight_tile[at + 5u]), elements);
+                    values.row6 += careful_product(bitcast<f32>(weight_tile[at + 6u]), elements);
+                    values.row7 += careful_product(bitcast<f32>(weight_tile[at + 7u]), elements);
                 } else {
-                    values.row0 += weight_tile[at] * elements;
-                    values.row1 += weight_tile[at + 1u] * elements;
-                    values.row2 += weight_tile[at + 2u] * elements;
-                    values.row3 += weight_tile[at + 3u] * elements;
-                    values.row4 += weight_tile[at + 4u] * elements;
-                    values.row5 += weight_tile[at + 5u] * elements;
-                    values.row6 += weight_tile[at + 6u] * elements;
-                    values.row7 += weight_tile[at + 7u] * elements;
+                    values.row0 += bitcast<f32>(weight_tile[at]) * elements;
+                    values.row1 += bitcast<f32>(weight_tile[at + 1u]) * elements;
+                    values.row2 += bitcast<f32>(weight_tile[at + 2u]) * elements;
+                    values.row3 += bitcast<f32>(weight_tile[at + 3u]) * elements;
+                    values.row4 += bitcast<f32>(weight_tile[at + 4u]) * elements;
+                    values.row5 += bitcast<f32>(weight_tile[at + 5u]) * elements;
+                    values.row6 += bitcast<f32>(weight_tile[at + 6u]) * elements;
+                    values.row7 += bitcast<f32>(weight_tile[at + 7u]) * elements;
                 }
             }
         }
         workgroupBarrier();
     }
-    // The shares of each row: of its sum, of its NaNs, of its values.
+    // The shares of each row: of its sum, of what it has seen, of its values.
     shares[lane] = sum;
-    weight_tile[lane] = poisoned;
+    weight_tile[lane] = seen;
     workgroupBarrier();
     var whole = 0.0;
-    var poison = 0.0;
+    var row_seen = NOTHING;
     for (var place = 0u; place < 8u; place = place + 1u) {
         whole = whole + shares[my_row * 8u + place];
-        poison = max(poison, weight_tile[my_row * 8u + place]);
+        row_seen = max(row_seen, weight_tile[my_row * 8u + place]);
     }
     let reduced_head = first_head + reduced / queries;
-    let ended_row = ending(reduced_head, largest[my_row], whole, poison > 0.0);
+    let ended_row = ending(reduced_head, largest[my_row], whole, row_seen);
     if (lane % 8u == 0u && my_row < rows) {
         store_sum(batch, reduced_head, reduced % queries, split, ended_row);
     }

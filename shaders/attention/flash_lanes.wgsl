@@ -19,8 +19,8 @@ const LEFTS: u32 = (TILE_ROWS + SUBGROUP_SIZE - 1u) / SUBGROUP_SIZE;
 
 const OTHER_BLOCKS: u32 = max(VALUE_BLOCKS, 5u) - 4u;
 
-// Logits, then weights: [row][key / 4].
-var<workgroup> weight_tile: array<vec4<f32>, TILE_ROWS * SUBGROUP_SIZE>;
+// Products, logits, then weights, as bits: [row][key / 4].
+var<workgroup> weight_tile: array<vec4<u32>, TILE_ROWS * SUBGROUP_SIZE>;
 // Where the values of each lane's 4 keys lie.
 var<workgroup> value_places: array<vec4<u32>, SUBGROUP_SIZE>;
 // Of each row.
@@ -63,7 +63,7 @@ struct State {
     sum: f32,
     // By which the last tile changed what was there.
     factor: f32,
-    poisoned: bool,
+    seen: u32,
 }
 
 // A row's products become its logits, then its weights.
@@ -71,10 +71,11 @@ fn weigh(before: State, row: Row, r: u32, first_key: u32) -> State {
     var after = before;
     for (var key4 = 0u; key4 < SUBGROUP_SIZE; key4 = key4 + 1u) {
         let place = r * SUBGROUP_SIZE + key4;
-        let logits = masked_logits(row, first_key + 4u * key4, weight_tile[place]);
-        after.poisoned = after.poisoned || any_nan(logits);
+        let words = masked_logits(row, first_key + 4u * key4, bitcast<vec4<f32>>(weight_tile[place]));
+        after.seen = max(after.seen, kind_from_four(words));
+        let logits = logits_from(words);
         after.largest = max(after.largest, max(max(logits.x, logits.y), max(logits.z, logits.w)));
-        weight_tile[place] = logits;
+        weight_tile[place] = words;
     }
     after.factor = rescale(before.largest, after.largest);
     after.sum = before.sum * after.factor;
@@ -82,13 +83,13 @@ fn weigh(before: State, row: Row, r: u32, first_key: u32) -> State {
         let place = r * SUBGROUP_SIZE + key4;
         let weights = weights_of(weight_tile[place], after.largest);
         after.sum = after.sum + weights.x + weights.y + weights.z + weights.w;
-        weight_tile[place] = weights;
+        weight_tile[place] = bitcast<vec4<u32>>(weights);
     }
     return after;
 }
 
 fn finish(state: State, tile: Tile, r: u32) {
-    let end = ending(tile.head, state.largest, state.sum, state.poisoned);
+    let end = ending(tile.head, state.largest, state.sum, state.seen);
     ending_tile[r] = vec2<f32>(end.factor, select(0.0, 1.0, end.poisoned));
     store_sum(tile.batch, tile.head, tile.first_query + r, tile.split, end);
 }
@@ -126,7 +127,7 @@ fn main(
     let row_b = row_of_query(tile.span, tile.batch, tile.head, first_query + left_rows.y);
     let row_c = row_of_query(tile.span, tile.batch, tile.head, first_query + left_rows.z);
     let row_d = row_of_query(tile.span, tile.batch, tile.head, first_query + left_rows.w);
-    var state_a = State(LOWEST, 0.0, 1.0, false);
+    var state_a = State(LOWEST, 0.0, 1.0, NOTHING);
     var state_b = state_a;
     var state_c = state_a;
     var state_d = state_a;
@@ -197,23 +198,23 @@ fn main(
                 row15 = multiply(row15, subgroupBroadcast(left[15u / SUBGROUP_SIZE], 15u % SUBGROUP_SIZE), right);
             }
         }
-        weight_tile[0u * SUBGROUP_SIZE + lane] = row0;
-        weight_tile[1u * SUBGROUP_SIZE + lane] = row1;
-        weight_tile[2u * SUBGROUP_SIZE + lane] = row2;
-        weight_tile[3u * SUBGROUP_SIZE + lane] = row3;
-        weight_tile[4u * SUBGROUP_SIZE + lane] = row4;
-        weight_tile[5u * SUBGROUP_SIZE + lane] = row5;
-        weight_tile[6u * SUBGROUP_SIZE + lane] = row6;
-        weight_tile[7u * SUBGROUP_SIZE + lane] = row7;
+        weight_tile[0u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row0);
+        weight_tile[1u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row1);
+        weight_tile[2u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row2);
+        weight_tile[3u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row3);
+        weight_tile[4u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row4);
+        weight_tile[5u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row5);
+        weight_tile[6u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row6);
+        weight_tile[7u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row7);
         if (TILE_ROWS > 8u) {
-            weight_tile[8u * SUBGROUP_SIZE + lane] = row8;
-            weight_tile[9u * SUBGROUP_SIZE + lane] = row9;
-            weight_tile[10u * SUBGROUP_SIZE + lane] = row10;
-            weight_tile[11u * SUBGROUP_SIZE + lane] = row11;
-            weight_tile[12u * SUBGROUP_SIZE + lane] = row12;
-            weight_tile[13u * SUBGROUP_SIZE + lane] = row13;
-            weight_tile[14u * SUBGROUP_SIZE + lane] = row14;
-            weight_tile[15u * SUBGROUP_SIZE + lane] = row15;
+            weight_tile[8u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row8);
+            weight_tile[9u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row9);
+            weight_tile[10u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row10);
+            weight_tile[11u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row11);
+            weight_tile[12u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row12);
+            weight_tile[13u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row13);
+            weight_tile[14u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row14);
+            weight_tile[15u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row15);
         }
         workgroupBarrier();
         if (my_rows.x < TILE_ROWS) {
@@ -312,13 +313,13 @@ fn main(
                 strange = strange || any_nonfinite(right.k0) || any_nonfinite(right.k1) || any_nonfinite(right.k2)
                     || any_nonfinite(right.k3);
                 var left: array<vec4<f32>, 4>;
-                left[0] = weight_tile[left_rows.x * SUBGROUP_SIZE + key4];
+                left[0] = bitcast<vec4<f32>>(weight_tile[left_rows.x * SUBGROUP_SIZE + key4]);
                 if (LEFTS > 1u) {
-                    left[1] = weight_tile[left_rows.y * SUBGROUP_SIZE + key4];
+                    left[1] = bitcast<vec4<f32>>(weight_tile[left_rows.y * SUBGROUP_SIZE + key4]);
                 }
                 if (LEFTS > 2u) {
-                    left[2] = weight_tile[left_rows.z * SUBGROUP_SIZE + key4];
-                    left[3] = weight_tile[left_rows.w * SUBGROUP_SIZE + key4];
+                    left[2] = bitcast<vec4<f32>>(weight_tile[left_rows.z * SUBGROUP_SIZE + key4]);
+                    left[3] = bitcast<vec4<f32>>(weight_tile[left_rows.w * SUBGROUP_SIZE + key4]);
                 }
                 row0 = multiply(row0, subgroupBroadcast(left[0u / SUBGROUP_SIZE], 0u % SUBGROUP_SIZE), right);
                 row1 = multiply(row1, subgroupBroadcast(left[1u / SUBGROUP_SIZE], 1u % SUBGROUP_SIZE), right);
@@ -344,7 +345,7 @@ fn main(
                 for (var key4 = 0u; key4 < SUBGROUP_SIZE; key4 = key4 + 1u) {
                     let right = load_values(key4, column);
                     for (var r = 0u; r < TILE_ROWS; r = r + 1u) {
-                        let weights = weight_tile[r * SUBGROUP_SIZE + key4];
+                        let weights = bitcast<vec4<f32>>(weight_tile[r * SUBGROUP_SIZE + key4]);
                         before[r] += careful_sum(weights, right.k0, right.k1, right.k2, right.k3);
                     }
                 }

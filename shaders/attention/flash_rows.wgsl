@@ -147,8 +147,8 @@ fn rows_of(a: Row, b: Row, c: Row, d: Row) -> Rows {
     );
 }
 
-// The logits of a key, LOWEST where it is masked; those that make their row NaN are NaN or +∞.
-fn logits_of(rows: Rows, key: u32, dots: vec4<f32>) -> vec4<f32> {
+// The logits of a key.
+fn logits_of(rows: Rows, key: u32, dots: vec4<f32>) -> Logits {
     var open = (vec4<u32>(key) >= rows.begin) & (vec4<u32>(key) < rows.end);
     var scores = dots * parameters.scale;
     if (TERMS) {
@@ -183,19 +183,18 @@ fn logits_of(rows: Rows, key: u32, dots: vec4<f32>) -> vec4<f32> {
             }
         }
     }
-    let known = select(max(scores, vec4<f32>(ABYSS)), scores, magnitudes(scores) > vec4<u32>(INFINITY_BITS));
-    return select(vec4<f32>(LOWEST), known, open);
+    return logits_among(scores, open);
 }
 
 // Of each row, as `weights_of` and `rescale` give them.
-fn weights_by(logits: vec4<f32>, most: vec4<f32>) -> vec4<f32> {
-    let powers = exp(max(logits - most, vec4<f32>(-150.0)));
-    return select(powers, vec4<f32>(), logits == vec4<f32>(LOWEST));
+fn weights_by(logits: Logits, most: vec4<f32>) -> vec4<f32> {
+    let powers = exp(max(logits.numbers - most, vec4<f32>(-150.0)));
+    return select(vec4<f32>(), powers, logits.kinds == vec4<u32>(NUMBERS));
 }
 
 fn rescale_by(before: vec4<f32>, after: vec4<f32>) -> vec4<f32> {
     let factor = exp(max(before - after, vec4<f32>(-150.0)));
-    return select(select(factor, vec4<f32>(), before == vec4<f32>(LOWEST)), vec4<f32>(1.0), before == after);
+    return select(factor, vec4<f32>(1.0), before == after);
 }
 
 // What the sums of a lane's rows are multiplied by, and which rows are NaN.
@@ -320,8 +319,7 @@ fn main(
     }
     var largest = vec4<f32>(LOWEST);
     var sum = vec4<f32>();
-    // Of the logits.
-    var magnitude = vec4<u32>();
+    var seen = vec4<u32>(NOTHING);
     var above = Met();
     var below = Met();
     var sums0 = Panel();
@@ -441,15 +439,16 @@ fn main(
                 products = add_products(products, subgroupBroadcast(keys3.a, 6u), subgroupBroadcast(keys3.b, 6u), query30);
                 products = add_products(products, subgroupBroadcast(keys3.a, 7u), subgroupBroadcast(keys3.b, 7u), query31);
             }
-            var logits = Pair(logits_of(rows, key, products.a), vec4<f32>(LOWEST));
+            let logits_a = logits_of(rows, key, products.a);
+            var logits_b = Logits(vec4<f32>(LOWEST), vec4<u32>(NOTHING));
             if (KEYS > 1u) {
-                logits.b = logits_of(rows, key + 1u, products.b);
+                logits_b = logits_of(rows, key + 1u, products.b);
             }
-            magnitude = max(magnitude, max(magnitudes(logits.a), magnitudes(logits.b)));
+            seen = max(seen, max(logits_a.kinds, logits_b.kinds));
             let before = largest;
-            largest = max(largest, max(logits.a, logits.b));
+            largest = max(largest, max(logits_a.numbers, logits_b.numbers));
             let factor = rescale_by(before, largest);
-            let weights = Pair(weights_by(logits.a, largest), weights_by(logits.b, largest));
+            let weights = Pair(weights_by(logits_a, largest), weights_by(logits_b, largest));
             sum = sum * factor + (weights.a + weights.b);
             let values0 = load_values(value_places, lane, turn);
             sums0 = add_values(sums0, factor, subgroupBroadcast(values0.a, 0u), subgroupBroadcast(values0.b, 0u), weights);
@@ -581,8 +580,7 @@ fn main(
     var by = Factors();
     // A loop, since its text four times takes long to compile.
     for (var row = 0u; row < 4u; row = row + 1u) {
-        let poisoned = magnitude[row] > INFINITY_BITS || bitcast<u32>(largest[row]) == INFINITY_BITS;
-        let end = ending(head, largest[row], sum[row], poisoned);
+        let end = ending(head, largest[row], sum[row], seen[row]);
         store_sum(batch, head, my_queries[row], tile.split, end);
         let here = vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(row);
         by.factors = select(by.factors, vec4<f32>(end.factor), here);

@@ -18,8 +18,8 @@ const LANES: u32 = 64u;
 var<workgroup> query_panel: array<vec4<f32>, ROWS * PANEL>;
 // Of keys, then of values.
 var<workgroup> key_panel: array<vec4<f32>, KEYS * PANEL>;
-// Products, logits, then weights of 4 keys, [row][key / 4].
-var<workgroup> weight_tile: array<vec4<f32>, ROWS * KEYS / 4u>;
+// Products, logits, then weights of 4 keys, as bits, [row][key / 4].
+var<workgroup> weight_tile: array<vec4<u32>, ROWS * KEYS / 4u>;
 // One for each row and each of the 2 lanes that share it.
 var<workgroup> shares: array<f32, ROWS * 2u>;
 // Of each row: by which the last tile changed what was there; at the end, what the sums take, and whether they are NaN.
@@ -74,10 +74,10 @@ fn main(
         atomicStore(&careful, 0u);
     }
     workgroupBarrier();
-    // Of the lane's own row; the sum and the NaNs of its own keys only.
+    // Of the lane's own row; the sum and what was seen of its own keys only.
     var largest = LOWEST;
     var sum = 0.0;
-    var poisoned = false;
+    var seen = NOTHING;
     var accumulated: array<vec4<f32>, 4u * VALUE_BLOCKS>;
     for (var first_key = tile.begin / KEYS * KEYS; first_key < tile.end; first_key = first_key + KEYS) {
         var products0 = vec4<f32>();
@@ -103,18 +103,19 @@ fn main(
             }
             workgroupBarrier();
         }
-        weight_tile[my_row * 8u + group] = products0;
-        weight_tile[(my_row + 1u) * 8u + group] = products1;
-        weight_tile[(my_row + 2u) * 8u + group] = products2;
-        weight_tile[(my_row + 3u) * 8u + group] = products3;
+        weight_tile[my_row * 8u + group] = bitcast<vec4<u32>>(products0);
+        weight_tile[(my_row + 1u) * 8u + group] = bitcast<vec4<u32>>(products1);
+        weight_tile[(my_row + 2u) * 8u + group] = bitcast<vec4<u32>>(products2);
+        weight_tile[(my_row + 3u) * 8u + group] = bitcast<vec4<u32>>(products3);
         workgroupBarrier();
         var highest = LOWEST;
         for (var key4 = own_half; key4 < KEYS / 4u; key4 = key4 + 2u) {
             let place = own_row * 8u + key4;
-            let logits = masked_logits(own, first_key + 4u * key4, weight_tile[place]);
-            poisoned = poisoned || any_nan(logits);
+            let words = masked_logits(own, first_key + 4u * key4, bitcast<vec4<f32>>(weight_tile[place]));
+            seen = max(seen, kind_from_four(words));
+            let logits = logits_from(words);
             highest = max(highest, max(max(logits.x, logits.y), max(logits.z, logits.w)));
-            weight_tile[place] = logits;
+            weight_tile[place] = words;
         }
         shares[invocation] = highest;
         workgroupBarrier();
@@ -127,7 +128,7 @@ fn main(
             let place = own_row * 8u + key4;
             let weights = weights_of(weight_tile[place], largest);
             sum = sum + weights.x + weights.y + weights.z + weights.w;
-            weight_tile[place] = weights;
+            weight_tile[place] = bitcast<vec4<u32>>(weights);
         }
         for (var block = 0u; block < VALUE_BLOCKS; block = block + 1u) {
             for (var element = invocation; element < KEYS * PANEL; element = element + LANES) {
@@ -147,10 +148,10 @@ fn main(
                 var sums3 = accumulated[at + 3u] * factor_tile[my_row + 3u];
                 for (var key4 = 0u; key4 < KEYS / 4u; key4 = key4 + 1u) {
                     let place = 4u * key4 * PANEL + group;
-                    let weights0 = weight_tile[my_row * 8u + key4];
-                    let weights1 = weight_tile[(my_row + 1u) * 8u + key4];
-                    let weights2 = weight_tile[(my_row + 2u) * 8u + key4];
-                    let weights3 = weight_tile[(my_row + 3u) * 8u + key4];
+                    let weights0 = bitcast<vec4<f32>>(weight_tile[my_row * 8u + key4]);
+                    let weights1 = bitcast<vec4<f32>>(weight_tile[(my_row + 1u) * 8u + key4]);
+                    let weights2 = bitcast<vec4<f32>>(weight_tile[(my_row + 2u) * 8u + key4]);
+                    let weights3 = bitcast<vec4<f32>>(weight_tile[(my_row + 3u) * 8u + key4]);
                     let a = key_panel[place];
                     let b = key_panel[place + PANEL];
                     let c = key_panel[place + 2u * PANEL];
@@ -169,7 +170,7 @@ fn main(
                     var sums = accumulated[at + r] * factor_tile[my_row + r];
                     for (var key4 = 0u; key4 < KEYS / 4u; key4 = key4 + 1u) {
                         let place = 4u * key4 * PANEL + group;
-                        let weights = weight_tile[(my_row + r) * 8u + key4];
+                        let weights = bitcast<vec4<f32>>(weight_tile[(my_row + r) * 8u + key4]);
                         sums += careful_sum(
                             weights,
                             key_panel[place],
@@ -188,9 +189,10 @@ fn main(
     workgroupBarrier();
     let whole = shares[2u * own_row] + shares[2u * own_row + 1u];
     workgroupBarrier();
-    shares[invocation] = select(0.0, 1.0, poisoned);
+    shares[invocation] = f32(seen);
     workgroupBarrier();
-    let end_of_row = ending(tile.head, largest, whole, shares[2u * own_row] + shares[2u * own_row + 1u] > 0.0);
+    let row_seen = u32(max(shares[2u * own_row], shares[2u * own_row + 1u]));
+    let end_of_row = ending(tile.head, largest, whole, row_seen);
     factor_tile[own_row] = end_of_row.factor;
     poison_tile[own_row] = select(0.0, 1.0, end_of_row.poisoned);
     if (own_half == 0u && first_query + own_row <= last_query) {

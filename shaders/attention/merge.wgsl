@@ -1,17 +1,11 @@
 // The whole of what splits of the keys came to: output = Σ_s exp(sum_s − sum) · output_s, sum = log Σ_s exp(sum_s).
-// An invocation takes 4 columns of a row. What the splits saw is told by their sums: see flash.wgsl.
+// An invocation takes 4 columns of a row. The sums of each split are followed by what its rows have seen.
 @group(0) @binding(1) var<storage, read> parts: array<f32>;
 @group(0) @binding(2) var<storage, read> part_sums: array<f32>;
 @group(0) @binding(3) var<storage, read> items: array<u32>;
 @group(0) @binding(4) var<storage, read> head_terms: array<f32>;
 @group(0) @binding(5) var<storage, read_write> output: array<f32>;
 @group(0) @binding(6) var<storage, read_write> sums: array<f32>;
-
-const LOWEST: f32 = -3.40282346e38;
-const ABYSS: f32 = -3.4e38;
-const NAN_BITS: u32 = 0x7fc00000u;
-const INFINITY_BITS: u32 = 0x7f800000u;
-const NEGATIVE_INFINITY_BITS: u32 = 0xff800000u;
 
 fn from_bits(bits: u32) -> f32 {
     return bitcast<f32>(bits | (parameters.batches & 0u));
@@ -37,37 +31,41 @@ fn main(
         return;
     }
     var largest = LOWEST;
-    var poisoned = false;
+    var seen = NOTHING;
     for (var split = 0u; split < parameters.splits; split = split + 1u) {
-        let sum = part_sums[split * rows + row];
-        largest = max(largest, sum);
-        poisoned = poisoned || (bitcast<u32>(sum) & 0x7fffffffu) > INFINITY_BITS;
+        let at = 2u * split * rows + row;
+        let kind = u32(part_sums[at + rows]);
+        largest = max(largest, number_or_lowest(part_sums[at], kind));
+        seen = max(seen, kind);
     }
-    if (parameters.sinks_at != NONE) {
-        largest = max(largest, head_terms[parameters.sinks_at + head]);
-    }
-    let empty = largest == LOWEST;
-    poisoned = poisoned || (!empty && largest <= ABYSS);
     var whole = 0.0;
     if (parameters.sinks_at != NONE) {
-        whole = exp(max(head_terms[parameters.sinks_at + head] - largest, -150.0));
+        let sink = head_terms[parameters.sinks_at + head];
+        let kind = kind_of(sink);
+        if (kind == NUMBERS) {
+            largest = max(largest, sink);
+            whole = exp(max(sink - largest, -150.0));
+        }
+        // One of −∞ is no sink.
+        seen = max(seen, select(kind, NOTHING, kind == INFINITIES));
     }
     let first = 4u * (index % blocks);
     let last = parameters.value_dim - 1u;
     let columns = min(first + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last));
     var values = vec4<f32>();
     for (var split = 0u; split < parameters.splits; split = split + 1u) {
-        let sum = part_sums[split * rows + row];
-        // What saw nothing has no part, and its values are 0.
-        if (sum > ABYSS) {
-            let weight = exp(max(sum - largest, -150.0));
+        let place = 2u * split * rows + row;
+        // What saw no number has no part, and its values are 0.
+        if (u32(part_sums[place + rows]) == NUMBERS) {
+            let weight = exp(max(part_sums[place] - largest, -150.0));
             whole = whole + weight;
             let at = (split * rows + row) * parameters.value_dim + columns;
             let part = vec4<f32>(parts[at.x], parts[at.y], parts[at.z], parts[at.w]);
             values += select(weight * part, vec4<f32>(), weight == 0.0);
         }
     }
-    let factor = select(1.0 / whole, 0.0, empty);
+    let factor = select(0.0, 1.0 / whole, seen == NUMBERS);
+    let poisoned = makes_nan(seen);
     let nan = from_bits(NAN_BITS);
     let base = output_place(batch, head, query);
     for (var lane = 0u; lane < 4u; lane = lane + 1u) {
@@ -77,7 +75,7 @@ fn main(
     }
     if (parameters.has_sums != 0u && first == 0u) {
         var sum = largest + log(whole);
-        if (empty) {
+        if (seen == NOTHING) {
             sum = from_bits(NEGATIVE_INFINITY_BITS);
         }
         sums[sums_place(batch, head, query)] = select(sum, nan, poisoned);

@@ -8,10 +8,6 @@
 @group(0) @binding(5) var<storage, read_write> weights: array<f32>;
 @group(0) @binding(6) var<storage, read_write> sums: array<f32>;
 
-// What a row has seen.
-const SEEN: f32 = 1.0;
-const POISONED: f32 = 2.0;
-
 // The scores before the softmax.
 fn early_stage(row: Row, key: u32, product: f32) -> f32 {
     if (parameters.stage == 0u) {
@@ -55,35 +51,44 @@ fn main(
         return;
     }
     var largest = LOWEST;
-    var state = 0.0;
+    var seen = NOTHING;
     for (var key = row.begin + lane; key < row.end; key = key + LANES) {
         if (allowed(row, key)) {
             let logit = logit_of(row, key, scores[base + key]);
-            largest = max(largest, logit);
-            state = max(state, select(SEEN, POISONED, poisons(logit)));
+            let kind = kind_of(logit);
+            largest = max(largest, number_or_lowest(logit, kind));
+            seen = max(seen, kind);
         }
     }
     largest = reduce_max(largest, lane);
-    state = reduce_max(state, lane);
+    seen = u32(reduce_max(f32(seen), lane));
+    // With its sink.
+    var row_seen = seen;
     var sink = 0.0;
     if (parameters.sinks_at != NONE) {
         let logit = head_terms[parameters.sinks_at + head];
-        largest = max(largest, logit);
-        sink = exp(max(logit - largest, -150.0));
+        let kind = kind_of(logit);
+        if (kind == NUMBERS) {
+            largest = max(largest, logit);
+            sink = exp(max(logit - largest, -150.0));
+        }
+        // One of −∞ is no sink.
+        row_seen = max(seen, select(kind, NOTHING, kind == INFINITIES));
     }
     var sum = 0.0;
     for (var key = lane; key < parameters.key_length; key = key + LANES) {
         var weight = 0.0;
         if (allowed(row, key)) {
-            weight = exp(logit_of(row, key, scores[base + key]) - largest);
+            let logit = logit_of(row, key, scores[base + key]);
+            let kind = kind_of(logit);
+            weight = select(0.0, exp(max(number_or_lowest(logit, kind) - largest, -150.0)), kind == NUMBERS);
         }
         sum = sum + weight;
         weights[to + key] = weight;
     }
     sum = reduce_add(sum, lane) + sink;
-    // Among finite scores the largest alone gives 1, so a sum of 0 comes from scores that are all −∞.
-    let not_a_number = state == POISONED || (state == SEEN && sum == 0.0);
-    let factor = select(0.0, 1.0 / sum, state == SEEN);
+    let not_a_number = makes_nan(row_seen);
+    let factor = select(0.0, 1.0 / sum, seen == NUMBERS);
     let nan = from_bits(select(0u, NAN_BITS, not_a_number));
     for (var key = lane; key < parameters.key_length; key = key + LANES) {
         // Masked keys too: a NaN in one allowed score makes the whole row NaN, as it does in PyTorch and ONNX.
@@ -91,7 +96,7 @@ fn main(
     }
     if (parameters.has_sums != 0u && lane == 0u && is_there) {
         var whole = largest + log(sum);
-        if (state != SEEN && parameters.sinks_at == NONE) {
+        if (row_seen == NOTHING) {
             whole = from_bits(NEGATIVE_INFINITY_BITS);
         }
         sums[sums_place(batch, head, query)] = select(whole, nan, not_a_number);

@@ -10,21 +10,10 @@ struct Parameters {
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-// Finite, since WGSL need not keep infinities and NaNs: those are told by their bits.
-const LOWEST: f32 = -3.40282346e38;
-const INFINITY_BITS: u32 = 0x7f800000u;
-const NEGATIVE_INFINITY_BITS: u32 = 0xff800000u;
-const NAN_BITS: u32 = 0x7fc00000u;
-
-// A NaN, or +∞: either makes every element of its row NaN.
-fn poisons(value: f32) -> bool {
-    let bits = bitcast<u32>(value);
-    return bits == INFINITY_BITS || (bits & 0x7fffffffu) > INFINITY_BITS;
-}
-
 // 0 for −∞, and from −110 on, where f32 has nothing left.
 fn exponential(value: f32, largest: f32) -> f32 {
-    return select(exp(max(value - largest, -110.0)), 0.0, bitcast<u32>(value) == NEGATIVE_INFINITY_BITS);
+    let kind = kind_of(value);
+    return select(0.0, exp(max(number_or_lowest(value, kind) - largest, -110.0)), kind == NUMBERS);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -41,14 +30,15 @@ fn main(
     let stride = parameters.stride;
     let base = row / stride * stride * parameters.columns + row % stride;
     var largest = LOWEST;
-    var poisoned = 0.0;
+    var seen = NOTHING;
     for (var column = lane; column < parameters.columns; column = column + LANES) {
         let value = x[base + column * stride];
-        largest = max(largest, value);
-        poisoned = max(poisoned, select(0.0, 1.0, poisons(value)));
+        let kind = kind_of(value);
+        largest = max(largest, number_or_lowest(value, kind));
+        seen = max(seen, kind);
     }
     largest = reduce_max(largest, lane);
-    poisoned = reduce_max(poisoned, lane);
+    seen = u32(reduce_max(f32(seen), lane));
     var sum = 0.0;
     for (var column = lane; column < parameters.columns; column = column + LANES) {
         let weight = exponential(x[base + column * stride], largest);
@@ -56,8 +46,7 @@ fn main(
         y[base + column * stride] = weight;
     }
     sum = reduce_add(sum, lane);
-    // Among finite elements the largest alone gives 1, so a sum of 0 comes from elements that are all −∞.
-    let not_a_number = poisoned > 0.0 || sum == 0.0;
+    let not_a_number = makes_nan(seen);
     let nan = bitcast<f32>(select(0u, NAN_BITS, not_a_number));
     for (var column = lane; column < parameters.columns; column = column + LANES) {
         let place = base + column * stride;

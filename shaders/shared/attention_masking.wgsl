@@ -1,18 +1,5 @@
 // Which keys a query may attend to, and what is added to their scores. Decided on the masks, never on a score.
 
-// Finite, since WGSL need not keep infinities and NaNs: SwiftShader's exp makes 0 of a NaN. What a row has seen is told
-// by its state, and a NaN by its bits.
-const LOWEST: f32 = -3.40282346e38;
-const NAN_BITS: u32 = 0x7fc00000u;
-const INFINITY_BITS: u32 = 0x7f800000u;
-const NEGATIVE_INFINITY_BITS: u32 = 0xff800000u;
-
-// A NaN, or +∞: either makes every weight of its row NaN.
-fn poisons(value: f32) -> bool {
-    let bits = bitcast<u32>(value);
-    return bits == INFINITY_BITS || (bits & 0x7fffffffu) > INFINITY_BITS;
-}
-
 // Constants of these bits would be folded to what WGSL does not allow.
 fn from_bits(bits: u32) -> f32 {
     return bitcast<f32>(bits | (parameters.batches & 0u));

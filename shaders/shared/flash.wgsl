@@ -1,22 +1,36 @@
 // What the fused attention kernels share: logits, the running maximum, the end of a row. Logits stay natural: scaled by
 // log₂ e for exp2 beforehand, one of 10⁴ would be off by 8e-4, where their difference is nearly exact.
-// An allowed logit of −∞. A masked one is LOWEST, so a row's maximum tells what it has seen.
-const ABYSS: f32 = -3.4e38;
 
-// The logit of a key, LOWEST where it is masked.
-fn masked_logit(row: Row, key: u32, product: f32) -> f32 {
-    if (!allowed(row, key)) {
-        return LOWEST;
+// A logit goes from lane to lane as its bits, and one without a weight as WEIGHTLESS with its kind.
+const WEIGHTLESS: u32 = 0xff800000u;
+
+// The logit of a key.
+fn masked_logit(row: Row, key: u32, product: f32) -> u32 {
+    var word = WEIGHTLESS | NOTHING;
+    if (allowed(row, key)) {
+        let logit = logit_of(row, key, product);
+        let kind = kind_of(logit);
+        word = select(WEIGHTLESS | kind, bitcast<u32>(logit), kind == NUMBERS);
     }
-    let logit = logit_of(row, key, product);
-    if (poisons(logit)) {
-        return from_bits(NAN_BITS);
-    }
-    return max(logit, ABYSS);
+    return word;
+}
+
+// What is added up and compared of four logits: as numbers, and what each is.
+struct Logits {
+    numbers: vec4<f32>,
+    kinds: vec4<u32>,
+}
+
+fn logits_among(logits: vec4<f32>, open: vec4<bool>) -> Logits {
+    let bits = bitcast<vec4<u32>>(logits);
+    let strange = select(vec4<u32>(POISON), vec4<u32>(INFINITIES), bits == vec4<u32>(NEGATIVE_INFINITY_BITS));
+    let finite = (bits & vec4<u32>(INFINITY_BITS)) != vec4<u32>(INFINITY_BITS);
+    let kinds = select(vec4<u32>(NOTHING), select(strange, vec4<u32>(NUMBERS), finite), open);
+    return Logits(select(vec4<f32>(LOWEST), logits, open & finite), kinds);
 }
 
 // The same of four keys, in vectors: a quarter of the code.
-fn masked_logits(row: Row, key: u32, products: vec4<f32>) -> vec4<f32> {
+fn masked_logits(row: Row, key: u32, products: vec4<f32>) -> vec4<u32> {
     let keys = key + vec4<u32>(0u, 1u, 2u, 3u);
     var open = (keys >= vec4<u32>(row.begin)) & (keys < vec4<u32>(row.end));
     // What lies beyond the end is not read.
@@ -50,33 +64,55 @@ fn masked_logits(row: Row, key: u32, products: vec4<f32>) -> vec4<f32> {
             logits = logits + bitcast<vec4<f32>>(words);
         }
     }
-    let bits = bitcast<vec4<u32>>(logits);
-    let infinite = bits == vec4<u32>(INFINITY_BITS);
-    let poison = infinite | ((bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(INFINITY_BITS));
-    let known = select(max(logits, vec4<f32>(ABYSS)), vec4<f32>(from_bits(NAN_BITS)), poison);
-    return select(vec4<f32>(LOWEST), known, open);
+    let found = logits_among(logits, open);
+    let weighted = found.kinds == vec4<u32>(NUMBERS);
+    return select(vec4<u32>(WEIGHTLESS) | found.kinds, bitcast<vec4<u32>>(found.numbers), weighted);
 }
 
-// The weight of a logit where the row's maximum is `largest`; that of a masked key is 0, NaN or not.
-fn weight_of(logit: f32, largest: f32) -> f32 {
-    return select(exp(max(logit - largest, -150.0)), 0.0, logit == LOWEST);
+// Logits from their words.
+fn logit_from(word: u32) -> f32 {
+    return select(LOWEST, bitcast<f32>(word), has_weight(word));
 }
 
-fn weights_of(logits: vec4<f32>, largest: f32) -> vec4<f32> {
-    let weights = exp(max(logits - largest, vec4<f32>(-150.0)));
-    return select(weights, vec4<f32>(), logits == vec4<f32>(LOWEST));
+fn logits_from(words: vec4<u32>) -> vec4<f32> {
+    return select(vec4<f32>(LOWEST), bitcast<vec4<f32>>(words), have_weights(words));
 }
 
-// What a row's sums and output so far are multiplied by. 1 where the maximum did not move: exp(0) need not be exact.
+fn has_weight(word: u32) -> bool {
+    return (word & INFINITY_BITS) != INFINITY_BITS;
+}
+
+fn have_weights(words: vec4<u32>) -> vec4<bool> {
+    return (words & vec4<u32>(INFINITY_BITS)) != vec4<u32>(INFINITY_BITS);
+}
+
+// What a logit is, and the largest that four are.
+fn kind_from(word: u32) -> u32 {
+    return select(word & 3u, NUMBERS, has_weight(word));
+}
+
+fn kind_from_four(words: vec4<u32>) -> u32 {
+    let kinds = select(words & vec4<u32>(3u), vec4<u32>(NUMBERS), have_weights(words));
+    return max(max(kinds.x, kinds.y), max(kinds.z, kinds.w));
+}
+
+// The weight of a logit where the row's maximum is `largest`.
+fn weight_of(word: u32, largest: f32) -> f32 {
+    return select(0.0, exp(max(logit_from(word) - largest, -150.0)), has_weight(word));
+}
+
+fn weights_among(logits: vec4<f32>, largest: f32, weighted: vec4<bool>) -> vec4<f32> {
+    return select(vec4<f32>(), exp(max(logits - largest, vec4<f32>(-150.0))), weighted);
+}
+
+fn weights_of(words: vec4<u32>, largest: f32) -> vec4<f32> {
+    return weights_among(logits_from(words), largest, have_weights(words));
+}
+
+// What a row's sums and output so far are multiplied by: they are 0 where it has seen no number. 1 where the maximum did not
+// move: exp(0) need not be exact.
 fn rescale(before: f32, after: f32) -> f32 {
-    if (before == after) {
-        return 1.0;
-    }
-    return select(exp(max(before - after, -150.0)), 0.0, before == LOWEST);
-}
-
-fn any_nan(values: vec4<f32>) -> bool {
-    return any((bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) > vec4<u32>(INFINITY_BITS));
+    return select(exp(max(before - after, -150.0)), 1.0, before == after);
 }
 
 fn any_nonfinite(values: vec4<f32>) -> bool {
@@ -88,40 +124,34 @@ fn careful_product(weight: f32, values: vec4<f32>) -> vec4<f32> {
     return select(weight * values, vec4<f32>(), weight == 0.0);
 }
 
-// What a row came to: the factor that its accumulated values take, and the logarithm of its sum.
+// What a row came to: the factor that its accumulated values take, the logarithm of its sum, what it has seen.
 struct Ending {
     factor: f32,
     sum: f32,
+    seen: u32,
     poisoned: bool,
 }
 
-// `sum` is that of exp(logit − largest). A split's sum is finite: LOWEST where it saw nothing, ABYSS where it saw
-// nothing but −∞; the merge needs to tell these.
-fn ending(head: u32, largest: f32, sum: f32, poisoned: bool) -> Ending {
+// `sum` is that of exp(logit − largest).
+fn ending(head: u32, largest: f32, sum: f32, seen: u32) -> Ending {
     var end: Ending;
-    end.poisoned = poisoned;
+    end.seen = seen;
     var whole = sum;
     var highest = largest;
     if (parameters.splits == 1u && parameters.sinks_at != NONE) {
         let sink = head_terms[parameters.sinks_at + head];
-        highest = max(largest, sink);
-        whole = sum * rescale(largest, highest) + exp(max(sink - highest, -150.0));
-    }
-    let empty = highest == LOWEST;
-    let abyss = !empty && highest <= ABYSS;
-    end.factor = select(rescale(largest, highest) / whole, 0.0, empty || largest == LOWEST);
-    end.sum = highest + log(whole);
-    if (parameters.splits > 1u) {
-        if (empty || abyss) {
-            end.factor = 0.0;
-            end.sum = select(ABYSS, LOWEST, empty);
+        let kind = kind_of(sink);
+        if (kind == NUMBERS) {
+            highest = max(largest, sink);
+            whole = sum * rescale(largest, highest) + exp(max(sink - highest, -150.0));
         }
-        return end;
+        // One of −∞ is no sink.
+        end.seen = max(seen, select(kind, NOTHING, kind == INFINITIES));
     }
-    if (empty) {
-        end.sum = from_bits(NEGATIVE_INFINITY_BITS);
-    }
-    end.poisoned = poisoned || abyss;
+    end.factor = select(0.0, rescale(largest, highest) / whole, seen == NUMBERS);
+    end.sum = select(0.0, highest + log(whole), end.seen == NUMBERS);
+    // Another split may have better than −∞.
+    end.poisoned = end.seen == POISON || (end.seen == INFINITIES && parameters.splits == 1u);
     return end;
 }
 
@@ -129,10 +159,17 @@ fn ended(value: f32, factor: f32, poisoned: bool) -> f32 {
     return select(value * factor, from_bits(NAN_BITS), poisoned);
 }
 
+// A split's sums are followed by what its rows have seen, which the merge needs to know.
 fn store_sum(batch: u32, head: u32, query: u32, split: u32, end: Ending) {
     if (parameters.has_sums != 0u) {
         let place = sums_place(batch, head, query) + split * parameters.sums_split;
-        sums[place] = select(end.sum, from_bits(NAN_BITS), end.poisoned);
+        if (parameters.splits > 1u) {
+            sums[place] = end.sum;
+            sums[place + parameters.sums_split / 2u] = f32(end.seen);
+        } else {
+            let nothing = select(end.sum, from_bits(NEGATIVE_INFINITY_BITS), end.seen == NOTHING);
+            sums[place] = select(nothing, from_bits(NAN_BITS), end.poisoned);
+        }
     }
 }
 

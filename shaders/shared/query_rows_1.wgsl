@@ -8,6 +8,14 @@ fn row_places(first: u32, rows: u32, columns: u32) -> Words {
     return first * columns;
 }
 
+fn words_of(a: u32, b: u32, c: u32, d: u32) -> Words {
+    return a;
+}
+
+fn word_of(values: Words, row: u32) -> u32 {
+    return values;
+}
+
 fn number_of(values: Numbers, row: u32) -> f32 {
     return values;
 }

@@ -8,6 +8,15 @@ fn row_places(first: u32, rows: u32, columns: u32) -> Words {
     return min(first + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(rows - 1u)) * columns;
 }
 
+fn words_of(a: u32, b: u32, c: u32, d: u32) -> Words {
+    return vec4<u32>(a, b, c, d);
+}
+
+fn word_of(values: Words, row: u32) -> u32 {
+    let pair = select(values.xy, values.zw, row >= 2u);
+    return select(pair.x, pair.y, row % 2u == 1u);
+}
+
 fn number_of(values: Numbers, row: u32) -> f32 {
     return component(values, row);
 }

@@ -24,6 +24,7 @@ shared_files! {
     HALF = "half";
     INDEXING = "indexing";
     IS_NAN = "is_nan";
+    KINDS = "kinds";
     KEYS_F16 = "keys_f16";
     KEYS_F16_UNALIGNED = "keys_f16_unaligned";
     KEYS_F32 = "keys_f32";

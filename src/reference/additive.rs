@@ -1,6 +1,6 @@
 //! Additive attention by nested loops and a two-pass softmax.
 
-use super::expect_length;
+use super::{expect_length, in_f32};
 
 /// The sizes of an additive attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Attended {
 /// each item (all of them without lengths). q is `[B, Lq, A]`, k `[B, Lk, A]`, v `[B, Lk, Dv]`, w `[A]`.
 ///
 /// Bahdanau et al. 2015 (*Neural Machine Translation by Jointly Learning to Align and Translate*), appendix A.1.2, with
-/// the projections done. Masked keys never contribute, whatever they hold; a query without keys has weights and an output
+/// the projections done. A score beyond f32's range is infinite. Masked keys never contribute, whatever they hold; a query without keys has weights and an output
 /// of 0; a NaN or +∞ among its scores makes its weights NaN, and so do scores that are all −∞.
 ///
 /// # Panics
@@ -53,7 +53,7 @@ pub fn additive(q: &[f32], k: &[f32], v: &[f32], w: &[f32], lengths: Option<&[u3
                 let x = f64::from(q[row * width + a]) + f64::from(k[(item * keys + key) * width + a]);
                 f64::from(w[a]) * x.tanh()
             });
-            products.sum()
+            in_f32(products.sum())
         };
         let scores: Vec<f64> = (0..there).map(score).collect();
         let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -12,8 +12,11 @@
 //! a row whose allowed scores are all −∞ is NaN too. An allowed weight of 0 lets a NaN or an infinity in V
 //! through (0·∞ = NaN). Where an f32 exp underflows to 0 and the f64 one does not, f32 gives NaN and f64 ∞ from
 //! the same infinity in V: a test that puts an infinity there should keep the scores close together.
+//!
+//! **Every finite score is a score.** A mask of f32's lowest number for all keys of a row gives the mean of V, as in PyTorch;
+//! the sum of two is −∞, as in f32, and beyond 2²⁴ sums are rounded as f32 rounds them.
 
-use super::expect_length;
+use super::{expect_length, in_f32};
 
 /// The sizes of an attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,7 +269,8 @@ impl Options<'_> {
         (query as isize).saturating_add(self.position.shift(dims.queries, self.keys_of(dims, batch)))
     }
 
-    fn bias(&self, dims: Dims, at: [usize; 4]) -> f64 {
+    /// The score that softmax takes.
+    fn logit(&self, product: f64, dims: Dims, at: [usize; 4]) -> f64 {
         let [b, h, i, j] = at;
         let by_mask = match self.mask {
             Mask::Float { data, strides } => f64::from(data[mask_index(strides, at)]),
@@ -283,12 +287,14 @@ impl Options<'_> {
             let nearest = (-reach..=reach).min_by_key(|known| known.abs_diff(distance)).unwrap_or(0);
             f64::from(table[h * distances + (nearest + reach) as usize])
         });
-        by_mask + by_table - by_distance
+        [-by_distance, by_table, by_mask]
+            .into_iter()
+            .fold(self.score(product), |sum, bias| in_f32(sum + bias))
     }
 
     /// The scaled and softcapped score.
     fn score(&self, product: f64) -> f64 {
-        let score = self.scale * product;
+        let score = in_f32(self.scale * product);
         if self.softcap == 0.0 { score } else { self.softcap * (score / self.softcap).tanh() }
     }
 }
@@ -371,7 +377,7 @@ pub fn log_sum_exp(scores: &[f64], dims: Dims, options: Options) -> Vec<f64> {
         let start = ((b * dims.heads + h) * dims.queries + i) * dims.keys;
         let row: Vec<(usize, f64)> = (0..dims.keys)
             .filter(|j| allowed[start + j])
-            .map(|j| (j, options.score(scores[start + j]) + options.bias(dims, [b, h, i, j])))
+            .map(|j| (j, options.logit(scores[start + j], dims, [b, h, i, j])))
             .collect();
         let (maximum, sum) = maximum_and_sum(&row, h, options);
         let nothing = row.is_empty() && options.sinks.is_none();
@@ -396,9 +402,9 @@ pub fn stage(scores: &[f64], stage: u32, dims: Dims, options: Options) -> Vec<f6
         [rest / dims.heads, rest % dims.heads, i, j]
     };
     let value = |(place, score): (usize, &f64)| match stage {
-        0 => options.scale * score,
+        0 => in_f32(options.scale * score),
         1 => options.score(*score),
-        _ if allowed[place] => options.score(*score) + options.bias(dims, at(place)),
+        _ if allowed[place] => options.logit(*score, dims, at(place)),
         _ => f64::NEG_INFINITY,
     };
     scores.iter().enumerate().map(value).collect()
@@ -424,7 +430,7 @@ pub fn scale_mask_softmax(scores: &[f64], dims: Dims, options: Options) -> Vec<f
                 let start = ((b * dims.heads + h) * dims.queries + i) * dims.keys;
                 let row: Vec<(usize, f64)> = (0..dims.keys)
                     .filter(|j| allowed[start + j])
-                    .map(|j| (j, options.score(scores[start + j]) + options.bias(dims, [b, h, i, j])))
+                    .map(|j| (j, options.logit(scores[start + j], dims, [b, h, i, j])))
                     .collect();
                 let (maximum, sum) = maximum_and_sum(&row, h, options);
                 if sum.is_nan() {

@@ -205,6 +205,30 @@ fn nan_and_infinity_in_what_is_allowed_reach_the_row() {
 }
 
 #[test]
+fn every_finite_number_in_a_mask_is_a_score() {
+    let d = single(1, 4);
+    let of = |mask: [f32; 4], slopes: Option<&[f32]>, scores: [f64; 4]| {
+        let mask = Mask::Float { data: &mask, strides: [0, 0, 0, 1] };
+        scale_mask_softmax(&scores, d, Options { mask, slopes, ..plain() })
+    };
+    let scores = [0.5, -3.0, 2.0, 40.0];
+    let third = 1.0 / 3.0;
+    // f32 has nothing left of what is added to such a number.
+    for low in [f32::MIN, -3.4e38, f32::MAX] {
+        assert_eq!(of([low; 4], None, scores), [0.25; 4], "{low}");
+    }
+    assert_eq!(of([-INF, f32::MIN, f32::MIN, f32::MIN], None, scores), [0.0, third, third, third]);
+    assert_eq!(of([f32::MIN, 0.0, f32::MIN, -3.4e38], None, scores), [0.0, 1.0, 0.0, 0.0]);
+    // Beyond f32's range is −∞: the query stands at key 0, whose distance is none.
+    let steep = Some(&[f32::MAX][..]);
+    assert_eq!(of([f32::MIN; 4], steep, scores), [1.0, 0.0, 0.0, 0.0]);
+    assert!(of([-INF, f32::MIN, f32::MIN, f32::MIN], steep, scores)[1].is_nan());
+    let mask = Mask::Float { data: &[f32::MIN; 4], strides: [0, 0, 0, 1] };
+    let sums = log_sum_exp(&scores, d, Options { mask, ..plain() });
+    assert_eq!(sums, [f64::from(f32::MIN)]);
+}
+
+#[test]
 fn grouped_heads_read_their_group() {
     let (q, k, v) = random_qkv(GROUPED, 11);
     // The same with each head of K and V written out three times.

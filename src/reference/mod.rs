@@ -49,6 +49,12 @@ pub fn rounding_floor(terms: usize, magnitude: f64) -> f64 {
     4.0 * UNIT_ROUNDOFF * (terms as f64).sqrt() * magnitude.abs()
 }
 
+/// A score as f32 has it: where f32 tells no two whole numbers apart any more, from 2²⁴ on, it is rounded, and infinite beyond the
+/// range. What an ordinary score is added to a mask of −3.4e38 makes no difference there, and two such masks are −∞.
+pub(crate) fn in_f32(score: f64) -> f64 {
+    if score.abs() < 16_777_216.0 { score } else { f64::from(score as f32) }
+}
+
 /// The largest magnitude of the oracle's finite values.
 pub(crate) fn largest(values: &[f64]) -> f64 {
     values.iter().filter(|value| value.is_finite()).fold(0.0, |largest, value| value.abs().max(largest))

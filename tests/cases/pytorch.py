@@ -153,6 +153,18 @@ def causal(l, s):
     return torch.ones(l, s, dtype=torch.bool).triu(1)
 
 
+LARGEST = torch.finfo(torch.float32).max
+
+
+def low(out, number=-LARGEST):
+    """As a float mask of a finite number, which rules nothing out."""
+    return torch.zeros(out.shape).masked_fill(out, number)
+
+
+def left_padding(lengths, size):
+    return lengths_mask(lengths, size).flip(-1)
+
+
 def make_mha(cases):
     def one(name, b, lq, lk, e, h, *, kdim=None, vdim=None, bias=True, average=True, same=False, masks=None,
             spread=1.0, note=None):
@@ -211,6 +223,11 @@ def make_mha(cases):
         masks=lambda g: {"attn_mask": causal(8, 8), "key_padding_mask": lengths_mask([8, 5], 8)})
     one("float_mask_and_padding", 2, 5, 7, 12, 3,
         masks=lambda g: {"attn_mask": normal(g, 6, 5, 7), "key_padding_mask": lengths_mask([2, 7], 7)})
+
+    # The sum of both is −∞ in f32 and −6.8e38 in f64: no weight beside another score.
+    one("finfo_min_causal_and_left_padding", 2, 6, 6, 12, 3, same=True, average=False, masks=lambda g: {
+        "attn_mask": low(causal(6, 6)), "key_padding_mask": low(left_padding([6, 3], 6))})
+    one("finfo_min_all_padding", 2, 4, 6, 12, 3, masks=lambda g: {"key_padding_mask": low(left_padding([4, 0], 6))})
 
     masked = "a fully masked row has weights 0 and the output out_proj.bias"
     one("row_masked", 2, 5, 7, 12, 3, average=False, note=masked, masks=lambda g: {
@@ -273,6 +290,17 @@ def make_sdpa(cases):
     one("bool_row_masked", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8), mask=rows, note="a fully masked row gives 0")
     one("float_row_masked", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8), note="a fully masked row gives 0",
         mask=lambda g: torch.zeros(5, 7).masked_fill(~rows(g), -math.inf))
+    # Every finite number is a score: what has one for all keys gets the mean of the values.
+    one("finfo_min", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8), mask=lambda g: low(~rows(g)))
+    one("minus_3.4e38", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8), mask=lambda g: low(~rows(g), -3.4e38))
+    one("finfo_max", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8), mask=lambda g: low(~rows(g), LARGEST))
+    one("finfo_min_beside_infinite", (2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 8),
+        mask=lambda g: low(~rows(g)).masked_fill(~keep(5, 7)(g), -math.inf))
+    one("finfo_min_past_tiles", (1, 1, 70, 12), (1, 1, 131, 12), (1, 1, 131, 12), mask=lambda g: low(torch.cat(
+        [torch.ones(70, 100, dtype=torch.bool), torch.arange(70)[:, None].expand(70, 31) % 2 == 0], 1)))
+    one("f16_finfo_min", (2, 2, 5, 16), (2, 2, 19, 16), (2, 2, 19, 16), dtype=torch.float16, rtol=0.0, atol=4e-3,
+        mask=lambda g: low(~keep(5, 19)(g).index_fill(0, torch.tensor([0, 3]), False), -65504.0),
+        note="beside −65,504 f32 has scores to 2^-8: wider tolerance")
     # One unit in the last place: the f32 answer may round to the neighbour.
     one("f16", (2, 2, 5, 16), (2, 2, 19, 16), (2, 2, 19, 16), dtype=torch.float16, rtol=2**-10, atol=2**-20)
     one("bf16", (2, 2, 5, 16), (2, 2, 19, 16), (2, 2, 19, 16), dtype=torch.bfloat16, rtol=2**-7, atol=2**-20)
@@ -373,6 +401,9 @@ def make_encoders(cases):
     one("post_float_mask_padding", 2, 6, 24, 4, 32, activation="relu",
         masks=lambda g: {"mask": normal(g, 6, 6), "src_key_padding_mask": lengths_mask([6, 4], 6)})
     one("post_causal", 2, 8, 24, 4, 32, activation="gelu", masks=lambda g: {"mask": causal(8, 8)})
+    # As transformers makes masks: of a left-padded item's first rows all is out.
+    one("post_finfo_min_left_padding", 2, 8, 24, 4, 32, activation="gelu", layers=2, masks=lambda g: {
+        "mask": low(causal(8, 8) | left_padding([8, 5], 8)[:, None]).repeat_interleave(4, 0)})
     one("post_causal", 2, 8, 24, 4, 32, activation="gelu", layers=2, masks=lambda g: {"mask": causal(8, 8)})
     one("pre_final_norm_padding", 2, 6, 24, 4, 32, norm_first=True, activation="relu", layers=2, final=True,
         masks=padding([6, 2], 6))

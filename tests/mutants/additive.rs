@@ -62,23 +62,37 @@ const SCORES: &[Mutant] = &[
 const SOFTMAX: &[Mutant] = &[
     mutant(
         "a NaN among the scores is a number",
-        "select(clamp(score, Numbers(ABYSS), Numbers(SUMMIT)), Numbers(HIGHEST), poisons)",
-        "clamp(score, Numbers(ABYSS), Numbers(SUMMIT))",
+        "(bits & Words(INFINITY_BITS)) == Words(INFINITY_BITS)",
+        "bits == Words(NEGATIVE_INFINITY_BITS)",
     ),
-    mutant("−∞ is a NaN", "(bits == Words(INFINITY_BITS)) |", "(bits == Words(0xff800000u)) |").once(),
-    mutant("the largest score is a NaN", "Numbers(SUMMIT)", "Numbers(HIGHEST)"),
+    mutant("−∞ is a NaN", "Words(INFINITIES), bits", "Words(POISON), bits").once(),
     mutant(
-        "the smallest score is masked",
-        "Numbers(ABYSS), Numbers(SUMMIT)",
-        "Numbers(LOWEST), Numbers(SUMMIT)",
+        "f32's largest number is a NaN",
+        "select(Words(NUMBERS), strange,",
+        "select(select(Words(NUMBERS), Words(POISON), scores >= Numbers(3.4e38)), strange,",
+    ),
+    mutant(
+        "f32's lowest number is masked",
+        "select(Words(NUMBERS), strange,",
+        "select(select(Words(NUMBERS), Words(NOTHING), scores == Numbers(LOWEST)), strange,",
+    ),
+    mutant(
+        "−3.4e38 is −∞",
+        "select(Words(NUMBERS), strange,",
+        "select(select(Words(NUMBERS), Words(INFINITIES), scores <= Numbers(-3.4e38)), strange,",
+    ),
+    mutant(
+        "a weight is told by its score",
+        "select(Numbers(), powers, kinds == Words(NUMBERS))",
+        "select(Numbers(), powers, numbers_or_lowest(scores, kinds) > Numbers(LOWEST))",
     ),
     mutant(
         "the largest is not taken off",
-        "max(score - largest, Numbers(-150.0))",
-        "max(score, Numbers(-150.0))",
+        "numbers_or_lowest(scores, kinds) - largest, Numbers(-150.0)",
+        "numbers_or_lowest(scores, kinds), Numbers(-150.0)",
     ),
-    mutant("exp ends at −10", "Numbers(-150.0)", "Numbers(-10.0)"),
-    mutant("the base is 2", "select(exp(max", "select(exp2(max"),
+    mutant("exp ends at −10", "- largest, Numbers(-150.0)", "- largest, Numbers(-10.0)"),
+    mutant("the base is 2", "powers = exp(max", "powers = exp2(max"),
     mutant(
         "a tile's largest forgets those before",
         "var highest = largest;",
@@ -93,8 +107,8 @@ const SOFTMAX: &[Mutant] = &[
     mutant("the smallest for the largest", "max(highest, tile[place])", "min(highest, tile[place])"),
     mutant(
         "no barrier before the largest",
-        "        tile[lane] = score;\n        workgroupBarrier();",
-        "        tile[lane] = score;",
+        "        tile[lane] = numbers_or_lowest(score, kinds);\n        workgroupBarrier();",
+        "        tile[lane] = numbers_or_lowest(score, kinds);",
     ),
     mutant(
         "no barrier before weights take the scores' place",
@@ -103,8 +117,8 @@ const SOFTMAX: &[Mutant] = &[
     ),
     mutant(
         "no barrier before the weights are read",
-        "weights_of(score, largest);\n        workgroupBarrier();",
-        "weights_of(score, largest);",
+        "weights_of(score, kinds, largest);\n        workgroupBarrier();",
+        "weights_of(score, kinds, largest);",
     ),
     mutant("the sum is not rescaled", "sum = sum * factor;", ""),
     mutant("the last weight alone", "sum = sum + tile[place];", "sum = tile[place];"),
@@ -113,12 +127,31 @@ const SOFTMAX: &[Mutant] = &[
         "place < here; place = place + 1u) {\n            sum",
         "place + 1u < here; place = place + 1u) {\n            sum",
     ),
-    mutant("the factor is the other way round", "weights_of(before, after)", "weights_of(after, before)"),
+    mutant("the factor is the other way round", "max(before - after,", "max(after - before,"),
     mutant("the weights are not divided", "Numbers(1.0) / sum", "Numbers(1.0)"),
-    mutant("nothing is read as something", "Numbers(), empty)", "Numbers(1.0), empty)"),
-    mutant("−∞ alone gives numbers", " | ((largest <= Numbers(ABYSS)) & (largest > Numbers(LOWEST)))", ""),
-    mutant("a row without keys is NaN", " & (largest > Numbers(LOWEST))", ""),
-    mutant("a NaN does not reach the row", "(largest >= Numbers(HIGHEST)) | ", ""),
+    mutant(
+        "nothing is read as something",
+        "select(Numbers(), Numbers(1.0) / sum,",
+        "select(Numbers(1.0), Numbers(1.0) / sum,",
+    ),
+    mutant("−∞ alone gives numbers", "(all_seen == Words(INFINITIES)) | ", ""),
+    mutant(
+        "a row without keys is NaN",
+        "(all_seen == Words(INFINITIES)) |",
+        "(all_seen <= Words(INFINITIES)) |",
+    ),
+    mutant("a NaN does not reach the row", " | (all_seen == Words(POISON))", ""),
+    mutant(
+        "what the lanes have seen is the last one's",
+        "atomicMax(&seen_by[row], word_of(seen, row))",
+        "atomicStore(&seen_by[row], word_of(seen, row))",
+    ),
+    mutant("a tile's scores forget those before", "seen = max(seen, kinds);", "seen = kinds;"),
+    mutant(
+        "no barrier before what a row has seen is read",
+        "    workgroupBarrier();\n    let all_seen",
+        "    let all_seen",
+    ),
 ];
 
 const VALUES: &[Mutant] = &[

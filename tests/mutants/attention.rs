@@ -95,26 +95,32 @@ pub const SCALE_MASK_SOFTMAX: Mutants = Mutants {
     constants: &[],
     faults: &[
         &[
-            mutant("the maximum is forgotten", "scores[base + key]) - largest)", "scores[base + key]))"),
+            mutant(
+                "the maximum is forgotten",
+                "number_or_lowest(logit, kind) - largest, -150.0",
+                "number_or_lowest(logit, kind), -150.0",
+            ),
             mutant("the maximum is at least 0", "var largest = LOWEST;", "var largest = 0.0;"),
             mutant(
                 "the maximum is that of the masked keys too",
-                "        if (allowed(row, key)) {\n            let logit",
-                "        {\n            let logit",
+                "        if (allowed(row, key)) {\n            let logit = logit_of(row, key, scores[base + key]);\n            let kind = kind_of(logit);\n            largest",
+                "        {\n            let logit = logit_of(row, key, scores[base + key]);\n            let kind = kind_of(logit);\n            largest",
             ),
             mutant(
                 "masked keys keep their weights",
-                "        if (allowed(row, key)) {\n            weight",
-                "        {\n            weight",
+                "        if (allowed(row, key)) {\n            let logit = logit_of(row, key, scores[base + key]);\n            let kind = kind_of(logit);\n            weight",
+                "        {\n            let logit = logit_of(row, key, scores[base + key]);\n            let kind = kind_of(logit);\n            weight",
             ),
             mutant("the weights are not divided", "weights[to + key] * factor", "weights[to + key]"),
             mutant(
                 "a row without keys is divided by its sum",
-                "select(0.0, 1.0 / sum, state == SEEN)",
+                "select(0.0, 1.0 / sum, seen == NUMBERS)",
                 "1.0 / sum",
             ),
-            mutant("a NaN does not reach the row", "state == POISONED || ", ""),
-            mutant("a row of −∞ alone is no NaN", "(state == SEEN && sum == 0.0)", "false"),
+            mutant("a NaN does not reach the row", " || seen == POISON", ""),
+            mutant("a row of −∞ alone is no NaN", "seen == INFINITIES || ", ""),
+            mutant("what the lanes have seen is each one's", "u32(reduce_max(f32(seen), lane))", "seen")
+                .on("!invocation"),
             mutant("the part's first query is left out", "parameters.first_query + index", "index"),
             mutant("the part's first head is left out", "parameters.first_batch_head + index", "index"),
             mutant(
@@ -150,8 +156,8 @@ pub const SCALE_MASK_SOFTMAX: Mutants = Mutants {
             ),
             mutant(
                 "the sink does not move the maximum",
-                "largest = max(largest, logit);\n        sink",
-                "sink",
+                "largest = max(largest, logit);\n            sink",
+                "            sink",
             ),
             mutant("sinks where there are none", "parameters.sinks_at != NONE", "true"),
             mutant("the log-sum-exp without its maximum", "largest + log(sum)", "log(sum)"),
@@ -163,11 +169,7 @@ pub const SCALE_MASK_SOFTMAX: Mutants = Mutants {
                 "whole = from_bits(NEGATIVE_INFINITY_BITS);",
                 "whole = LOWEST;",
             ),
-            mutant(
-                "a sink alone has no sum",
-                "state != SEEN && parameters.sinks_at == NONE",
-                "state != SEEN",
-            ),
+            mutant("a sink alone has no sum", "row_seen == NOTHING", "seen == NOTHING"),
             mutant("the first stage is not scaled", "return product * parameters.scale;", "return product;"),
             mutant(
                 "the second stage has no softcap",
@@ -192,6 +194,7 @@ pub const SCALE_MASK_SOFTMAX: Mutants = Mutants {
         masking::MASKING,
         masking::RELATIVE,
         masking::OF_ONE,
+        shared::KINDS,
         placing::QUERY_COUNTS,
         placing::KEY_LENGTHS,
         placing::SUMS,
@@ -276,16 +279,20 @@ pub const MERGE: Mutants = Mutants {
     constants: &[],
     faults: &[
         &[
-            mutant("weights without the maximum", "exp(max(sum - largest, -150.0))", "exp(max(sum, -150.0))"),
+            mutant(
+                "weights without the maximum",
+                "exp(max(part_sums[place] - largest, -150.0))",
+                "exp(max(part_sums[place], -150.0))",
+            ),
             mutant(
                 "the splits have equal weights",
-                "let weight = exp(max(sum - largest, -150.0));",
+                "let weight = exp(max(part_sums[place] - largest, -150.0));",
                 "let weight = 1.0;",
             ),
             mutant(
                 "the weights are those of the next split",
-                "let sum = part_sums[split * rows + row];\n        // What",
-                "let sum = part_sums[min(split + 1u, parameters.splits - 1u) * rows + row];\n        // What",
+                "let place = 2u * split * rows + row;",
+                "let place = 2u * min(split + 1u, parameters.splits - 1u) * rows + row;",
             ),
             mutant("a weight is not in the sum", "whole = whole + weight;", ""),
             mutant(
@@ -295,44 +302,50 @@ pub const MERGE: Mutants = Mutants {
             ),
             mutant(
                 "the last split is left out",
-                "split < parameters.splits; split = split + 1u) {\n        let sum = part_sums[split * rows + row];\n        // What",
-                "split + 1u < parameters.splits; split = split + 1u) {\n        let sum = part_sums[split * rows + row];\n        // What",
+                "split < parameters.splits; split = split + 1u) {\n        let place",
+                "split + 1u < parameters.splits; split = split + 1u) {\n        let place",
             ),
             mutant(
                 "the last split is not in the maximum",
-                "split < parameters.splits; split = split + 1u) {\n        let sum = part_sums[split * rows + row];\n        largest",
-                "split + 1u < parameters.splits; split = split + 1u) {\n        let sum = part_sums[split * rows + row];\n        largest",
+                "split < parameters.splits; split = split + 1u) {\n        let at",
+                "split + 1u < parameters.splits; split = split + 1u) {\n        let at",
             ),
-            mutant("splits lie side by side", "split * rows + row", "row * parameters.splits + split")
-                .times(3),
+            mutant(
+                "splits lie side by side",
+                "2u * split * rows + row",
+                "2u * row * parameters.splits + split",
+            )
+            .times(2),
+            mutant(
+                "what each split has seen is the first one's",
+                "u32(part_sums[at + rows])",
+                "u32(part_sums[row + rows])",
+            ),
+            mutant(
+                "a split of nothing but −∞ has a part",
+                "u32(part_sums[place + rows]) == NUMBERS",
+                "u32(part_sums[place + rows]) != NOTHING",
+            ),
+            mutant(
+                "a split of f32's lowest number has no part",
+                "u32(part_sums[place + rows]) == NUMBERS",
+                "part_sums[place] > -3.4e38",
+            ),
             mutant(
                 "all splits have the first one's values",
                 "(split * rows + row) * parameters.value_dim",
                 "row * parameters.value_dim",
             ),
             mutant("the last part alone", "values += select", "values = select"),
-            mutant(
-                "the sink is left out",
-                "whole = exp(max(head_terms[parameters.sinks_at + head] - largest, -150.0));",
-                "",
-            ),
-            mutant("the heads share their sink", "parameters.sinks_at + head", "parameters.sinks_at")
-                .times(2),
-            mutant(
-                "the sink does not move the maximum",
-                "largest = max(largest, head_terms[parameters.sinks_at + head]);",
-                "",
-            ),
+            mutant("the sink is left out", "whole = exp(max(sink - largest, -150.0));", ""),
+            mutant("the heads share their sink", "parameters.sinks_at + head", "parameters.sinks_at"),
+            mutant("the sink does not move the maximum", "largest = max(largest, sink);", ""),
             mutant("the sink is in each split", "whole = whole + weight;", "whole = 2.0 * whole + weight;"),
-            mutant(
-                "a NaN in a split is lost",
-                "poisoned || (bitcast<u32>(sum) & 0x7fffffffu) > INFINITY_BITS",
-                "poisoned",
-            ),
-            mutant("splits of −∞ alone are no NaN", "(!empty && largest <= ABYSS)", "false"),
+            mutant("a NaN in a split is lost", " || seen == POISON", ""),
+            mutant("splits of −∞ alone are no NaN", "seen == INFINITIES || ", ""),
             mutant(
                 "a row without keys is divided by its sum",
-                "select(1.0 / whole, 0.0, empty)",
+                "select(0.0, 1.0 / whole, seen == NUMBERS)",
                 "1.0 / whole",
             ),
             mutant(

@@ -283,18 +283,29 @@ pub const FLASH_COOPERATIVE: Mutants = Mutants {
             ),
             mutant(
                 "the maximum stays that of the first keys",
-                "if (before == LOWEST || highest > before + SLACK)",
-                "if (before == LOWEST)",
+                "if (highest > before + SLACK)",
+                "if (seen_before == NOTHING)",
             ),
-            mutant(
-                "the maximum is that of the last keys",
-                "if (before == LOWEST || highest > before + SLACK)",
-                "if (true)",
-            ),
+            mutant("the maximum is that of the last keys", "if (highest > before + SLACK)", "if (true)"),
             mutant(
                 "the values are never rescaled",
-                "if (factor != 1.0 && before != LOWEST) {",
+                "if (factor != 1.0 && seen_before >= NUMBERS) {",
                 "if (false) {",
+            ),
+            mutant(
+                "what was summed at f32's lowest number stays",
+                "if (factor != 1.0 && seen_before >= NUMBERS) {",
+                "if (factor != 1.0 && before != LOWEST) {",
+            ),
+            mutant(
+                "weights are told by their logits",
+                "own_bits != vec4<u32>()",
+                "found > vec4<f32>(LOWEST)",
+            ),
+            mutant(
+                "the lanes' bits are those of the first keys",
+                "(weighted >> (4u * (key4 / SHARE)))",
+                "(weighted)",
             ),
             mutant("the values' factor is left out", "logits[place] * factor_tile[row];", "logits[place];"),
             mutant("the running sum is not rescaled", "sum = sum * factor;", ""),
@@ -311,8 +322,8 @@ pub const FLASH_COOPERATIVE: Mutants = Mutants {
             ),
             mutant(
                 "a NaN is forgotten with the next keys",
-                "poisoned = poisoned || any_nan(found);",
-                "poisoned = any_nan(found);",
+                "seen = max(seen, kind_from_four(words));",
+                "seen = kind_from_four(words);",
             ),
             mutant(
                 "a NaN among values is multiplied",

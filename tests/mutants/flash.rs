@@ -172,8 +172,8 @@ pub const FLASH_TILED: Mutants = Mutants {
             ),
             mutant(
                 "a row's products are its neighbour's",
-                "weight_tile[(my_row + 3u) * 8u + group] = products3;",
-                "weight_tile[(my_row + 3u) * 8u + group] = products2;",
+                "weight_tile[(my_row + 3u) * 8u + group] = bitcast<vec4<u32>>(products3);",
+                "weight_tile[(my_row + 3u) * 8u + group] = bitcast<vec4<u32>>(products2);",
             ),
             mutant(
                 "the rows are shared out by halves of the lanes",
@@ -218,8 +218,8 @@ pub const FLASH_TILED: Mutants = Mutants {
             ),
             mutant(
                 "a NaN is forgotten with the next keys",
-                "poisoned = poisoned || any_nan(logits);",
-                "poisoned = any_nan(logits);",
+                "seen = max(seen, kind_from_four(words));",
+                "seen = kind_from_four(words);",
             ),
             mutant(
                 "keys are left out of the maximum",
@@ -227,8 +227,12 @@ pub const FLASH_TILED: Mutants = Mutants {
                 "highest = max(LOWEST, max(max(logits.x",
             ),
             mutant("the fourth key is left out of the maximum", "max(logits.z, logits.w)", "logits.z"),
-            mutant("the logits are not kept", "            weight_tile[place] = logits;\n", ""),
-            mutant("the weights are not kept", "            weight_tile[place] = weights;\n", ""),
+            mutant("the logits are not kept", "            weight_tile[place] = words;\n", ""),
+            mutant(
+                "the weights are not kept",
+                "            weight_tile[place] = bitcast<vec4<u32>>(weights);\n",
+                "",
+            ),
             mutant(
                 "the running maximum is forgotten",
                 "largest = max(before, max(shares",
@@ -236,13 +240,13 @@ pub const FLASH_TILED: Mutants = Mutants {
             ),
             mutant(
                 "a lane is left out of the maximum",
-                "max(shares[2u * own_row], shares[2u * own_row + 1u])",
-                "shares[2u * own_row]",
+                "max(before, max(shares[2u * own_row], shares[2u * own_row + 1u]))",
+                "max(before, shares[2u * own_row])",
             ),
             mutant(
                 "the maximum is the lane's own",
-                "max(shares[2u * own_row], shares[2u * own_row + 1u])",
-                "shares[invocation]",
+                "max(before, max(shares[2u * own_row], shares[2u * own_row + 1u]))",
+                "max(before, shares[invocation])",
             ),
             mutant("the running sum is not rescaled", "sum = sum * factor;", ""),
             mutant(
@@ -321,13 +325,13 @@ pub const FLASH_TILED: Mutants = Mutants {
             ),
             mutant(
                 "the second lane's NaN does not reach its row",
-                "shares[2u * own_row] + shares[2u * own_row + 1u] > 0.0",
-                "shares[2u * own_row] > 0.0",
+                "u32(max(shares[2u * own_row], shares[2u * own_row + 1u]))",
+                "u32(shares[2u * own_row])",
             ),
             mutant(
                 "the first lane's NaN does not reach its row",
-                "shares[2u * own_row] + shares[2u * own_row + 1u] > 0.0",
-                "shares[2u * own_row + 1u] > 0.0",
+                "u32(max(shares[2u * own_row], shares[2u * own_row + 1u]))",
+                "u32(shares[2u * own_row + 1u])",
             ),
             mutant("a row ends with the last tile's factor", "factor_tile[own_row] = end_of_row.factor;", ""),
             mutant(
@@ -343,7 +347,7 @@ pub const FLASH_TILED: Mutants = Mutants {
             mutant(
                 "a lane's NaNs are its row's",
                 "select(0.0, 1.0, end_of_row.poisoned)",
-                "select(0.0, 1.0, poisoned)",
+                "select(0.0, 1.0, seen == POISON)",
             ),
             mutant(
                 "the last query's sum is left out",
@@ -398,7 +402,8 @@ pub const FLASH_TILED: Mutants = Mutants {
         masking::MASKING,
         masking::RELATIVE,
         masking::OF_FOUR,
-        masking::NAN_OF_FOUR,
+        masking::KINDS_OF_FOUR,
+        masking::WORDS_OF_FOUR,
         placing::FLASH,
         placing::FLASH_VALUES,
         placing::FLASH_SPLITS,

@@ -248,8 +248,8 @@ pub const FLASH_LANES: Mutants = Mutants {
             ),
             mutant(
                 "a row's products are its neighbour's",
-                "weight_tile[6u * SUBGROUP_SIZE + lane] = row6;",
-                "weight_tile[6u * SUBGROUP_SIZE + lane] = row5;",
+                "weight_tile[6u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row6);",
+                "weight_tile[6u * SUBGROUP_SIZE + lane] = bitcast<vec4<u32>>(row5);",
             ),
             mutant(
                 "a row's products lie at its neighbour's",
@@ -296,8 +296,8 @@ pub const FLASH_LANES: Mutants = Mutants {
                 "before.sum * after.factor;\n    for (var key4 = 0u; key4 < SUB",
                 "before.sum * after.factor;\n    for (var key4 = 0u; key4 + 1u < SUB",
             ),
-            mutant("a NaN is forgotten", "after.poisoned || any_nan(logits)", "any_nan(logits)"),
-            mutant("a NaN is not seen", "after.poisoned || any_nan(logits)", "after.poisoned"),
+            mutant("a NaN is forgotten", "max(after.seen, kind_from_four(words))", "kind_from_four(words)"),
+            mutant("a NaN is not seen", "max(after.seen, kind_from_four(words))", "after.seen"),
             mutant(
                 "the running maximum is forgotten",
                 "var after = before;",
@@ -309,8 +309,12 @@ pub const FLASH_LANES: Mutants = Mutants {
                 "after.largest = max(before.largest,",
             ),
             mutant("the fourth key is left out of the maximum", "max(logits.z, logits.w)", "logits.z"),
-            mutant("the logits are not kept", "        weight_tile[place] = logits;\n", ""),
-            mutant("the weights are not kept", "        weight_tile[place] = weights;\n", ""),
+            mutant("the logits are not kept", "        weight_tile[place] = words;\n", ""),
+            mutant(
+                "the weights are not kept",
+                "        weight_tile[place] = bitcast<vec4<u32>>(weights);\n",
+                "",
+            ),
             mutant(
                 "nothing is rescaled where the maximum rises",
                 "after.factor = rescale(before.largest, after.largest);",
@@ -389,8 +393,8 @@ pub const FLASH_LANES: Mutants = Mutants {
             ),
             mutant(
                 "the second turn has the first row's weights",
-                "weight_tile[r * SUBGROUP_SIZE + key4];\n                        before",
-                "weight_tile[key4];\n                        before",
+                "weight_tile[r * SUBGROUP_SIZE + key4]);\n                        before",
+                "weight_tile[key4]);\n                        before",
             ),
             mutant(
                 "the second turn takes a key's values for its neighbour's",

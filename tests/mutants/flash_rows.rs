@@ -111,13 +111,8 @@ pub const FLASH_ROWS: Mutants = Mutants {
             mutant("the scale is left out", "dots * parameters.scale", "dots"),
             mutant("the last keys are left out", "key < tile.end; key", "key + KEYS < tile.end; key"),
             mutant(
-                "a row of −∞ alone has seen nothing",
-                "max(scores, vec4<f32>(ABYSS))",
-                "max(scores, vec4<f32>(LOWEST))",
-            ),
-            mutant(
                 "a NaN is not seen",
-                "            magnitude = max(magnitude, max(magnitudes(logits.a), magnitudes(logits.b)));\n",
+                "            seen = max(seen, max(logits_a.kinds, logits_b.kinds));\n",
                 "",
             ),
             mutant(
@@ -125,7 +120,11 @@ pub const FLASH_ROWS: Mutants = Mutants {
                 "largest = max(largest, max(",
                 "largest = max(vec4<f32>(LOWEST), max(",
             ),
-            mutant("the second key does not move the maximum", "max(logits.a, logits.b));", "logits.a);"),
+            mutant(
+                "the second key does not move the maximum",
+                "max(logits_a.numbers, logits_b.numbers));",
+                "logits_a.numbers);",
+            ),
             mutant(
                 "nothing is rescaled where the maximum rises",
                 "let factor = rescale_by(before, largest);",
@@ -136,11 +135,17 @@ pub const FLASH_ROWS: Mutants = Mutants {
                 "exp(max(before - after, vec4",
                 "exp(max(after - before, vec4",
             ),
-            mutant("weights without the maximum", "logits - most", "logits"),
+            mutant("weights without the maximum", "logits.numbers - most", "logits.numbers"),
             mutant(
                 "masked keys have weights",
-                "select(powers, vec4<f32>(), logits == vec4<f32>(LOWEST))",
+                "select(vec4<f32>(), powers, logits.kinds == vec4<u32>(NUMBERS))",
                 "powers",
+            )
+            .on("terms"),
+            mutant(
+                "a weight is told by its logit",
+                "select(vec4<f32>(), powers, logits.kinds == vec4<u32>(NUMBERS))",
+                "select(vec4<f32>(), powers, logits.numbers > vec4<f32>(LOWEST))",
             )
             .on("terms"),
             mutant("the running sum is not rescaled", "sum * factor + (", "sum + ("),

@@ -159,24 +159,76 @@ pub const OF_ONE: &[Mutant] = &[
     mutant("a mask for each key", "key * parameters.mask_column", "key").times(2),
     mutant("keys before the band are allowed", "key < row.begin || key >= row.end", "key >= row.end"),
     mutant("keys behind the band are allowed", "key < row.begin || key >= row.end", "key < row.begin"),
-    mutant(
-        "−∞ is a NaN",
-        "bits == INFINITY_BITS || ",
-        "bits == NEGATIVE_INFINITY_BITS || bits == INFINITY_BITS || ",
-    ),
     mutant("no softcap", "parameters.softcap == 0.0 || ", "true || "),
 ];
 
 /// The logit of one key: `flash_decode`.
 pub const LOGIT: &[Mutant] = &[
     mutant(
-        "a NaN is a number",
-        "bits == INFINITY_BITS || (bits & 0x7fffffffu) > INFINITY_BITS",
-        "bits == INFINITY_BITS",
+        "masked keys take part",
+        "if (allowed(row, key)) {\n        let logit",
+        "if (true) {\n        let logit",
     ),
-    mutant("masked keys take part", "if (!allowed(row, key)) {", "if (false) {"),
-    mutant("a NaN among the logits is lost", "if (poisons(logit)) {", "if (false) {"),
-    mutant("a score of −∞ is taken for a masked key", "max(logit, ABYSS)", "max(logit, LOWEST)"),
+    mutant(
+        "what a logit is goes no further",
+        "select(WEIGHTLESS | kind, bitcast<u32>(logit), kind == NUMBERS)",
+        "bitcast<u32>(logit)",
+    ),
+    mutant(
+        "a weight is told by its logit",
+        "return (word & INFINITY_BITS) != INFINITY_BITS;",
+        "return bitcast<f32>(word) > LOWEST;",
+    ),
+];
+
+/// What four logits are: in every fused kernel but `flash_decode`.
+pub const KINDS_OF_FOUR: &[Mutant] = &[
+    mutant(
+        "−∞ is a NaN",
+        "vec4<u32>(INFINITIES), bits == vec4<u32>(NEGATIVE_INFINITY_BITS)",
+        "vec4<u32>(POISON), bits == vec4<u32>(NEGATIVE_INFINITY_BITS)",
+    ),
+    mutant("a NaN is −∞", "select(vec4<u32>(POISON), vec4", "select(vec4<u32>(INFINITIES), vec4"),
+    mutant(
+        "a NaN is a number",
+        "let finite = (bits & vec4<u32>(INFINITY_BITS))",
+        "let finite = (bits & vec4<u32>(0x7fffffffu))",
+    ),
+    mutant(
+        "a score of −∞ is taken for a masked key",
+        "vec4<u32>(INFINITIES), bits == vec4<u32>(NEGATIVE_INFINITY_BITS)",
+        "vec4<u32>(NOTHING), bits == vec4<u32>(NEGATIVE_INFINITY_BITS)",
+    ),
+    mutant(
+        "masked keys take part",
+        "open: vec4<bool>) -> Logits {",
+        "masked: vec4<bool>) -> Logits {\n    let open = vec4<bool>(true);",
+    ),
+    mutant(
+        "a masked key's NaN shows",
+        "vec4<u32>(NUMBERS), finite), open)",
+        "vec4<u32>(NUMBERS), finite), open | !finite)",
+    ),
+    mutant(
+        "masked keys are seen",
+        "vec4<u32>(NUMBERS), finite), open)",
+        "vec4<u32>(NUMBERS), finite), vec4<bool>(true))",
+    ),
+    mutant(
+        "f32's lowest number is taken for a masked key",
+        "vec4<u32>(NUMBERS), finite), open)",
+        "vec4<u32>(NUMBERS), finite), open & (logits > vec4<f32>(LOWEST)))",
+    ),
+    mutant(
+        "−3.4e38 is taken for −∞",
+        "select(strange, vec4<u32>(NUMBERS), finite)",
+        "select(strange, select(vec4<u32>(INFINITIES), vec4<u32>(NUMBERS), logits > vec4<f32>(-3.4e38)), finite)",
+    ),
+    mutant(
+        "3.4e38 is taken for +∞",
+        "select(strange, vec4<u32>(NUMBERS), finite)",
+        "select(strange, select(vec4<u32>(POISON), vec4<u32>(NUMBERS), logits < vec4<f32>(3.4e38)), finite)",
+    ),
 ];
 
 /// Four keys at a time: `flash_tiled` and `flash_lanes`.
@@ -291,32 +343,19 @@ pub const OF_FOUR: &[Mutant] = &[
         "logits + bitcast<vec4<f32>>(words)",
         "logits + parameters.scale * bitcast<vec4<f32>>(words)",
     ),
-    mutant(
-        "−∞ is a NaN",
-        "let infinite = bits == vec4",
-        "let infinite = (bits & vec4<u32>(0x7fffffffu)) == vec4",
-    ),
-    mutant(
-        "a NaN is a number",
-        "infinite | ((bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(INFINITY_BITS))",
-        "infinite",
-    ),
-    mutant(
-        "a score of −∞ is taken for a masked key",
-        "max(logits, vec4<f32>(ABYSS))",
-        "max(logits, vec4<f32>(LOWEST))",
-    ),
-    mutant("masked keys take part", "select(vec4<f32>(LOWEST), known, open)", "known"),
-    mutant(
-        "a masked key's NaN shows",
-        "vec4<f32>(LOWEST), known, open)",
-        "vec4<f32>(LOWEST), known, open | poison)",
-    ),
 ];
 
-/// Where a running maximum goes over them: `flash_tiled` and `flash_lanes`.
-pub const NAN_OF_FOUR: &[Mutant] = &[mutant(
-    "a NaN among the logits is lost",
-    "return any((bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) > vec4<u32>(INFINITY_BITS));",
-    "return false;",
-)];
+/// Where a logit's word goes from lane to lane: `flash_tiled`, `flash_lanes` and `flash_cooperative`.
+pub const WORDS_OF_FOUR: &[Mutant] = &[
+    mutant("what the second key is, is not seen", "max(max(kinds.x, kinds.y), max(", "max(kinds.x, max("),
+    mutant(
+        "what a logit is goes no further",
+        "select(vec4<u32>(WEIGHTLESS) | found.kinds, bitcast<vec4<u32>>(found.numbers), weighted)",
+        "bitcast<vec4<u32>>(found.numbers)",
+    ),
+    mutant(
+        "a weight is told by its logit",
+        "return (words & vec4<u32>(INFINITY_BITS)) != vec4<u32>(INFINITY_BITS);",
+        "return bitcast<vec4<f32>>(words) > vec4<f32>(LOWEST);",
+    ),
+];

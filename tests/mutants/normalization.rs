@@ -152,18 +152,23 @@ pub const SOFTMAX: Mutants = Mutants {
     constants: &[],
     faults: &[
         &[
-            mutant("the maximum is forgotten", "max(value - largest, -110.0)", "max(value, -110.0)"),
+            mutant(
+                "the maximum is forgotten",
+                "number_or_lowest(value, kind) - largest, -110.0",
+                "number_or_lowest(value, kind), -110.0",
+            ),
             mutant("the maximum is at least 0", "var largest = LOWEST;", "var largest = 0.0;"),
-            mutant("exp is not held above −110", "exp(max(value - largest, -110.0))", "exp(value + largest)"),
+            mutant(
+                "exp is not held above −110",
+                "exp(max(number_or_lowest(value, kind) - largest, -110.0))",
+                "exp(number_or_lowest(value, kind) + largest)",
+            ),
             mutant("exp ends at −11", "-110.0", "-11.0"),
             mutant("the weights are not divided", "y[place] / sum", "y[place]"),
-            mutant("a NaN does not reach the row", "poisoned > 0.0 || ", ""),
-            mutant("−∞ is a NaN", "bits == INFINITY_BITS || ", "(bits & 0x7fffffffu) == INFINITY_BITS || "),
-            mutant(
-                "a NaN with a sign is a number",
-                "(bits & 0x7fffffffu) > INFINITY_BITS",
-                "bits > INFINITY_BITS && bits < 0x80000000u",
-            ),
+            mutant("a NaN does not reach the row", " || seen == POISON", ""),
+            mutant("a row of −∞ alone is no NaN", "seen == INFINITIES || ", ""),
+            mutant("what the lanes have seen is each one's", "u32(reduce_max(f32(seen), lane))", "seen")
+                .on("!invocation"),
             mutant(
                 "rows follow each other",
                 "row / stride * stride * parameters.columns + row % stride",

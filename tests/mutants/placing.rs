@@ -148,7 +148,7 @@ pub const SPLIT_PLACES: &[Mutant] = &[
 pub const FLASH: &[Mutant] = &[
     mutant(
         "nothing is rescaled",
-        "return select(exp(max(before - after, -150.0)), 0.0, before == LOWEST);",
+        "return select(exp(max(before - after, -150.0)), 1.0, before == after);",
         "return 1.0;",
     ),
     mutant("rescaled the other way", "before - after, -150.0", "after - before, -150.0"),
@@ -172,17 +172,22 @@ pub const FLASH: &[Mutant] = &[
         "rescale(largest, highest) / whole",
         "rescale(largest, highest)",
     ),
-    mutant("a row without keys is divided by its sum", "0.0, empty || largest == LOWEST)", "0.0, false)"),
-    mutant("the log-sum-exp without its maximum", "end.sum = highest + log(whole);", "end.sum = log(whole);"),
-    mutant("the maximum for the log-sum-exp", "end.sum = highest + log(whole);", "end.sum = highest;"),
-    mutant("the sum without its logarithm", "end.sum = highest + log(whole);", "end.sum = highest + whole;"),
+    mutant(
+        "a row without keys is divided by its sum",
+        "select(0.0, rescale(largest, highest) / whole, seen == NUMBERS)",
+        "rescale(largest, highest) / whole",
+    ),
+    mutant("a sink is not seen", "max(seen, select(kind, NOTHING, kind == INFINITIES))", "seen"),
+    mutant("the log-sum-exp without its maximum", "highest + log(whole)", "log(whole)"),
+    mutant("the maximum for the log-sum-exp", "highest + log(whole)", "highest"),
+    mutant("the sum without its logarithm", "highest + log(whole)", "highest + whole"),
     mutant(
         "the sum of no keys is the lowest number",
-        "end.sum = from_bits(NEGATIVE_INFINITY_BITS);",
-        "end.sum = LOWEST;",
+        "from_bits(NEGATIVE_INFINITY_BITS), end.seen",
+        "LOWEST, end.seen",
     ),
-    mutant("a row of −∞ alone is no NaN", "end.poisoned = poisoned || abyss;", "end.poisoned = poisoned;"),
-    mutant("a NaN does not reach its sum", "select(end.sum, from_bits(NAN_BITS), end.poisoned)", "end.sum"),
+    mutant("a row of −∞ alone is no NaN", " || (end.seen == INFINITIES && parameters.splits == 1u)", ""),
+    mutant("a NaN does not reach its sum", "select(nothing, from_bits(NAN_BITS), end.poisoned)", "nothing"),
     mutant("sums that nobody wants", "parameters.has_sums != 0u", "true"),
     mutant("no sums", "parameters.has_sums != 0u", "false"),
 ];
@@ -209,8 +214,16 @@ pub const FLASH_SPLITS: &[Mutant] = &[
         "parameters.splits == 1u && parameters.sinks_at",
         "parameters.sinks_at",
     ),
-    mutant("a split of −∞ alone saw nothing", "select(ABYSS, LOWEST, empty)", "LOWEST"),
-    mutant("a split without keys saw −∞", "select(ABYSS, LOWEST, empty)", "ABYSS"),
+    mutant(
+        "a split of −∞ alone is NaN",
+        "end.seen == INFINITIES && parameters.splits == 1u",
+        "end.seen == INFINITIES",
+    ),
+    mutant(
+        "what a split has seen is not told",
+        "sums[place + parameters.sums_split / 2u] = f32(end.seen);",
+        "",
+    ),
 ];
 
 /// Four weights at a time: `flash_tiled` and `flash_lanes`.
@@ -222,8 +235,8 @@ pub const FLASH_WEIGHTS: &[Mutant] = &[
     ),
     mutant(
         "masked keys have weights",
-        "select(weights, vec4<f32>(), logits == vec4<f32>(LOWEST))",
-        "weights",
+        "select(vec4<f32>(), exp(max(logits - largest, vec4<f32>(-150.0))), weighted)",
+        "exp(max(logits - largest, vec4<f32>(-150.0)))",
     ),
     mutant("exp ends at −15", "logits - largest, vec4<f32>(-150.0)", "logits - largest, vec4<f32>(-15.0)"),
     mutant(

@@ -19,7 +19,7 @@ use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
 };
 use crate::kernels::parallel;
-use crate::kernels::shared::{COMPONENT, INDEXING, QUERY_ROWS_1, QUERY_ROWS_4, TANH};
+use crate::kernels::shared::{COMPONENT, INDEXING, KINDS, QUERY_ROWS_1, QUERY_ROWS_4, TANH};
 use crate::reference::additive::{self as oracle, Dims};
 use crate::reference::rounding_floor;
 
@@ -53,7 +53,8 @@ const SHARES: u64 = 8;
 
 /// The variant for items of that many queries.
 pub(crate) fn variant(rows: u32) -> Variant {
-    let variant = Variant::new("tiled").with("WORKGROUP", WORKGROUP).sharing(INDEXING).sharing(TANH);
+    let variant =
+        Variant::new("tiled").with("WORKGROUP", WORKGROUP).sharing(INDEXING).sharing(KINDS).sharing(TANH);
     match rows {
         0..=1 => variant.sharing(QUERY_ROWS_1),
         _ => variant.sharing(COMPONENT).sharing(QUERY_ROWS_4),
@@ -195,7 +196,17 @@ impl Kernel for Additive {
         cases.push(case([10, 2, 70, 3, 66], Options { strange: true, ..all }));
         cases.push(case([9, 5, 4, 3, 2], Options { strange: true, ..all }));
         cases.push(case([6, 1, 66, 1, 3], Options { infinite_weight: true, ..all }));
-        cases.push(ends());
+        cases.extend([
+            ends("at both ends of f32", f32::MAX, |key| [if key % 3 == 1 { 1.0 } else { -1.0 }, 0.0]),
+            ends("of f32's lowest number", f32::MAX, |_| [-1.0, 0.0]),
+            ends("of −3.4e38", 3.4e38, |_| [-1.0, 0.0]),
+            ends("of f32's largest number", f32::MAX, |_| [1.0, 0.0]),
+            // What lies beyond f32 is infinite.
+            ends("of f32's lowest number and −∞", f32::MAX, |key| {
+                [-1.0, -f32::from(u8::from(key % 3 > 0))]
+            }),
+            ends("of −∞ in the first tile", f32::MAX, |key| [-1.0, -f32::from(u8::from(key < 67))]),
+        ]);
         cases
     }
 }
@@ -302,24 +313,24 @@ fn case(
     }
 }
 
-/// Scores of f32's largest and smallest number.
-fn ends() -> Case {
-    let dims = Dims { items: 1, queries: 2, keys: 70, width: 1, value_dim: 2 };
+/// Scores of the sum of `times` times `size`, each of which is 0, 1 or −1.
+fn ends(of: &str, size: f32, times: fn(usize) -> [f32; 2]) -> Case {
+    let dims = Dims { items: 1, queries: 2, keys: 70, width: 2, value_dim: 2 };
     let mut inputs = Inputs::new(70);
-    let k: Vec<f32> = (0..70).map(|key| if key % 3 == 1 { 100.0 } else { -100.0 }).collect();
-    let (q, v, w) = ([0.0, 1.0], inputs.values(140, 1.0), [f32::MAX]);
+    let k: Vec<f32> = (0..70).flat_map(times).map(|times| 100.0 * times).collect();
+    let (q, v, w) = ([0.0, 0.0, 1.0, 0.0], inputs.values(140, 1.0), [size; 2]);
     let expected = oracle::additive(&q, &k, &v, &w, None, dims);
     let parameters = Parameters {
         items: 1,
         rows: 2,
         key_length: 70,
-        width: 1,
+        width: 2,
         value_dim: 2,
         has_lengths: 0,
         has_weights: 1,
     };
     Case {
-        label: "[1, 2, 70, 1, 2] with scores at the ends of f32".to_owned(),
+        label: format!("[1, 2, 70, 2, 2] with scores {of}"),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
         floor: rounding_floor(70, 1.0),
         arguments: vec![

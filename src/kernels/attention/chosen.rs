@@ -2,7 +2,7 @@
 //! by one shows. A few samples would meet some of them.
 
 use super::Parameters;
-use super::problem::{Padding, Placement, Poison, Position, Problem};
+use super::problem::{Low, Padding, Placement, Poison, Position, Problem};
 use super::problem_data::{Data, Scores};
 
 /// A problem, and how a fused kernel runs it.
@@ -33,6 +33,7 @@ fn plain(seed: u64) -> Problem {
         window: [None; 2],
         padding: Padding::None,
         mask: None,
+        low: Low::Infinite,
         slopes: false,
         sinks: false,
         relative: None,
@@ -42,6 +43,10 @@ fn plain(seed: u64) -> Problem {
         half_queries: false,
     }
 }
+
+/// The axes of a mask that has one number for each row, or for each key.
+const ROWS: [bool; 4] = [true, false, true, false];
+const KEYS: [bool; 4] = [false, false, false, true];
 
 /// Of all keys, only the one at that place among four has a value that is no number; some queries do not see it.
 fn strange(seed: u64, place: u32) -> Chosen {
@@ -168,6 +173,30 @@ pub(crate) fn all() -> Vec<Chosen> {
             sinks: true,
             ..plain(31)
         }),
+        // Masks of finite numbers, which keep no key out: for whole rows, beside −∞, added to other biases beyond f32's range,
+        // for all that the first tiles or a split of the keys have.
+        whole(Problem { queries: 35, mask: Some((true, ROWS)), low: Low::Number(f32::MIN), ..plain(32) }),
+        whole(Problem {
+            mask: Some((true, ROWS)),
+            low: Low::Number(-3.4e38),
+            softcap: 15.0,
+            sinks: true,
+            ..plain(33)
+        }),
+        split(Problem { mask: Some((true, ROWS)), low: Low::Number(f32::MIN), slopes: true, ..plain(34) }),
+        whole(Problem { mask: Some((true, [true; 4])), low: Low::Mixed, causal: true, ..plain(35) }),
+        split(Problem { mask: Some((true, [true; 4])), low: Low::Mixed, sinks: true, ..plain(36) }),
+        whole(Problem {
+            mask: Some((true, ROWS)),
+            low: Low::Number(f32::MIN),
+            relative: Some(9),
+            position: Position::Offset(20),
+            ..plain(37)
+        }),
+        whole(Problem { mask: Some((true, ROWS)), low: Low::Number(-65504.0), ..plain(38) }),
+        whole(Problem { mask: Some((true, [true; 4])), low: Low::Number(3.4e38), ..plain(39) }),
+        whole(Problem { keys: 150, mask: Some((true, KEYS)), low: Low::FirstHalf(f32::MIN), ..plain(40) }),
+        split(Problem { keys: 150, mask: Some((true, KEYS)), low: Low::FirstHalf(-3.4e38), ..plain(41) }),
         strange(26, 0),
         strange(27, 1),
         strange(28, 2),

@@ -12,18 +12,53 @@ use super::problem::Problem;
 use super::problem_data::Data;
 use crate::kernel::{Binding, Case, CaseArgument, Cost, Depth, Shared, Variant, geometry};
 use crate::kernels::shared::{
-    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, INDEXING, IS_NAN, KEYS_F16, KEYS_F16_UNALIGNED, KEYS_F32,
-    KEYS_F32_UNALIGNED, QUERIES, QUERIES_UNALIGNED, TANH, VALUES_F16, VALUES_F16_UNALIGNED, VALUES_F32,
-    VALUES_F32_UNALIGNED,
+    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, INDEXING, KEYS_F16, KEYS_F16_UNALIGNED, KEYS_F32,
+    KEYS_F32_UNALIGNED, KINDS, QUERIES, QUERIES_UNALIGNED, TANH, VALUES_F16, VALUES_F16_UNALIGNED,
+    VALUES_F32, VALUES_F32_UNALIGNED,
 };
 
 /// The largest head_dim and value_dim that the fused kernels take.
 pub const LARGEST_DIM: u32 = 256;
 
-/// The sum of a split that saw no key: f32's lowest.
-pub(super) const LOWEST: f32 = f32::MIN;
-/// The sum of a split that saw nothing but −∞.
-pub(super) const ABYSS: f32 = -3.4e38;
+/// What a row has seen, as the largest of what its logits are: `shaders/shared/kinds.wgsl`. A split writes it as a number
+/// behind the sums of all its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Seen {
+    /// No key.
+    Nothing,
+    /// Nothing but −∞.
+    Infinities,
+    /// A number.
+    Numbers,
+    /// A NaN or +∞.
+    Poison,
+}
+
+impl Seen {
+    /// What a logit is.
+    pub fn of(logit: f64) -> Self {
+        match logit {
+            f64::NEG_INFINITY => Self::Infinities,
+            _ if logit.is_finite() => Self::Numbers,
+            _ => Self::Poison,
+        }
+    }
+
+    /// As a split writes it.
+    pub fn number(self) -> f32 {
+        self as u8 as f32
+    }
+
+    /// What a split has written.
+    pub fn from_number(number: f32) -> Self {
+        match number {
+            0.0 => Self::Nothing,
+            1.0 => Self::Infinities,
+            2.0 => Self::Numbers,
+            _ => Self::Poison,
+        }
+    }
+}
 
 /// How keys and values are stored, and whether all rows are whole vec4s that begin at vec4s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +95,7 @@ impl Form {
     /// The variant with what all of the fused kernels are put together from.
     pub(super) fn share(self, variant: Variant) -> Variant {
         let variant = self.tell(variant);
-        let shared = [INDEXING, ATTENTION, COMPONENT, TANH, ATTENTION_MASKING, IS_NAN, FLASH];
+        let shared = [INDEXING, ATTENTION, COMPONENT, TANH, KINDS, ATTENTION_MASKING, FLASH];
         let files = shared.into_iter().chain([self.queries(), self.keys(), self.values()]);
         files.fold(variant, Variant::sharing)
     }
@@ -307,7 +342,8 @@ impl Tiling {
             p.output_split = p.batches * p.output_batch;
             p.sums_head = p.query_length;
             p.sums_batch = p.heads * p.query_length;
-            p.sums_split = p.batches * p.sums_batch;
+            // And what the rows have seen.
+            p.sums_split = 2 * p.batches * p.sums_batch;
             (output, sums) = data.splits(&p);
             label.push_str(&format!(", {} splits", p.splits));
         }
@@ -330,6 +366,10 @@ impl Tiling {
                 part_output[row.clone()].copy_from_slice(&output[row]);
                 let place = p.sums_place(at, &data.items) + (tile.split * p.sums_split) as usize;
                 part_sums[place] = sums[place].filter(|_| *has_sums);
+                if p.splits > 1 {
+                    let place = place + p.sums_split as usize / 2;
+                    part_sums[place] = sums[place].filter(|_| *has_sums);
+                }
             }
         }
         Case {
@@ -368,7 +408,8 @@ fn pairs(p: &Parameters) -> u64 {
 }
 
 impl Data {
-    /// The splits' outputs `[splits, B, H, Lq, Dv]` and sums `[splits, B, H, Lq]`, for parameters that place them so.
+    /// The splits' outputs `[splits, B, H, Lq, Dv]`, and their sums with what was seen `[splits, 2, B, H, Lq]`, for parameters
+    /// that place them so.
     fn splits(&self, p: &Parameters) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
         let mut output = vec![None; (p.splits * p.output_split) as usize];
         let mut sums = vec![None; (p.splits * p.sums_split) as usize];
@@ -384,15 +425,11 @@ impl Data {
                     let largest = seen().map(|key| logits[key]).fold(f64::NEG_INFINITY, f64::max);
                     let weight = |key: usize| (logits[key] - largest).exp();
                     let total: f64 = seen().map(weight).sum();
-                    // What saw nothing, or nothing but −∞, has values of 0.
-                    let nothing = if seen().next().is_none() {
-                        Some(LOWEST)
-                    } else {
-                        seen().all(|key| logits[key] == f64::NEG_INFINITY).then_some(ABYSS)
-                    };
+                    let kind = seen().map(|key| Seen::of(logits[key])).max().unwrap_or(Seen::Nothing);
                     let at = [batch as u32, head as u32, query as u32];
                     let place = p.sums_place(at, &self.items) + split * p.sums_split as usize;
-                    sums[place] = Some(nothing.map_or(largest + total.ln(), f64::from));
+                    sums[place] = Some(if kind == Seen::Numbers { largest + total.ln() } else { 0.0 });
+                    sums[place + p.sums_split as usize / 2] = Some(kind.number().into());
                     let place = p.output_place(at, &self.items) + split * p.output_split as usize;
                     for column in 0..dims.value_dim {
                         let key_head = head * dims.heads_kv / dims.heads;
@@ -400,7 +437,8 @@ impl Data {
                             f64::from(item.values[(key_head * dims.keys + key) * dims.value_dim + column])
                         };
                         let sum: f64 = seen().map(|key| weight(key) * value(key)).sum();
-                        output[place + column] = Some(if nothing.is_some() { 0.0 } else { sum / total });
+                        // What saw nothing, or nothing but −∞, has values of 0.
+                        output[place + column] = Some(if kind >= Seen::Numbers { sum / total } else { 0.0 });
                     }
                 }
             }

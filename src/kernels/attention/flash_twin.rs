@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use super::flash::{ABYSS, LOWEST, Tile, Tiling};
+use super::flash::{Seen, Tile, Tiling};
 use super::parameters::{NONE, Parameters, Row};
 use crate::kernel::Arguments;
 use crate::kernels::activation::exp;
@@ -144,14 +144,18 @@ impl TwinInputs<'_> {
         }
         let (mut places, mut sums) = (Vec::with_capacity(rows.len()), Vec::new());
         for (index, (&row, state)) in tile.rows.iter().zip(states).enumerate() {
-            let sink = (p.sinks_at != NONE).then(|| self.head_terms[(p.sinks_at + row[0]) as usize]);
-            let (factor, sum) = state.end(if p.splits > 1 { Ends::Split } else { Ends::Whole(sink) });
+            let sink = p.sink(row[0], self.head_terms);
+            let split = p.splits > 1;
+            let (factor, sum) = state.end(if split { Ends::Split } else { Ends::Whole(sink) });
             let place = p.output_place(at(row), self.items) + (tile.split * p.output_split) as usize;
             values[index * value_dim..][..value_dim].iter_mut().for_each(|value| *value *= factor);
             places.push(place);
             if p.has_sums != 0 {
                 let place = p.sums_place(at(row), self.items) + (tile.split * p.sums_split) as usize;
                 sums.push((place, sum));
+                if split {
+                    sums.push((place + p.sums_split as usize / 2, state.seen().number()));
+                }
             }
         }
         TwinRows { values, places, sums }
@@ -238,16 +242,24 @@ impl State {
         factor
     }
 
+    fn seen(self) -> Seen {
+        match self.sum {
+            _ if !self.seen => Seen::Nothing,
+            // Among numbers the largest alone gives 1.
+            0.0 => Seen::Infinities,
+            sum if sum.is_nan() => Seen::Poison,
+            _ => Seen::Numbers,
+        }
+    }
+
     /// The factor of the summed values, and the sum's logarithm.
     fn end(self, ends: Ends) -> (f32, f32) {
-        let nothing = !self.seen;
-        let all_infinite = self.seen && self.sum == 0.0;
-        match ends {
-            Ends::Split if nothing => (0.0, LOWEST),
-            Ends::Split if all_infinite => (0.0, ABYSS),
-            Ends::Whole(None) if nothing => (0.0, f32::NEG_INFINITY),
-            Ends::Whole(None) if all_infinite => (f32::NAN, f32::NAN),
-            Ends::Whole(Some(sink)) => {
+        match (ends, self.seen()) {
+            (Ends::Split, Seen::Nothing | Seen::Infinities) => (0.0, 0.0),
+            (Ends::Split, Seen::Poison) => (f32::NAN, 0.0),
+            (Ends::Whole(None), Seen::Nothing) => (0.0, f32::NEG_INFINITY),
+            (Ends::Whole(None), Seen::Infinities) => (f32::NAN, f32::NAN),
+            (Ends::Whole(Some(sink)), _) => {
                 let largest = self.largest.max(sink);
                 let moved = if self.largest == largest { 1.0 } else { (self.largest - largest).exp() };
                 let sum = self.sum * moved + (sink - largest).exp();

@@ -1,18 +1,18 @@
 //! What splits of the keys came to, made one.
 //!
 //! output\[b, h, i, :\] = Σ_s w_s · parts\[s, b, h, i, :\], w_s = exp(sums_s − S), S = log(Σ_s exp(sums_s) + exp(sink))
-//! (Dao et al. 2023, *Flash-Decoding*). The parts `[splits, B, H, Lq, Dv]` and their sums `[splits, B, H, Lq]` are
-//! dense; the output lies anywhere. f32. A sum that is f32's lowest tells of a split that saw no key, one of −3.4e38 of
-//! one that saw nothing but −∞; a row of the first alone is 0, one without any better is NaN.
+//! (Dao et al. 2023, *Flash-Decoding*). The parts `[splits, B, H, Lq, Dv]` are
+//! dense, and the sums of each split are followed by what its rows have seen, `[splits, 2, B, H, Lq]` in all; the output lies
+//! anywhere. f32. A row that has seen no key is 0; one that has seen nothing but −∞, or a NaN or +∞, is NaN.
 //!
 //! Ladder: 4 columns for each invocation, the splits one after the other, their sums read twice.
 
-use super::flash::{ABYSS, LOWEST};
+use super::flash::Seen;
 use super::{NONE, Parameters};
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
 };
-use crate::kernels::shared::{ATTENTION, COMPONENT, INDEXING};
+use crate::kernels::shared::{ATTENTION, COMPONENT, INDEXING, KINDS};
 use crate::reference::{largest, rounding_floor};
 
 /// The kernel.
@@ -21,7 +21,7 @@ pub struct Merge;
 /// Its variant.
 pub fn invocation() -> Variant {
     let variant = Variant::new("invocation").with("WORKGROUP", 64);
-    variant.sharing(INDEXING).sharing(ATTENTION).sharing(COMPONENT)
+    variant.sharing(INDEXING).sharing(ATTENTION).sharing(KINDS).sharing(COMPONENT)
 }
 
 fn rows(p: &Parameters) -> u64 {
@@ -80,15 +80,18 @@ impl Kernel for Merge {
             if query >= p.queries_of(at[0], items).0 {
                 continue;
             }
-            let of = |split: u32| part_sums[split as usize * rows + row];
-            let sink = (p.sinks_at != NONE).then(|| head_terms[(p.sinks_at + at[1]) as usize]);
-            let poisoned = (0..p.splits).any(|split| of(split).is_nan());
-            let largest = (0..p.splits).map(of).chain(sink).fold(LOWEST, f32::max);
+            let of = |split: u32| part_sums[2 * split as usize * rows + row];
+            let kind = |split: u32| Seen::from_number(part_sums[(2 * split as usize + 1) * rows + row]);
+            let numbers = || (0..p.splits).filter(|&split| kind(split) == Seen::Numbers);
+            let sink = p.sink(at[1], head_terms);
+            let kinds = (0..p.splits).map(kind).chain(sink.map(|sink| Seen::of(sink.into())));
+            let seen = kinds.max().unwrap_or(Seen::Nothing);
+            let largest = numbers().map(of).chain(sink).fold(f32::NEG_INFINITY, f32::max);
             let place = p.output_place(at, items);
             let to = &mut output[place..place + columns];
             to.fill(0.0);
             let mut whole = sink.map_or(0.0, |sink| (sink - largest).exp());
-            for split in (0..p.splits).filter(|&split| of(split) > ABYSS) {
+            for split in numbers() {
                 let weight = (of(split) - largest).exp();
                 whole += weight;
                 let part = &parts[(split as usize * rows + row) * columns..][..columns];
@@ -96,22 +99,14 @@ impl Kernel for Merge {
                     to.iter_mut().zip(part).for_each(|(to, part)| *to += weight * part);
                 }
             }
-            let empty = largest == LOWEST;
-            let nan = poisoned || (!empty && largest <= ABYSS);
-            let factor = if nan {
-                f32::NAN
-            } else if empty {
-                0.0
-            } else {
-                1.0 / whole
+            let (factor, sum) = match seen {
+                Seen::Nothing => (0.0, f32::NEG_INFINITY),
+                Seen::Numbers => (1.0 / whole, largest + whole.ln()),
+                Seen::Infinities | Seen::Poison => (f32::NAN, f32::NAN),
             };
             to.iter_mut().for_each(|to| *to *= factor);
             if p.has_sums != 0 {
-                sums[p.sums_place(at, items)] = match (nan, empty) {
-                    (true, _) => f32::NAN,
-                    (false, true) => f32::NEG_INFINITY,
-                    _ => largest + whole.ln(),
-                };
+                sums[p.sums_place(at, items)] = sum;
             }
         }
     }
@@ -144,28 +139,42 @@ impl Kernel for Merge {
 }
 
 /// Odd seeds have sinks, every third packs queries of different lengths, seed 4 wants no sums. In the first rows all splits, some or none saw
-/// a key, one saw nothing but −∞, and one a NaN.
+/// a key, one saw nothing but −∞, one a NaN, and one or all of them nothing but scores of f32's lowest number.
 fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case {
     let mut inputs = Inputs::new(seed + 100 * u64::from(queries * value_dim + splits));
     let rows = (batch * heads * queries) as usize;
     let columns = value_dim as usize;
     let mut parts = inputs.values(splits as usize * rows * columns, 1.0);
-    let mut sums = inputs.values(splits as usize * rows, [1.0, 4.0, 30.0][seed as usize % 3]);
+    let mut logs = inputs.values(splits as usize * rows, [1.0, 4.0, 30.0][seed as usize % 3]);
+    let mut kinds = vec![Seen::Numbers; logs.len()];
     for row in 0..rows {
         for split in 0..splits as usize {
-            let nothing = match (row + seed as usize) % 5 {
-                1 => Some(LOWEST).filter(|_| split % 2 == 0),
-                2 => Some(LOWEST),
-                3 => Some(if split == 0 { ABYSS } else { LOWEST }),
-                4 if split == 1 => Some(f32::NAN),
-                _ => None,
-            };
-            if let Some(nothing) = nothing {
-                sums[split * rows + row] = nothing;
-                parts[(split * rows + row) * columns..][..columns].fill(0.0);
+            let at = split * rows + row;
+            match (row + seed as usize) % 7 {
+                1 if split % 2 == 0 => kinds[at] = Seen::Nothing,
+                2 => kinds[at] = Seen::Nothing,
+                3 => kinds[at] = if split == 0 { Seen::Infinities } else { Seen::Nothing },
+                4 if split == 1 => kinds[at] = Seen::Poison,
+                5 if split == 0 => logs[at] = f32::MIN,
+                6 => logs[at] = [f32::MIN, -3.4e38][usize::from(seed >= 3)],
+                _ => {}
+            }
+            if kinds[at] != Seen::Numbers {
+                logs[at] = 0.0;
+                let value = if kinds[at] == Seen::Poison { f32::NAN } else { 0.0 };
+                parts[at * columns..][..columns].fill(value);
             }
         }
     }
+    let splits_of = |logs: &[f32]| -> Vec<f32> {
+        let of_split = |split: usize| {
+            let rows = split * rows..(split + 1) * rows;
+            let kinds = kinds[rows.clone()].iter().map(|kind| kind.number());
+            logs[rows].iter().copied().chain(kinds).collect::<Vec<f32>>()
+        };
+        (0..splits as usize).flat_map(of_split).collect()
+    };
+    let sums = splits_of(&logs);
     let sinks = inputs.values(heads as usize, 2.0);
     let has_sinks = seed % 2 == 1;
     let packed = seed % 3 == 2;
@@ -208,17 +217,23 @@ fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case
     let mut output =
         vec![None; (p.output_offset + batch.max(1) * heads * queries * (value_dim + 1)) as usize];
     let mut expected_sums = vec![None; rows + p.sums_offset as usize];
-    let (mut values, mut logs) = (Vec::new(), Vec::new());
+    let (mut values, mut of_rows) = (Vec::new(), Vec::new());
     for row in 0..rows as u32 {
         let at = [row / queries / heads, row / queries % heads, row % queries];
         if at[2] >= lengths[at[0] as usize] {
             continue;
         }
-        let of = |split: u32| sums[split as usize * rows + row as usize];
-        let seen: Vec<u32> = (0..splits).filter(|&split| of(split) != LOWEST).collect();
-        let logits: Vec<(u32, f64)> = seen
-            .iter()
-            .map(|&split| (split, if of(split) == ABYSS { f64::NEG_INFINITY } else { of(split).into() }))
+        let logits: Vec<(u32, f64)> = (0..splits)
+            .filter_map(|split| {
+                let at = split as usize * rows + row as usize;
+                let logit = match kinds[at] {
+                    Seen::Nothing => return None,
+                    Seen::Infinities => f64::NEG_INFINITY,
+                    Seen::Numbers => logs[at].into(),
+                    Seen::Poison => f64::NAN,
+                };
+                Some((split, logit))
+            })
             .collect();
         let sink = has_sinks.then(|| f64::from(sinks[at[1] as usize]));
         let maximum = logits.iter().map(|logit| logit.1).chain(sink).fold(f64::NEG_INFINITY, f64::max);
@@ -226,7 +241,7 @@ fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case
         let nothing = logits.is_empty() && sink.is_none();
         let log = if nothing { f64::NEG_INFINITY } else { maximum + whole.ln() };
         expected_sums[p.sums_place(at, &items)] = Some(log).filter(|_| p.has_sums != 0);
-        logs.push(log);
+        of_rows.push(log);
         for column in 0..columns {
             let part =
                 |split: u32| f64::from(parts[(split as usize * rows + row as usize) * columns + column]);
@@ -238,6 +253,8 @@ fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case
         }
     }
     let eps = f64::from(f32::EPSILON);
+    // Nothing that is added to f32's lowest number moves it.
+    let counted: Vec<f64> = of_rows.into_iter().filter(|log: &f64| log.abs() < 1e30).collect();
     // As in the fused kernels: exp is good to 3 + 2·|x| units in the last place.
     let of_exp = (3.0 + 2.0 * 40.0) * eps * 0.25;
     Case {
@@ -250,7 +267,7 @@ fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case
             CaseArgument::Words(items),
             CaseArgument::F32(sinks),
             CaseArgument::Output(output),
-            CaseArgument::OutputWithin(expected_sums, 4.0 * of_exp + 4.0 * eps * largest(&logs)),
+            CaseArgument::OutputWithin(expected_sums, 4.0 * of_exp + 4.0 * eps * largest(&counted)),
         ],
     }
 }

@@ -147,6 +147,12 @@ impl Parameters {
         }
     }
 
+    /// The head's sink; one of −∞ is none.
+    pub(super) fn sink(&self, head: u32, head_terms: &[f32]) -> Option<f32> {
+        let sink = (self.sinks_at != NONE).then(|| head_terms[(self.sinks_at + head) as usize]);
+        sink.filter(|&sink| sink != f32::NEG_INFINITY)
+    }
+
     /// The number of queries of an item, and where its first one stands among packed ones.
     pub(super) fn queries_of(&self, batch: u32, items: &[u32]) -> (u32, u32) {
         match self.sequences_at {

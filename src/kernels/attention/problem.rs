@@ -56,6 +56,19 @@ pub enum Poison {
     Middle,
 }
 
+/// What a float mask has for the keys that it is to keep out. Only −∞ does; a finite number is added to the score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Low {
+    /// −∞.
+    Infinite,
+    /// That number, in whole rows of the mask too.
+    Number(f32),
+    /// −∞, f32's lowest number and −3.4e38 in turns, in whole rows too.
+    Mixed,
+    /// That number for the keys of the first half, and none for the others.
+    FirstHalf(f32),
+}
+
 /// One attention. Its `Debug` form tells all of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Problem {
@@ -76,6 +89,9 @@ pub(crate) struct Problem {
     pub padding: Padding,
     /// Boolean or float, and which of its axes are there.
     pub mask: Option<(bool, [bool; 4])>,
+    /// What a float mask has for what it is to keep out; where that is no −∞, biases by distance have it for one distance in
+    /// three too.
+    pub low: Low,
     pub slopes: bool,
     pub sinks: bool,
     /// Biases by distance, up to that one.
@@ -116,6 +132,9 @@ impl fmt::Display for Problem {
             let axes: String =
                 "BHQK".chars().zip(axes).map(|(name, there)| if there { name } else { '1' }).collect();
             write!(f, " {} mask {axes}", if float { "float" } else { "bool" })?;
+            if self.low != Low::Infinite {
+                write!(f, " {:?}", self.low)?;
+            }
         }
         for (there, name) in [(self.slopes, " ALiBi"), (self.sinks, " sinks"), (self.half, " f16")] {
             f.write_str(if there { name } else { "" })?;
@@ -191,6 +210,13 @@ impl Problem {
         let window = window.map(|there| there.then(&mut reach));
         // Drawn last: a seed's other options were there first.
         let relative = (pick(6) == 0 && spread < 100.0).then(|| [0, 1, 5, 32, 128][pick(5)]);
+        let low = match pick(6) {
+            0 => Low::Number(f32::MIN),
+            1 => Low::Number([-3.4e38, 3.4e38][pick(2)]),
+            2 => Low::Mixed,
+            3 => Low::FirstHalf(f32::MIN),
+            _ => Low::Infinite,
+        };
         Self {
             seed,
             batch,
@@ -208,6 +234,7 @@ impl Problem {
             window,
             padding,
             mask: masked.then_some((float_mask, axes)),
+            low: if masked && float_mask { low } else { Low::Infinite },
             slopes: slopes && spread < 100.0,
             sinks,
             relative,

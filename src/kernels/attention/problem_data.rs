@@ -1,7 +1,7 @@
 //! The inputs of a problem, and the oracle's answers.
 
 use super::parameters::{NONE, Parameters};
-use super::problem::{Padding, Placement, Poison, Position, Problem};
+use super::problem::{Low, Padding, Placement, Poison, Position, Problem};
 use crate::kernel::Inputs;
 use crate::kernels::matrices::rounded_to_f16;
 use crate::reference::attention::{self as oracle, Causal, Dims, Mask, Options, Strided, View};
@@ -126,7 +126,8 @@ impl Data {
         let key_mask = inputs.mask(batch * keys);
 
         // Logits of the spread: the elements' standard deviation, and the scale.
-        let whole = problem.spread > 100.0;
+        // Beside −65,504, f32 has 8 bits behind the point.
+        let whole = problem.spread > 100.0 || problem.low == Low::Number(-65504.0);
         let deviation = if whole { 1.0 } else { problem.spread.sqrt() };
         let scale = if whole {
             (problem.spread / (head_dim as f32).sqrt() / 4.0).log2().round().exp2()
@@ -210,10 +211,13 @@ impl Data {
 
         let slopes: Vec<f32> = (0..heads).map(|h| (-8.0 * (h + 1) as f32 / heads as f32).exp2()).collect();
         let sinks = inputs.values(heads, problem.spread.min(16.0));
-        let relative = problem.relative.map_or(Vec::new(), |reach| {
+        let mut relative = problem.relative.map_or(Vec::new(), |reach| {
             Inputs::new(problem.seed ^ 0xd157)
                 .values(heads * (2 * reach as usize + 1), problem.spread.min(4.0))
         });
+        if problem.low != Low::Infinite {
+            relative.iter_mut().step_by(3).for_each(|bias| *bias = f32::MIN);
+        }
         let axes = [batch, heads, queries, keys];
         let (mask_kind, mask_axes) = match problem.mask {
             None => (0, [false; 4]),
@@ -236,8 +240,18 @@ impl Data {
             0 => vec![0],
             1 => keep,
             _ => {
-                let words = added.iter().zip(keep);
-                words.map(|(add, keep)| if keep == 0 { f32::NEG_INFINITY } else { *add }.to_bits()).collect()
+                let columns = mask_shape[3];
+                let value = |(place, (add, keep)): (usize, (&f32, u32))| {
+                    let low_row = keep == 0 || (place / columns).is_multiple_of(3);
+                    match problem.low {
+                        Low::Infinite if keep == 0 => f32::NEG_INFINITY,
+                        Low::Number(low) if low_row => low,
+                        Low::Mixed if low_row => [f32::NEG_INFINITY, f32::MIN, -3.4e38][place % columns % 3],
+                        Low::FirstHalf(low) if 2 * (place % columns) < columns => low,
+                        _ => *add,
+                    }
+                };
+                added.iter().zip(keep).enumerate().map(|of| value(of).to_bits()).collect()
             }
         };
 
@@ -399,7 +413,10 @@ impl Data {
                 dims,
             );
             let stages = [0, 1, 2, 3].map(|stage| oracle::stage(&products, stage, dims, options));
-            largest_logit = largest_logit.max(largest(&stages[0])).max(largest(&stages[2]));
+            // Those that a mask of ±3.4e38 has moved are rounded alike everywhere, since nothing is left of what was added to it.
+            let counted = stages[2].iter().copied().filter(|logit| logit.abs() < 1e30);
+            let counted = largest(&counted.collect::<Vec<f64>>());
+            largest_logit = largest_logit.max(largest(&stages[0])).max(counted);
             let view = View::new(&dense_v, Strided::heads_first(key_heads, dims.keys, value_dim));
             let allowed = oracle::allowed(dims, options);
             let values = oracle::weighted_values(&stages[3], view, Some(&allowed), dims);

@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant};
 use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{NONE, Parameters, Row, Sizes, chosen};
-use crate::kernels::shared::{ATTENTION, ATTENTION_MASKING, TANH};
+use crate::kernels::shared::{ATTENTION, ATTENTION_MASKING, KINDS, TANH};
 use crate::kernels::{parallel, rows};
 use crate::reference::attention::{self as oracle, Causal, Mask, Options};
 use crate::reference::{largest, rounding_floor};
@@ -29,7 +29,7 @@ pub struct ScaleMaskSoftmax;
 
 /// The rows' variants, for this kernel.
 pub(crate) fn variant(rows: Variant) -> Variant {
-    rows.sharing(ATTENTION).sharing(TANH).sharing(ATTENTION_MASKING)
+    rows.sharing(ATTENTION).sharing(TANH).sharing(KINDS).sharing(ATTENTION_MASKING)
 }
 
 impl Kernel for ScaleMaskSoftmax {
@@ -103,7 +103,7 @@ impl Kernel for ScaleMaskSoftmax {
                 }
                 return None;
             }
-            let sink = (p.sinks_at != NONE).then(|| head_terms[(p.sinks_at + at[1]) as usize]);
+            let sink = p.sink(at[1], head_terms);
             let largest = (0..columns).filter_map(logit).chain(sink).fold(f32::NEG_INFINITY, f32::max);
             let (mut sum, mut seen) = (sink.map_or(0.0, |sink| (sink - largest).exp()), false);
             for (key, weight) in weights.iter_mut().enumerate() {

@@ -9,6 +9,7 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
+use crate::kernels::shared::KINDS;
 use crate::kernels::{parallel, rows};
 use crate::reference::rounding_floor;
 use crate::reference::softmax as oracle;
@@ -27,6 +28,11 @@ parameters! {
 
 /// The kernel.
 pub struct Softmax;
+
+/// The rows' variants, for this kernel.
+pub(crate) fn variant(rows: Variant) -> Variant {
+    rows.sharing(KINDS)
+}
 
 impl Kernel for Softmax {
     fn name(&self) -> &'static str {
@@ -50,7 +56,7 @@ impl Kernel for Softmax {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        rows::variants()
+        rows::variants().into_iter().map(variant).collect()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
@@ -108,8 +114,8 @@ impl Kernel for Softmax {
         let mut cases: Vec<Case> =
             sizes.into_iter().enumerate().map(|(index, size)| case(size, spread(index), false)).collect();
         cases.push(case([200, 3, 1], 1.0, false));
-        cases.push(case([9, 67, 1], spread(seeds), true));
-        cases.push(case([3, 67, 3], spread(seeds + 1), true));
+        cases.push(case([13, 67, 1], spread(seeds), true));
+        cases.push(case([5, 67, 3], spread(seeds + 1), true));
         cases
     }
 }
@@ -129,6 +135,12 @@ fn case([outer, columns, inner]: [usize; 3], spread: f32, with_infinities: bool)
             x[place(6, column)] = f32::MIN;
             // A difference beyond f32.
             x[place(7, column)] = if column % 2 == 0 { f32::MAX } else { f32::MIN };
+            // Scores like others, and −∞ beside them.
+            x[place(8, column)] = if column % 2 == 0 { f32::NEG_INFINITY } else { f32::MIN };
+            x[place(9, column)] = -3.4e38;
+            x[place(10, column)] = if column == 66 { f32::MIN } else { f32::NEG_INFINITY };
+            x[place(11, column)] = f32::MAX;
+            x[place(12, column)] = if column % 3 == 0 { f32::MIN } else { -3.4e38 };
         }
     }
     let expected = oracle::softmax(&x, [outer, columns, inner]);

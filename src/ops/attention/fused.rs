@@ -172,7 +172,8 @@ impl Checked {
         let [splits, batches, heads, queries, value_dim] =
             [p.splits, p.batches, p.heads, p.query_length, p.value_dim].map(|size| size as usize);
         let parts = recording.temporary([splits, batches, heads, queries, value_dim], DType::F32)?;
-        let part_sums = recording.temporary([splits, batches, heads, queries], DType::F32)?;
+        // The sums, and what was seen.
+        let part_sums = recording.temporary([splits, 2, batches, heads, queries], DType::F32)?;
         let dense = Parameters {
             has_sums: 1,
             output_offset: 0,
@@ -183,7 +184,7 @@ impl Checked {
             sums_offset: 0,
             sums_head: p.query_length,
             sums_batch: p.heads * p.query_length,
-            sums_split: p.batches * p.heads * p.query_length,
+            sums_split: 2 * p.batches * p.heads * p.query_length,
             ..p
         };
         self.dispatch_tiles(recording, fused, dense, [&parts, &part_sums])?;
