@@ -5,7 +5,8 @@ mod common;
 
 use attentive::kernel::Inputs;
 use attentive::ops::{
-    Alignment, Attention, AttentionVariableLengths, Heads, Layout, Mask, PagedKeys, RelativePositionBias,
+    Alignment, Attention, AttentionVariableLengths, Heads, Layout, Mask, PagedKeys, Placement,
+    RelativePositionBias, cast,
 };
 use attentive::recording::Value;
 use attentive::verify::compare::compare_bits;
@@ -20,7 +21,7 @@ type Words = Option<Vec<u32>>;
 /// A plan's shape and what its buffers hold.
 struct Problem {
     shape: AttentionShape,
-    q: Vec<f32>,
+    q: Vec<u32>,
     k: Vec<u32>,
     v: Vec<u32>,
     key_lengths: Words,
@@ -35,6 +36,14 @@ struct Problem {
 
 fn words(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
+}
+
+fn stored_as(dtype: DType, values: &[f32]) -> Vec<u32> {
+    if dtype != DType::F16 {
+        return words(values);
+    }
+    let bits = |value: f32| u32::from(attentive::half::f16::from_f32(value).to_bits());
+    values.chunks(2).map(|pair| bits(pair[0]) | pair.get(1).map_or(0, |&value| bits(value)) << 16).collect()
 }
 
 /// Stored shapes of q, k, v and the output.
@@ -64,25 +73,12 @@ impl Problem {
     fn new(shape: AttentionShape, seed: u64) -> Self {
         let mut random = Inputs::new(seed);
         let [q, k, v, _] = dims(&shape).map(count);
-        let q = random.values(q, 1.0);
-        let mut stored = |count: usize| {
-            let values = random.values(count, 1.0);
-            match shape.key_dtype {
-                DType::F16 => {
-                    let halves: Vec<u32> = values
-                        .iter()
-                        .map(|&value| attentive::half::f16::from_f32(value).to_bits().into())
-                        .collect();
-                    halves.chunks(2).map(|pair| pair[0] | pair.get(1).copied().unwrap_or(0) << 16).collect()
-                }
-                _ => words(&values),
-            }
-        };
-        let (k, v) = (stored(k), stored(v));
+        let q = stored_as(shape.query_dtype, &random.values(q, 1.0));
+        let [k, v] = [k, v].map(|count| stored_as(shape.key_dtype, &random.values(count, 1.0)));
         let batch = shape.batch;
-        let mask = shape.mask.map(|dims| match shape.mask_is_bool {
-            true => random.mask(count(dims)),
-            false => words(&random.values(count(dims), 1.0)),
+        let mask = shape.mask.map(|dims| match shape.mask_dtype {
+            DType::U32 => random.mask(count(dims)),
+            dtype => stored_as(dtype, &random.values(count(dims), 1.0)),
         });
         // Items share the rows out: all that the first ones leave is the last one's.
         let sums = |all: usize, longest: usize| -> Vec<u32> {
@@ -139,11 +135,10 @@ impl Problem {
             };
             recording.tensor(&tensor.unwrap()).unwrap()
         };
-        let q = tensor(&q_dims, DType::F32, &words(&self.q));
+        let q = tensor(&q_dims, shape.query_dtype, &self.q);
         let k = tensor(&k_dims, shape.key_dtype, &self.k);
         let v = tensor(&v_dims, shape.key_dtype, &self.v);
-        let mask_dtype = if shape.mask_is_bool { DType::U32 } else { DType::F32 };
-        let mask = self.mask.as_ref().map(|mask| tensor(&shape.mask.unwrap(), mask_dtype, mask));
+        let mask = self.mask.as_ref().map(|mask| tensor(&shape.mask.unwrap(), shape.mask_dtype, mask));
         let padding =
             self.key_padding_mask.as_ref().map(|mask| tensor(&[shape.batch, shape.keys], DType::U32, mask));
         let floats = |words: &Words| -> Vec<f32> {
@@ -166,7 +161,7 @@ impl Problem {
         attention = padding.as_ref().map_or(attention, |padding| attention.key_padding_mask(padding));
         attention = match &mask {
             None => attention,
-            Some(mask) if shape.mask_is_bool => attention.mask(Mask::Bool(mask)),
+            Some(mask) if shape.mask_dtype == DType::U32 => attention.mask(Mask::Bool(mask)),
             Some(mask) => attention.mask(Mask::Float(mask)),
         };
         attention = if slopes.is_empty() { attention } else { attention.alibi_slopes(&slopes) };
@@ -175,6 +170,8 @@ impl Problem {
         attention = packed.map_or(attention, |(queries, keys)| attention.packed(queries, keys));
         attention = self.block_table.as_ref().map_or(attention, |table| attention.block_table(table));
         attention = implementation.map_or(attention, |name| attention.implementation(name));
+        // A plan's output is f32 whatever the queries are.
+        let q = cast(&mut recording, &q, DType::F32).unwrap();
         let [q, k, v] = [&q, &k, &v].map(|value| Heads::in_layout(value, shape.layout).unwrap());
         let made = attention.record(&mut recording, &q, &k, &v).unwrap();
         let sums = made.log_sum_exp.unwrap();
@@ -194,7 +191,7 @@ impl Problem {
             let contents = bytemuck::cast_slice(words);
             host.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: None, contents, usage })
         };
-        let [q, k, v] = [&words(&self.q), &self.k, &self.v].map(|words| storage(words));
+        let [q, k, v] = [&self.q, &self.k, &self.v].map(|words| storage(words));
         let optional = [
             &self.key_lengths,
             &self.key_padding_mask,
@@ -279,7 +276,10 @@ fn shapes() -> Vec<AttentionShape> {
         AttentionShape { has_key_lengths: true, has_sinks: true, ..plain },
         AttentionShape { has_key_padding_mask: true, ..plain },
         AttentionShape { mask: Some([1, 4, 1, 37]), ..plain },
-        AttentionShape { mask: Some([3, 1, 11, 1]), mask_is_bool: true, ..plain },
+        AttentionShape { mask: Some([3, 1, 11, 1]), mask_dtype: DType::U32, ..plain },
+        AttentionShape { mask: Some([3, 1, 11, 37]), mask_dtype: DType::F16, ..plain },
+        AttentionShape { query_dtype: DType::F16, key_dtype: DType::F16, ..plain },
+        AttentionShape { query_dtype: DType::F16, mask: Some([1, 1, 11, 37]), mask_dtype: DType::F16, ..all },
         AttentionShape { key_dtype: DType::F16, ..plain },
         AttentionShape { key_dtype: DType::F16, head_dim: 64, value_dim: 64, ..plain },
         AttentionShape { layout: Layout::RowsFirst, ..all },
@@ -332,6 +332,115 @@ fn every_option_gives_the_ops_bits_twice() {
                 }
             }
         }
+    }
+}
+
+/// Queries, keys and values in the rows of one buffer, and in pieces of one buffer that begin anywhere; the output among
+/// other things: all is as by the op.
+#[test]
+fn packed_and_placed_tensors_need_no_copy() {
+    let (batch, heads, key_heads, length) = (2, 4, 2, 13);
+    for device in common::adapters() {
+        let (host, queue) = device.wgpu().unwrap();
+        let storage = |words: &[u32]| {
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+            let contents = bytemuck::cast_slice(words);
+            host.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: None, contents, usage })
+        };
+        for (head_dim, key_dtype) in [(8, DType::F32), (7, DType::F32), (6, DType::F16)] {
+            let row = (heads + 2 * key_heads) * head_dim;
+            let values = Inputs::new(head_dim as u64).values(batch * length * row, 1.0);
+            let packed = AttentionShape {
+                query_dtype: key_dtype,
+                key_dtype,
+                causal: Causal::TopLeft,
+                ..AttentionShape::packed_qkv([batch, heads, length, head_dim], key_heads)
+            };
+            // The same three behind each other, as [batch, length, heads, head_dim], the first at element 3.
+            let [queries, keys] = [heads, key_heads].map(|heads| batch * length * heads * head_dim);
+            let at = |offset: usize, heads: usize| {
+                Some(Placement { offset, strides: [length * heads * head_dim, head_dim, heads * head_dim] })
+            };
+            let pieces = AttentionShape {
+                q_placement: at(3, heads),
+                k_placement: at(3 + queries, key_heads),
+                v_placement: at(3 + queries + keys, key_heads),
+                // Heads first, five elements between two rows.
+                output_placement: Some(Placement {
+                    offset: 1,
+                    strides: [heads * length * (head_dim + 5), length * (head_dim + 5), head_dim + 5],
+                }),
+                ..packed
+            };
+            let columns = |first: usize, count: usize| {
+                values.chunks(row).flat_map(move |row| row[first..first + count].to_vec())
+            };
+            let widths = [heads, key_heads].map(|heads| heads * head_dim);
+            let behind_each_other: Vec<f32> = [f32::NAN; 3]
+                .into_iter()
+                .chain(columns(0, widths[0]))
+                .chain(columns(widths[0], widths[1]))
+                .chain(columns(widths[0] + widths[1], widths[1]))
+                .collect();
+
+            let mut recording = Recording::new(&device);
+            let dims = [batch, length, row];
+            let tensor = match key_dtype {
+                DType::F16 => Tensor::from_f32_as_f16(&device, dims, &values),
+                _ => Tensor::from_f32(&device, dims, &values),
+            };
+            let x = recording.tensor(&tensor.unwrap()).unwrap();
+            let in_rows =
+                |first: usize, heads: usize| Heads::in_rows(&x, first * head_dim, heads, head_dim).unwrap();
+            let (q, k, v) =
+                (in_rows(0, heads), in_rows(heads, key_heads), in_rows(heads + key_heads, key_heads));
+            let output = recording.temporary([batch, length, heads, head_dim], DType::F32).unwrap();
+            let attention = Attention::new().causal(Causal::TopLeft);
+            let to = Heads::in_layout(&output, Layout::RowsFirst).unwrap();
+            attention.record_into(&mut recording, &q, &k, &v, &to).unwrap();
+            recording.output(&output).unwrap();
+            let expected = recording.run().unwrap().tensor(&output).unwrap().to_f32().unwrap();
+
+            let by_plan = |shape: &AttentionShape, values: &[f32], elements: usize| -> Vec<f32> {
+                let plan = AttentionPlan::new(&device, shape).unwrap();
+                let (x, y) = (storage(&stored_as(key_dtype, values)), storage(&vec![0x7fc0_dead; elements]));
+                let mut encoder = host.create_command_encoder(&Default::default());
+                plan.record(&mut encoder, AttentionBuffers::new(&x, &x, &x, &y)).unwrap();
+                queue.submit([encoder.finish()]);
+                Tensor::from_wgpu_buffer(&device, &y, [elements], DType::F32).unwrap().to_f32().unwrap()
+            };
+            let what = format!("{}: {head_dim} {key_dtype}", device.name());
+            let got = by_plan(&packed, &values, batch * length * heads * head_dim);
+            assert!(compare_bits(&got, &expected).passed, "{what}, in rows");
+            let elements = 1 + batch * heads * length * (head_dim + 5);
+            let got = by_plan(&pieces, &behind_each_other, elements);
+            let mut left = vec![f32::from_bits(0x7fc0_dead); elements];
+            for (place, row) in expected.chunks(head_dim).enumerate() {
+                let (item, place, head) = (place / (length * heads), place / heads % length, place % heads);
+                let first = 1 + ((item * heads + head) * length + place) * (head_dim + 5);
+                left[first..first + head_dim].copy_from_slice(row);
+            }
+            // Rows that begin anywhere are read one element at a time, so that a bit may differ.
+            let same = |(got, left): (&f32, &f32)| {
+                got.to_bits() == left.to_bits() || (got - left).abs() <= 1e-6 * left.abs().max(1.0)
+            };
+            assert!(got.iter().zip(&left).all(same), "{what}, in pieces: {got:?} {left:?}");
+            // One word less than they reach to is refused by name.
+            let plan = AttentionPlan::new(&device, &pieces).unwrap();
+            let stored = stored_as(key_dtype, &behind_each_other);
+            let (x, y) = (storage(&stored[..stored.len() - 1]), storage(&vec![0; elements]));
+            let mut encoder = host.create_command_encoder(&Default::default());
+            let outcome = plan.record(&mut encoder, AttentionBuffers::new(&x, &x, &x, &y));
+            common::assert_refused(outcome, &["the buffer of v", "at least"]);
+        }
+        let overlapping = AttentionShape {
+            output_placement: Some(Placement { offset: 0, strides: [8, 8, 4] }),
+            ..AttentionShape::new([2, 2, 3, 8])
+        };
+        common::assert_refused(AttentionPlan::new(&device, &overlapping), &["the output", "do not overlap"]);
+        let far = Some(Placement { offset: usize::MAX, strides: [usize::MAX; 3] });
+        let far = AttentionShape { k_placement: far, ..AttentionShape::new([2, 2, 3, 8]) };
+        assert!(AttentionPlan::new(&device, &far).is_err());
     }
 }
 

@@ -1,4 +1,28 @@
 //! Ops: check the arguments, choose an implementation, record its dispatches.
+//!
+//! An op takes values of a [`Recording`] and gives values that are there once it has run. What does not fit is an
+//! [`Error::Argument`] with what was needed and what there was, and then nothing is recorded. f16 is a way to store: all sums are
+//! in f32. Sizes of 0 are valid.
+//!
+//! | op | takes | gives |
+//! |---|---|---|
+//! | [`Linear`] | x `[…, inputs]` f32 or f16, weights f32 or f16, a residual | `[…, outputs]` f32 |
+//! | [`matmul`], [`Gemm`] | f32 `[…, m, k]` and `[…, k, n]`, batches broadcast | `[…, m, n]` |
+//! | [`Attention`], [`attention()`] | q `[B, H, Lq, D]`, k `[B, Hkv, Lk, D]`, v `[B, Hkv, Lk, Dv]`, f32 or f16, anywhere in their values ([`Heads`]) | `[B, Lq, H · Dv]`, or heads first |
+//! | [`AdditiveAttention`], [`LuongAttention`] | f32 queries, keys, values of `[B, L, …]` | `[B, Lq, Dv]` |
+//! | [`KvCache`] | new keys and values f32, kept as f32 or f16 | attention to all that it holds |
+//! | [`LayerNorm`], [`layer_norm()`], [`rms_norm()`] | f32, over the axes from one on | x's shape |
+//! | [`softmax()`] | f32, along any axis | x's shape |
+//! | [`activate()`] | f32 | x's shape |
+//! | [`add`], [`subtract`], [`multiply`] | f32, broadcast by NumPy's rule | the shape that both are broadcast to |
+//! | [`slice()`], [`concat()`], [`permute()`], [`transpose`] | any dtype, any shape | a copy, in x's dtype |
+//! | [`cast()`] | f32 or f16 | the other, x's shape |
+//! | [`RotaryEmbedding`] | f32 `[B, H, L, D]`, `[B, L, H · D]`, or heads anywhere in a value | rotated, dense |
+//! | [`Embedding`], [`gather_rows`] | ids or indices from the host, a table f32 or f16 | rows, f32 |
+//! | [`embedding_norm()`] | ids, positions and types from the host, three tables | their sum's layer norm |
+//! | [`pool()`] | f32 `[B, L, columns]` | a vector for each text |
+//! | [`mean`], [`mean_max()`] | f32, over a range of axes | without them |
+//! | [`spatial_attention()`], [`deformable_attention()`] | f32 maps, samples of maps | see there |
 
 mod activate;
 mod additive_attention;
@@ -34,7 +58,7 @@ pub use additive_attention::{
 pub use attention::{
     Alignment, Attention, AttentionBuffers, AttentionCall, AttentionPlan, AttentionShape, AttentionTensors,
     AttentionValues, AttentionVariableLengths, Capture, Causal, Heads, KvCache, KvCacheShape, Layout, Mask,
-    PagedKeys, Stage, attention,
+    PagedKeys, Placement, Stage, attention,
 };
 pub use binary::{add, multiply, subtract};
 pub use cast::cast;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Attention, AttentionBuffers, AttentionShape, Heads, Mask};
+use super::{Attention, AttentionBuffers, AttentionShape, Heads, Layout, Mask, Placement};
 use crate::device::{Device, Pipeline, Purpose};
 use crate::error::{Error, Result};
-use crate::recording::{Images, Plan, Prepared, Recording, Submitted, pipelines};
+use crate::recording::{Images, Plan, Prepared, Recording, Submitted, Value, pipelines};
 use crate::tensor::{DType, GpuBuffer, Tensor, settle};
 
 const OP: &str = "attention plan";
@@ -142,18 +142,23 @@ fn record(
         None => Err(Error::argument(OP, name, "there, as the plan was made with it", "absent")),
     };
     let [(q_batch, queries), (k_batch, keys)] = shape.stored();
-    let q = take(&shape.dims(q_batch, shape.heads, queries, shape.head_dim), DType::F32, "q")?;
-    let k = take(&shape.dims(k_batch, shape.key_heads, keys, shape.head_dim), shape.key_dtype, "k")?;
-    let v = take(&shape.dims(k_batch, shape.key_heads, keys, shape.value_dim), shape.key_dtype, "v")?;
-    let output = take(&shape.dims(q_batch, shape.heads, queries, shape.value_dim), DType::F32, "output")?;
+    let [q_dims, k_dims] = [[q_batch, shape.heads, queries], [k_batch, shape.key_heads, keys]];
+    let with_columns = |[batch, heads, rows]: [usize; 3], columns: usize| [batch, heads, rows, columns];
+    let q_lies = Lies::new(shape, with_columns(q_dims, shape.head_dim), shape.q_placement);
+    let k_lies = Lies::new(shape, with_columns(k_dims, shape.head_dim), shape.k_placement);
+    let v_lies = Lies::new(shape, with_columns(k_dims, shape.value_dim), shape.v_placement);
+    let output_lies = Lies::new(shape, with_columns(q_dims, shape.value_dim), shape.output_placement);
+    let q = take(&q_lies.stored, shape.query_dtype, "q")?;
+    let k = take(&k_lies.stored, shape.key_dtype, "k")?;
+    let v = take(&v_lies.stored, shape.key_dtype, "v")?;
+    let output = take(&output_lies.stored, DType::F32, "output")?;
     let mut optional = |there: bool, dims: &[usize], dtype: DType, name: &str| {
         there.then(|| take(dims, dtype, name)).transpose()
     };
     let lengths = optional(shape.has_key_lengths, &[shape.batch], DType::U32, "key_lengths")?;
     let padding =
         optional(shape.has_key_padding_mask, &[shape.batch, shape.keys], DType::U32, "key_padding_mask")?;
-    let mask_dtype = if shape.mask_is_bool { DType::U32 } else { DType::F32 };
-    let mask = optional(shape.mask.is_some(), &shape.mask.unwrap_or_default(), mask_dtype, "mask")?;
+    let mask = optional(shape.mask.is_some(), &shape.mask.unwrap_or_default(), shape.mask_dtype, "mask")?;
     let slopes = optional(shape.has_alibi_slopes, &[shape.heads], DType::F32, "alibi_slopes")?;
     let sinks = optional(shape.has_sinks, &[shape.heads], DType::F32, "sinks")?;
     let distances = shape.relative_bias.map_or(1, |reach| reach.saturating_mul(2).saturating_add(1));
@@ -179,7 +184,10 @@ fn record(
         attention = attention.key_padding_mask(padding);
     }
     if let Some(mask) = &mask {
-        attention = attention.mask(if shape.mask_is_bool { Mask::Bool(mask) } else { Mask::Float(mask) });
+        attention = attention.mask(match shape.mask_dtype {
+            DType::U32 => Mask::Bool(mask),
+            DType::F32 | DType::F16 => Mask::Float(mask),
+        });
     }
     if let Some(slopes) = &slopes {
         attention = attention.alibi_slopes_value(slopes);
@@ -196,7 +204,34 @@ fn record(
     if let Some(table) = &table {
         attention = attention.block_table_value(table);
     }
-    let [q, k, v, output] = [&q, &k, &v, &output].map(|value| Heads::in_layout(value, shape.layout));
-    attention.record_with(&mut recording, [&q?, &k?, &v?], &output?, sums)?;
+    let (q, k, v) = (q_lies.heads(&q)?, k_lies.heads(&k)?, v_lies.heads(&v)?);
+    attention.record_with(&mut recording, [&q, &k, &v], &output_lies.heads(&output)?, sums)?;
     Ok(recording)
+}
+
+/// How a tensor of heads lies in its buffer.
+struct Lies {
+    /// The shape of what is bound.
+    stored: Vec<usize>,
+    layout: Layout,
+    /// `[batch, heads, rows, columns]` somewhere in it.
+    placed: Option<([usize; 4], Placement)>,
+}
+
+impl Lies {
+    fn new(shape: &AttentionShape, dims: [usize; 4], placement: Option<Placement>) -> Self {
+        let [batch, heads, rows, columns] = dims;
+        let stored = match placement {
+            None => shape.dims(batch, heads, rows, columns).to_vec(),
+            Some(placement) => vec![placement.reach(dims)],
+        };
+        Self { stored, layout: shape.layout, placed: placement.map(|placement| (dims, placement)) }
+    }
+
+    fn heads<'a>(&self, value: &'a Value) -> Result<Heads<'a>> {
+        match self.placed {
+            None => Heads::in_layout(value, self.layout),
+            Some((dims, Placement { offset, strides })) => Heads::strided(value, dims, offset, strides),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{Alignment, Causal, Layout};
 #[cfg(doc)]
-use super::{Attention, AttentionPlan};
+use super::{Attention, AttentionPlan, Heads};
 use crate::tensor::DType;
 
 /// What an [`AttentionPlan`] is made for: the sizes by a constructor, the options by struct update.
@@ -42,6 +42,8 @@ pub struct AttentionShape {
     pub head_dim: usize,
     /// Elements of a value.
     pub value_dim: usize,
+    /// How queries are stored: f32, or f16, which are widened in a dispatch of their own. The output is f32.
+    pub query_dtype: DType,
     /// How keys and values are stored: f32 or f16.
     pub key_dtype: DType,
     /// How the heads of q, k, v and the output lie.
@@ -70,13 +72,44 @@ pub struct AttentionShape {
     pub has_log_sum_exp: bool,
     /// The mask that [`AttentionBuffers::mask`] will hold, broadcast to `[batch, heads, queries, keys]`.
     pub mask: Option<[usize; 4]>,
-    /// Whether that is a boolean one (u32) and not a float one.
-    pub mask_is_bool: bool,
+    /// What it is: f32, or f16, which is widened in a dispatch of its own, to be added to the scaled scores; or u32, nonzero for
+    /// what takes part.
+    pub mask_dtype: DType,
     /// Items packed one after the other, of lengths that [`AttentionBuffers::packed`] tells.
     pub packed: Option<AttentionVariableLengths>,
     /// Keys and values in blocks of a pool, of which [`AttentionBuffers::block_table`] tells; `keys` is then that of
     /// all blocks of an item.
     pub paged: Option<PagedKeys>,
+    /// Where the queries lie in their buffer, if they are not dense in the layout.
+    pub q_placement: Option<Placement>,
+    /// Where the keys lie.
+    pub k_placement: Option<Placement>,
+    /// Where the values lie.
+    pub v_placement: Option<Placement>,
+    /// Where the output lies.
+    pub output_placement: Option<Placement>,
+}
+
+/// Where `[batch, heads, rows, columns]` lie in a buffer, in elements; the columns of a row side by side. Whatever the device's
+/// alignment for a binding's offset is, an element may be the first. As [`Heads::strided`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The first element.
+    pub offset: usize,
+    /// From one batch item (of paged keys one block; not used where items are packed), head and row to the next. 0 repeats.
+    pub strides: [usize; 3],
+}
+
+impl Placement {
+    /// Elements up to the last one.
+    pub(super) fn reach(&self, dims: [usize; 4]) -> usize {
+        if dims.contains(&0) {
+            return 0;
+        }
+        let steps =
+            dims[..3].iter().zip(self.strides).map(|(&size, stride)| (size - 1).saturating_mul(stride));
+        steps.fold(self.offset, usize::saturating_add).saturating_add(dims[3])
+    }
 }
 
 /// The rows of all packed items together.
@@ -125,6 +158,24 @@ impl AttentionShape {
         Self { key_heads, ..self }
     }
 
+    /// Self-attention over the rows of a packed projection, one tensor `[batch, length, (heads + 2 · key_heads) · head_dim]`: in
+    /// each row the query heads side by side, then the keys', then the values'. Its buffer is q, k and v
+    /// ([`AttentionBuffers::new`] takes it three times); the output is dense `[batch, length, heads, head_dim]`. f32, without a
+    /// mask.
+    pub fn packed_qkv([batch, heads, length, head_dim]: [usize; 4], key_heads: usize) -> Self {
+        let columns = |heads: usize| heads.saturating_mul(head_dim);
+        let keys = columns(key_heads);
+        let row = columns(heads).saturating_add(keys).saturating_add(keys);
+        let at = |offset| Some(Placement { offset, strides: [length.saturating_mul(row), head_dim, row] });
+        Self {
+            layout: Layout::RowsFirst,
+            q_placement: at(0),
+            k_placement: at(columns(heads)),
+            v_placement: at(columns(heads).saturating_add(keys)),
+            ..Self::new([batch, heads, length, head_dim]).grouped(key_heads)
+        }
+    }
+
     pub(super) fn dims(&self, batch: usize, heads: usize, length: usize, columns: usize) -> [usize; 4] {
         match self.layout {
             Layout::HeadsFirst => [batch, heads, length, columns],
@@ -154,6 +205,7 @@ impl Default for AttentionShape {
             keys: 0,
             head_dim: 0,
             value_dim: 0,
+            query_dtype: DType::F32,
             key_dtype: DType::F32,
             layout: Layout::HeadsFirst,
             causal: Causal::None,
@@ -168,17 +220,21 @@ impl Default for AttentionShape {
             relative_bias: None,
             has_log_sum_exp: false,
             mask: None,
-            mask_is_bool: false,
+            mask_dtype: DType::F32,
             packed: None,
             paged: None,
+            q_placement: None,
+            k_placement: None,
+            v_placement: None,
+            output_placement: None,
         }
     }
 }
 
-/// A host's buffers, dense, in the plan's layout; usage `STORAGE`. Those that the plan was made with, and no others.
+/// A host's buffers, in the plan's layout or placement; usage `STORAGE`. Those that the plan was made with, and no others.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionBuffers<'a> {
-    /// f32 queries.
+    /// Queries.
     pub q: &'a wgpu::Buffer,
     /// Keys.
     pub k: &'a wgpu::Buffer,
@@ -190,7 +246,7 @@ pub struct AttentionBuffers<'a> {
     pub key_lengths: Option<&'a wgpu::Buffer>,
     /// u32 `[batch, keys]`: nonzero for keys that take part.
     pub key_padding_mask: Option<&'a wgpu::Buffer>,
-    /// Added to the scaled scores (f32), or nonzero for what takes part (u32).
+    /// Added to the scaled scores (f32 or f16), or nonzero for what takes part (u32).
     pub mask: Option<&'a wgpu::Buffer>,
     /// f32 `[heads]`.
     pub alibi_slopes: Option<&'a wgpu::Buffer>,
