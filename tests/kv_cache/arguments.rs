@@ -177,3 +177,43 @@ fn what_cannot_be_reordered() {
     assert_refused(cache.reorder(&[0, 1]), &["parents", "3 items", "[0, 1]"]);
     assert_refused(cache.reorder(&[0, 3, 1]), &["parents", "below 3", "[0, 3, 1]"]);
 }
+
+#[test]
+fn keys_that_are_counted_on_the_device() {
+    for device in common::devices() {
+        for paged in [None, Some((4, 7))] {
+            let mut cache = KvCache::new(&device, KvCacheShape { paged, ..SHAPE }).unwrap();
+            let KvCacheShape { batch, key_heads, capacity, head_dim, value_dim, .. } = SHAPE;
+            assert_refused(
+                cache.advance(&[1; 3]),
+                &["counts", "one for each of 3 items, at most 0", "[1, 1, 1]"],
+            );
+            let mut recording = Recording::new(&device);
+            let k = common::zeros(&mut recording, &[batch, key_heads, 2, head_dim]);
+            let v = common::zeros(&mut recording, &[batch, key_heads, 2, value_dim]);
+            let [k, v] = [&k, &v].map(|value| Heads::first(value).unwrap());
+            assert_refused(cache.record_append_at_device(&mut recording, &k, &k), &["v", "[3, 2, 2, 5]"]);
+            cache.record_append_at_device(&mut recording, &k, &v).unwrap();
+            assert_eq!(cache.lengths(), [0; 3]);
+            assert_refused(cache.advance(&[1; 2]), &["counts", "one for each of 3 items", "[1, 1]"]);
+            assert_refused(cache.advance(&[0, 3, 0]), &["counts", "at most 2", "[0, 3, 0]"]);
+            let made = device.created().buffers;
+            for _ in 0..capacity / 2 {
+                cache.advance(&[0, 2, 0]).unwrap();
+            }
+            assert_eq!(device.created().buffers, made);
+            assert_refused(cache.advance(&[0, 1, 0]), &["the keys of item 1", "at most 12", "12 and 1 more"]);
+            if paged.is_some() {
+                // Three of seven blocks are taken, and four are free.
+                (0..4).for_each(|_| cache.advance(&[2, 0, 2]).unwrap());
+                assert_refused(cache.advance(&[1, 0, 0]), &["the blocks", "0 free"]);
+                assert_eq!(cache.lengths(), [8, 12, 8]);
+            }
+            let q = common::zeros(&mut recording, &[batch, 4, 1, head_dim]);
+            let q = Heads::first(&q).unwrap();
+            let attention = Attention::new().key_lengths(&[1; 3]);
+            let outcome = cache.record_attention_at_device(&mut recording, attention, &q);
+            assert_refused(outcome, &["the attention", "key lengths"]);
+        }
+    }
+}

@@ -145,13 +145,19 @@ impl Scenario {
         assert_eq!(cache.lengths(), vec![0; batch]);
     }
 
-    /// Runs the steps, that many in one recording; gives outputs and sums, and the cache.
-    fn run(&self, device: &Device, implementation: &str, together: usize) -> (Vec<[Vec<f32>; 2]>, KvCache) {
+    /// Runs the steps, that many in one recording, or each by a recording that finds on the device how many keys there are;
+    /// gives outputs and sums, and the cache.
+    fn run(
+        &self,
+        device: &Device,
+        implementation: &str,
+        together: Option<usize>,
+    ) -> (Vec<[Vec<f32>; 2]>, KvCache) {
         let KvCacheShape { batch, key_heads, head_dim, value_dim, .. } = self.shape;
         let mut cache = KvCache::new(device, self.shape).unwrap();
         self.poison(&mut cache, device);
         let mut results = Vec::new();
-        for steps in self.steps.chunks(together) {
+        for steps in self.steps.chunks(together.unwrap_or(1)) {
             let mut recording = Recording::new(device);
             let mut made = Vec::new();
             for step in steps {
@@ -164,18 +170,27 @@ impl Scenario {
                 }
                 let all = step.counts.iter().all(|&count| count as usize == step.new);
                 let counts = Some(&step.counts[..]).filter(|_| !all);
-                cache.record_append(&mut recording, &k, &v, counts).unwrap();
+                match together {
+                    Some(_) => cache.record_append(&mut recording, &k, &v, counts).unwrap(),
+                    None => cache.record_append_at_device(&mut recording, &k, &v).unwrap(),
+                }
                 let attention = Attention::new()
                     .causal(Causal::BottomRight)
                     .output_layout(Layout::HeadsFirst)
                     .implementation(implementation)
                     .with_log_sum_exp();
-                let values = cache.record_attention(&mut recording, attention, &q).unwrap();
+                let values = match together {
+                    Some(_) => cache.record_attention(&mut recording, attention, &q).unwrap(),
+                    None => cache.record_attention_at_device(&mut recording, attention, &q).unwrap(),
+                };
                 let sums = values.log_sum_exp.unwrap();
                 assert_eq!(values.output.shape().dims(), [batch, self.heads, step.new, value_dim]);
                 recording.output(&values.output).unwrap();
                 recording.output(&sums).unwrap();
                 made.push([values.output, sums]);
+                if together.is_none() {
+                    cache.advance(&step.counts).unwrap();
+                }
             }
             let outputs = recording.run().unwrap();
             let read = |value: &Value| outputs.tensor(value).unwrap().to_f32().unwrap();
@@ -189,18 +204,18 @@ impl Scenario {
         let expected = self.expected();
         let tokens = self.tokens();
         let lengths: Vec<u32> = tokens.last().unwrap().iter().map(|tokens| tokens.len() as u32).collect();
-        let (twins, _) = self.run(&Device::cpu(), "tiled", 1);
+        let (twins, _) = self.run(&Device::cpu(), "tiled", Some(1));
         // Values near 1, scores within ±6: an exponential of those is good to 15 units in the last place.
         let floor = rounding_floor(self.shape.head_dim + self.shape.capacity, 1.0) + 1e-6;
         for device in devices {
             for implementation in common::attention_implementations(device) {
-                for together in [self.steps.len(), 2] {
+                for together in [Some(self.steps.len()), Some(2), None] {
                     let (got, cache) = self.run(device, implementation, together);
                     for (place, ((got, twin), expected)) in got.iter().zip(&twins).zip(&expected).enumerate()
                     {
                         for (part, name) in ["output", "log-sum-exp"].iter().enumerate() {
                             let what = format!(
-                                "{what}, {implementation}, {together} together: {name} of step {place}"
+                                "{what}, {implementation}, {together:?} together: {name} of step {place}"
                             );
                             assert_agrees(device, &what, (&got[part], &twin[part], &expected[part]), floor);
                         }

@@ -72,6 +72,29 @@ pub struct KvCache {
     free: Vec<u32>,
     /// Items that have each block.
     owners: Vec<u32>,
+    /// What recordings that are run more than once read.
+    on_device: Option<OnDevice>,
+}
+
+/// What recordings that are run step after step find on the device, as of the last [`KvCache::advance`].
+#[derive(Debug)]
+struct OnDevice {
+    /// u32 `[B]`: the keys of each item, new ones included.
+    ends: Tensor,
+    /// The same, where the new ones begin, and the table of a paged cache: what an append reads.
+    items: Tensor,
+    /// u32 `[B, blocks]` of a paged cache.
+    table: Option<Tensor>,
+    /// The most rows that an append was recorded with.
+    rows: u32,
+}
+
+impl OnDevice {
+    fn write(&self, ends: &[u32], starts: &[u32], table: &[u32]) -> Result<()> {
+        self.items.write_u32(&[ends, starts, table].concat())?;
+        self.ends.write_u32(ends)?;
+        self.table.as_ref().map_or(Ok(()), |tensor| tensor.write_u32(table))
+    }
 }
 
 impl KvCacheShape {
@@ -120,6 +143,7 @@ impl KvCache {
             table: vec![0; batch * shape.blocks()],
             free: if paged.is_some() { (0..pool as u32).rev().collect() } else { Vec::new() },
             owners: if paged.is_some() { vec![0; pool] } else { Vec::new() },
+            on_device: None,
         })
     }
 
@@ -241,7 +265,80 @@ impl KvCache {
         v: &Heads<'_>,
         counts: Option<&[u32]>,
     ) -> Result<()> {
-        let KvCacheShape { batch, key_heads, capacity, head_dim, value_dim, .. } = self.shape;
+        let new = self.check_new(recording, k, v)?;
+        let all = vec![new; self.shape.batch];
+        let counts = counts.unwrap_or(&all);
+        let ends = self.ends(counts, new)?;
+        let (table, left) = self.take_blocks(&ends)?;
+        let items = [&ends[..], &self.lengths[..], &table[..]].concat();
+        let items = Tensor::from_u32(recording.device(), [items.len()], &items)?;
+        let items = recording.tensor(&items)?;
+        self.append(recording, [k, v], &items)?;
+        self.take(table, ends, left);
+        Ok(())
+    }
+
+    /// [`KvCache::record_append`] for a recording that is run step after step: how many keys there are stands on the device, and
+    /// [`KvCache::advance`] moves it on before each run. All L rows, or fewer, are appended, as it says.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for shapes that do not fit the cache, [`Error::OutOfMemory`]. Then nothing is recorded.
+    pub fn record_append_at_device(
+        &mut self,
+        recording: &mut Recording,
+        k: &Heads<'_>,
+        v: &Heads<'_>,
+    ) -> Result<()> {
+        let new = self.check_new(recording, k, v)?;
+        let items = self.on_device()?.items.clone();
+        let items = recording.tensor(&items)?;
+        self.append(recording, [k, v], &items)?;
+        if let Some(on_device) = &mut self.on_device {
+            on_device.rows = on_device.rows.max(new);
+        }
+        Ok(())
+    }
+
+    /// Makes room for so many new keys of each item and tells the device, for recordings with
+    /// [`KvCache::record_append_at_device`] and [`KvCache::record_attention_at_device`]: the next run of one writes so many of its
+    /// new rows behind the keys that are there, and attends to those too. A run that is not preceded by it writes again what
+    /// the run before it wrote. Makes nothing on the device.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] unless there is one for each item, for more than the largest recorded append has rows, and for more
+    /// keys than an item's capacity or the pool's free blocks hold; [`Error::OutOfMemory`]. Then the cache is as it was.
+    pub fn advance(&mut self, counts: &[u32]) -> Result<()> {
+        let rows = self.on_device()?.rows;
+        let ends = self.ends(counts, rows)?;
+        let (table, left) = self.take_blocks(&ends)?;
+        let starts = self.lengths.clone();
+        self.on_device()?.write(&ends, &starts, &table)?;
+        self.take(table, ends, left);
+        Ok(())
+    }
+
+    /// What recordings find on the device, made where it is not there yet.
+    fn on_device(&mut self) -> Result<&mut OnDevice> {
+        if self.on_device.is_none() {
+            let (device, lengths, table) = (self.k.device(), &self.lengths, &self.table);
+            let items = [&lengths[..], lengths, table].concat();
+            let table = match self.shape.paged {
+                Some(_) => Some(Tensor::from_u32(device, [self.shape.batch, self.shape.blocks()], table)?),
+                None => None,
+            };
+            self.on_device = Some(OnDevice {
+                ends: Tensor::from_u32(device, [lengths.len()], lengths)?,
+                items: Tensor::from_u32(device, [items.len()], &items)?,
+                table,
+                rows: 0,
+            });
+        }
+        self.on_device.as_mut().ok_or_else(|| Error::argument(OP, "the cache", "on the device", "not"))
+    }
+
+    /// The number of new rows, if they fit the cache.
+    fn check_new(&self, recording: &mut Recording, k: &Heads<'_>, v: &Heads<'_>) -> Result<u32> {
+        let KvCacheShape { batch, key_heads, head_dim, value_dim, .. } = self.shape;
         let new = k.dims()[2];
         let caches = [recording.tensor(&self.k)?, recording.tensor(&self.v)?];
         for (name, heads, columns) in [("k", k, head_dim), ("v", v, value_dim)] {
@@ -256,9 +353,13 @@ impl KvCache {
                 return Err(Error::argument(OP, name, "a value of its own", "one of the cache's"));
             }
         }
-        let all = vec![size(OP, "the new rows", new)?; batch];
-        let counts = counts.unwrap_or(&all);
-        if counts.len() != batch || counts.iter().any(|&count| count as usize > new) {
+        size(OP, "the new rows", new)
+    }
+
+    /// The keys of each item with so many more, of `new` rows.
+    fn ends(&self, counts: &[u32], new: u32) -> Result<Vec<u32>> {
+        let KvCacheShape { batch, capacity, .. } = self.shape;
+        if counts.len() != batch || counts.iter().any(|&count| count > new) {
             let expected = format!("one for each of {batch} items, at most {new}");
             return Err(Error::argument(OP, "counts", expected, format!("{counts:?}")));
         }
@@ -269,14 +370,21 @@ impl KvCache {
             let expected = format!("at most {capacity} in all");
             return Err(Error::argument(OP, format!("the keys of item {item}"), expected, found));
         }
-        let (table, left) = self.take_blocks(&ends)?;
-        let mut items = [&ends[..], &self.lengths[..]].concat();
-        let blocks_at = if self.shape.paged.is_some() { items.len() as u32 } else { NONE };
-        items.extend(&table);
-        let items = Tensor::from_u32(recording.device(), [items.len()], &items)?;
-        let items = recording.tensor(&items)?;
+        Ok(ends)
+    }
+
+    /// Keeps the table and the lengths that [`KvCache::take_blocks`] was asked for.
+    fn take(&mut self, table: Vec<u32>, ends: Vec<u32>, left: usize) {
+        (self.table, self.lengths) = (table, ends);
+        self.free.split_off(left).into_iter().for_each(|block| self.owners[block as usize] = 1);
+    }
+
+    /// Records the dispatches of an append; `items` are where each item's keys end, where the new ones begin, and the table.
+    fn append(&self, recording: &mut Recording, new: [&Heads<'_>; 2], items: &Value) -> Result<()> {
+        let KvCacheShape { batch, key_heads, capacity, head_dim, value_dim, .. } = self.shape;
+        let caches = [recording.tensor(&self.k)?, recording.tensor(&self.v)?];
         let recorded = recording.dispatches.len();
-        for (heads, to, columns) in [(k, &caches[0], head_dim), (v, &caches[1], value_dim)] {
+        for (heads, to, columns) in [(new[0], &caches[0], head_dim), (new[1], &caches[1], value_dim)] {
             let [_, _, rows, row] = self.shape.dims(columns);
             let of = |value: usize| size(OP, "a size or stride", value);
             let parameters = || -> Result<Parameters> {
@@ -284,7 +392,7 @@ impl KvCache {
                     batches: of(batch)?,
                     heads: of(key_heads)?,
                     heads_per_key: 1,
-                    query_length: of(new)?,
+                    query_length: of(heads.dims()[2])?,
                     key_length: of(capacity)?,
                     head_dim: of(columns)?,
                     q_offset: of(heads.offset)?,
@@ -295,7 +403,7 @@ impl KvCache {
                     k_head: of(rows * row)?,
                     k_row: of(row)?,
                     key_padding: 1,
-                    blocks_at,
+                    blocks_at: if self.shape.paged.is_some() { 2 * of(batch)? } else { NONE },
                     blocks: of(self.shape.blocks())?,
                     block_size: of(rows)?,
                     block_count: of(self.shape.paged.map_or(1, |(_, pool)| pool))?,
@@ -305,14 +413,12 @@ impl KvCache {
             let half = self.shape.dtype == DType::F16;
             let variant = if half { append::half() } else { append::words() };
             let outcome = parameters()
-                .and_then(|p| recording.dispatch(&Append, variant, &p, &[heads.value, &items, to]));
+                .and_then(|p| recording.dispatch(&Append, variant, &p, &[heads.value, items, to]));
             if let Err(error) = outcome {
                 recording.dispatches.truncate(recorded);
                 return Err(error);
             }
         }
-        (self.table, self.lengths) = (table, ends);
-        self.free.split_off(left).into_iter().for_each(|block| self.owners[block as usize] = 1);
         Ok(())
     }
 
@@ -349,6 +455,48 @@ impl KvCache {
         attention: Attention<'_>,
         q: &Heads<'_>,
     ) -> Result<AttentionValues> {
+        self.check_attention(&attention, q)?;
+        let (k, v) = (recording.tensor(&self.k)?, recording.tensor(&self.v)?);
+        // Only the rows that any item has, so that nothing is planned for the rest.
+        let longest = self.lengths.iter().copied().max().unwrap_or(0) as usize;
+        let (k, v) =
+            (self.heads(&k, longest, self.shape.head_dim)?, self.heads(&v, longest, self.shape.value_dim)?);
+        let attention = attention.key_lengths(&self.lengths);
+        let Some((block, _)) = self.shape.paged else { return attention.record(recording, q, &k, &v) };
+        let (blocks, needed) = (self.shape.blocks(), longest.div_ceil(block));
+        let table: Vec<u32> =
+            self.table.chunks(blocks).flat_map(|entries| entries[..needed].iter().copied()).collect();
+        attention.block_table(&table).record(recording, q, &k, &v)
+    }
+
+    /// [`KvCache::record_attention`] for a recording that is run step after step: how many keys each item has stands on the
+    /// device, moved on by [`KvCache::advance`] before each run. The keys of a mask, and of what is captured, are the capacity's;
+    /// time goes with the keys that are there.
+    ///
+    /// # Errors
+    /// As [`KvCache::record_attention`].
+    pub fn record_attention_at_device(
+        &mut self,
+        recording: &mut Recording,
+        attention: Attention<'_>,
+        q: &Heads<'_>,
+    ) -> Result<AttentionValues> {
+        self.check_attention(&attention, q)?;
+        let OnDevice { ends, table, .. } = self.on_device()?;
+        let ends = recording.tensor(ends)?;
+        let table = table.as_ref().map(|table| recording.tensor(table)).transpose()?;
+        let (k, v) = (recording.tensor(&self.k)?, recording.tensor(&self.v)?);
+        let capacity = self.shape.capacity;
+        let (k, v) =
+            (self.heads(&k, capacity, self.shape.head_dim)?, self.heads(&v, capacity, self.shape.value_dim)?);
+        let attention = attention.key_lengths_value(&ends);
+        match &table {
+            None => attention.record(recording, q, &k, &v),
+            Some(table) => attention.block_table_value(table).record(recording, q, &k, &v),
+        }
+    }
+
+    fn check_attention(&self, attention: &Attention<'_>, q: &Heads<'_>) -> Result<()> {
         for (there, name) in [
             (attention.padding.is_some(), "key lengths or a key padding mask"),
             (attention.blocks.is_some(), "a block table"),
@@ -368,24 +516,13 @@ impl KvCache {
             );
             return Err(Error::argument(OP, "q", expected, q.describe()));
         }
-        let (k, v) = (recording.tensor(&self.k)?, recording.tensor(&self.v)?);
-        let longest = self.lengths.iter().copied().max().unwrap_or(0) as usize;
-        let attention = attention.key_lengths(&self.lengths);
-        // Only the rows that any item has, so that nothing is planned for the rest.
-        let heads = |value: &'_ Value, columns: usize| -> Result<([usize; 4], [usize; 3])> {
-            let &[pieces, heads, rows, row] = value.shape().dims() else {
-                return Err(Error::argument(OP, "the cache", "of rank 4", value.shape().to_string()));
-            };
-            let seen = if self.shape.paged.is_some() { rows } else { longest };
-            Ok(([pieces, heads, seen, columns], [heads * rows * row, rows * row, row]))
-        };
-        let (k_heads, v_heads) = (heads(&k, self.shape.head_dim)?, heads(&v, self.shape.value_dim)?);
-        let k = Heads::strided(&k, k_heads.0, 0, k_heads.1)?;
-        let v = Heads::strided(&v, v_heads.0, 0, v_heads.1)?;
-        let Some((block, _)) = self.shape.paged else { return attention.record(recording, q, &k, &v) };
-        let (blocks, needed) = (self.shape.blocks(), longest.div_ceil(block));
-        let table: Vec<u32> =
-            self.table.chunks(blocks).flat_map(|entries| entries[..needed].iter().copied()).collect();
-        attention.block_table(&table).record(recording, q, &k, &v)
+        Ok(())
+    }
+
+    /// The keys or values of a cache's value: the first `seen` rows of each item, or all blocks of the pool.
+    fn heads<'a>(&self, value: &'a Value, seen: usize, columns: usize) -> Result<Heads<'a>> {
+        let [pieces, heads, rows, row] = self.shape.dims(columns);
+        let seen = if self.shape.paged.is_some() { rows } else { seen };
+        Heads::strided(value, [pieces, heads, seen, columns], 0, [heads * rows * row, rows * row, row])
     }
 }
