@@ -8,10 +8,17 @@ struct Parameters {
     rotary_dim: u32,
     // 1 where a pair is two neighbours, 0 where it is one column of each half.
     interleaved: u32,
-    // 1 for [batch, length, heads, head_dim], 0 for [batch, heads, length, head_dim].
+    // y: 1 for [batch, length, heads, head_dim], 0 for [batch, heads, length, head_dim].
     rows_first: u32,
     // 1 where positions tells each token's row of the tables, 0 where each token has a row of its own.
     has_positions: u32,
+    // Rows of the tables.
+    table_rows: u32,
+    // Where x begins, and from one batch item, head and token to the next.
+    x_first: u32,
+    x_batch: u32,
+    x_head: u32,
+    x_token: u32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
@@ -21,13 +28,19 @@ struct Parameters {
 @group(0) @binding(4) var<storage, read> positions: array<u32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
-// The batch item and the place in its sequence, as one index.
-fn token_of(row: u32) -> u32 {
-    if (parameters.rows_first != 0u) {
-        return row / parameters.heads;
-    }
+// Which row of y, which is dense, is of which head and token; tokens of all batch items are counted through.
+struct Row {
+    head: u32,
+    token: u32,
+}
+
+fn row_at(row: u32) -> Row {
+    let heads = parameters.heads;
     let length = parameters.length;
-    return row / (parameters.heads * length) * length + row % length;
+    if (parameters.rows_first != 0u) {
+        return Row(row % heads, row / heads);
+    }
+    return Row(row / length % heads, row / (heads * length) * length + row % length);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -41,8 +54,13 @@ fn main(
         return;
     }
     let column = index % parameters.head_dim;
+    let row = row_at(index / parameters.head_dim);
+    let batch = row.token / parameters.length;
+    let x_row = parameters.x_first + batch * parameters.x_batch + row.head * parameters.x_head
+        + row.token % parameters.length * parameters.x_token;
+    let value = x[x_row + column];
     if (column >= parameters.rotary_dim) {
-        y[index] = x[index];
+        y[index] = value;
         return;
     }
     let half = parameters.rotary_dim / 2u;
@@ -50,12 +68,12 @@ fn main(
     let pair = select(column % half, column / 2u, interleaved);
     let is_second = select(column >= half, column % 2u == 1u, interleaved);
     let apart = select(half, 1u, interleaved);
-    let partner = select(index + apart, index - apart, is_second);
-    var position = token_of(index / parameters.head_dim);
+    let partner = select(column + apart, column - apart, is_second);
+    var position = row.token;
     if (parameters.has_positions != 0u) {
-        position = positions[position];
+        position = min(positions[row.token], parameters.table_rows - 1u);
     }
     let place = position * half + pair;
-    let across = x[partner] * sin_table[place];
-    y[index] = x[index] * cos_table[place] + select(-across, across, is_second);
+    let across = x[x_row + partner] * sin_table[place];
+    y[index] = value * cos_table[place] + select(-across, across, is_second);
 }

@@ -1,9 +1,10 @@
 //! Rotary position embedding.
 //!
 //! (yₐ, y_b) = (cos · xₐ − sin · x_b, sin · xₐ + cos · x_b) for each pair (a, b) among the first `rotary_dim` columns of a
-//! head (Su et al. 2021, equation 34): neighbours, or one of each half. Columns behind them are copied. f32; x and y are
-//! dense, heads first or rows first; the tables are `[positions, rotary_dim / 2]`, read by each token's position or, without
-//! positions, by the token. The op checks the positions. A NaN or an infinity stays in its pair.
+//! head (Su et al. 2021, equation 34): neighbours, or one of each half. Columns behind them are copied. f32; y is
+//! dense, heads first or rows first, and x anywhere, the columns of a head side by side: in the rows of a packed projection, say. The
+//! tables are `[positions, rotary_dim / 2]`, read by each token's position or, without positions, by the token; a position past
+//! them reads their last row. A NaN or an infinity stays in its pair.
 
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
@@ -13,9 +14,9 @@ use crate::reference::rotary as oracle;
 use crate::reference::rounding_floor;
 
 parameters! {
-    /// Sizes and how x lies.
+    /// Sizes, and how x and y lie.
     pub struct Parameters {
-        /// Elements of x.
+        /// Elements of y.
         pub elements: u32,
         /// Heads.
         pub heads: u32,
@@ -27,10 +28,20 @@ parameters! {
         pub rotary_dim: u32,
         /// 1 if a pair is two neighbours, 0 if it is one column of each half.
         pub interleaved: u32,
-        /// 1 for `[batch, length, heads, head_dim]`, 0 for `[batch, heads, length, head_dim]`.
+        /// y: 1 for `[batch, length, heads, head_dim]`, 0 for `[batch, heads, length, head_dim]`.
         pub rows_first: u32,
         /// 1 if `positions` tells each token's row of the tables, 0 if each token has a row of its own.
         pub has_positions: u32,
+        /// Rows of the tables.
+        pub table_rows: u32,
+        /// The first element of x.
+        pub x_first: u32,
+        /// From one batch item of x to the next.
+        pub x_batch: u32,
+        /// From one head to the next.
+        pub x_head: u32,
+        /// From one token to the next.
+        pub x_token: u32,
     }
 }
 
@@ -81,17 +92,24 @@ impl Kernel for RotaryEmbedding {
 
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let p = Parameters::from_bytes(parameters);
-        let (x, cos, sin) = (arguments.f32(0), arguments.f32(1), arguments.f32(2));
+        let (cos, sin) = (arguments.f32(1), arguments.f32(2));
         let (positions, y) = (arguments.words(3), arguments.f32_mut(4));
         let [heads, length, half] = [p.heads, p.length, p.rotary_dim / 2].map(|size| size as usize);
         let columns = (p.head_dim as usize).max(1);
-        let x = &x[..p.elements as usize];
-        for (row, (x, y)) in x.chunks_exact(columns).zip(y.chunks_exact_mut(columns)).enumerate() {
-            let token = match p.rows_first {
-                0 => row / (heads * length) * length + row % length,
-                _ => row / heads,
+        let y = &mut y[..p.elements as usize];
+        for (row, y) in y.chunks_exact_mut(columns).enumerate() {
+            let (head, token) = match p.rows_first {
+                0 => (row / length % heads, row / (heads * length) * length + row % length),
+                _ => (row % heads, row / heads),
             };
-            let position = if p.has_positions == 0 { token } else { positions[token] as usize };
+            let steps = [(token / length, p.x_batch), (head, p.x_head), (token % length, p.x_token)];
+            let x =
+                steps.iter().fold(p.x_first as usize, |place, (index, step)| place + index * *step as usize);
+            let x = &arguments.f32(0)[x..][..columns];
+            let position = match p.has_positions {
+                0 => token,
+                _ => positions[token].min(p.table_rows - 1) as usize,
+            };
             y.copy_from_slice(x);
             for pair in 0..half {
                 let [a, b] = if p.interleaved == 0 { [pair, pair + half] } else { [2 * pair, 2 * pair + 1] };
@@ -122,13 +140,13 @@ impl Kernel for RotaryEmbedding {
                 [1, 8, 4100, 128, 96],
             ]);
         }
-        sizes.into_iter().flat_map(|sizes| (0..8).map(move |options| case(sizes, options))).collect()
+        sizes.into_iter().flat_map(|sizes| (0..16).map(move |options| case(sizes, options))).collect()
     }
 }
 
 fn case(sizes: [usize; 5], options: u32) -> Case {
     let [batch, heads, length, head_dim, rotary_dim] = sizes;
-    let [interleaved, rows_first, has_positions] = [1, 2, 4].map(|bit| options & bit != 0);
+    let [interleaved, rows_first, has_positions, placed] = [1, 2, 4, 8].map(|bit| options & bit != 0);
     let mut inputs = Inputs::new((length * 1009 + head_dim) as u64 ^ u64::from(options) << 32);
     let mut x = inputs.values(batch * heads * length * head_dim, 1.0);
     if options == 3 {
@@ -139,12 +157,37 @@ fn case(sizes: [usize; 5], options: u32) -> Case {
     let rows = if has_positions { tokens + 5 } else { tokens };
     let angles = inputs.values(rows * rotary_dim / 2, 2.0);
     let (cos, sin): (Vec<f32>, Vec<f32>) = angles.iter().map(|angle| (angle.cos(), angle.sin())).unzip();
-    let positions = inputs.below(tokens, rows as u32);
+    let mut positions = inputs.below(tokens, rows as u32);
     let layout = oracle::Layout { heads, length, head_dim, rotary_dim, interleaved, rows_first };
     let rows_of = has_positions.then_some(&positions[..]);
     let expected = oracle::rotary_embedding(&x, &cos, &sin, rows_of, layout);
+    // Past the tables, the last of which is meant.
+    for position in &mut positions {
+        if *position as usize == rows - 1 {
+            *position = [rows as u32, u32::MAX][tokens % 2];
+        }
+    }
+    // Where it lies, x has strides of its own, and NaN around it: rows first where y is heads first, and the other way round.
+    let steps = match (placed, rows_first) {
+        (false, true) => [length * heads * head_dim, head_dim, heads * head_dim],
+        (false, false) => [heads * length * head_dim, length * head_dim, head_dim],
+        (true, false) => [length * heads * (head_dim + 3) + 1, head_dim + 3, heads * (head_dim + 3)],
+        (true, true) => [heads * length * (head_dim + 2) + 5, length * (head_dim + 2), head_dim + 2],
+    };
+    let x_first = if placed { 3 } else { 0 };
+    let elements = x.len() as u32;
+    let mut stored = vec![f32::NAN; if placed { x_first + batch * steps[0] } else { x.len() }];
+    for (row, values) in x.chunks(head_dim).enumerate() {
+        let (item, head, token) = match rows_first {
+            true => (row / (heads * length), row % heads, row / heads % length),
+            false => (row / (heads * length), row / length % heads, row % length),
+        };
+        let at = x_first + item * steps[0] + head * steps[1] + token * steps[2];
+        stored[at..at + head_dim].copy_from_slice(values);
+    }
+    let [x_batch, x_head, x_token] = steps.map(|step| step as u32);
     let parameters = Parameters {
-        elements: x.len() as u32,
+        elements,
         heads: heads as u32,
         length: length as u32,
         head_dim: head_dim as u32,
@@ -152,8 +195,18 @@ fn case(sizes: [usize; 5], options: u32) -> Case {
         interleaved: interleaved.into(),
         rows_first: rows_first.into(),
         has_positions: has_positions.into(),
+        table_rows: rows as u32,
+        x_first: x_first as u32,
+        x_batch,
+        x_head,
+        x_token,
     };
-    let names = [(interleaved, " interleaved"), (rows_first, " rows first"), (has_positions, " positions")];
+    let names = [
+        (interleaved, " interleaved"),
+        (rows_first, " rows first"),
+        (has_positions, " positions"),
+        (placed, " placed"),
+    ];
     let names: String = names.iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect();
     Case {
         label: format!("B={batch} H={heads} L={length} D={head_dim} rotated={rotary_dim}{names}"),
@@ -161,7 +214,7 @@ fn case(sizes: [usize; 5], options: u32) -> Case {
         // A sum of two products of at most 6.
         floor: rounding_floor(2, 6.0),
         arguments: vec![
-            CaseArgument::F32(x),
+            CaseArgument::F32(stored),
             CaseArgument::F32(cos),
             CaseArgument::F32(sin),
             CaseArgument::Words(positions),

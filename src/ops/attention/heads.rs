@@ -18,11 +18,11 @@ pub enum Layout {
 /// one buffer need no copy.
 #[derive(Clone, Debug)]
 pub struct Heads<'a> {
-    pub(super) value: &'a Value,
+    pub(in crate::ops) value: &'a Value,
     pub(super) dims: [usize; 4],
-    pub(super) offset: usize,
+    pub(in crate::ops) offset: usize,
     /// From one batch item, head and row to the next.
-    pub(super) strides: [usize; 3],
+    pub(in crate::ops) strides: [usize; 3],
 }
 
 impl<'a> Heads<'a> {

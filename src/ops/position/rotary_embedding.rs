@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::kernels::position::rotary_embedding::{self as kernel, Parameters, variant};
 use crate::ops::axes::product;
-use crate::ops::{expect_dtype, expect_shape, size};
+use crate::ops::{Heads, Layout, expect_dtype, expect_shape, size};
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
 
@@ -36,10 +36,17 @@ pub fn rotary_tables(positions: usize, rotary_dim: usize, base: f64) -> Result<(
 pub struct RotaryEmbedding<'a> {
     cos: &'a Value,
     sin: &'a Value,
-    positions: Option<&'a [u32]>,
+    positions: Option<Positions<'a>>,
     interleaved: bool,
     rotary_dim: Option<usize>,
     heads: Option<usize>,
+}
+
+/// Each token's row of the tables.
+#[derive(Clone, Copy, Debug)]
+enum Positions<'a> {
+    Host(&'a [u32]),
+    Device(&'a Value),
 }
 
 impl<'a> RotaryEmbedding<'a> {
@@ -52,7 +59,15 @@ impl<'a> RotaryEmbedding<'a> {
     /// Each token's row of the tables, `[batch, length]`.
     #[must_use]
     pub fn positions(mut self, positions: &'a [u32]) -> Self {
-        self.positions = Some(positions);
+        self.positions = Some(Positions::Host(positions));
+        self
+    }
+
+    /// The same on the device, u32 `[batch, length]`, so that one recording serves step after step of decoding. A position past
+    /// the tables reads their last row.
+    #[must_use]
+    pub fn positions_value(mut self, positions: &'a Value) -> Self {
+        self.positions = Some(Positions::Device(positions));
         self
     }
 
@@ -83,57 +98,107 @@ impl<'a> RotaryEmbedding<'a> {
     /// # Errors
     /// [`Error::Argument`] for shapes or dtypes that do not fit or a position past the tables, [`Error::Limit`].
     pub fn record(self, recording: &mut Recording, x: &Value) -> Result<Value> {
-        for (name, value) in [("x", x), ("cos", self.cos), ("sin", self.sin)] {
+        expect_dtype(OP, "x", x, &[DType::F32])?;
+        let [_, heads, _, head_dim] = self.sizes(x)?;
+        let (view, layout) = match x.shape().rank() {
+            3 => (Heads::in_rows(x, 0, heads, head_dim)?, Layout::RowsFirst),
+            _ => (Heads::first(x)?, Layout::HeadsFirst),
+        };
+        self.rotated(recording, &view, layout)?.reshape(x.shape().clone())
+    }
+
+    /// Records it for heads that lie anywhere in an f32 value, as in the rows of a packed projection: of `[batch, length, (heads +
+    /// 2 · key_heads) · head_dim]`, queries and keys are [`Heads::in_rows`] with `heads + key_heads` heads from element 0 on. The
+    /// result is dense, `[batch, length, heads · head_dim]`, and [`Heads::in_rows`] again finds queries and keys in it; the
+    /// values stay where they are, and nothing is copied. [`RotaryEmbedding::heads`] is not needed.
+    ///
+    /// # Errors
+    /// As [`RotaryEmbedding::record`].
+    pub fn record_heads(self, recording: &mut Recording, x: &Heads<'_>) -> Result<Value> {
+        let [batch, heads, length, head_dim] = x.dims();
+        let y = self.rotated(recording, x, Layout::RowsFirst)?;
+        y.reshape([batch, length, heads.saturating_mul(head_dim)])
+    }
+
+    /// Dense, in that layout.
+    fn rotated(self, recording: &mut Recording, x: &Heads<'_>, layout: Layout) -> Result<Value> {
+        for (name, value) in [("x", x.value), ("cos", self.cos), ("sin", self.sin)] {
             expect_dtype(OP, name, value, &[DType::F32])?;
         }
-        let (batch, heads, length, head_dim) = self.sizes(x)?;
+        let [batch, heads, length, head_dim] = x.dims();
         let rotary_dim = self.rotary_dim.unwrap_or(head_dim);
         if rotary_dim > head_dim || !rotary_dim.is_multiple_of(2) {
-            let expected = format!("even and at most {head_dim}, the columns of a head of x {}", x.shape());
+            let expected =
+                format!("even and at most {head_dim}, the columns of a head of x {}", x.value.shape());
             return Err(Error::argument(OP, "rotary_dim", expected, rotary_dim.to_string()));
         }
+        let rows = match self.positions {
+            None => batch.saturating_mul(length),
+            Some(_) => self.cos.shape().dims().first().copied().unwrap_or(0),
+        };
         let tables = match self.positions {
             None => vec![batch, length, rotary_dim / 2],
-            Some(positions) => {
-                let rows = self.cos.shape().dims().first().copied().unwrap_or(0);
-                self.check_positions(positions, (batch, length), rows)?;
-                vec![rows, rotary_dim / 2]
-            }
+            Some(_) => vec![rows, rotary_dim / 2],
         };
+        match self.positions {
+            None => {}
+            Some(Positions::Host(positions)) => self.check_positions(positions, (batch, length), rows)?,
+            Some(Positions::Device(positions)) => {
+                expect_dtype(OP, "positions", positions, &[DType::U32])?;
+                expect_shape(OP, "positions", positions, &[batch, length])?;
+                if rows == 0 && batch > 0 && length > 0 {
+                    let found = self.cos.shape().to_string();
+                    return Err(Error::argument(OP, "cos", "at least one row for the positions", found));
+                }
+            }
+        }
         expect_shape(OP, "cos", self.cos, &tables)?;
         expect_shape(OP, "sin", self.sin, &tables)?;
+        let dims = match layout {
+            Layout::RowsFirst => [batch, length, heads, head_dim],
+            Layout::HeadsFirst => [batch, heads, length, head_dim],
+        };
+        let elements = product(OP, "the elements of x", &dims)?;
+        let [x_batch, x_head, x_token] = x.strides;
+        let of = |value: usize| size(OP, "a size or stride of x", if elements == 0 { 0 } else { value });
         let parameters = Parameters {
-            elements: product(OP, "the elements of x", x.shape().dims())?,
-            heads: size(OP, "the heads", heads)?,
-            length: size(OP, "the length", length)?,
-            head_dim: size(OP, "the columns of a head", head_dim)?,
-            rotary_dim: size(OP, "rotary_dim", rotary_dim)?,
+            elements,
+            heads: of(heads)?,
+            length: of(length)?,
+            head_dim: of(head_dim)?,
+            rotary_dim: of(rotary_dim)?,
             interleaved: self.interleaved.into(),
-            rows_first: (x.shape().rank() == 3).into(),
+            rows_first: (layout == Layout::RowsFirst).into(),
             has_positions: self.positions.is_some().into(),
+            table_rows: size(OP, "the rows of cos", rows)?,
+            x_first: of(x.offset)?,
+            x_batch: of(x_batch)?,
+            x_head: of(x_head)?,
+            x_token: of(x_token)?,
         };
         let positions = match self.positions {
-            Some(positions) => {
+            Some(Positions::Host(positions)) => {
                 let positions = Tensor::from_u32(recording.device(), [positions.len()], positions)?;
                 recording.tensor(&positions)?
             }
+            Some(Positions::Device(positions)) => positions.clone(),
             None => recording.absent()?,
         };
-        let y = recording.temporary(x.shape().clone(), DType::F32)?;
-        let bindings = [x, self.cos, self.sin, &positions, &y];
+        let y = recording.temporary(dims, DType::F32)?;
+        let bindings = [x.value, self.cos, self.sin, &positions, &y];
         recording.dispatch(&kernel::RotaryEmbedding, variant(), &parameters, &bindings)?;
         Ok(y)
     }
 
     /// Batch, heads, length and columns of a head.
-    fn sizes(&self, x: &Value) -> Result<(usize, usize, usize, usize)> {
+    fn sizes(&self, x: &Value) -> Result<[usize; 4]> {
         let found = x.shape().to_string();
         match (x.shape().dims(), self.heads) {
             (&[batch, heads, length, columns], given) if given.is_none_or(|given| given == heads) => {
-                Ok((batch, heads, length, columns))
+                Ok([batch, heads, length, columns])
             }
             (&[batch, length, width], Some(heads)) if heads > 0 && width.is_multiple_of(heads) => {
-                Ok((batch, heads, length, width / heads))
+                Ok([batch, heads, length, width / heads])
             }
             (_, None) => {
                 let expected = "[batch, heads, length, head_dim], or of rank 3 with the number of heads";
