@@ -5,13 +5,13 @@ mod common;
 
 use attentive::kernel::Inputs;
 use attentive::ops::{
-    Gemm, LayerNorm, RotaryEmbedding, activate, add, cast, concat, matmul, multiply, permute, rms_norm,
-    rotary_tables, slice, softmax, subtract, transpose,
+    Gemm, Heads, LayerNorm, Linear, LinearWeights, RotaryEmbedding, activate, add, cast, concat, matmul,
+    multiply, permute, rms_norm, rotary_tables, slice, softmax, subtract, transpose,
 };
 use attentive::recording::Value;
 use attentive::reference::linear::{Dims, WeightLayout, linear};
 use attentive::reference::{self, rounding_floor};
-use attentive::{Activation, DType, Device, Recording, Result, Tensor, half};
+use attentive::{Activation, DType, Device, Recording, Result, Shape, Tensor, half};
 
 /// What a device makes of some tensors.
 fn run(
@@ -355,6 +355,76 @@ fn tensors_are_written_anew() {
     }
 }
 
+/// Compositions that gave wrong numbers elsewhere; with each stands the report that it was in.
+#[test]
+fn what_users_of_other_libraries_met() {
+    let devices = common::devices();
+    let floor = rounding_floor(1, 8.0);
+    let mut inputs = Inputs::new(17);
+    let broadcast = |a: &Array, b: &Array, dims: &[usize]| {
+        let operands = [a, b].map(|array| (&*array.values, &*array.dims));
+        reference::elementwise::binary(|a, b| a + b, operands[0], operands[1], dims)
+    };
+    for (report, a, b, y) in [
+        // Axes that an operand has not are of size 1, and counted from the last.
+        ("onnxruntime#28969", &[3, 5][..], &[2, 1, 1, 5][..], &[2, 1, 3, 5][..]),
+        ("LiteRT#8980", &[20, 8, 8], &[1, 1, 8, 8], &[1, 20, 8, 8]),
+        // A row of channels is no row of columns, though its length divides all.
+        ("AiDotNet.Tensors#651", &[2, 4, 4, 4], &[1, 4, 1, 1], &[2, 4, 4, 4]),
+        ("tt-metal#55351", &[2, 1, 1, 1, 1, 4, 4], &[2, 3, 1, 1, 1, 4, 4], &[2, 3, 1, 1, 1, 4, 4]),
+        ("onnxruntime#19614", &[2, 0], &[2, 1], &[2, 0]),
+    ] {
+        let [a, b] = [a, b].map(|dims| Array::random(&mut inputs, dims));
+        if a.values.is_empty() {
+            for device in &devices {
+                let y =
+                    run(device, &[a.on(device), b.on(device)], |recording, x| add(recording, &x[0], &x[1]));
+                assert!(y.shape().dims() == [2, 0] && y.to_f32().unwrap().is_empty(), "{report}");
+            }
+            continue;
+        }
+        let oracle = (y.to_vec(), broadcast(&a, &b, y));
+        check(&devices, report, &[&a, &b], &[oracle], floor, |recording, x| {
+            Ok(vec![add(recording, &x[0], &x[1])?])
+        });
+    }
+    // candle#1914: single elements out of two tensors, added; burn#3807: one of them, broadcast.
+    let [a, b] = [[5], [5]].map(|dims| Array::random(&mut inputs, &dims));
+    let sum = |place: usize| f64::from(a.values[place]) + f64::from(b.values[place]);
+    let wide: Vec<f64> = b.values.iter().map(|&b| f64::from(a.values[3]) + f64::from(b)).collect();
+    let oracles = [(vec![1], vec![sum(3)]), (vec![5], wide)];
+    check(&devices, "candle#1914, burn#3807", &[&a, &b], &oracles, floor, |recording, x| {
+        let [a, one] = [slice(recording, &x[0], 0, 3..4)?, slice(recording, &x[1], 0, 3..4)?];
+        Ok(vec![add(recording, &a, &one)?, add(recording, &a, &x[1])?])
+    });
+    // burn#3629: reshaped, permuted, cut by ranges that are the whole axis, or not.
+    let x = Array::random(&mut inputs, &[1, 64, 3]);
+    let turned: Vec<f64> = (0..192).map(|place| f64::from(x.values[place % 64 * 3 + place / 64])).collect();
+    let cut: Vec<f64> = turned.chunks(8).flat_map(|row| row[1..8].to_vec()).collect();
+    let oracles = [(vec![1, 3, 8, 8], turned), (vec![1, 3, 8, 7], cut)];
+    check(&devices, "burn#3629", &[&x], &oracles, 0.0, |recording, x| {
+        let y = permute(recording, &x[0].reshape([1, 8, 8, 3])?, &[0, 3, 1, 2])?;
+        let whole = slice(recording, &y, 2, 0..8)?;
+        let whole = slice(recording, &whole, 3, 0..8)?;
+        Ok(vec![whole, slice(recording, &y, 3, 1..8)?])
+    });
+    // burn#4952: differences of finite numbers in a large tensor are finite.
+    let dims = [3, 13, 4, 64, 64];
+    let (steps, from, to) = (64, -59.03125_f32, -0.001_540_184_f32);
+    let values = (0..dims.iter().product::<usize>())
+        .map(|place| from + (to - from) * ((place % steps) as f32 / (steps - 1) as f32));
+    let x = Array { dims: dims.to_vec(), values: values.collect() };
+    for device in &devices {
+        let y = run(device, &[x.on(device)], |recording, x| {
+            let last = slice(recording, &x[0], -1, 63..64)?;
+            subtract(recording, &x[0], &last)
+        });
+        let y = y.to_f32().unwrap();
+        let expected = x.values.iter().map(|value| value - x.values[63]);
+        assert!(y.iter().zip(expected).all(|(got, expected)| (got - expected).abs() <= 1e-5), "burn#4952");
+    }
+}
+
 #[test]
 fn sums_differences_and_products_broadcast_both_sides() {
     let devices = common::devices();
@@ -529,6 +599,80 @@ fn activations_by_themselves() {
                 Ok(vec![activate(recording, &values[0], activation)?])
             });
         }
+    }
+}
+
+/// Queries and keys in the rows of a packed projection, whose values stay where they are; positions from the host and the device.
+#[test]
+fn rotary_embeddings_in_packed_rows() {
+    use reference::rotary::{Layout, rotary_embedding};
+    let devices = common::devices();
+    let [batch, length, heads, key_heads, head_dim] = [2, 3, 4, 2, 6];
+    let (row, turned) = ((heads + 2 * key_heads) * head_dim, (heads + key_heads) * head_dim);
+    let mut inputs = Inputs::new(15);
+    let mut x = Array::random(&mut inputs, &[batch, length, row]);
+    // The values are not read.
+    x.values.chunks_mut(row).for_each(|row| row[turned..].fill(f32::NAN));
+    let positions = inputs.below(batch * length, 9);
+    let (cos, sin) = rotary_tables(9, head_dim, 10_000.0).unwrap();
+    let [cos, sin] = [cos, sin].map(|values| Array { dims: vec![9, head_dim / 2], values });
+    let dense: Vec<f32> = x.values.chunks(row).flat_map(|row| &row[..turned]).copied().collect();
+    let layout = Layout {
+        heads: heads + key_heads,
+        length,
+        head_dim,
+        rotary_dim: head_dim,
+        interleaved: false,
+        rows_first: true,
+    };
+    let oracle = rotary_embedding(&dense, &cos.values, &sin.values, Some(&positions), layout);
+    let oracle = (vec![batch, length, turned], oracle);
+    let oracles = [oracle.clone(), oracle];
+    check(&devices, "packed", &[&x, &cos, &sin], &oracles, rounding_floor(2, 6.0), |recording, values| {
+        let x = Heads::in_rows(&values[0], 0, heads + key_heads, head_dim)?;
+        let rotary = RotaryEmbedding::new(&values[1], &values[2]);
+        let by_host = rotary.positions(&positions).record_heads(recording, &x)?;
+        // One past the tables reads their last row.
+        let on_device = positions.iter().map(|&position| if position == 8 { 1_000_000 } else { position });
+        let on_device: Vec<u32> = on_device.collect();
+        let on_device = Tensor::from_u32(recording.device(), [batch, length], &on_device)?;
+        let on_device = recording.tensor(&on_device)?;
+        Ok(vec![by_host, rotary.positions_value(&on_device).record_heads(recording, &x)?])
+    });
+}
+
+/// x and the residual stored as f16: as what they hold in f32.
+#[test]
+fn linear_layers_of_f16() {
+    let devices = common::devices();
+    let [rows, inputs, outputs] = [5, 33, 7];
+    let mut random = Inputs::new(16);
+    let mut halves = |count: usize| -> Vec<f32> {
+        random.values(count, 1.0).into_iter().map(|value| half::f16::from_f32(value).to_f32()).collect()
+    };
+    let (x, weight, residual) = (halves(rows * inputs), halves(outputs * inputs), halves(rows * outputs));
+    for device in &devices {
+        for dtype in [DType::F32, DType::F16] {
+            let weights = LinearWeights::new(device, [outputs, inputs], &weight, None, dtype).unwrap();
+            let run = |half: bool| {
+                let make = if half { Tensor::from_f32_as_f16 } else { Tensor::from_f32 };
+                let x = make(device, Shape::from([rows, inputs]), &x).unwrap();
+                let residual = make(device, Shape::from([rows, outputs]), &residual).unwrap();
+                let y = run(device, &[x, residual], |recording, values| {
+                    Linear::new(&weights).residual(&values[1]).record(recording, &values[0])
+                });
+                assert_eq!((y.dtype(), y.shape().dims()), (DType::F32, &[rows, outputs][..]));
+                y.to_f32().unwrap()
+            };
+            assert_eq!(run(true), run(false), "{}: {dtype}", device.name());
+        }
+        // What fails later leaves no cast behind.
+        let weights = LinearWeights::new(device, [outputs, inputs], &weight, None, DType::F32).unwrap();
+        let mut recording = Recording::new(device);
+        let x = common::zeros_of(DType::F16, &mut recording, &[rows, inputs]);
+        let wrong = common::zeros(&mut recording, &[rows, outputs + 1]);
+        assert!(Linear::new(&weights).residual(&wrong).record(&mut recording, &x).is_err());
+        assert_eq!(recording.run().unwrap().statistics.dispatches, 0);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Activation, expect_dtype, expect_shape, expect_weight_dtype, part_rows, product, size};
+use super::{Activation, cast, expect_dtype, expect_shape, expect_weight_dtype, part_rows, product, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::linear::gemm::{Form, Parameters};
@@ -150,22 +150,37 @@ impl<'a> Linear<'a> {
         self
     }
 
-    /// Records it: x `[…, inputs]` f32 gives `[…, outputs]` f32.
+    /// Records it: x `[…, inputs]` gives `[…, outputs]` f32. x, and a residual, are f32, or f16, which is widened in a dispatch
+    /// of its own before: sums are in f32, whatever is stored.
     ///
     /// # Errors
     /// [`Error::Argument`] for shapes or dtypes that do not fit, [`Error::Limit`], [`Error::Implementation`].
     pub fn record(self, recording: &mut Recording, x: &Value) -> Result<Value> {
+        let recorded = recording.dispatches.len();
+        let made = self.record_widened(recording, x);
+        if made.is_err() {
+            recording.dispatches.truncate(recorded);
+        }
+        made
+    }
+
+    fn record_widened(self, recording: &mut Recording, x: &Value) -> Result<Value> {
         let weights = self.weights;
-        expect_dtype("linear", "x", x, &[DType::F32])?;
+        expect_dtype("linear", "x", x, &[DType::F32, DType::F16])?;
         if x.shape().last() != weights.inputs || x.shape().rank() == 0 {
             let expected = format!("[…, {}] for weight [{}, {0}]", weights.inputs, weights.outputs);
             return Err(Error::argument("linear", "x", expected, x.shape().to_string()));
         }
         let y = recording.temporary(x.shape().with_last(weights.outputs), DType::F32)?;
         if let Some(residual) = self.residual {
-            expect_dtype("linear", "residual", residual, &[DType::F32])?;
+            expect_dtype("linear", "residual", residual, &[DType::F32, DType::F16])?;
             expect_shape("linear", "residual", residual, y.shape().dims())?;
         }
+        let x = &cast(recording, x, DType::F32)?;
+        let residual = match self.residual {
+            Some(residual) => Some(cast(recording, residual, DType::F32)?),
+            None => None,
+        };
         let absent = recording.absent()?;
         let bias = match &weights.bias {
             Some(bias) => recording.tensor(bias)?,
@@ -192,14 +207,14 @@ impl<'a> Linear<'a> {
                 y_row,
                 first_column,
                 has_bias: weights.bias.is_some().into(),
-                has_residual: self.residual.is_some().into(),
+                has_residual: residual.is_some().into(),
                 batches: 1,
                 alpha: 1.0,
                 beta: 1.0,
                 activation: self.activation.code(),
             };
             let part = recording.tensor(part)?;
-            let residual = self.residual.unwrap_or(&absent);
+            let residual = residual.as_ref().unwrap_or(&absent);
             product::record(recording, form, &parameters, [x, &part, &bias, residual, &absent, &y])?;
             first_column += columns;
         }

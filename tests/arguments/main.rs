@@ -429,6 +429,12 @@ fn rotary_embeddings() {
         refused(new(), &x, &["cos", "[2, 3, 4]", "[9, 4]"]);
         refused(RotaryEmbedding::new(&own, &table), &x, &["sin", "[2, 3, 4]", "[9, 4]"]);
         refused(RotaryEmbedding::new(&own, &own).rotary_dim(4), &x, &["cos", "[2, 3, 2]", "[2, 3, 4]"]);
+        let two = Tensor::from_u32(&device, [2, 2], &[0; 4]).unwrap();
+        let floats = zeros(&device, &[2, 3]);
+        let mut other = Recording::new(&device);
+        let (two, floats) = (other.tensor(&two).unwrap(), other.tensor(&floats).unwrap());
+        refused(new().positions_value(&two), &x, &["positions", "[2, 3]", "[2, 2]"]);
+        refused(new().positions_value(&floats), &x, &["positions", "u32", "f32"]);
         for columns in [3, 10, usize::MAX] {
             let words = ["rotary_dim", "even and at most 8", &columns.to_string()];
             refused(new().positions(&[8; 6]).rotary_dim(columns), &x, &words);
