@@ -354,6 +354,90 @@ fn a_backend_that_is_none_is_refused_everywhere() {
     assert_eq!(devices(attentive().env("WGPU_BACKEND", "")), devices(attentive().env_remove("WGPU_BACKEND")));
 }
 
+/// As compose files make them.
+#[test]
+fn variables_that_are_set_to_nothing_are_as_not_set() {
+    let mut command = attentive();
+    command.args(["translate", "le 3 mai 1979"]).env("ATTENTIVE_DEVICE", "cpu");
+    for name in [
+        "TRANSLATE_MODEL",
+        "INPUT",
+        "COLUMN",
+        "FORMAT",
+        "DELIMITER",
+        "OUTPUT",
+        "ALIGNMENT",
+        "BEAMS",
+        "SEED",
+        "DTYPE",
+        "TOP_K",
+    ] {
+        command.env(format!("ATTENTIVE_{name}"), "");
+    }
+    let end = run(&mut command);
+    assert_eq!((end.code, end.stdout.as_str()), (Some(0), "1979-05-03\n"), "{}", end.stderr);
+    // Nothing is an answer to what comes before each text.
+    let end = run(embed(&["the cat", "-o", "-"]).env("ATTENTIVE_PROMPT", "").env("ATTENTIVE_DEVICE", ""));
+    assert_eq!((end.code, texts(&end)), (Some(0), some(&["the cat"])), "{}", end.stderr);
+}
+
+/// Rows go through in parts, and keep their numbers.
+#[test]
+fn a_long_input_is_embedded_in_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let [input, npy, jsonl] = ["in.txt", "out.npy", "out.jsonl"].map(|name| folder.path().join(name));
+    // Most rows are bad, which costs no time.
+    let count = 40_000;
+    let good = [0, 1, 16_384, 20_000, count - 1];
+    let lines = (0..count).map(|line| match good.iter().position(|&good| good == line) {
+        None => b"\xff\n".to_vec(),
+        Some(place) => format!("the cat{}\n", " sat".repeat(place)).into_bytes(),
+    });
+    fs::write(&input, lines.flatten().collect::<Vec<u8>>()).unwrap();
+    let expected = run(
+        embed(&["-o", "-"]).args((0..good.len()).map(|place| format!("the cat{}", " sat".repeat(place))))
+    );
+    let expected =
+        expected.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["embedding"].clone());
+    let expected: Vec<Value> = expected.collect();
+    let near = |row: &[f32], other: &Value| {
+        let other = other.as_array().unwrap().iter().map(|value| value.as_f64().unwrap() as f32);
+        row.iter().zip(other).all(|(a, b)| (a - b).abs() < 1e-5)
+    };
+
+    let end = run(embed(&["-o"]).arg(&npy).arg("--input").arg(&input));
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert!(end.stderr.contains("line 3: not valid UTF-8"), "{}", end.stderr);
+    assert!(end.stderr.contains("and 39,985 such lines more"), "{}", end.stderr);
+    assert!(end.stderr.contains("39995 of 40,000 rows not embedded"), "{}", end.stderr);
+    let bytes = fs::read(&npy).unwrap();
+    let array = npyz::NpyFile::new(&bytes[..]).unwrap();
+    assert_eq!(array.shape(), [count as u64, 32]);
+    let values: Vec<f32> = array.into_vec().unwrap();
+    for (line, row) in values.chunks(32).enumerate() {
+        match good.iter().position(|&good| good == line) {
+            Some(place) => assert!(near(row, &expected[place]), "row {line}"),
+            None => assert!(row.iter().all(|value| value.is_nan()), "row {line}"),
+        }
+    }
+    let end = run(embed(&["-o"]).arg(&jsonl).arg("--input").arg(&input));
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    let text = fs::read_to_string(&jsonl).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(rows.len() == count && rows.iter().enumerate().all(|(place, row)| row["index"] == place));
+    assert_eq!(rows[count - 1]["text"], "the cat sat sat sat sat");
+    // What cannot be written over has the same bytes.
+    #[cfg(unix)]
+    {
+        let pipe = folder.path().join("pipe.npy");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = Command::new("cat").arg(&pipe).stdout(Stdio::piped()).spawn().unwrap();
+        let end = run(embed(&["-o"]).arg(&pipe).arg("--input").arg(&input));
+        assert_eq!(end.code, Some(1), "{}", end.stderr);
+        assert!(reader.wait_with_output().unwrap().stdout == bytes);
+    }
+}
+
 /// What the loader's layers print of a desktop that is not there looks like an error of ours.
 #[test]
 #[cfg(target_os = "linux")]

@@ -130,6 +130,21 @@ impl ModelStatistics {
     }
 }
 
+/// Of parts of one run: sums, but of memory the larger.
+impl std::ops::AddAssign for ModelStatistics {
+    fn add_assign(&mut self, part: Self) {
+        self.texts += part.texts;
+        self.tokens += part.tokens;
+        self.padded_tokens += part.padded_tokens;
+        self.batches += part.batches;
+        self.dispatches += part.dispatches;
+        self.submits += part.submits;
+        self.flops += part.flops;
+        self.peak_bytes = self.peak_bytes.max(part.peak_bytes);
+        self.unshared_bytes = self.unshared_bytes.max(part.unshared_bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,17 +4,17 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use attentive::models::Embeddings;
+use attentive::models::{Embeddings, ModelStatistics};
 use attentive::{DType, Embedder, EmbedderOptions, Pooling};
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::finite::NotFinite;
-use crate::input::{Row, TextArguments};
+use crate::input::{Row, Rows, TextArguments};
 use crate::model::ModelArguments;
 use crate::open::{OpenArguments, say_if_slow};
-use crate::output::{Failure, Result, count, note, print, say};
+use crate::output::{Failure, Result, count, note, print, say, thousands};
 use crate::vectors::{Target, Writer};
 use crate::{model, open, summary};
 
@@ -108,15 +108,39 @@ pub struct Times {
     pub rest: Duration,
 }
 
+/// What the embeddings of all parts have come to.
+#[derive(Default)]
+pub struct Embedded {
+    /// Sums, but of memory the largest.
+    pub statistics: ModelStatistics,
+    pub dimensions: usize,
+    /// Texts that were cut.
+    pub cut: usize,
+    /// The first of them: lines and tokens.
+    named_cut: Vec<(u64, usize)>,
+    rows: usize,
+    bad: usize,
+    /// Lines of what is not finite.
+    not_finite: Vec<u64>,
+}
+
 /// Rows named on stderr before it says how many more there are.
 const NAMED_ROWS: usize = 10;
 /// Bytes of text from which on a bar is worth its place.
 const LONG: usize = 10_000;
+/// Rows, and bytes of text, that are read, embedded and written at once: enough for batches of texts of one length.
+const PART: [usize; 2] = [16_384, 16 << 20];
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let writer = arguments.output.clone().map(Writer::create).transpose()?;
-    let rows = arguments.texts.rows("embed")?;
-    let bad = say_bad_rows(&rows);
+    let mut writers: Vec<Writer> =
+        arguments.output.clone().map(Writer::create).transpose()?.into_iter().collect();
+    let mut rows = arguments.texts.stream("embed")?;
+    // Without a file all are compared with each other.
+    let part_of = if writers.is_empty() { [usize::MAX; 2] } else { PART };
+    // What is wrong with the input's beginning is said before the model is loaded.
+    let mut part = next_part(&mut rows, part_of)?;
+    let mut embedded = Embedded::default();
+    embedded.say_bad_rows(&part);
 
     let start = Instant::now();
     let folder = model::find(&arguments.model, model::SENTENCE_TRANSFORMERS, arguments.hub.offline)?;
@@ -124,31 +148,99 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let device = arguments.open.open(&arguments.device)?;
     say_if_slow(&device);
     let embedder = Embedder::from_dir_with(&device, &folder, &arguments.options())?;
-    let load = start_loading.elapsed();
+    let mut times = Times { load: start_loading.elapsed(), first: Duration::ZERO, rest: Duration::ZERO };
     for notice in embedder.notices() {
         note(notice);
     }
 
-    let texts: Vec<&str> = rows.iter().filter_map(|row| row.text.as_deref().ok()).collect();
-    let (embeddings, times) = embed(&embedder, &texts, arguments.prompt.as_deref(), load)?;
-    say_truncations(&embedder, &rows, &embeddings, arguments.texts.noun());
-
-    let not_finite = NotFinite::say(&rows, &embeddings.not_finite(), arguments.texts.noun());
-
-    let summary = summary::lines(&embedder, &arguments.model, &embeddings, &times);
-    match writer {
-        Some(writer) => {
-            writer.write(&rows, &embeddings)?;
-            say(summary.trim_end());
+    let noun = arguments.texts.noun();
+    let mut view = None;
+    loop {
+        let texts: Vec<&str> = part.iter().filter_map(|row| row.text.as_deref().ok()).collect();
+        let begun = embedded.statistics.batches > 0;
+        let embeddings = embed(&embedder, &texts, arguments.prompt.as_deref(), begun, &mut times)?;
+        embedded.add(&part, &embeddings);
+        for writer in &mut writers {
+            writer.append(&part, &embeddings)?;
         }
-        None => print(&format!("{}\n{summary}", summary::view(&texts, &embeddings)))?,
+        if writers.is_empty() {
+            view = Some(summary::view(&texts, &embeddings));
+        }
+        part = next_part(&mut rows, part_of)?;
+        if part.is_empty() {
+            break;
+        }
+        embedded.say_bad_rows(&part);
     }
-    match bad {
+    let not_finite = embedded.say_what_is_odd(&embedder, noun);
+    let summary = summary::lines(&embedder, &arguments.model, &embedded, &times);
+    writers.into_iter().try_for_each(Writer::finish)?;
+    match view {
+        Some(view) => print(&format!("{view}\n{summary}"))?,
+        None => say(summary.trim_end()),
+    }
+    match embedded.bad {
         0 => not_finite.end(),
         bad => {
-            note(format_args!("{} of {} not embedded", bad, count(rows.len(), "row")));
+            note(format_args!("{} of {} not embedded", bad, count(embedded.rows, "row")));
             Err(Failure::Said)
         }
+    }
+}
+
+/// The next rows, up to so many of them and about so many bytes of text.
+fn next_part(rows: &mut Rows, [most, most_bytes]: [usize; 2]) -> Result<Vec<Row>> {
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    while part.len() < most && bytes < most_bytes {
+        let Some(row) = rows.next().transpose()? else { break };
+        bytes += row.text.as_ref().map_or(0, String::len);
+        part.push(row);
+    }
+    Ok(part)
+}
+
+impl Embedded {
+    fn say_bad_rows(&mut self, part: &[Row]) {
+        for row in part {
+            let Err(problem) = &row.text else { continue };
+            if self.bad < NAMED_ROWS {
+                say(format_args!("line {}: {problem}", row.line));
+            }
+            self.bad += 1;
+        }
+        self.rows += part.len();
+    }
+
+    /// Counts what was embedded.
+    fn add(&mut self, part: &[Row], embeddings: &Embeddings) {
+        let lines: Vec<u64> = part.iter().filter(|row| row.text.is_ok()).map(|row| row.line).collect();
+        let line = |place: usize| lines.get(place).copied().unwrap_or_default();
+        let room = NAMED_ROWS - self.named_cut.len();
+        let cut = embeddings.truncations.iter().take(room);
+        self.named_cut.extend(cut.map(|cut| (line(cut.index), cut.tokens)));
+        self.cut += embeddings.truncations.len();
+        self.not_finite.extend(embeddings.not_finite().into_iter().map(line));
+        self.dimensions = embeddings.shape()[1];
+        self.statistics += embeddings.statistics;
+    }
+
+    /// How many more rows were bad, which texts were cut, and what is not finite.
+    fn say_what_is_odd(&self, embedder: &Embedder, noun: &str) -> NotFinite {
+        if self.bad > NAMED_ROWS {
+            say(format_args!("and {} more", count(self.bad - NAMED_ROWS, "such line")));
+        }
+        if self.cut > 0 {
+            let (limit, source) = embedder.max_tokens();
+            let cut = count(self.cut, "text");
+            note(format_args!("{cut} cut to {limit} tokens (the model's limit, by {source}):"));
+            for (line, tokens) in &self.named_cut {
+                say(format_args!("  {noun} {line}: {} tokens", thousands(*tokens as u64)));
+            }
+        }
+        if self.cut > NAMED_ROWS {
+            say(format_args!("  and {} more", self.cut - NAMED_ROWS));
+        }
+        NotFinite::say_lines(&self.not_finite, self.statistics.texts, noun)
     }
 }
 
@@ -183,32 +275,14 @@ pub fn say_bad_rows(rows: &[Row]) -> usize {
     bad.len()
 }
 
-fn say_truncations(embedder: &Embedder, rows: &[Row], embeddings: &Embeddings, noun: &str) {
-    let cut = &embeddings.truncations;
-    if cut.is_empty() {
-        return;
-    }
-    let (limit, source) = embedder.max_tokens();
-    note(format_args!(
-        "{} cut to {limit} tokens (the model's limit, by {source}):",
-        count(cut.len(), "text")
-    ));
-    let places: Vec<u64> = rows.iter().filter(|row| row.text.is_ok()).map(|row| row.line).collect();
-    for cut in cut.iter().take(NAMED_ROWS) {
-        let place = places.get(cut.index).copied().unwrap_or_default();
-        say(format_args!("  {noun} {place}: {} tokens", crate::output::thousands(cut.tokens as u64)));
-    }
-    if cut.len() > NAMED_ROWS {
-        say(format_args!("  and {} more", cut.len() - NAMED_ROWS));
-    }
-}
-
+/// Embeds one part. Of the first the first batch's time is told apart.
 fn embed(
     embedder: &Embedder,
     texts: &[&str],
     prompt: Option<&str>,
-    load: Duration,
-) -> Result<(Embeddings, Times)> {
+    begun: bool,
+    times: &mut Times,
+) -> Result<Embeddings> {
     let start = Instant::now();
     let first = Mutex::new(None);
     let bar = bar(texts);
@@ -224,8 +298,14 @@ fn embed(
     let embeddings = encode.run();
     bar.finish_and_clear();
     let whole = start.elapsed();
-    let first = first.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).unwrap_or(whole);
-    Ok((embeddings?, Times { load, first, rest: whole.saturating_sub(first) }))
+    if begun {
+        times.rest += whole;
+    } else {
+        let first = first.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).unwrap_or(whole);
+        times.first = first;
+        times.rest = whole.saturating_sub(first);
+    }
+    Ok(embeddings?)
 }
 
 /// A bar by tokens, where the work is long and a terminal shows it.

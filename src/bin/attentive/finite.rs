@@ -18,10 +18,15 @@ impl NotFinite {
     pub fn say(rows: &[Row], found: &[usize], noun: &str) -> Self {
         let lines: Vec<u64> = rows.iter().filter(|row| row.text.is_ok()).map(|row| row.line).collect();
         let named: Vec<u64> = found.iter().filter_map(|&place| lines.get(place).copied()).collect();
-        if let Some(text) = sentence(&named, lines.len(), noun) {
+        Self::say_lines(&named, lines.len(), noun)
+    }
+
+    /// The same of the rows' lines themselves, among so many results.
+    pub fn say_lines(named: &[u64], of: usize, noun: &str) -> Self {
+        if let Some(text) = sentence(named, of, noun) {
             error(&text);
         }
-        Self(!found.is_empty())
+        Self(!named.is_empty())
     }
 
     /// Of a result that belongs to no row.

@@ -36,7 +36,7 @@ mod whole_file;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use output::{Failure, Result};
 
@@ -75,8 +75,26 @@ impl Command {
     }
 }
 
+/// The arguments, with variables where a flag is missing.
+fn parsed() -> Result<Cli, clap::Error> {
+    let command = || Cli::command().mut_subcommands(|command| command.mut_args(without_empty_variable));
+    let matches = command().try_get_matches()?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
+}
+
+/// A variable that is set to nothing, as compose files do to one that they pass on, is as good as one that is not set, but for the
+/// flags to which nothing is an answer.
+fn without_empty_variable(argument: clap::Arg) -> clap::Arg {
+    let is_answer = ["pipeline_cache", "prompt"].contains(&argument.get_id().as_str());
+    let value = argument.get_env().and_then(std::env::var_os);
+    match value {
+        Some(value) if value.is_empty() && !is_answer => argument.env(clap::builder::Resettable::Reset),
+        _ => argument,
+    }
+}
+
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parsed() {
         Ok(cli) => cli,
         // Help and the version are data; a full disk is no place for them.
         Err(said) if !said.use_stderr() => {

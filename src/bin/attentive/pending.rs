@@ -349,7 +349,7 @@ mod end_by_signals {
     use std::sync::atomic::AtomicBool;
     use std::sync::{Arc, Once};
 
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
     use signal_hook::{flag, iterator::Signals, low_level};
 
     /// From the first file on. The first signal waits for a file that is being put in its place, and ends the program as if it
@@ -369,8 +369,10 @@ mod end_by_signals {
                 let _ = flag::register_conditional_default(signal, Arc::clone(&second));
                 let _ = flag::register(signal, Arc::clone(&second));
             }
+            // A file past the user's limit (`ulimit -f`) is then an error of the write that meets it.
+            let _ = flag::register(SIGXFSZ, Arc::default());
             let Ok(mut signals) = Signals::new(&ending) else { return };
-            std::thread::spawn(move || {
+            let wait = move || {
                 if let Some(signal) = signals.forever().next() {
                     let names = super::names();
                     for name in names.iter() {
@@ -378,7 +380,13 @@ mod end_by_signals {
                     }
                     let _ = low_level::emulate_default_handler(signal);
                 }
-            });
+            };
+            // Where the system gives no thread, signals must end the program by themselves.
+            if std::thread::Builder::new().spawn(wait).is_err() {
+                for signal in ending {
+                    let _ = flag::register_conditional_default(signal, Arc::new(AtomicBool::new(true)));
+                }
+            }
         });
     }
 

@@ -3,7 +3,7 @@
 use attentive::Embedder;
 use attentive::models::Embeddings;
 
-use crate::embed::Times;
+use crate::embed::{Embedded, Times};
 use crate::output::{bytes, count, thousands};
 use crate::table::{Align, Table, shortened};
 
@@ -88,16 +88,15 @@ fn pairs(texts: &[&str], embeddings: &Embeddings) -> String {
 }
 
 /// Device, model, sizes and times.
-pub fn lines(embedder: &Embedder, model: &str, embeddings: &Embeddings, times: &Times) -> String {
-    let [texts, dimensions] = embeddings.shape();
-    let statistics = &embeddings.statistics;
+pub fn lines(embedder: &Embedder, model: &str, embedded: &Embedded, times: &Times) -> String {
+    let Embedded { statistics, dimensions, .. } = embedded;
     let normalized = if embedder.normalizes() { ", normalized" } else { "" };
     let pooling = format!("{:?}", embedder.pooling()).to_lowercase();
     let padding = match statistics.padded_tokens - statistics.tokens.min(statistics.padded_tokens) {
         0 => String::new(),
         padding => format!(" and {} of padding", thousands(padding as u64)),
     };
-    let cut = match embeddings.truncations.len() {
+    let cut = match embedded.cut {
         0 => String::new(),
         cut => format!(", {cut} cut"),
     };
@@ -117,7 +116,7 @@ pub fn lines(embedder: &Embedder, model: &str, embeddings: &Embeddings, times: &
          memory  weights {}, temporaries {} at the peak ({} without sharing)\n\
          time    loading {:.2} s{rest}\n",
         embedder.device().name(),
-        thousands(texts as u64),
+        thousands(statistics.texts as u64),
         thousands(statistics.tokens as u64),
         bytes(embedder.weight_bytes()),
         bytes(statistics.peak_bytes),

@@ -83,23 +83,29 @@ impl Arguments {
         });
         bar.finish_and_clear();
         let Tuned { mut tuning, rows, left_out, .. } = tuned?;
+        let report = report(&tuning.key, &rows);
         let path = folder.join(tuning.key.file_name());
         say_what_was_left_out(&left_out);
-        // Another process may be tuning too: what it wrote meanwhile is read again.
-        let locked = lock_folder(&folder).map_err(|error| Failure::file(&folder, error))?;
-        if let Ok(before) = Tuning::load(&path) {
-            let kept = tuning.keep_better(&before);
-            if !kept.is_empty() {
-                let kept = count(kept.len(), "choice");
-                note(format_args!(
-                    "{kept} stay as they were measured before, in less time or at sizes that were not measured now"
-                ));
-            }
+        // Said first: what was measured is not lost where it cannot be kept.
+        print(&report)?;
+        match keep(&folder, &path, &mut tuning)? {
+            0 => {}
+            kept => note(format_args!(
+                "{} kept as measured before, in less time or at sizes that were not measured now",
+                count(kept, "choice")
+            )),
         }
-        tuning.save(&path)?;
-        drop(locked);
-        Ok(format!("{}{}\n", report(&tuning.key, &rows), path.display()))
+        Ok(format!("{}\n", path.display()))
     }
+}
+
+/// Puts it into its file, beside what is known better there. Another process may be tuning too: what it wrote meanwhile is read again.
+/// Gives the number of choices that were known better.
+fn keep(folder: &Path, path: &Path, tuning: &mut Tuning) -> Result<usize> {
+    let _locked = lock_folder(folder).map_err(|error| Failure::file(folder, error))?;
+    let kept = Tuning::load(path).map_or(0, |before| tuning.keep_better(&before).len());
+    tuning.save(path)?;
+    Ok(kept)
 }
 
 fn make(folder: &Path) -> Result<()> {
@@ -155,12 +161,7 @@ pub fn keep_cooperative(device: &Device, passed: bool) -> Result<Option<PathBuf>
     let folder = folder()?;
     make(&folder)?;
     let path = folder.join(tuning.key.file_name());
-    let locked = lock_folder(&folder).map_err(|error| Failure::file(&folder, error))?;
-    if let Ok(before) = Tuning::load(&path) {
-        tuning.keep_better(&before);
-    }
-    tuning.save(&path)?;
-    drop(locked);
+    keep(&folder, &path, &mut tuning)?;
     Ok(Some(path))
 }
 

@@ -1,10 +1,9 @@
 //! Embeddings as files: .npy and .jsonl.
 
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 use attentive::models::Embeddings;
-use npyz::WriterBuilder;
 use serde_json::json;
 
 use crate::input::Row;
@@ -47,31 +46,54 @@ impl Target {
     }
 }
 
-/// A target that is open: what can be wrong with its path was found.
+/// A target that is open: what can be wrong with its path was found. It is written to part by part.
 pub struct Writer {
     target: Target,
     file: Option<WholeFile>,
+    /// Rows that were written.
+    rows: usize,
+    dimensions: usize,
+    /// Of .npy, the values for what cannot be written over: the number of rows stands before them, and is known at the end.
+    held: Vec<f32>,
 }
 
 impl Writer {
     pub fn create(target: Target) -> Result<Self> {
         let file = target.path().map(WholeFile::create).transpose()?;
-        Ok(Self { target, file })
+        Ok(Self { target, file, rows: 0, dimensions: 0, held: Vec::new() })
     }
 
-    /// Writes all rows: those without text have no embedding.
-    pub fn write(self, rows: &[Row], embeddings: &Embeddings) -> Result<()> {
-        match self.file {
-            None => jsonl(&mut std::io::stdout().lock(), rows, embeddings).map_err(stdout_failure),
-            Some(mut file) => {
-                let written = match self.target {
-                    Target::Npy(_) => npy(&mut file, rows, embeddings),
-                    _ => jsonl(&mut file, rows, embeddings),
-                };
-                written.map_err(|error| Failure::file(file.path(), error))?;
-                file.finish()
+    /// Writes the next rows: those without text have no embedding.
+    pub fn append(&mut self, rows: &[Row], embeddings: &Embeddings) -> Result<()> {
+        let first = self.rows;
+        [_, self.dimensions] = embeddings.shape();
+        self.rows += rows.len();
+        let Some(file) = &mut self.file else {
+            return jsonl(&mut std::io::stdout().lock(), first, rows, embeddings).map_err(stdout_failure);
+        };
+        let written = match self.target {
+            Target::Npy(_) if !file.is_seekable() => {
+                npy_values(rows, embeddings).for_each(|row| self.held.extend(row));
+                Ok(())
             }
+            Target::Npy(_) => npy_part(file, first, rows, embeddings),
+            _ => jsonl(file, first, rows, embeddings),
+        };
+        written.map_err(|error| Failure::file(file.path(), error))
+    }
+
+    /// Puts the file in its place.
+    pub fn finish(self) -> Result<()> {
+        let Some(mut file) = self.file else { return Ok(()) };
+        if let Target::Npy(_) = self.target {
+            let header = npy_header(self.rows, self.dimensions);
+            let written = match file.is_seekable() {
+                true => file.rewind().and_then(|()| file.write_all(&header)),
+                false => file.write_all(&header).and_then(|()| file.write_all(&little_endian(&self.held))),
+            };
+            written.map_err(|error| Failure::file(file.path(), error))?;
         }
+        file.finish()
     }
 }
 
@@ -85,20 +107,49 @@ fn places(rows: &[Row]) -> impl Iterator<Item = (&Row, Option<usize>)> {
     })
 }
 
-fn npy(out: &mut impl Write, rows: &[Row], embeddings: &Embeddings) -> std::io::Result<()> {
-    let [_, dimensions] = embeddings.shape();
-    let little = npyz::DType::new_scalar("<f4".parse().map_err(std::io::Error::other)?);
-    let options = npyz::WriteOptions::new().dtype(little).shape(&[rows.len() as u64, dimensions as u64]);
-    let mut writer = options.writer(out).begin_nd()?;
-    let nothing = vec![f32::NAN; dimensions];
-    for (_, place) in places(rows) {
-        writer.extend(place.map_or(nothing.as_slice(), |place| embeddings.row(place)).iter().copied())?;
-    }
-    writer.finish()
+/// NumPy's format 1.0 of `[rows, dimensions]`, f32, little-endian, before the values: of one length whatever the number of rows.
+fn npy_header(rows: usize, dimensions: usize) -> [u8; NPY_HEADER] {
+    let mut header = [b' '; NPY_HEADER];
+    let shape = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dimensions}), }}");
+    header[..10].copy_from_slice(b"\x93NUMPY\x01\0\x76\0");
+    header[10..10 + shape.len()].copy_from_slice(shape.as_bytes());
+    header[NPY_HEADER - 1] = b'\n';
+    header
 }
 
-fn jsonl(out: &mut impl Write, rows: &[Row], embeddings: &Embeddings) -> std::io::Result<()> {
-    for (index, (row, place)) in places(rows).enumerate() {
+const NPY_HEADER: usize = 128;
+
+/// The values of each row; NaN for one without text.
+fn npy_values<'a>(rows: &'a [Row], embeddings: &'a Embeddings) -> impl Iterator<Item = Vec<f32>> + 'a {
+    let [_, dimensions] = embeddings.shape();
+    places(rows).map(move |(_, place)| match place {
+        Some(place) => embeddings.row(place).to_vec(),
+        None => vec![f32::NAN; dimensions],
+    })
+}
+
+fn little_endian(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn npy_part(
+    out: &mut impl Write,
+    first: usize,
+    rows: &[Row],
+    embeddings: &Embeddings,
+) -> std::io::Result<()> {
+    if first == 0 {
+        out.write_all(&npy_header(0, 0))?;
+    }
+    for row in npy_values(rows, embeddings) {
+        out.write_all(&little_endian(&row))?;
+    }
+    Ok(())
+}
+
+/// Objects whose indices begin at `first`.
+fn jsonl(out: &mut impl Write, first: usize, rows: &[Row], embeddings: &Embeddings) -> std::io::Result<()> {
+    for (index, (row, place)) in (first..).zip(places(rows)) {
         let mut object = match &row.text {
             Ok(text) => json!({ "index": index, "text": text }),
             Err(problem) => {

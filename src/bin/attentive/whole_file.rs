@@ -58,6 +58,11 @@ impl WholeFile {
         &self.path
     }
 
+    /// Whether what was written can be written over, from its beginning.
+    pub fn is_seekable(&self) -> bool {
+        matches!(self.out, Out::Whole { .. })
+    }
+
     /// Puts it in its place.
     pub fn finish(self) -> Result<()> {
         let path = self.path;

@@ -250,6 +250,11 @@ fn lines(source: Source, kind: Kind) -> Result<Rows> {
                             "the input begins as JSON does, and is read line by line: --format json or jsonl reads it as that",
                         );
                     }
+                    if line == 1 && bytes.contains(&b'\r') {
+                        note(
+                            "line 1 holds carriage returns, which end no line here: `tr '\\r' '\\n'` makes lines of an old Mac's",
+                        );
+                    }
                     utf8(&bytes)
                 }
                 // Lines of white space alone are no rows.
