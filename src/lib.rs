@@ -111,6 +111,7 @@ pub mod bench;
 pub mod case_files;
 pub mod device;
 pub mod error;
+mod host_memory;
 pub mod kernel;
 pub mod kernels;
 pub mod layers;

@@ -7,6 +7,9 @@
 
 mod common;
 
+#[cfg(target_os = "linux")]
+use common::child;
+
 use attentive::models::{BertEncoder, BertHead, HeadKind, TokenBatch};
 use attentive::ops::gather_rows;
 use attentive::verify::compare::compare_allclose;
@@ -14,7 +17,6 @@ use attentive::weights::{Checkpoint, EncoderConfig, HeadConfig};
 use attentive::{DType, Device, Recording};
 use serde_json::json;
 
-const VOCABULARY: usize = 30_522;
 const POSITIONS: usize = 512;
 
 /// Layers, width and heads; the feed-forward is four times as wide (Devlin et al. 2019, section 3).
@@ -23,15 +25,16 @@ struct Size {
     layers: usize,
     width: usize,
     heads: usize,
+    vocabulary: usize,
 }
 
-const BASE: Size = Size { name: "Base", layers: 12, width: 768, heads: 12 };
-const LARGE: Size = Size { name: "Large", layers: 24, width: 1024, heads: 16 };
+const BASE: Size = Size { name: "Base", layers: 12, width: 768, heads: 12, vocabulary: 30_522 };
+const LARGE: Size = Size { name: "Large", layers: 24, width: 1024, heads: 16, vocabulary: 30_522 };
 
 impl Size {
     fn config(&self) -> Vec<u8> {
         let config = json!({
-            "model_type": "bert", "architectures": ["BertForPreTraining"], "vocab_size": VOCABULARY,
+            "model_type": "bert", "architectures": ["BertForPreTraining"], "vocab_size": self.vocabulary,
             "hidden_size": self.width, "num_hidden_layers": self.layers, "num_attention_heads": self.heads,
             "intermediate_size": 4 * self.width, "max_position_embeddings": POSITIONS,
         });
@@ -51,7 +54,7 @@ impl Size {
             add(format!("{name}.weight"), &[d]);
             add(format!("{name}.bias"), &[d]);
         };
-        for (name, rows) in [("word", VOCABULARY), ("position", POSITIONS), ("token_type", 2)] {
+        for (name, rows) in [("word", self.vocabulary), ("position", POSITIONS), ("token_type", 2)] {
             add(format!("bert.embeddings.{name}_embeddings.weight"), &[rows, d]);
         }
         norm(&mut add, "bert.embeddings.LayerNorm".to_owned());
@@ -68,27 +71,31 @@ impl Size {
         linear(&mut add, "bert.pooler.dense".to_owned(), d, d);
         linear(&mut add, "cls.predictions.transform.dense".to_owned(), d, d);
         norm(&mut add, "cls.predictions.transform.LayerNorm".to_owned());
-        add("cls.predictions.bias".to_owned(), &[VOCABULARY]);
+        add("cls.predictions.bias".to_owned(), &[self.vocabulary]);
         linear(&mut add, "cls.seq_relationship".to_owned(), 2, d);
         tensors
+    }
+
+    /// What a safetensors file begins with, and the bytes of the whole.
+    fn header(&self) -> (Vec<u8>, usize) {
+        let (mut header, mut end) = (serde_json::Map::new(), 0);
+        for (name, shape) in self.tensors() {
+            let begin = end;
+            end += 4 * shape.iter().product::<usize>();
+            header.insert(name, json!({ "dtype": "F32", "shape": shape, "data_offsets": [begin, end] }));
+        }
+        let header = serde_json::Value::Object(header).to_string();
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        let all = bytes.len() + end;
+        (bytes, all)
     }
 
     /// A safetensors file: weights of deviation 0.02, as BERT begins with them, but uniform; norms γ = 1, β = 0.
     fn checkpoint(&self) -> Checkpoint {
         let tensors = self.tensors();
-        let (mut header, mut end) = (serde_json::Map::new(), 0);
-        for (name, shape) in &tensors {
-            let begin = end;
-            end += 4 * shape.iter().product::<usize>();
-            header.insert(
-                name.clone(),
-                json!({ "dtype": "F32", "shape": shape, "data_offsets": [begin, end] }),
-            );
-        }
-        let header = serde_json::Value::Object(header).to_string();
-        let mut bytes = Vec::with_capacity(8 + header.len() + end);
-        bytes.extend((header.len() as u64).to_le_bytes());
-        bytes.extend(header.as_bytes());
+        let (mut bytes, all) = self.header();
+        bytes.reserve_exact(all - bytes.len());
         let mut rng = fastrand::Rng::with_seed(self.width as u64);
         for (name, shape) in &tensors {
             let constant = match () {
@@ -156,7 +163,7 @@ fn run(device: &Device, size: &Size, checkpoint: &Checkpoint) -> Answers {
     // Of all tokens only the masked ones have a row of the vocabulary's width. lavapipe reads the other weights as images, one
     // at a time, of 8 MiB at most for so few tokens.
     let images = if device.capabilities().subgroups == Some((8, 8)) { 8 << 20 } else { 0 };
-    assert!(peak < 4 * (2 * LENGTHS[0] * VOCABULARY) as u64 + images, "{peak}");
+    assert!(peak < 4 * (2 * LENGTHS[0] * size.vocabulary) as u64 + images, "{peak}");
     let outputs = recording.run().unwrap();
     let read = |value| outputs.tensor(value).unwrap().to_f32().unwrap();
     Answers { hidden: read(&hidden), words: read(&words), next: read(&next) }
@@ -197,6 +204,49 @@ fn check(size: &Size) {
             assert!(comparison.passed, "{} {what} on {}: {comparison}", size.name, device.name());
         }
     }
+}
+
+/// While a model is loaded, the process has what goes to the device, the matrices of one layer in f32, and pieces: of the table
+/// of words no second copy, and with f16 none in f32. (A GPU's own memory may not count.)
+#[cfg(target_os = "linux")]
+#[test]
+fn loading_takes_one_copy_of_each_table() {
+    const SIZE: Size = Size { name: "many words", layers: 2, width: 256, heads: 4, vocabulary: 80_000 };
+    if !child::is_child() {
+        let command = child::command("loading_takes_one_copy_of_each_table");
+        return print!("{}", child::spawn(command).passed());
+    }
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let (header, all) = SIZE.header();
+    std::fs::write(&path, header).unwrap();
+    // All weights are 0, so that the disk need not hold them.
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(all as u64).unwrap();
+    let config = EncoderConfig::from_json(&SIZE.config(), "config.json").unwrap();
+    for device in common::devices() {
+        for dtype in [DType::F32, DType::F16] {
+            let before = kib("VmRSS:");
+            // From here on the peak is counted anew.
+            std::fs::write("/proc/self/clear_refs", "5").unwrap();
+            let checkpoint = Checkpoint::open(&path).unwrap();
+            let encoder = BertEncoder::load(&device, &config, &checkpoint, dtype).unwrap();
+            let grown = (kib("VmHWM:") - before) << 10;
+            let layer = 4 * 12 * SIZE.width * SIZE.width;
+            // wgpu keeps 32 MiB that are under way to a GPU, in buffers of its own; the rest is the driver's.
+            let under_way = if device.is_cpu() { 8 << 20 } else { 96 << 20 };
+            let most = encoder.bytes() as usize + 2 * layer + under_way;
+            println!("{} {dtype}: {} bytes, the process {grown} more", device.name(), encoder.bytes());
+            assert!(grown <= most, "{} {dtype}: {grown} bytes, not {most}", device.name());
+        }
+    }
+}
+
+/// A line of the process's status.
+#[cfg(target_os = "linux")]
+fn kib(name: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[test]

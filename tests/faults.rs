@@ -221,6 +221,74 @@ fn memory_that_runs_out_is_an_error_and_the_device_lives_on() {
     }
 }
 
+/// In an address space of 1.5 GB: loading, tensors, reading back, what lies between ops, and what a twin computes with.
+#[cfg(target_os = "linux")]
+#[test]
+fn host_memory_that_runs_out_is_an_error() {
+    use attentive::Activation;
+
+    if !child::is_child() {
+        let command = child::command_within("host_memory_that_runs_out_is_an_error", 3 << 19);
+        return print!("{}", child::spawn(command).passed());
+    }
+    const MANY: usize = 200_000_000;
+    #[track_caller]
+    fn lacking<T>(result: attentive::Result<T>, bytes: usize, words: &str) {
+        match result.map(|_| ()).map_err(|error| format!("{}", error.root())) {
+            Err(text) => {
+                let expected = ["out of memory on the host: ".to_owned(), format!(" needs {bytes} bytes")];
+                assert!(text.starts_with(&expected[0]) && text.ends_with(&expected[1]), "{text}");
+                assert!(text.contains(words), "{text}");
+            }
+            Ok(()) => panic!("there was room for {bytes} bytes more"),
+        }
+    }
+    let cpu = Device::cpu();
+    // From the host's memory, of which there is enough for one.
+    let values = vec![1.0_f32; MANY];
+    lacking(Tensor::from_f32(&cpu, [MANY], &values), 4 * MANY, "a tensor f32 [200000000]");
+    drop(values);
+    lacking(Tensor::zeros(&cpu, [2 * MANY], DType::F32), 8 * MANY, "a tensor f32 [400000000]");
+    let tensor = Tensor::zeros(&cpu, [MANY], DType::F32).unwrap();
+    lacking(tensor.to_f32(), 4 * MANY, "reading back a tensor f32 [200000000]");
+    let mut recording = Recording::new(&cpu);
+    let value = recording.tensor(&tensor).unwrap();
+    let doubled = attentive::ops::activate(&mut recording, &value, Activation::Relu).unwrap();
+    recording.output(&doubled).unwrap();
+    lacking(recording.run(), 4 * MANY, "between its ops");
+    drop(tensor);
+    // W in f16 is half of what the twin makes of it.
+    let weight = Tensor::zeros(&cpu, [MANY / 500, 1000], DType::F16).unwrap();
+    let weights = LinearWeights::from_tensors(&weight, None, true).unwrap();
+    let mut recording = Recording::new(&cpu);
+    let x = recording.tensor(&Tensor::zeros(&cpu, [1, 1000], DType::F32).unwrap()).unwrap();
+    let y = Linear::new(&weights).record(&mut recording, &x).unwrap();
+    recording.output(&y).unwrap();
+    lacking(recording.run(), 8 * MANY, "linear");
+    drop((weight, weights));
+    // Of a file: nothing of it is on the disk.
+    #[cfg(feature = "models")]
+    {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let elements = 2 * MANY;
+        let header = format!(
+            r#"{{"table":{{"dtype":"F32","shape":[{elements},1],"data_offsets":[0,{}]}}}}"#,
+            4 * elements
+        );
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_len((bytes.len() + 4 * elements) as u64).unwrap();
+        let checkpoint = attentive::weights::Checkpoint::open(&path).unwrap();
+        lacking(checkpoint.tensor_f32("table", &[elements, 1]), 4 * elements, "the tensor `table`");
+        assert_eq!(checkpoint.rows_f32("table", &[elements, 1], 7..9).unwrap(), [0.0; 2]);
+    }
+    // All is well after it.
+    assert_eq!(job(&cpu).unwrap().to_f32().unwrap().len(), 2 * 3 * 40 * 16);
+}
+
 #[test]
 fn tensors_of_another_device_are_refused() {
     let mut devices = common::devices();

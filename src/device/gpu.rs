@@ -12,6 +12,7 @@ use super::memory::{Bound, Idle, Memory, Pooled, Purpose, class};
 use super::pipeline_cache::{PipelineCache, PipelineCacheFile};
 use super::{Created, DeviceOptions};
 use crate::error::{Error, Result};
+use crate::host_memory;
 
 /// What the error scopes around some work saw.
 #[cfg(not(target_arch = "wasm32"))]
@@ -247,12 +248,23 @@ impl Gpu {
         self.lost_or(mapped).await?;
         let slice = staging.buffer.slice(..bytes);
         let view = slice.get_mapped_range().map_err(|error| rejected(error.to_string()))?;
-        let words = bytemuck::pod_collect_to_vec(&view);
+        let words = host_memory::zeroed(bytes as usize / 4, || "reading back".to_owned());
+        let words = words.map(|mut words: Vec<u32>| {
+            bytemuck::cast_slice_mut(&mut words).copy_from_slice(&view);
+            words
+        });
         drop(view);
         staging.buffer.unmap();
         // Only here: one that failed is not used again.
         self.release(staging);
-        Ok(words)
+        words
+    }
+
+    /// Hands over what was written to buffers and waits until the GPU has it, so that the host need not keep it. In the
+    /// browser it does not wait.
+    pub fn send(&self) -> Result<()> {
+        self.queue.submit([]);
+        self.wait("an upload")
     }
 
     /// The pipeline of that key, if it has been made.

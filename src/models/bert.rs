@@ -58,7 +58,7 @@ impl BertEncoder {
         dtype: DType,
     ) -> Result<Self> {
         let mut source = source(checkpoint, dtype);
-        let embeddings = embeddings(device, config, &mut source, dtype)?;
+        let embeddings = embeddings(device, config, &mut source)?;
         let layers = (0..config.layers).map(|index| layer(device, config, &mut source, index, dtype));
         let layers = layers.collect::<Result<Vec<_>>>()?;
         let supported = format!("those of a {:?} encoder with {} layers", config.family, config.layers);
@@ -206,12 +206,7 @@ pub(super) fn source(checkpoint: &Checkpoint, dtype: DType) -> Source<'_> {
     Source::under(prefixes.into_iter().find(has).unwrap_or(""), checkpoint, dtype)
 }
 
-fn embeddings(
-    device: &Device,
-    config: &EncoderConfig,
-    source: &mut Source<'_>,
-    dtype: DType,
-) -> Result<EmbeddingTables> {
+fn embeddings(device: &Device, config: &EncoderConfig, source: &mut Source<'_>) -> Result<EmbeddingTables> {
     let columns = config.hidden_size;
     let position =
         source.tensor("embeddings.position_embeddings.weight", &[config.max_positions, columns])?;
@@ -223,15 +218,9 @@ fn embeddings(
     let norm = source.norm("embeddings.LayerNorm", columns)?;
     let HostLayerNorm { gamma, beta } = norm.host();
     let norm = LayerNormWeights::new(device, gamma, beta, config.layer_norm_epsilon)?;
-    let mut tables = EmbeddingTables::new(device, &position, token_type.as_deref(), norm)?;
-    let words = config.vocabulary_size;
-    let part_rows = EmbeddingTables::part_rows(device, columns, dtype);
-    for first in (0..words).step_by(part_rows) {
-        let rows = first..words.min(first.saturating_add(part_rows));
-        let rows = source.rows("embeddings.word_embeddings.weight", [words, columns], rows)?;
-        tables.push_words(device, &rows, dtype)?;
-    }
-    Ok(tables)
+    let tables = EmbeddingTables::new(device, &position, token_type.as_deref(), norm)?;
+    let shape = [config.vocabulary_size, columns];
+    Ok(tables.with_words(source.table(device, "embeddings.word_embeddings.weight", shape)?))
 }
 
 fn layer(

@@ -261,8 +261,7 @@ impl Loader<'_> {
             encoder.words().projection(self.device, Some(&bias))?
         } else {
             let shape = [words, config.hidden_size];
-            let weight = source.matrix(&format!("{decoder}.weight"), &shape)?;
-            LinearWeights::new(self.device, shape, &weight, Some(&bias), self.dtype)?
+            source.projection(self.device, &format!("{decoder}.weight"), shape, &bias)?
         };
         self.layers.push((decoder, Activation::None));
         Ok(norm)

@@ -1,13 +1,12 @@
 //! A checkpoint's tensors by name; in the end, none may be left that nothing asked for.
 
 use std::collections::HashSet;
-use std::ops::Range;
 
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{HostLayerNorm, HostLinear, MultiHeadAttentionWeights};
-use crate::ops::EmbeddingTable;
-use crate::tensor::DType;
+use crate::ops::{EmbeddingTable, LinearWeights};
+use crate::tensor::{DType, Tensor};
 use crate::weights::Checkpoint;
 
 pub(super) struct Source<'a> {
@@ -91,7 +90,7 @@ impl<'a> Source<'a> {
     pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let name = self.ask(name);
         let values = self.checkpoint.tensor_f32(&name, shape)?;
-        self.check(&name, &values, DType::F32)?;
+        self.check(&name, &Seen::of(&values), DType::F32)?;
         Ok(values)
     }
 
@@ -100,7 +99,7 @@ impl<'a> Source<'a> {
         let name = self.ask(name);
         let values = self.checkpoint.tensor_f32(&name, shape)?;
         if values.iter().any(|value| value.is_nan() || *value == f32::INFINITY) {
-            self.check(&name, &values, DType::F32)?;
+            self.check(&name, &Seen::of(&values), DType::F32)?;
         }
         Ok(values)
     }
@@ -109,37 +108,50 @@ impl<'a> Source<'a> {
     pub fn matrix(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let name = self.ask(name);
         let values = self.checkpoint.tensor_f32(&name, shape)?;
-        self.check(&name, &values, self.dtype)?;
+        self.check(&name, &Seen::of(&values), self.dtype)?;
         Ok(values)
     }
 
-    /// Some rows of a table that may be too large for one piece of memory.
-    pub fn rows(&mut self, name: &str, shape: [usize; 2], rows: Range<usize>) -> Result<Vec<f32>> {
+    /// A table of the vocabulary, the largest that a model has: it goes from the file to the device in pieces, and is
+    /// stored in parts where it is too large for one binding.
+    fn parts(&mut self, device: &Device, name: &str, [rows, columns]: [usize; 2]) -> Result<Vec<Tensor>> {
         let name = self.ask(name);
-        let values = self.checkpoint.rows_f32(&name, &shape, rows)?;
-        self.check(&name, &values, self.dtype)?;
-        Ok(values)
+        let all = self.checkpoint.floats(&name, &[rows, columns])?;
+        let rows_of_part = EmbeddingTable::part_rows(device, columns, self.dtype);
+        let (mut parts, mut seen) = (Vec::new(), Seen::default());
+        for first in (0..rows).step_by(rows_of_part) {
+            let part = first..rows.min(first.saturating_add(rows_of_part));
+            let shape = [part.len(), columns];
+            let part = all.clone().rows(part)?;
+            parts.push(Tensor::from_pieces(device, shape, self.dtype, |first, values| {
+                part.read(first, values)?;
+                seen.see(values);
+                Ok(())
+            })?);
+        }
+        self.check(&name, &seen, self.dtype)?;
+        Ok(parts)
     }
 
-    /// A table that may be too large for one piece of memory.
-    pub fn table(
+    /// A table of the vocabulary `[rows, columns]`.
+    pub fn table(&mut self, device: &Device, name: &str, shape: [usize; 2]) -> Result<EmbeddingTable> {
+        Ok(EmbeddingTable::from_parts(shape[1], self.parts(device, name, shape)?))
+    }
+
+    /// A projection to the vocabulary, with W `[words, columns]`.
+    pub fn projection(
         &mut self,
         device: &Device,
-        name: &str,
-        [rows, columns]: [usize; 2],
-    ) -> Result<EmbeddingTable> {
-        let mut table = EmbeddingTable::empty(columns);
-        let part = EmbeddingTable::part_rows(device, columns, self.dtype);
-        for first in (0..rows).step_by(part) {
-            let part = first..rows.min(first.saturating_add(part));
-            table.push(device, &self.rows(name, [rows, columns], part)?, self.dtype)?;
-        }
-        Ok(table)
+        weight: &str,
+        shape: [usize; 2],
+        bias: &[f32],
+    ) -> Result<LinearWeights> {
+        LinearWeights::from_parts(device, self.parts(device, weight, shape)?, Some(bias))
     }
 
     /// [`Error::Weight`] unless all values are finite, and stay so as `dtype`.
-    fn check(&self, name: &str, values: &[f32], dtype: DType) -> Result<()> {
-        storable(values, dtype).map_err(|(expected, found)| Error::Weight {
+    fn check(&self, name: &str, seen: &Seen, dtype: DType) -> Result<()> {
+        seen.storable(dtype).map_err(|(expected, found)| Error::Weight {
             path: self.checkpoint.path().to_owned(),
             name: name.to_owned(),
             expected,
@@ -205,43 +217,83 @@ const F16_INFINITE: f32 = 65520.0;
 /// And up to here to 0: half of its smallest number.
 const F16_ZERO: f32 = 1.0 / (1 << 25) as f32;
 
-/// Whether all values are finite and stay so as `dtype`, and are not rounded to 0 altogether; else what they should be and
-/// what they are.
-fn storable(values: &[f32], dtype: DType) -> std::result::Result<(), (String, String)> {
-    // Of what is not negative, bits are in the order of the numbers; infinity and NaN are behind them all.
-    let largest = values.iter().fold(0, |largest: u32, value| largest.max(value.to_bits() & 0x7fff_ffff));
-    let largest = f32::from_bits(largest);
-    if !largest.is_finite() {
-        let mut others = values.iter().enumerate().filter(|(_, value)| !value.is_finite());
-        let first = others.next();
-        let found = first.map_or_else(String::new, |(element, value)| match others.count() {
-            0 => format!("its element {element} is {value}"),
-            more => {
-                format!("{} of its elements are not, the first of them {value} (element {element})", more + 1)
-            }
-        });
-        return Err(("of finite numbers".to_owned(), found));
+/// What the values of a tensor are, seen piece by piece.
+#[derive(Default)]
+struct Seen {
+    elements: usize,
+    /// The bits of the largest magnitude. Of what is not negative, bits are in the order of the numbers; infinity and NaN are
+    /// behind them all.
+    largest: u32,
+    /// How many are not finite, and the first of them.
+    not_finite: usize,
+    first: Option<(usize, f32)>,
+}
+
+impl Seen {
+    fn of(values: &[f32]) -> Self {
+        let mut seen = Self::default();
+        seen.see(values);
+        seen
     }
-    if dtype != DType::F16 {
-        return Ok(());
+
+    /// The next values.
+    fn see(&mut self, values: &[f32]) {
+        let largest = values.iter().fold(0, |largest, value| (value.to_bits() & 0x7fff_ffff).max(largest));
+        if !f32::from_bits(largest).is_finite() {
+            let others = (self.elements..).zip(values).filter(|(_, value)| !value.is_finite());
+            self.first =
+                self.first.or_else(|| others.clone().next().map(|(element, &value)| (element, value)));
+            self.not_finite += others.count();
+        }
+        self.elements += values.len();
+        self.largest = self.largest.max(largest);
     }
-    let found = format!("its largest magnitude is {largest:e}");
-    if largest >= F16_INFINITE {
-        return Err((format!("below {F16_INFINITE} in magnitude to be stored as f16 (f32 takes it)"), found));
+
+    /// Whether all are finite and stay so as `dtype`, and are not rounded to 0 altogether; else what they should be and what
+    /// they are.
+    fn storable(&self, dtype: DType) -> std::result::Result<(), (String, String)> {
+        if let Some((element, value)) = self.first {
+            let found = match self.not_finite {
+                1 => format!("its element {element} is {value}"),
+                all => {
+                    format!("{all} of its elements are not, the first of them {value} (element {element})")
+                }
+            };
+            return Err(("of finite numbers".to_owned(), found));
+        }
+        if dtype != DType::F16 {
+            return Ok(());
+        }
+        let largest = f32::from_bits(self.largest);
+        let found = format!("its largest magnitude is {largest:e}");
+        if largest >= F16_INFINITE {
+            let expected = format!("below {F16_INFINITE} in magnitude to be stored as f16 (f32 takes it)");
+            return Err((expected, found));
+        }
+        if largest > 0.0 && largest <= F16_ZERO {
+            let expected = format!(
+                "above {F16_ZERO:e} somewhere to be stored as f16, which rounds it to 0 (f32 takes it)"
+            );
+            return Err((expected, found));
+        }
+        Ok(())
     }
-    if largest > 0.0 && largest <= F16_ZERO {
-        let expected =
-            format!("above {F16_ZERO:e} somewhere to be stored as f16, which rounds it to 0 (f32 takes it)");
-        return Err((expected, found));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::storable;
+    use super::Seen;
     use crate::tensor::DType;
     use half::f16;
+
+    fn storable(values: &[f32], dtype: DType) -> Result<(), (String, String)> {
+        // In pieces it must be the same.
+        let mut pieces = Seen::default();
+        values.chunks(2).for_each(|piece| pieces.see(piece));
+        let whole = Seen::of(values).storable(dtype);
+        assert_eq!(pieces.storable(dtype), whole);
+        whole
+    }
 
     #[test]
     fn f16_takes_what_it_does_not_make_infinite_or_altogether_0() {

@@ -63,6 +63,11 @@ impl EmbeddingTable {
         Ok(())
     }
 
+    /// A table of parts that are on a device already, each with rows of `columns`.
+    pub(crate) fn from_parts(columns: usize, parts: Vec<Tensor>) -> Self {
+        Self { parts, columns }
+    }
+
     /// Its rows.
     pub fn rows(&self) -> usize {
         self.parts.iter().map(|part| part.shape()[0]).sum()

@@ -56,6 +56,11 @@ impl EmbeddingTables {
         self.words.push(device, rows, dtype)
     }
 
+    /// The same with that word table, which has the norm's columns.
+    pub(crate) fn with_words(self, words: EmbeddingTable) -> Self {
+        Self { words, ..self }
+    }
+
     /// The word table.
     pub fn words(&self) -> &EmbeddingTable {
         &self.words

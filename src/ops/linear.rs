@@ -85,7 +85,7 @@ impl LinearWeights {
     }
 
     /// From parts of W `[outputs, inputs]` that are on the device already, by outputs.
-    pub(super) fn from_parts(device: &Device, parts: Vec<Tensor>, bias: Option<&[f32]>) -> Result<Self> {
+    pub(crate) fn from_parts(device: &Device, parts: Vec<Tensor>, bias: Option<&[f32]>) -> Result<Self> {
         let inputs = parts.first().map_or(0, |part| part.shape().last());
         let outputs = parts.iter().map(|part| part.shape()[0]).sum();
         if let Some(bias) = bias.filter(|bias| bias.len() != outputs) {

@@ -5,13 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::plan::Plan;
 use super::{Dispatch, Outputs, Recording};
 use crate::error::{Error, Result};
+use crate::host_memory::{self, ScratchLacking};
 use crate::kernel::{Access, Argument, Arguments};
 use crate::tensor::{HostBuffer, Storage};
 
 pub(super) fn run(recording: Recording) -> Result<Outputs> {
     let plan = Plan::of(&recording);
     let statistics = recording.statistics(&plan, &[]);
-    let buffers = host_buffers(&recording, &plan);
+    let buffers = host_buffers(&recording, &plan)?;
     run_twins(&recording, &buffers)?;
     let tensors = recording.slots.iter().zip(buffers).map(|(slot, buffer)| {
         let buffer = buffer.filter(|_| slot.output)?;
@@ -30,6 +31,10 @@ pub(super) fn run_twins(recording: &Recording, buffers: &[Option<HostBuffer>]) -
     for dispatch in &recording.dispatches {
         // Numbers that are on the device, such as running sums of lengths, no check has seen.
         catch_unwind(AssertUnwindSafe(|| run_twin(dispatch, buffers))).map_err(|panic| {
+            if let Some(ScratchLacking { bytes }) = panic.downcast_ref() {
+                let what = format!("what {} computes with", dispatch.kernel.name());
+                return host_memory::lacking::<u8>(*bytes as usize, what);
+            }
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
             Error::Rejected {
@@ -42,17 +47,25 @@ pub(super) fn run_twins(recording: &Recording, buffers: &[Option<HostBuffer>]) -
     Ok(())
 }
 
-pub(super) fn host_buffers(recording: &Recording, plan: &Plan) -> Vec<Option<HostBuffer>> {
-    let planned: Vec<HostBuffer> =
-        plan.buffers.iter().map(|&words| HostBuffer::new(vec![0; words as usize])).collect();
+/// The memory of each slot.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub(super) fn host_buffers(recording: &Recording, plan: &Plan) -> Result<Vec<Option<HostBuffer>>> {
+    let temporary = |&words: &u64| {
+        let zeros =
+            host_memory::zeroed(words as usize, || "what a recording keeps between its ops".to_owned());
+        zeros.map(HostBuffer::new)
+    };
+    let planned = plan.buffers.iter().map(temporary).collect::<Result<Vec<_>>>()?;
     let slots = recording.slots.iter().zip(&plan.buffer_of);
-    slots
+    Ok(slots
         .map(|(slot, planned_buffer)| match slot.tensor.as_ref().map(|tensor| tensor.storage()) {
             Some(Storage::Host(buffer)) => Some(buffer.clone()),
             Some(Storage::Gpu(_)) => None,
             None => planned_buffer.map(|buffer| planned[buffer].clone()),
         })
-        .collect()
+        .collect())
 }
 
 /// Runs a dispatch's twin on the buffers of its slots.

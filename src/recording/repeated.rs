@@ -50,7 +50,7 @@ impl Repeated {
         let plan = Plan::of(&recording);
         let executor = match recording.device.gpu() {
             Some(_) => Executor::Gpu(Prepared::new(&recording, &plan).await?),
-            None => Executor::Cpu(cpu::host_buffers(&recording, &plan)),
+            None => Executor::Cpu(cpu::host_buffers(&recording, &plan)?),
         };
         let submits = match &executor {
             Executor::Gpu(prepared) => prepared.submission_flops(),

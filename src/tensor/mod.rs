@@ -3,13 +3,16 @@
 //! Every buffer is a sequence of 32-bit words, on the host too: f32, u32, or two f16 packed into one.
 
 mod shape;
+mod upload;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use shape::Shape;
 
-use crate::device::{Device, Outcome, Pooled, Purpose};
+use crate::device::{Device, Outcome, Pooled};
 use crate::error::{Error, Result};
+use crate::host_memory;
+use upload::{PIECE, Upload};
 
 /// What a tensor's elements are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -167,7 +170,9 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::from_f32`].
     pub fn from_f32_as_f16(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
-        Self::from_halves(device, shape.into(), values.len(), || pack_f16(values))
+        let mut upload = Self::halves(device, shape.into(), values.len())?;
+        upload.write_as_f16(values)?;
+        upload.finish()
     }
 
     /// A tensor of f16 values in row-major order.
@@ -175,23 +180,51 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::from_f32`].
     pub fn from_f16(device: &Device, shape: impl Into<Shape>, values: &[half::f16]) -> Result<Self> {
-        Self::from_halves(device, shape.into(), values.len(), || halves_packed(values))
+        let mut upload = Self::halves(device, shape.into(), values.len())?;
+        for piece in values.chunks(PIECE) {
+            upload.write(&halves_packed(piece))?;
+        }
+        upload.finish()
     }
 
-    /// An f16 tensor of that many elements, packed once they are known to fill the shape.
-    fn from_halves(
-        device: &Device,
-        shape: Shape,
-        elements: usize,
-        words: impl FnOnce() -> Vec<u32>,
-    ) -> Result<Self> {
+    /// An f16 tensor to be filled with that many elements.
+    fn halves(device: &Device, shape: Shape, elements: usize) -> Result<Upload> {
         checked_words(device, &shape, DType::F16, "a tensor")?;
         // Two elements share a word, so the words alone would not tell.
         if shape.elements() != elements as u64 {
             let expected = format!("{} elements for f16 {shape}", shape.elements());
             return Err(Error::argument("tensor", "values", expected, format!("{elements} elements")));
         }
-        Self::from_words(device, shape, DType::F16, &words())
+        Upload::new(device, shape, DType::F16)
+    }
+
+    /// A tensor, f32 or f16, whose values `fill` gives in pieces, from the first on: each time the number of the next one,
+    /// and the place for it and those after it. So the host never has all of them.
+    ///
+    /// # Errors
+    /// Those of `fill`; [`Error::Argument`] for another dtype, [`Error::Limit`], [`Error::OutOfMemory`].
+    pub(crate) fn from_pieces(
+        device: &Device,
+        shape: impl Into<Shape>,
+        dtype: DType,
+        mut fill: impl FnMut(usize, &mut [f32]) -> Result<()>,
+    ) -> Result<Self> {
+        let shape = shape.into();
+        if dtype == DType::U32 {
+            return Err(Error::argument("tensor", "the dtype", "f32 or f16", "u32"));
+        }
+        let elements = shape.checked_elements().unwrap_or(u64::MAX) as usize;
+        let mut upload = Upload::new(device, shape, dtype)?;
+        let mut values = host_memory::zeroed(elements.min(PIECE), || "a piece of a tensor".to_owned())?;
+        for first in (0..elements).step_by(PIECE) {
+            let values = &mut values[..PIECE.min(elements - first)];
+            fill(first, values)?;
+            match dtype {
+                DType::F16 => upload.write_as_f16(values)?,
+                _ => upload.write(bytemuck::cast_slice(values))?,
+            }
+        }
+        upload.finish()
     }
 
     /// A tensor of zeros.
@@ -200,8 +233,17 @@ impl Tensor {
     /// [`Error::Limit`] if it is too large for one binding, [`Error::OutOfMemory`].
     pub fn zeros(device: &Device, shape: impl Into<Shape>, dtype: DType) -> Result<Self> {
         let shape = shape.into();
-        let words = checked_words(device, &shape, dtype, "a tensor")?;
-        Self::from_words(device, shape, dtype, &vec![0; words as usize])
+        let words = checked_words(device, &shape, dtype, "a tensor")? as usize;
+        if device.is_cpu() {
+            let zeros = host_memory::zeroed(words, || format!("a tensor {dtype} {shape}"))?;
+            return Ok(Self::from_storage(device, shape, dtype, Storage::Host(HostBuffer::new(zeros))));
+        }
+        let mut upload = Upload::new(device, shape, dtype)?;
+        let zeros = host_memory::zeroed(words.min(PIECE), || "a piece of a tensor".to_owned())?;
+        for first in (0..words).step_by(PIECE) {
+            upload.write(&zeros[..PIECE.min(words - first)])?;
+        }
+        upload.finish()
     }
 
     /// A tensor from the words of its buffer.
@@ -211,20 +253,9 @@ impl Tensor {
             let expected = format!("{needed} words for {dtype} {shape}");
             return Err(Error::argument("tensor", "values", expected, format!("{} words", words.len())));
         }
-        let storage = match device.gpu() {
-            None => Storage::Host(HostBuffer::new(words.to_vec())),
-            Some(gpu) => {
-                let bytes: &[u8] = bytemuck::cast_slice(words);
-                let what = format!("a tensor {dtype} {shape}");
-                let buffer = settle(gpu.scoped(&what, bytes.len() as u64, || {
-                    let pooled = gpu.acquire(Purpose::Storage, bytes.len() as u64);
-                    gpu.queue.write_buffer(&pooled.buffer, 0, bytes);
-                    pooled
-                }))?;
-                Storage::Gpu(Arc::new(GpuBuffer::new(device, buffer)))
-            }
-        };
-        Ok(Self::from_storage(device, shape, dtype, storage))
+        let mut upload = Upload::new(device, shape, dtype)?;
+        upload.write(words)?;
+        upload.finish()
     }
 
     /// A tensor over a host's own buffer, whose usage must include `STORAGE`. With `COPY_SRC` too, products on lavapipe can
@@ -315,7 +346,12 @@ impl Tensor {
         let words = self.to_words().await?;
         match self.dtype {
             DType::F32 => Ok(bytemuck::cast_vec(words)),
-            DType::F16 => Ok(unpack_f16(&words, self.shape.elements() as usize)),
+            DType::F16 => {
+                let elements = self.shape.elements() as usize;
+                let mut values = host_memory::with_room(elements, || self.what_is_read())?;
+                values.extend(halves(&words).take(elements).map(half::f16::to_f32));
+                Ok(values)
+            }
             DType::U32 => Err(Error::argument("to_f32", "the tensor", "f32 or f16", "u32")),
         }
     }
@@ -338,7 +374,10 @@ impl Tensor {
             return Err(Error::argument("to_f16", "the tensor", "f16", self.dtype.to_string()));
         }
         let words = self.to_words().await?;
-        Ok(halves(&words).take(self.shape.elements() as usize).collect())
+        let elements = self.shape.elements() as usize;
+        let mut values = host_memory::with_room(elements, || self.what_is_read())?;
+        values.extend(halves(&words).take(elements));
+        Ok(values)
     }
 
     /// The blocking form of [`Tensor::to_f16_async`].
@@ -465,10 +504,16 @@ impl Tensor {
         Ok(())
     }
 
+    fn what_is_read(&self) -> String {
+        format!("reading back a tensor {} {}", self.dtype, self.shape)
+    }
+
     pub(crate) async fn to_words(&self) -> Result<Vec<u32>> {
         match (&self.storage, self.device.gpu()) {
             (Storage::Gpu(buffer), Some(gpu)) => gpu.read(&buffer.buffer, self.bytes()).await,
-            (Storage::Host(buffer), _) => Ok(buffer.read()[..self.words() as usize].to_vec()),
+            (Storage::Host(buffer), _) => {
+                host_memory::joined(&[&buffer.read()[..self.words() as usize]], || self.what_is_read())
+            }
             (Storage::Gpu(_), None) => Ok(Vec::new()),
         }
     }
@@ -516,9 +561,11 @@ pub(crate) fn pack_f16(values: &[f32]) -> Vec<u32> {
     values.chunks(2).map(|pair| bits(pair[0]) | bits(*pair.get(1).unwrap_or(&0.0)) << 16).collect()
 }
 
-/// The first `elements` f16 of packed words.
+/// The first `elements` f16 of packed words, for a twin.
 pub(crate) fn unpack_f16(words: &[u32], elements: usize) -> Vec<f32> {
-    halves(words).take(elements).map(half::f16::to_f32).collect()
+    let mut values = host_memory::scratch(elements);
+    values.iter_mut().zip(halves(words)).for_each(|(value, half)| *value = half.into());
+    values
 }
 
 fn halves(words: &[u32]) -> impl Iterator<Item = half::f16> + '_ {

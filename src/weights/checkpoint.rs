@@ -8,21 +8,26 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use serde_json::Value;
 
-use super::files::{self, bad, shown};
+use super::files::{self, OpenFile, bad, shown};
 use super::header::{self, Entry, MAX_TENSORS};
 use super::json::{Object, brief};
 use crate::error::{Error, Result};
+use crate::host_memory;
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 const INDEX_SUFFIX: &str = ".safetensors.index.json";
 const MAX_SHARDS: usize = 1000;
+/// Bytes that are read at once.
+const PIECE_BYTES: usize = 128 << 10;
 
 /// The weights of a model, read on demand from a safetensors file that stays on disk.
 ///
-/// Files are memory-mapped, so a tensor costs memory only once it is asked for. A file must not be
-/// changed while its checkpoint is open: the system may then end the process. [`Checkpoint::from_bytes`]
-/// has no such condition.
+/// A tensor is read when it is asked for, a piece at a time. The file stays open meanwhile: one that is replaced by
+/// another of its name (`mv new old`) is read on to its end, as it was. One that is written over in its place (`cp new old`)
+/// or cut short would give old numbers beside new ones, so its length and its time of change are looked at after each
+/// read, and what they differ for is an [`Error::File`]. That needs a file system that keeps the times; of changes within one
+/// tick of its clock, some milliseconds, it says nothing.
 ///
 /// ```no_run
 /// # fn main() -> attentive::Result<()> {
@@ -49,16 +54,33 @@ struct Shard {
 #[derive(Debug)]
 enum Data {
     Owned(Vec<u8>),
-    #[cfg(not(target_arch = "wasm32"))]
-    Mapped(memmap2::Mmap),
+    File(OpenFile),
 }
 
 impl Data {
-    fn bytes(&self) -> &[u8] {
+    fn open(path: &Path) -> Result<Self> {
+        OpenFile::new(path, "the model's weights").map(Self::File)
+    }
+
+    fn header(&self, path: &Path) -> Result<header::Contents> {
+        let length = match self {
+            Self::Owned(bytes) => bytes.len() as u64,
+            Self::File(file) => file.length(),
+        };
+        let Ok(length) = usize::try_from(length) else {
+            return Err(bad(path, format!("{length} bytes are more than this machine has addresses for")));
+        };
+        header::read(path, length, |first, bytes| self.read(path, first, bytes))
+    }
+
+    /// Fills `out` with the bytes from `first` on.
+    fn read(&self, path: &Path, first: usize, out: &mut [u8]) -> Result<()> {
         match self {
-            Self::Owned(bytes) => bytes,
-            #[cfg(not(target_arch = "wasm32"))]
-            Self::Mapped(map) => map,
+            Self::Owned(bytes) => {
+                out.copy_from_slice(&bytes[first..][..out.len()]);
+                Ok(())
+            }
+            Self::File(file) => file.read(path, first as u64, out),
         }
     }
 }
@@ -75,7 +97,7 @@ impl Checkpoint {
         if file.to_string_lossy().ends_with(INDEX_SUFFIX) {
             return Self::open_shards(&file);
         }
-        let data = map(&file)?;
+        let data = Data::open(&file)?;
         Self::from_data(file, data)
     }
 
@@ -88,7 +110,7 @@ impl Checkpoint {
     }
 
     fn from_data(path: PathBuf, data: Data) -> Result<Self> {
-        let header::Contents { tensors, metadata } = header::read(&path, data.bytes())?;
+        let header::Contents { tensors, metadata } = data.header(&path)?;
         let tensors = tensors.into_iter().map(|(name, entry)| (name, (0, entry))).collect();
         Ok(Self { shards: vec![Shard { path: path.clone(), data }], path, tensors, metadata })
     }
@@ -115,8 +137,8 @@ impl Checkpoint {
         let (mut shards, mut tensors) = (Vec::new(), BTreeMap::new());
         for (number, name) in names.into_iter().enumerate() {
             let path = files::inside(folder, name, index)?;
-            let data = map(&path)?;
-            for (tensor, entry) in header::read(&path, data.bytes())?.tensors {
+            let data = Data::open(&path)?;
+            for (tensor, entry) in data.header(&path)?.tensors {
                 if tensors.insert(tensor.clone(), (number, entry)).is_some() {
                     return Err(bad(&path, format!("another shard has the tensor `{}` too", shown(&tensor))));
                 }
@@ -167,10 +189,10 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::MissingTensor`], [`Error::TensorShape`] if the file has another shape than `expected_shape`,
-    /// [`Error::Unsupported`] for another dtype, [`Error::OutOfMemory`].
+    /// [`Error::Unsupported`] for another dtype, [`Error::OutOfMemory`]; [`Error::Io`] and [`Error::File`] if the file cannot
+    /// be read any more, or has changed.
     pub fn tensor_f32(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>> {
-        let (path, dtype, bytes) = self.tensor(name, expected_shape)?;
-        widen(path, name, dtype, bytes)
+        self.floats(name, expected_shape)?.all()
     }
 
     /// A tensor of I64, I32 or BOOL (0 and 1), in row-major order.
@@ -178,22 +200,37 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::tensor_f32`]; [`Error::File`] for a boolean that is neither 0 nor 1.
     pub fn tensor_i64(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<i64>> {
-        let (path, dtype, bytes) = self.tensor(name, expected_shape)?;
-        match dtype {
-            Dtype::BOOL => match bytes.iter().find(|byte| **byte > 1) {
-                Some(byte) => Err(bad(path, format!("the tensor `{}` of BOOL has a {byte}", shown(name)))),
-                None => Ok(bytes.iter().map(|&byte| byte.into()).collect()),
-            },
-            Dtype::I32 => {
-                let (words, _) = bytes.as_chunks::<4>();
-                Ok(words.iter().map(|&word| i32::from_le_bytes(word).into()).collect())
+        let Tensor { path, data, dtype, bytes, .. } = self.tensor(name, expected_shape)?;
+        let size = match dtype {
+            Dtype::BOOL => 1,
+            Dtype::I32 => 4,
+            Dtype::I64 => 8,
+            other => return Err(header::unsupported_dtype(path, name, other, &["I64", "I32", "BOOL"])),
+        };
+        let what = || format!("the tensor `{}`", shown(name));
+        let mut values = host_memory::with_room(bytes.len() / size, what)?;
+        let mut buffer = [0; 4096];
+        for first in bytes.clone().step_by(buffer.len()) {
+            let piece = &mut buffer[..(bytes.end - first).min(4096)];
+            data.read(path, first, piece)?;
+            match dtype {
+                Dtype::BOOL => match piece.iter().find(|byte| **byte > 1) {
+                    Some(byte) => {
+                        return Err(bad(path, format!("the tensor `{}` of BOOL has a {byte}", shown(name))));
+                    }
+                    None => values.extend(piece.iter().map(|&byte| i64::from(byte))),
+                },
+                Dtype::I32 => {
+                    let (words, _) = piece.as_chunks::<4>();
+                    values.extend(words.iter().map(|&word| i64::from(i32::from_le_bytes(word))));
+                }
+                _ => {
+                    let (words, _) = piece.as_chunks::<8>();
+                    values.extend(words.iter().map(|&word| i64::from_le_bytes(word)));
+                }
             }
-            Dtype::I64 => {
-                let (words, _) = bytes.as_chunks::<8>();
-                Ok(words.iter().map(|&word| i64::from_le_bytes(word)).collect())
-            }
-            other => Err(header::unsupported_dtype(path, name, other, &["I64", "I32", "BOOL"])),
         }
+        Ok(values)
     }
 
     /// Some rows of a tensor, that is, indices of its first axis, as f32.
@@ -203,25 +240,24 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::tensor_f32`], and [`Error::Argument`] for rows that the tensor does not have.
     pub fn rows_f32(&self, name: &str, expected_shape: &[usize], rows: Range<usize>) -> Result<Vec<f32>> {
-        let (path, dtype, bytes) = self.tensor(name, expected_shape)?;
-        let Some(&all) = expected_shape.first() else {
-            return Err(Error::argument("rows_f32", name, "a tensor with rows", "a scalar"));
-        };
-        if rows.start > rows.end || rows.end > all {
-            return Err(Error::argument(
-                "rows_f32",
-                format!("rows of {name}"),
-                format!("inside 0..{all}"),
-                format!("{rows:?}"),
-            ));
-        }
-        // `all` is 0 only if the rows are none, too.
-        let row = bytes.len().checked_div(all).unwrap_or(0);
-        widen(path, name, dtype, &bytes[rows.start * row..rows.end * row])
+        self.floats(name, expected_shape)?.rows(rows)?.all()
     }
 
-    fn tensor(&self, name: &str, expected_shape: &[usize]) -> Result<(&Path, Dtype, &[u8])> {
-        let Some((shard, entry)) = self.tensors.get(name) else {
+    /// A tensor whose values are to be read as f32.
+    pub(crate) fn floats(&self, name: &str, expected_shape: &[usize]) -> Result<Floats<'_>> {
+        let tensor = self.tensor(name, expected_shape)?;
+        let size = match tensor.dtype {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::BF16 => 2,
+            other => {
+                return Err(header::unsupported_dtype(tensor.path, name, other, &["F32", "F16", "BF16"]));
+            }
+        };
+        Ok(Floats { tensor, size })
+    }
+
+    fn tensor(&self, name: &str, expected_shape: &[usize]) -> Result<Tensor<'_>> {
+        let Some((name, (shard, entry))) = self.tensors.get_key_value(name) else {
             return Err(self.missing(name));
         };
         let Shard { path, data } = &self.shards[*shard];
@@ -233,7 +269,8 @@ impl Checkpoint {
                 found: entry.shape.clone(),
             });
         }
-        Ok((path, entry.dtype, &data.bytes()[entry.bytes.clone()]))
+        let Entry { dtype, shape, bytes } = entry;
+        Ok(Tensor { path, data, name, dtype: *dtype, shape, bytes: bytes.clone() })
     }
 
     /// The error for a tensor that is not there.
@@ -278,39 +315,87 @@ fn find(folder: &Path) -> Result<PathBuf> {
     }
 }
 
-#[cfg(not(target_arch = "wasm32"))]
-fn map(path: &Path) -> Result<Data> {
-    let (file, _) = files::open(path, "the model's weights")?;
-    // SAFETY: the mapping is read-only and private to this value. That nobody changes the file
-    // meanwhile cannot be enforced; `Checkpoint`'s documentation asks for it.
-    let map = unsafe { memmap2::Mmap::map(&file) };
-    map.map(Data::Mapped).map_err(|source| Error::Io { path: path.to_owned(), source })
+/// A tensor's place.
+#[derive(Clone)]
+struct Tensor<'a> {
+    path: &'a Path,
+    data: &'a Data,
+    name: &'a str,
+    dtype: Dtype,
+    shape: &'a [usize],
+    bytes: Range<usize>,
 }
 
-#[cfg(target_arch = "wasm32")]
-fn map(path: &Path) -> Result<Data> {
-    files::read(path, u64::MAX - 1, "the model's weights").map(Data::Owned)
+/// A tensor, or some rows of one, whose values are read as f32.
+#[derive(Clone)]
+pub(crate) struct Floats<'a> {
+    tensor: Tensor<'a>,
+    /// Bytes of a value in the file.
+    size: usize,
 }
 
-fn widen(path: &Path, name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>> {
-    let size = match dtype {
-        Dtype::F32 => 4,
-        Dtype::F16 | Dtype::BF16 => 2,
-        other => return Err(header::unsupported_dtype(path, name, other, &["F32", "F16", "BF16"])),
-    };
-    let elements = bytes.len() / size;
-    let mut values: Vec<f32> = Vec::new();
-    values.try_reserve_exact(elements).map_err(|_| Error::OutOfMemory {
-        device: "the host".to_owned(),
-        what: format!("the tensor `{}`", shown(name)),
-        needed: elements as u64 * 4,
-    })?;
-    // The bytes have no alignment, so they are copied, not cast.
-    let pair = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
-    match dtype {
-        Dtype::F16 => values.extend(bytes.chunks_exact(2).map(|b| f16::from_bits(pair(b)).to_f32())),
-        Dtype::BF16 => values.extend(bytes.chunks_exact(2).map(|b| bf16::from_bits(pair(b)).to_f32())),
-        _ => values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))),
+impl Floats<'_> {
+    /// Its name in the file.
+    pub fn name(&self) -> &str {
+        self.tensor.name
     }
-    Ok(values)
+
+    /// How many values.
+    pub fn len(&self) -> usize {
+        self.tensor.bytes.len() / self.size
+    }
+
+    /// Some rows of it.
+    pub fn rows(self, rows: Range<usize>) -> Result<Self> {
+        let Tensor { name, shape, ref bytes, .. } = self.tensor;
+        let Some(&all) = shape.first() else {
+            return Err(Error::argument("rows_f32", name, "a tensor with rows", "a scalar"));
+        };
+        if rows.start > rows.end || rows.end > all {
+            return Err(Error::argument(
+                "rows_f32",
+                format!("rows of {name}"),
+                format!("inside 0..{all}"),
+                format!("{rows:?}"),
+            ));
+        }
+        // `all` is 0 only if the rows are none, too.
+        let row = bytes.len().checked_div(all).unwrap_or(0);
+        let bytes = bytes.start + rows.start * row..bytes.start + rows.end * row;
+        Ok(Self { tensor: Tensor { bytes, ..self.tensor }, size: self.size })
+    }
+
+    /// Fills `out` with the values from `first` on.
+    pub fn read(&self, first: usize, out: &mut [f32]) -> Result<()> {
+        let Tensor { path, data, dtype, bytes, .. } = &self.tensor;
+        let mut first = bytes.start + first * self.size;
+        // Small enough for the processor's cache: the bytes have no alignment, so they are copied, not cast.
+        let mut buffer = [0; PIECE_BYTES];
+        for out in out.chunks_mut(PIECE_BYTES / self.size) {
+            let piece = &mut buffer[..out.len() * self.size];
+            data.read(path, first, piece)?;
+            first += piece.len();
+            let pairs = piece.as_chunks::<2>().0.iter().map(|&pair| u16::from_le_bytes(pair));
+            match dtype {
+                Dtype::F16 => {
+                    out.iter_mut().zip(pairs).for_each(|(out, bits)| *out = f16::from_bits(bits).into())
+                }
+                Dtype::BF16 => {
+                    out.iter_mut().zip(pairs).for_each(|(out, bits)| *out = bf16::from_bits(bits).into())
+                }
+                _ => {
+                    let words = piece.as_chunks::<4>().0;
+                    out.iter_mut().zip(words).for_each(|(out, &word)| *out = f32::from_le_bytes(word));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All its values.
+    pub fn all(&self) -> Result<Vec<f32>> {
+        let mut values = host_memory::zeroed(self.len(), || format!("the tensor `{}`", shown(self.name())))?;
+        self.read(0, &mut values)?;
+        Ok(values)
+    }
 }

@@ -1,7 +1,9 @@
 //! Reading files with a bound on their size, and printing what stood in them.
 
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use crate::error::{Error, Result};
 
@@ -51,6 +53,52 @@ pub(super) fn open(path: &Path, purpose: &str) -> Result<(std::fs::File, u64)> {
     let file = std::fs::File::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     Ok((file, length))
+}
+
+/// A file of which parts are read while it stays as it was when it was opened.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    file: Mutex<std::fs::File>,
+    length: u64,
+    /// When it was changed last, where the system tells.
+    changed: Option<SystemTime>,
+}
+
+impl OpenFile {
+    pub fn new(path: &Path, purpose: &str) -> Result<Self> {
+        let (file, length) = open(path, purpose)?;
+        let metadata = file.metadata().map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        Ok(Self { file: Mutex::new(file), length, changed: metadata.modified().ok() })
+    }
+
+    /// Its bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Fills `out` with the bytes from `first` on.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it ends before that, or is not the file any more that was opened; [`Error::Io`].
+    pub fn read(&self, path: &Path, first: u64, out: &mut [u8]) -> Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = file.seek(SeekFrom::Start(first)).and_then(|_| file.read_exact(out));
+        let metadata = file.metadata();
+        drop(file);
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        let (now, was) = (metadata.map_err(io)?, self.length);
+        if now.len() != was {
+            let how = if now.len() < was { "it was truncated" } else { "it has grown" };
+            let problem = format!("{how} while it was read: it had {was} bytes and has {}", now.len());
+            return Err(bad(path, problem));
+        }
+        if now.modified().ok() != self.changed {
+            let problem =
+                "it was written to while it was read, so that old and new bytes may be mixed: try again";
+            return Err(bad(path, problem));
+        }
+        read.map_err(io)
+    }
 }
 
 /// The whole of a file that may not be larger than `limit` bytes.

@@ -16,6 +16,7 @@ use serde::{Deserialize, de};
 
 use super::files::{LFS_POINTER, bad, is_lfs_pointer, shown};
 use crate::error::{Error, Result};
+use crate::host_memory;
 
 /// The most tensors in a file; the largest published checkpoints have a tenth of it in all shards.
 pub(super) const MAX_TENSORS: usize = 100_000;
@@ -41,21 +42,28 @@ pub(super) struct Contents {
     pub(super) metadata: BTreeMap<String, String>,
 }
 
-/// Reads and checks the header of `file`, the whole content of `path`.
-pub(super) fn read(path: &Path, file: &[u8]) -> Result<Contents> {
-    if is_lfs_pointer(file) {
+/// Reads and checks the header of `path`, a file of that many bytes; `read` fills a slice with those from a place on.
+pub(super) fn read(
+    path: &Path,
+    file_bytes: usize,
+    read: impl Fn(usize, &mut [u8]) -> Result<()>,
+) -> Result<Contents> {
+    let mut begin = [0; 64];
+    let begin = &mut begin[..file_bytes.min(64)];
+    read(0, begin)?;
+    if is_lfs_pointer(begin) {
         return Err(bad(path, LFS_POINTER));
     }
-    let Some((length, rest)) = file.split_first_chunk::<LENGTH_BYTES>() else {
+    let Some(length) = begin.first_chunk::<LENGTH_BYTES>() else {
         return Err(bad(
             path,
             format!(
-                "a safetensors file starts with {LENGTH_BYTES} bytes of length, this one has {}",
-                file.len()
+                "a safetensors file starts with {LENGTH_BYTES} bytes of length, this one has {file_bytes}"
             ),
         ));
     };
     let length = u64::from_le_bytes(*length);
+    let rest = file_bytes - LENGTH_BYTES;
     if length > MAX_HEADER_BYTES {
         return Err(bad(
             path,
@@ -64,23 +72,22 @@ pub(super) fn read(path: &Path, file: &[u8]) -> Result<Contents> {
             ),
         ));
     }
-    let Some((header, data)) = usize::try_from(length).ok().and_then(|n| rest.split_at_checked(n)) else {
+    let Some(length) = usize::try_from(length).ok().filter(|&length| length <= rest) else {
         return Err(bad(
             path,
-            format!(
-                "the header claims {length} bytes, but only {} follow: the file is truncated",
-                rest.len()
-            ),
+            format!("the header claims {length} bytes, but only {rest} follow: the file is truncated"),
         ));
     };
+    let mut header = host_memory::zeroed(length, || format!("the header of {}", path.display()))?;
+    read(LENGTH_BYTES, &mut header)?;
     let Header { mut tensors, metadata: Texts(metadata) } =
-        serde_json::from_slice(header).map_err(|error| {
+        serde_json::from_slice(&header).map_err(|error| {
             bad(path, format!("the safetensors header is not valid: {}", shown(&error.to_string())))
         })?;
     tensors.sort_by_key(|(_, info)| info.data_offsets);
-    check(path, &tensors, data.len())?;
+    check(path, &tensors, rest - length)?;
 
-    let start = file.len() - data.len();
+    let start = LENGTH_BYTES + length;
     let entries: BTreeMap<_, _> = tensors
         .iter()
         .map(|(name, TensorInfo { dtype, shape, data_offsets: (from, to) })| {

@@ -10,6 +10,7 @@ use super::marian::{self, GenerationConfig, MarianConfig};
 use super::seq2seq_tokenizer::Seq2SeqTokenizer;
 use super::tokenizer::Tokenizer;
 use crate::error::Result;
+use crate::host_memory;
 
 /// What `model_type` is in `config.json`.
 const KNOWN: [&str; 2] = [marian::MODEL_TYPE, bahdanau::MODEL_TYPE];
@@ -113,7 +114,9 @@ impl Seq2SeqFolder {
         };
         let generation = (GenerationConfig::from_json(json, &generation_path)?, generation_path);
         let tokenizer = Tokenizer::from_json(files.tokenizer, root.join("tokenizer.json"))?;
-        let checkpoint = Checkpoint::from_bytes(files.weights.to_vec(), root.join("model.safetensors"))?;
+        let path_of_weights = root.join("model.safetensors");
+        let weights = host_memory::joined(&[files.weights], || path_of_weights.display().to_string())?;
+        let checkpoint = Checkpoint::from_bytes(weights, path_of_weights)?;
         Self::new(&path, config, generation, Seq2SeqTokenizer::new(tokenizer), checkpoint)
     }
 

@@ -209,3 +209,64 @@ fn an_empty_file_and_a_folder_are_refused() {
     assert!(matches!(Checkpoint::open(folder.path().join("x")), Err(Error::File { .. })));
     assert!(matches!(Checkpoint::open(folder.path().join("absent")), Err(Error::Io { .. })));
 }
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let before = small();
+    let after: Vec<u8> = {
+        // The same header, other numbers.
+        let data = before.len() - 44;
+        before.iter().enumerate().map(|(place, byte)| if place < data { *byte } else { !byte }).collect()
+    };
+    let opened = || {
+        std::fs::write(&path, &before).unwrap();
+        Checkpoint::open(&path).unwrap()
+    };
+    let read = |checkpoint: &Checkpoint| {
+        let all = checkpoint.tensor_f32("table", &[3, 2]);
+        // What is read in parts, and as numbers of other types, is refused alike.
+        assert_eq!(checkpoint.rows_f32("table", &[3, 2], 0..1).is_ok(), all.is_ok());
+        assert_eq!(checkpoint.tensor_i64("ids", &[1]).is_ok(), all.is_ok());
+        all.map_err(|error| match error {
+            Error::File { path: named, problem } => {
+                assert_eq!(named, path);
+                problem
+            }
+            other => panic!("not refused as a file: {other:?}"),
+        })
+    };
+    let write = || std::fs::File::options().write(true).open(&path).unwrap();
+
+    let checkpoint = opened();
+    assert_eq!(read(&checkpoint).unwrap(), [0., 1., 2., 3., 4., 5.]);
+    // Cut within a tensor, before it, and to nothing.
+    for bytes in [before.len() - 25, 100, 0] {
+        let checkpoint = opened();
+        write().set_len(bytes as u64).unwrap();
+        let problem = read(&checkpoint).unwrap_err();
+        assert!(
+            problem.contains("truncated while it was read") && problem.ends_with(&bytes.to_string()),
+            "{problem}"
+        );
+    }
+    let checkpoint = opened();
+    write().set_len(before.len() as u64 + 1).unwrap();
+    assert!(read(&checkpoint).unwrap_err().contains("has grown while it was read"));
+    // Written over in its place, as `cp` does it: at another time.
+    let checkpoint = opened();
+    std::fs::write(&path, &after).unwrap();
+    write().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert!(read(&checkpoint).unwrap_err().contains("old and new bytes may be mixed"));
+    // Another file of that name is none of its business, nor is one that is removed; not on Windows, which allows neither.
+    if cfg!(unix) {
+        let checkpoint = opened();
+        std::fs::write(folder.path().join("new"), &after).unwrap();
+        std::fs::rename(folder.path().join("new"), &path).unwrap();
+        assert_eq!(read(&checkpoint).unwrap(), [0., 1., 2., 3., 4., 5.]);
+        assert_ne!(Checkpoint::open(&path).unwrap().tensor_f32("table", &[3, 2]).unwrap()[1], 1.0);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(read(&checkpoint).unwrap(), [0., 1., 2., 3., 4., 5.]);
+    }
+}

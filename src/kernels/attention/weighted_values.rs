@@ -9,6 +9,7 @@
 //!
 //! Ladder: as `scores`; the `select` for zero weights is in the inner loop.
 
+use crate::host_memory::scratch;
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
 };
@@ -81,7 +82,7 @@ impl Kernel for WeightedValues {
             let batch_head = p.first_batch_head + part as u32;
             let (batch, head) = (batch_head / p.heads, batch_head % p.heads);
             let (queries, keys) = (p.part_queries_of(batch, items), p.stored_keys(batch, items));
-            let mut rows = vec![0.0; queries as usize * columns];
+            let mut rows = scratch(queries as usize * columns);
             if rows.is_empty() {
                 return (0, rows);
             }

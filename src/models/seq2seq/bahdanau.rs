@@ -109,17 +109,17 @@ impl BahdanauSeq2Seq {
         let inputs = [hidden, embedding_dim, annotation];
         let halves = 2 * config.readout_dim;
         let readout = source.linear("readout", [halves, inputs.iter().sum()])?;
-        let output = source.linear("output", [words, config.readout_dim])?;
+        let bias = source.tensor("output.bias", &[words])?;
+        let output = source.projection(device, "output.weight", [words, config.readout_dim], &bias)?;
         source.check_all_used(&[], "those of Bahdanau's model")?;
-        let upload = |linear: HostLinear<'_>, shape| {
-            LinearWeights::new(device, shape, linear.weight, linear.bias, dtype)
-        };
+        let HostLinear { weight, bias } = initial.host();
+        let initial = LinearWeights::new(device, [hidden, hidden], weight, bias, dtype)?;
         Ok(Self {
             config: config.clone(),
             source: from,
             target: to,
             encoder,
-            initial: upload(initial.host(), [hidden, hidden])?,
+            initial,
             attention,
             decoder,
             readout: SplitLinear::new(
@@ -130,7 +130,7 @@ impl BahdanauSeq2Seq {
                 &readout.host(),
                 dtype,
             )?,
-            output: upload(output.host(), [words, config.readout_dim])?,
+            output,
         })
     }
 

@@ -74,10 +74,7 @@ impl TransformerSeq2Seq {
                 source.ignore(&["lm_head.weight"]);
                 to.projection(device, Some(&bias))?
             }
-            false => {
-                let weight = source.matrix("lm_head.weight", &[rows[1], width])?;
-                LinearWeights::new(device, [rows[1], width], &weight, Some(&bias), dtype)?
-            }
+            false => source.projection(device, "lm_head.weight", [rows[1], width], &bias)?,
         };
         let mut positions = |name: &str| -> Result<Tensor> {
             let name = format!("model.{name}.embed_positions.weight");
