@@ -14,6 +14,7 @@ As a module, in a script of your own:
 """
 
 import contextlib
+import functools
 import inspect
 import json
 import pathlib
@@ -67,34 +68,87 @@ def record_attention(folder, limit=100):
         nn.functional.scaled_dot_product_attention = original
 
 
+# What PyTorch's layers may be given as their activation, by function and by module, and its name in a case.
+FUNCTIONS = {nn.functional.relu: "relu", torch.relu: "relu", nn.functional.gelu: "gelu", nn.functional.silu: "silu",
+             torch.tanh: "tanh", nn.functional.tanh: "tanh", torch.sigmoid: "sigmoid", nn.functional.sigmoid: "sigmoid"}
+MODULES = {nn.ReLU: "relu", nn.GELU: "gelu", nn.SiLU: "silu", nn.Tanh: "tanh", nn.Sigmoid: "sigmoid"}
+MODULE_OPS = ("MultiheadAttention", "TransformerEncoderLayer", "TransformerEncoder", "TransformerDecoderLayer",
+              "TransformerDecoder")
+
+
+def activation_name(activation):
+    """The name of an activation: a function, a functools.partial of gelu, or a module."""
+    function, given = activation, {}
+    if isinstance(activation, functools.partial) and not activation.args:
+        function, given = activation.func, activation.keywords
+    name = MODULES.get(type(activation)) or (FUNCTIONS.get(function) if callable(function) else None)
+    if type(activation) is nn.GELU:
+        given = {"approximate": activation.approximate}
+    if name == "gelu" and given in ({}, {"approximate": "none"}, {"approximate": "tanh"}):
+        return "gelu_tanh" if given.get("approximate") == "tanh" else "gelu"
+    # `inplace` says where a result goes, not what it is.
+    if name is None or name == "gelu" or set(given) - {"inplace"}:
+        raise ValueError(f"a case has no name for the activation {activation!r}; it takes relu, gelu (exact, and with "
+                         "approximate='tanh'), silu, tanh and sigmoid, as functions or as modules")
+    return name
+
+
+def layer_attributes(layer):
+    """What the constructor of an encoder or decoder layer was given."""
+    epsilons = {norm.eps for name, norm in layer.named_children() if name.startswith("norm")}
+    if len(epsilons) != 1:
+        raise ValueError(f"the norms of a case's layer have one eps, these have {sorted(epsilons)}")
+    return {"d_model": layer.self_attn.embed_dim, "nhead": layer.self_attn.num_heads,
+            "dim_feedforward": layer.linear1.out_features, "activation": activation_name(layer.activation),
+            "layer_norm_eps": layer.norm1.eps, "batch_first": layer.self_attn.batch_first,
+            "norm_first": layer.norm_first, "bias": layer.linear1.bias is not None}
+
+
 def attributes_of(module):
     """What the module's constructor was given."""
     if isinstance(module, nn.MultiheadAttention):
         return {"embed_dim": module.embed_dim, "num_heads": module.num_heads, "kdim": module.kdim, "vdim": module.vdim,
                 "bias": module.in_proj_bias is not None, "batch_first": module.batch_first,
                 "add_bias_kv": module.bias_k is not None, "add_zero_attn": module.add_zero_attn}
-    activation = {nn.functional.relu: "relu", nn.functional.gelu: "gelu"}[module.activation]
-    return {"d_model": module.self_attn.embed_dim, "nhead": module.self_attn.num_heads,
-            "dim_feedforward": module.linear1.out_features, "activation": activation,
-            "layer_norm_eps": module.norm1.eps, "batch_first": module.self_attn.batch_first,
-            "norm_first": module.norm_first, "bias": module.linear1.bias is not None}
+    if not isinstance(module, (nn.TransformerEncoder, nn.TransformerDecoder)):
+        return layer_attributes(module)
+    kind = nn.TransformerEncoderLayer if isinstance(module, nn.TransformerEncoder) else nn.TransformerDecoderLayer
+    for layer in module.layers:
+        if type(layer) is not kind:
+            raise ValueError(f"a case of a {type(module).__name__} has layers of {kind.__name__}, not {type(layer).__name__}")
+        if layer_attributes(layer) != layer_attributes(module.layers[0]):
+            raise ValueError(f"the layers of a case's {type(module).__name__} are alike, these differ in more than weights")
+    attributes = layer_attributes(module.layers[0]) | {"num_layers": len(module.layers)}
+    if module.norm is not None:
+        if type(module.norm) is not nn.LayerNorm:
+            raise ValueError(f"the last norm of a case's {type(module).__name__} is a LayerNorm, not {type(module.norm).__name__}")
+        attributes["norm_eps"] = module.norm.eps
+    return attributes
 
 
 @torch.no_grad()
 def write_module_case(path, module, rtol=None, atol=None, **inputs):
-    """A MultiheadAttention, TransformerEncoderLayer or TransformerDecoderLayer with what it answers to `inputs`."""
+    """A module of MODULE_OPS with what it answers to `inputs`; a ValueError for what a case cannot say."""
+    op = next((name for name in MODULE_OPS if type(module) is getattr(nn, name)), None)
+    if op is None:
+        raise ValueError(f"write_module_case takes torch.nn's {', '.join(MODULE_OPS)}, not {type(module).__name__}; "
+                         "write_case takes tensors of whatever computed them")
+    attributes = attributes_of(module)
     # PyTorch's fast path answers something else where a position is padding.
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    answer = module.eval()(**inputs)
-    torch.backends.mha.set_fastpath_enabled(fast)
-    attributes = attributes_of(module)
+    try:
+        answer = module.eval()(**inputs)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
     expected = {"out": answer}
-    if isinstance(module, nn.MultiheadAttention):
+    if op == "MultiheadAttention":
         attributes["average_attn_weights"] = inputs.pop("average_attn_weights", True)
         expected = dict(zip(("attn_output", "attn_output_weights"), answer))
+        # Absent with need_weights=False.
+        expected = {name: value for name, value in expected.items() if value is not None}
     tensors = {name: value for name, value in inputs.items() if isinstance(value, torch.Tensor)}
-    write_case(path, type(module).__name__, tensors, expected, attributes, module.state_dict(), rtol, atol)
+    write_case(path, op, tensors, expected, attributes, module.state_dict(), rtol, atol)
 
 
 def main(folder):
@@ -116,6 +170,15 @@ def main(folder):
     write_module_case(folder / "decoder_layer.safetensors", layer, tgt=target, memory=memory, tgt_mask=mask)
     write_module_case(folder / "mha_unbatched.safetensors", nn.MultiheadAttention(32, 4, vdim=20, bias=False),
                       query=x[0], key=x[1], value=torch.randn(6, 20))
+    # Stacks; activations as functions and as modules; keys that are no input's.
+    layer = nn.TransformerEncoderLayer(32, 4, 48, activation=nn.GELU(approximate="tanh"), batch_first=True)
+    write_module_case(folder / "encoder.safetensors", nn.TransformerEncoder(layer, 2, norm=nn.LayerNorm(32)),
+                      src=x, src_key_padding_mask=padding)
+    layer = nn.TransformerDecoderLayer(32, 4, 48, activation=nn.functional.silu)
+    write_module_case(folder / "decoder.safetensors", nn.TransformerDecoder(layer, 2), tgt=target, memory=memory, tgt_mask=mask)
+    write_module_case(folder / "mha_bias_kv.safetensors",
+                      nn.MultiheadAttention(32, 4, batch_first=True, add_bias_kv=True, add_zero_attn=True),
+                      query=x, key=x, value=x, key_padding_mask=padding)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ struct Op {
 }
 
 /// All of them.
-const OPS: [&Op; 23] = [
+const OPS: [&Op; 24] = [
     &onnx_attention::ATTENTION,
     &onnx::GELU,
     &onnx::GEMM,
@@ -49,6 +49,7 @@ const OPS: [&Op; 23] = [
     &torch_layers::TRANSFORMER_ENCODER_LAYER,
     &torch_layers::TRANSFORMER_ENCODER,
     &torch_layers::TRANSFORMER_DECODER_LAYER,
+    &torch_layers::TRANSFORMER_DECODER,
     &t5::T5_ATTENTION,
     &vision::SQUEEZE_EXCITATION,
     &vision::CHANNEL_ATTENTION,

@@ -29,7 +29,15 @@ pub(super) const MULTIHEAD_ATTENTION: Op = Op {
     ],
     inputs: &["query", "key", "value", "key_padding_mask", "attn_mask"],
     weights: &[
-        &["in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias"],
+        &[
+            "in_proj_weight",
+            "q_proj_weight",
+            "k_proj_weight",
+            "v_proj_weight",
+            "in_proj_bias",
+            "bias_k",
+            "bias_v",
+        ],
         &["out_proj.weight", "out_proj.bias"],
     ],
     outputs: &["attn_output", "attn_output_weights"],
@@ -327,11 +335,6 @@ fn record_multihead_attention(call: &mut Call<'_>) -> Result<()> {
     let key_width = attributes.count("kdim", sizes.clone())?.unwrap_or(width);
     let value_width = attributes.count("vdim", sizes)?.unwrap_or(width);
     attributes.number("dropout")?;
-    for name in ["add_bias_kv", "add_zero_attn"] {
-        if attributes.flag(name, false)? {
-            return Err(attributes.not_supported(name, "false (a key that is no input's is not supported)"));
-        }
-    }
     let layout = SequenceLayout::of(call, "query")?;
     let query = layout.read(call, "query", width)?;
     let key = layout.read(call, "key", key_width)?;
@@ -359,6 +362,16 @@ fn record_multihead_attention(call: &mut Call<'_>) -> Result<()> {
     };
     let device = call.recording.device().clone();
     let attention = MultiHeadAttention::new(&device, config, &tensors.weights(), DType::F32)?;
+    let bias_kv = match attributes.flag("add_bias_kv", false)? {
+        true => {
+            let shape = [1, 1, width];
+            Some([call.floats("weight.bias_k", &shape)?, call.floats("weight.bias_v", &shape)?])
+        }
+        false => None,
+    };
+    let bias_kv = bias_kv.as_ref().map(|[key, value]| [&key[..], &value[..]]);
+    let attention =
+        attention.with_appended_keys(&device, bias_kv, attributes.flag("add_zero_attn", false)?)?;
     let weights = match (call.expects("attn_output_weights"), attributes.flag("average_attn_weights", true)?)
     {
         (false, _) => AttentionWeights::None,

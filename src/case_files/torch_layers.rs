@@ -1,4 +1,4 @@
-//! PyTorch's `TransformerEncoderLayer`, `TransformerEncoder` and `TransformerDecoderLayer`.
+//! PyTorch's `TransformerEncoderLayer` and `TransformerDecoderLayer`, and their stacks.
 
 use super::Op;
 use super::call::Call;
@@ -9,7 +9,7 @@ use crate::layers::{
     DecoderLayer, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerWeights, Encoder, EncoderLayer,
     EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, HostLinear, NormPosition,
 };
-use crate::ops::{Activation, LayerNormWeights};
+use crate::ops::{Activation, LayerNormWeights, layer_norm};
 use crate::tensor::DType;
 
 const ATTRIBUTES: &[&str] = &[
@@ -24,14 +24,38 @@ const ATTRIBUTES: &[&str] = &[
     "bias",
 ];
 
+/// What a stack has beside its layers' attributes.
+const STACK: &[&str] = &["num_layers", "norm_eps"];
+
+const DECODER_INPUTS: &[&str] =
+    &["tgt", "memory", "tgt_mask", "memory_mask", "tgt_key_padding_mask", "memory_key_padding_mask"];
+
 const SELF_ATTENTION: &[&str] = &[
     "self_attn.in_proj_weight",
     "self_attn.in_proj_bias",
     "self_attn.out_proj.weight",
     "self_attn.out_proj.bias",
 ];
+const CROSS_ATTENTION: &[&str] = &[
+    "multihead_attn.in_proj_weight",
+    "multihead_attn.in_proj_bias",
+    "multihead_attn.out_proj.weight",
+    "multihead_attn.out_proj.bias",
+];
 const FEED_FORWARD: &[&str] = &["linear1.weight", "linear1.bias", "linear2.weight", "linear2.bias"];
 const TWO_NORMS: &[&str] = &["norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias"];
+const THIRD_NORM: &[&str] = &["norm3.weight", "norm3.bias"];
+const LAST_NORM: &[&str] = &["norm.weight", "norm.bias"];
+
+/// PyTorch's two names, and one for each other function that it takes and that the layers have.
+const ACTIVATIONS: &[(&str, Activation)] = &[
+    ("relu", Activation::Relu),
+    ("gelu", Activation::Gelu),
+    ("gelu_tanh", Activation::GeluTanh),
+    ("silu", Activation::Silu),
+    ("tanh", Activation::Tanh),
+    ("sigmoid", Activation::Sigmoid),
+];
 
 pub(super) const TRANSFORMER_ENCODER_LAYER: Op = Op {
     name: "TransformerEncoderLayer",
@@ -49,26 +73,16 @@ pub(super) const TRANSFORMER_ENCODER_LAYER: Op = Op {
 
 pub(super) const TRANSFORMER_ENCODER: Op = Op {
     name: "TransformerEncoder",
-    attributes: &[ATTRIBUTES, &["num_layers"]],
+    attributes: &[ATTRIBUTES, STACK],
     inputs: &["src", "mask", "src_key_padding_mask"],
-    weights: &[SELF_ATTENTION, FEED_FORWARD, TWO_NORMS, &["norm.weight", "norm.bias"]],
+    weights: &[SELF_ATTENTION, FEED_FORWARD, TWO_NORMS, LAST_NORM],
     outputs: &["out"],
     record: |call| {
         let config = Config::of(call)?;
-        let count = call.attributes().needed_count("num_layers", 1..=LARGEST_SIZE)?;
-        let mut layers = Vec::new();
-        for index in 0..count {
-            let layer = LayerTensors::of(call, &config, &format!("weight.layers.{index}."), 2)?;
-            layers.push(layer.encoder_layer(call, &config)?);
-        }
-        let norm = if call.has("weight.norm.weight") {
-            let norm = Norm::of(call, &config, "weight.norm")?;
-            let device = call.recording.device();
-            // The stack's norm is made by itself, with PyTorch's default.
-            Some(LayerNormWeights::new(device, &norm.gamma, &norm.beta, 1e-5)?)
-        } else {
-            None
-        };
+        let layers = in_stack(call, |call, prefix| {
+            LayerTensors::of(call, &config, prefix, 2)?.encoder_layer(call, &config)
+        })?;
+        let norm = last_norm(call, &config)?;
         record_encoder(call, &config, &Encoder::new(layers, norm)?, "mask")
     },
 };
@@ -76,18 +90,53 @@ pub(super) const TRANSFORMER_ENCODER: Op = Op {
 pub(super) const TRANSFORMER_DECODER_LAYER: Op = Op {
     name: "TransformerDecoderLayer",
     attributes: &[ATTRIBUTES],
-    inputs: &["tgt", "memory", "tgt_mask", "memory_mask", "tgt_key_padding_mask", "memory_key_padding_mask"],
-    weights: &[
-        SELF_ATTENTION,
-        &["multihead_attn.in_proj_weight", "multihead_attn.in_proj_bias"],
-        &["multihead_attn.out_proj.weight", "multihead_attn.out_proj.bias"],
-        FEED_FORWARD,
-        TWO_NORMS,
-        &["norm3.weight", "norm3.bias"],
-    ],
+    inputs: DECODER_INPUTS,
+    weights: &[SELF_ATTENTION, CROSS_ATTENTION, FEED_FORWARD, TWO_NORMS, THIRD_NORM],
     outputs: &["out"],
-    record: record_decoder_layer,
+    record: |call| {
+        let config = Config::of(call)?;
+        let layers = vec![decoder_layer(call, &config, "weight.")?];
+        record_decoder(call, &config, &layers, None)
+    },
 };
+
+pub(super) const TRANSFORMER_DECODER: Op = Op {
+    name: "TransformerDecoder",
+    attributes: &[ATTRIBUTES, STACK],
+    inputs: DECODER_INPUTS,
+    weights: &[SELF_ATTENTION, CROSS_ATTENTION, FEED_FORWARD, TWO_NORMS, THIRD_NORM, LAST_NORM],
+    outputs: &["out"],
+    record: |call| {
+        let config = Config::of(call)?;
+        let layers = in_stack(call, |call, prefix| decoder_layer(call, &config, prefix))?;
+        let norm = last_norm(call, &config)?;
+        record_decoder(call, &config, &layers, norm.as_ref())
+    },
+};
+
+/// The layers of a stack, each by the prefix of its weights.
+fn in_stack<'a, T>(
+    call: &mut Call<'a>,
+    mut layer: impl FnMut(&mut Call<'a>, &str) -> Result<T>,
+) -> Result<Vec<T>> {
+    let count = call.attributes().needed_count("num_layers", 1..=LARGEST_SIZE)?;
+    let mut layers = Vec::new();
+    for index in 0..count {
+        layers.push(layer(call, &format!("weight.layers.{index}."))?);
+    }
+    Ok(layers)
+}
+
+/// The norm behind a stack, where it has one.
+fn last_norm(call: &mut Call<'_>, config: &Config) -> Result<Option<LayerNormWeights>> {
+    // It is made by itself, so that its ε is not the layers'.
+    let epsilon = call.attributes().number("norm_eps")?.unwrap_or(1e-5);
+    if !call.has("weight.norm.weight") {
+        return Ok(None);
+    }
+    let norm = Norm::of(call, config, "weight.norm")?;
+    LayerNormWeights::new(call.recording.device(), &norm.gamma, &norm.beta, epsilon).map(Some)
+}
 
 /// The constructor's arguments, PyTorch's defaults where they are absent.
 struct Config {
@@ -109,9 +158,11 @@ impl Config {
             model_dim: attributes.needed_count("d_model", sizes.clone())?,
             heads: attributes.needed_count("nhead", sizes.clone())?,
             feed_forward_dim: attributes.count("dim_feedforward", sizes)?.unwrap_or(2048),
-            activation: match attributes.text("activation", &["relu", "gelu"])? {
-                Some("gelu") => Activation::Gelu,
-                _ => Activation::Relu,
+            activation: {
+                let names: Vec<&str> = ACTIVATIONS.iter().map(|(name, _)| *name).collect();
+                let name = attributes.text("activation", &names)?;
+                let named = ACTIVATIONS.iter().find(|(known, _)| Some(*known) == name);
+                named.map_or(Activation::Relu, |(_, activation)| *activation)
             },
             epsilon: attributes.number("layer_norm_eps")?.unwrap_or(1e-5),
             norm_position: match attributes.flag("norm_first", false)? {
@@ -206,18 +257,10 @@ fn record_encoder(call: &mut Call<'_>, config: &Config, encoder: &Encoder, mask:
     call.answer_as("out", &output, layout.finish())
 }
 
-fn record_decoder_layer(call: &mut Call<'_>) -> Result<()> {
-    let config = Config::of(call)?;
-    let layout = SequenceLayout::of(call, "tgt")?;
-    let target = layout.read(call, "tgt", config.model_dim)?;
-    let memory = layout.read(call, "memory", config.model_dim)?;
-    let tensors = LayerTensors::of(call, &config, "weight.", 3)?;
-    let cross = AttentionTensors::of(call, "weight.multihead_attn.", [config.model_dim; 3], config.bias)?;
-    let (batch, queries, keys) = (target.shape[0], target.shape[1], memory.shape[1]);
-    let own_dims = [batch, config.heads, queries, queries];
-    let own = Masks::of(call, ["tgt_mask", "tgt_key_padding_mask"], own_dims)?;
-    let cross_dims = [batch, config.heads, queries, keys];
-    let to_memory = Masks::of(call, ["memory_mask", "memory_key_padding_mask"], cross_dims)?;
+fn decoder_layer(call: &mut Call<'_>, config: &Config, prefix: &str) -> Result<DecoderLayer> {
+    let tensors = LayerTensors::of(call, config, prefix, 3)?;
+    let cross = format!("{prefix}multihead_attn.");
+    let cross = AttentionTensors::of(call, &cross, [config.model_dim; 3], config.bias)?;
     let weights = DecoderLayerWeights {
         self_attention: tensors.attention.weights(),
         self_attention_norm: tensors.norms[0].host(),
@@ -226,7 +269,7 @@ fn record_decoder_layer(call: &mut Call<'_>) -> Result<()> {
         feed_forward: tensors.feed_forward(),
         feed_forward_norm: tensors.norms[2].host(),
     };
-    let Config { model_dim, heads, feed_forward_dim, activation, epsilon, norm_position, .. } = config;
+    let &Config { model_dim, heads, feed_forward_dim, activation, epsilon, norm_position, .. } = config;
     let config = DecoderLayerConfig {
         model_dim,
         heads,
@@ -236,9 +279,30 @@ fn record_decoder_layer(call: &mut Call<'_>) -> Result<()> {
         epsilon,
         dtype: DType::F32,
     };
-    let layer = DecoderLayer::new(call.recording.device(), &config, &weights)?;
-    let (target, memory) = (call.upload(&target)?, call.upload(&memory)?);
+    DecoderLayer::new(call.recording.device(), &config, &weights)
+}
+
+fn record_decoder(
+    call: &mut Call<'_>,
+    config: &Config,
+    layers: &[DecoderLayer],
+    norm: Option<&LayerNormWeights>,
+) -> Result<()> {
+    let layout = SequenceLayout::of(call, "tgt")?;
+    let target = layout.read(call, "tgt", config.model_dim)?;
+    let memory = layout.read(call, "memory", config.model_dim)?;
+    let (batch, queries, keys) = (target.shape[0], target.shape[1], memory.shape[1]);
+    let own_dims = [batch, config.heads, queries, queries];
+    let own = Masks::of(call, ["tgt_mask", "tgt_key_padding_mask"], own_dims)?;
+    let cross_dims = [batch, config.heads, queries, keys];
+    let to_memory = Masks::of(call, ["memory_mask", "memory_key_padding_mask"], cross_dims)?;
+    let (mut target, memory) = (call.upload(&target)?, call.upload(&memory)?);
     let options = DecoderLayerOptions { self_attention: own.options(), cross_attention: to_memory.options() };
-    let output = layer.record(&mut call.recording, &target, &memory, &options)?.output;
-    call.answer_as("out", &output, layout.finish())
+    for layer in layers {
+        target = layer.record(&mut call.recording, &target, &memory, &options)?.output;
+    }
+    if let Some(norm) = norm {
+        target = layer_norm(&mut call.recording, &target, None, norm)?;
+    }
+    call.answer_as("out", &target, layout.finish())
 }

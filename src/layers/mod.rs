@@ -3,6 +3,7 @@
 //!
 //! A layer holds its weights on a device and records itself. Weights come as host slices in PyTorch's layout.
 
+mod appended_keys;
 mod channel_attention;
 mod decoder_layer;
 mod deformable_attention;

@@ -1,10 +1,13 @@
 //! Multi-head attention (Vaswani et al. 2017, section 3.2.2).
 
+use super::appended_keys::AppendedKeys;
 use super::{HostLinear, Part, expect_sequence};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::host_memory;
 use crate::ops::{
     Attention, AttentionValues, Capture, Causal, Heads, KvCache, Linear, LinearWeights, Mask, Pooling, pool,
+    slice,
 };
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
@@ -102,6 +105,7 @@ pub struct MultiHeadAttention {
     config: MultiHeadAttentionConfig,
     projections: Projections,
     output: LinearWeights,
+    appended: Option<AppendedKeys>,
 }
 
 #[derive(Clone, Debug)]
@@ -201,7 +205,8 @@ impl MultiHeadAttention {
                 // Their sum alone would let two wrong sizes pass.
                 part.expect(Part(OP, name), [outputs, config.model_dim])?;
             }
-            let weight = parts.map(|(part, _)| part.weight).concat();
+            let slices = parts.map(|(part, _)| part.weight);
+            let weight = host_memory::joined(&slices, || "packed projections".to_owned())?;
             let has_bias = parts.iter().any(|(part, _)| part.bias.is_some());
             let bias = parts.map(|(part, outputs)| match part.bias {
                 Some(bias) => bias.to_vec(),
@@ -219,7 +224,28 @@ impl MultiHeadAttention {
             ]))
         };
         let output = upload(output, "output", [config.model_dim, values])?;
-        Ok(Self { config, projections, output })
+        Ok(Self { config, projections, output, appended: None })
+    }
+
+    /// The same with keys and values that are no input's, behind those of every batch item: `bias_kv`, a key
+    /// `[heads · head_dim]` and a value `[heads · value_head_dim]` (`bias_k` and `bias_v` of PyTorch's `add_bias_kv`), and then,
+    /// if `zero_attn`, a key and a value of zeros (`add_zero_attn`). Every query may attend to them: masks and key padding
+    /// are of the keys before them. Weights and captures have columns for them, the last ones.
+    ///
+    /// Calls then take no causal bound, since these keys have no place in an order: give it as a mask, as PyTorch has it. A
+    /// cache does not take them.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if sizes do not fit, [`Error::OutOfMemory`].
+    pub fn with_appended_keys(
+        self,
+        device: &Device,
+        bias_kv: Option<[&[f32]; 2]>,
+        zero_attn: bool,
+    ) -> Result<Self> {
+        let columns = self.config.check()?;
+        let appended = AppendedKeys::new(device, OP, columns, bias_kv, zero_attn)?;
+        Ok(Self { appended, ..self })
     }
 
     /// The sizes.
@@ -233,7 +259,7 @@ impl MultiHeadAttention {
             Projections::Packed(packed) => packed.bytes(),
             Projections::Separate(separate) => separate.iter().map(LinearWeights::bytes).sum(),
         };
-        inputs + self.output.bytes()
+        inputs + self.output.bytes() + self.appended.as_ref().map_or(0, AppendedKeys::bytes)
     }
 
     /// Records self-attention over x `[batch, length, model_dim]`.
@@ -252,6 +278,12 @@ impl MultiHeadAttention {
         let MultiHeadAttentionConfig { heads, model_dim, head_dim, value_head_dim, .. } = self.config;
         expect_sequence(OP, "x", x, model_dim)?;
         let all = project(recording, "qkv", packed, x)?;
+        if self.appended.is_some() {
+            let [keys, values] = [heads * head_dim, heads * value_head_dim];
+            let k = slice(recording, &all, -1, keys..2 * keys)?;
+            let v = slice(recording, &all, -1, 2 * keys..2 * keys + values)?;
+            return self.record_projected(recording, &all, [&k, &v], options);
+        }
         let [q, k, v] = in_rows(&all, heads, [head_dim, value_head_dim])?;
         self.attend(recording, [&q, &k, &v], options)
     }
@@ -344,6 +376,10 @@ impl MultiHeadAttention {
             let (expected, found) = ("packed projections", "separate ones");
             return Err(Error::argument(OP, "a cached self-attention", expected, found));
         };
+        if self.appended.is_some() {
+            let (expected, found) = ("without bias_kv and zero_attn", "with them");
+            return Err(Error::argument(OP, "a cached self-attention", expected, found));
+        }
         if options.key_lengths.is_some() || options.key_padding_mask.is_some() {
             let (expected, found) = ("left to the cache", "given");
             return Err(Error::argument(OP, "key lengths or padding", expected, found));
@@ -360,8 +396,23 @@ impl MultiHeadAttention {
         values
     }
 
-    /// Attention over what the projections gave.
+    /// Attention over what the projections gave; q are the first columns of rows that may have more.
     fn record_projected(
+        &self,
+        recording: &mut Recording,
+        q: &Value,
+        [k, v]: [&Value; 2],
+        options: &MultiHeadAttentionOptions<'_>,
+    ) -> Result<MultiHeadAttentionValues> {
+        let (Some(appended), &[batch, keys, _]) = (&self.appended, k.shape().dims()) else {
+            return self.attend_rows(recording, q, [k, v], options);
+        };
+        let extended = appended.extend(recording, options, [batch, keys])?;
+        let [k, v] = appended.append(recording, batch, [k, v])?;
+        self.attend_rows(recording, q, [&k, &v], &extended.options(options))
+    }
+
+    fn attend_rows(
         &self,
         recording: &mut Recording,
         q: &Value,

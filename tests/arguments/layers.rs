@@ -11,7 +11,7 @@ use attentive::layers::{
 use attentive::ops::{Capture, EmbeddingTable, LayerNorm, LayerNormWeights, LinearWeights, rms_norm};
 use attentive::{Activation, Causal, DType, Device, Error, Recording, Result, Tensor};
 
-use crate::common::assert_refused;
+use crate::common::{self, assert_refused};
 use crate::{value, zeros};
 
 /// What a layer is made of.
@@ -327,6 +327,101 @@ fn attention_of_sizes_that_are_none() {
         assert_refused(new(MultiHeadAttentionConfig { heads, head_dim, ..config }), &words);
     }
     assert_refused(new(MultiHeadAttentionConfig { key_dim: 5, ..config }), &["packed", "equal", "4, 5, 4"]);
+}
+
+#[test]
+fn keys_that_are_no_inputs() {
+    use attentive::ops::{KvCache, KvCacheShape, Mask};
+
+    let config = MultiHeadAttentionConfig::self_attention(4, 2).unwrap();
+    let weight: Vec<f32> = (0..16).map(|place| ((place * 7 % 16) as f32 - 8.0) / 8.0).collect();
+    let weights = attention(&[HostLinear { weight: &weight, bias: None }; 4]);
+    let bias = [[0.5, -1.0, 0.25, 2.0], [3.0, 1.0, -2.0, 0.5]];
+    let x: Vec<f32> = (0..24).map(|place| ((place * 5 % 24) as f32 - 12.0) / 6.0).collect();
+    for device in common::devices() {
+        let new = || MultiHeadAttention::new(&device, config, &weights, DType::F32).unwrap();
+        for (key, value, name) in [(3, 4, "bias_kv.key"), (4, 5, "bias_kv.value")] {
+            let (key, value) = (&NUMBERS[..key], &NUMBERS[..value]);
+            assert_refused(new().with_appended_keys(&device, Some([key, value]), true), &[name, "[4]"]);
+        }
+        // Without any it is as it was.
+        assert_eq!(new().with_appended_keys(&device, None, false).unwrap().bytes(), new().bytes());
+        let layer = new().with_appended_keys(&device, Some([&bias[0], &bias[1]]), true).unwrap();
+        assert_eq!(layer.bytes(), new().bytes() + 4 * 4 * 4);
+
+        let run = |of: &dyn Fn(&mut Recording) -> Result<MultiHeadAttentionOptions<'static>>| {
+            let mut recording = Recording::new(&device);
+            let x = Tensor::from_f32(&device, [2, 3, 4], &x).and_then(|x| recording.tensor(&x))?;
+            let options =
+                MultiHeadAttentionOptions { weights: AttentionWeights::PerHead, ..of(&mut recording)? };
+            let values = layer.record_self(&mut recording, &x, &options)?;
+            let weights = values.weights.unwrap();
+            assert_eq!(weights.shape().dims(), [2, 2, 3, 5]);
+            recording.output(&values.output)?;
+            recording.output(&weights)?;
+            let outputs = recording.run()?;
+            Ok([outputs.tensor(&values.output)?.to_f32()?, outputs.tensor(&weights)?.to_f32()?])
+        };
+        let plain = MultiHeadAttentionOptions::default();
+        // Two keys of the first item, none of the second: what is left there are the keys that are no input's.
+        let by_lengths =
+            run(&|_| Ok(MultiHeadAttentionOptions { key_lengths: Some(&[2, 0]), ..plain })).unwrap();
+        for (row, weights) in by_lengths[1].chunks(5).enumerate() {
+            let zeros: &[usize] = if row < 6 { &[2] } else { &[0, 1, 2] };
+            for (key, &weight) in weights.iter().enumerate() {
+                assert_eq!(weight == 0.0, zeros.contains(&key), "{} {row} {weights:?}", device.name());
+            }
+            assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        }
+        // The same as a mask of padding, which must be made on the device first.
+        let mut recording = Recording::new(&device);
+        let x = Tensor::from_f32(&device, [2, 3, 4], &x).unwrap();
+        let x = recording.tensor(&x).unwrap();
+        let padding = Tensor::from_u32(&device, [2, 3], &[1, 1, 0, 0, 0, 0]).unwrap();
+        let padding = recording.tensor(&padding).unwrap();
+        let weights = AttentionWeights::PerHead;
+        let options = MultiHeadAttentionOptions { key_padding_mask: Some(&padding), weights, ..plain };
+        let by_mask = layer.record_self(&mut recording, &x, &options).unwrap().output;
+        recording.output(&by_mask).unwrap();
+        let by_mask = recording.run().unwrap().tensor(&by_mask).unwrap().to_f32().unwrap();
+        assert_eq!(by_mask, by_lengths[0], "{}", device.name());
+
+        assert_refused(
+            run(&|_| Ok(MultiHeadAttentionOptions { causal: Causal::TopLeft, ..plain })),
+            &["causal", "no place in the order", "TopLeft"],
+        );
+        for lengths in [&[1, 2, 3][..], &[4, 0]] {
+            let lengths: &'static [u32] = lengths;
+            let options = move |_: &mut Recording| {
+                Ok(MultiHeadAttentionOptions { key_lengths: Some(lengths), ..plain })
+            };
+            assert_refused(run(&options), &["key_lengths", "2 of at most 3"]);
+        }
+        let mut recording = Recording::new(&device);
+        let x = value(&mut recording, &[2, 3, 4]);
+        let narrow = value(&mut recording, &[3, 1]);
+        let mask = MultiHeadAttentionOptions { mask: Some(Mask::Float(&narrow)), ..plain };
+        assert_refused(layer.record_self(&mut recording, &x, &mask), &["the mask", "[…, 3]", "[3, 1]"]);
+        let padding = MultiHeadAttentionOptions { key_padding_mask: Some(&narrow), ..plain };
+        assert_refused(
+            layer.record_self(&mut recording, &x, &padding),
+            &["key_padding_mask", "u32 [2, 3]", "f32 [3, 1]"],
+        );
+        let shape = KvCacheShape {
+            batch: 2,
+            key_heads: 2,
+            capacity: 8,
+            head_dim: 2,
+            value_dim: 2,
+            dtype: DType::F32,
+            paged: None,
+        };
+        let mut cache = KvCache::new(&device, shape).unwrap();
+        assert_refused(
+            layer.record_cached(&mut recording, &x, &mut cache, &plain),
+            &["cached", "without bias_kv and zero_attn"],
+        );
+    }
 }
 
 /// A layer of zeros.

@@ -232,7 +232,11 @@ fn modules_that_are_wrong() {
     fails(&with("num_heads", json!(3)), &["model_dim", "a multiple of heads", "2 for 3"]);
     fails(&with("kdim", json!(3)), &["`key`", "3 columns"]);
     fails(&with("bias", json!(true)), &["there is no tensor `weight.in_proj_bias`"]);
-    fails(&with("add_bias_kv", json!(true)), &["`add_bias_kv` must be false"]);
+    fails(&with("add_bias_kv", json!(true)), &["there is no tensor `weight.bias_k`"]);
+    let bias = multi_head().floats("weight.bias_k", &[1, 1, 2], &[0.0; 2]);
+    fails(&bias, &["does not take the tensor `weight.bias_k`"]);
+    let bias = bias.attribute("add_bias_kv", json!(true)).floats("weight.bias_v", &[1, 2], &[0.0; 2]);
+    fails(&bias, &["`weight.bias_v` should be [1, 1, 2], but is [1, 2]"]);
     let more = multi_head().floats("weight.q_proj_weight", &[2, 2], &[0.0; 4]);
     fails(&more, &["does not take the tensor `weight.q_proj_weight`"]);
     let short = multi_head().floats("weight.out_proj.weight", &[2, 1], &[0.0; 2]);
@@ -247,10 +251,10 @@ fn modules_that_are_wrong() {
     let layers = layers.floats("src", &[1, 1, 2], &[0.0; 2]).floats("expected.out", &[1, 1, 2], &[0.0; 2]);
     fails(&layers, &["there is no tensor `weight.layers.0."]);
     let activation =
-        Draft::op("TransformerEncoderLayer", json!({ "d_model": 2, "nhead": 1, "activation": "silu" }));
+        Draft::op("TransformerEncoderLayer", json!({ "d_model": 2, "nhead": 1, "activation": "selu" }));
     let activation =
         activation.floats("src", &[1, 1, 2], &[0.0; 2]).floats("expected.out", &[1, 1, 2], &[0.0; 2]);
-    fails(&activation, &["`activation` must be relu or gelu", "silu"]);
+    fails(&activation, &["`activation` must be relu", "gelu_tanh", "selu"]);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn check(folder: &str, count: usize) {
 
 #[test]
 fn pytorch_agrees() {
-    check("pytorch", 102);
+    check("pytorch", 120);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn vision_agrees() {
 
 #[test]
 fn the_example_agrees() {
-    check("example", 6);
+    check("example", 9);
 }
 
 #[test]

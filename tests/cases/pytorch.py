@@ -8,6 +8,7 @@ its own seed, made from its name, so that adding a case changes no other file.
 """
 
 import argparse
+import functools
 import math
 import pathlib
 import shutil
@@ -20,6 +21,7 @@ from torch import nn
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "examples"))
+import make_case
 from make_case import write_case
 
 SOURCE = f"torch {torch.__version__.split('+')[0]} tests/cases/pytorch.py"
@@ -118,13 +120,20 @@ def own_mha(m, query, key, value, key_padding_mask=None, attn_mask=None, average
         ws = (m.q_proj_weight, m.k_proj_weight, m.v_proj_weight)
     bs = m.in_proj_bias.chunk(3) if m.in_proj_bias is not None else (None,) * 3
     heads = lambda x: x.unflatten(-1, (h, e // h)).transpose(1, 2)
-    q, k, v = (heads(nn.functional.linear(x, w, b)) for x, w, b in zip((query, key, value), ws, bs))
+    q, k, v = (nn.functional.linear(x, w, b) for x, w, b in zip((query, key, value), ws, bs))
+    # Keys that are no input's: a trained one, and one of zeros. No mask is for them.
+    extra = [(m.bias_k, m.bias_v)] if m.bias_k is not None else []
+    extra += [(torch.zeros(1, 1, e), torch.zeros(1, 1, e))] if m.add_zero_attn else []
+    for bias_k, bias_v in extra:
+        k, v = (torch.cat([x, more.to(x).expand(len(x), 1, e)], 1) for x, more in ((k, bias_k), (v, bias_v)))
+    beyond = lambda bias: nn.functional.pad(bias, (0, len(extra)))
+    q, k, v = heads(q), heads(k), heads(v)
     scores = q @ k.transpose(-1, -2) * (e // h) ** -0.5
     if attn_mask is not None:
         mask = attn_mask.unflatten(0, (-1, h)) if attn_mask.dim() == 3 else attn_mask
-        scores = scores + as_bias(mask, true_takes_part=False)
+        scores = scores + beyond(as_bias(mask, true_takes_part=False))
     if key_padding_mask is not None:
-        scores = scores + as_bias(key_padding_mask, true_takes_part=False)[:, None, None]
+        scores = scores + beyond(as_bias(key_padding_mask, true_takes_part=False)[:, None, None])
     w = softmax(scores)
     out = m.out_proj((w @ v).transpose(1, 2).flatten(2))
     return out, w.mean(1) if average_attn_weights else w
@@ -167,16 +176,19 @@ def left_padding(lengths, size):
 
 def make_mha(cases):
     def one(name, b, lq, lk, e, h, *, kdim=None, vdim=None, bias=True, average=True, same=False, masks=None,
-            spread=1.0, note=None):
+            spread=1.0, note=None, **more):
         g = seeded("mha_" + name)
         attributes = {"embed_dim": e, "num_heads": h, "batch_first": True, "average_attn_weights": average}
         if not bias:
             attributes["bias"] = False
         if kdim or vdim:
             attributes |= {"kdim": kdim or e, "vdim": vdim or e}
+        attributes |= more
         arguments = {k: v for k, v in attributes.items() if k != "average_attn_weights"}
         m = nn.MultiheadAttention(**arguments).eval()
         randomise(m, g)
+        if m.bias_k is not None:
+            m.bias_k.data, m.bias_v.data = normal(g, 1, 1, e), normal(g, 1, 1, e)
         query = normal(g, b, lq, e, std=spread)
         key = query if same else normal(g, b, lk, kdim or e, std=spread)
         value = query if same else normal(g, b, lk, vdim or e)
@@ -228,6 +240,22 @@ def make_mha(cases):
     one("finfo_min_causal_and_left_padding", 2, 6, 6, 12, 3, same=True, average=False, masks=lambda g: {
         "attn_mask": low(causal(6, 6)), "key_padding_mask": low(left_padding([6, 3], 6))})
     one("finfo_min_all_padding", 2, 4, 6, 12, 3, masks=lambda g: {"key_padding_mask": low(left_padding([4, 0], 6))})
+    # Keys that are no input's, with every mask beside them; a batch of padding then sees them alone.
+    one("bias_kv", 2, 6, 6, 24, 3, same=True, add_bias_kv=True)
+    one("bias_kv_cross", 2, 5, 8, 24, 3, kdim=20, vdim=14, average=False, add_bias_kv=True)
+    one("zero_attn", 2, 6, 6, 24, 3, same=True, average=False, add_zero_attn=True)
+    one("zero_attn_no_bias", 3, 4, 7, 12, 3, bias=False, add_zero_attn=True)
+    one("bias_kv_zero_attn_64x4", 1, 9, 9, 64, 4, same=True, add_bias_kv=True, add_zero_attn=True)
+    one("bias_kv_causal", 2, 7, 7, 12, 3, same=True, add_bias_kv=True, masks=lambda g: {"attn_mask": causal(7, 7)})
+    one("bias_kv_float_mask_3d", 2, 5, 7, 12, 3, average=False, add_bias_kv=True,
+        masks=lambda g: {"attn_mask": normal(g, 6, 5, 7)})
+    one("bias_kv_all_padding", 2, 4, 6, 12, 3, add_bias_kv=True, add_zero_attn=True,
+        masks=lambda g: {"key_padding_mask": lengths_mask([4, 0], 6)})
+    one("zero_attn_masks", 2, 5, 7, 12, 3, add_zero_attn=True, masks=lambda g: {
+        "attn_mask": (torch.rand(5, 7, generator=g) < 0.4).index_fill(0, torch.tensor(3), True),
+        "key_padding_mask": lengths_mask([7, 3], 7)})
+    one("bias_kv_float_masks", 2, 5, 7, 12, 3, average=False, add_bias_kv=True, add_zero_attn=True, masks=lambda g: {
+        "attn_mask": normal(g, 6, 5, 7), "key_padding_mask": normal(g, 2, 7).masked_fill(lengths_mask([7, 3], 7), -math.inf)})
 
     masked = "a fully masked row has weights 0 and the output out_proj.bias"
     one("row_masked", 2, 5, 7, 12, 3, average=False, note=masked, masks=lambda g: {
@@ -355,18 +383,25 @@ def bias_of(inputs, mask, padding, heads):
     return bias
 
 
+def activation_name(activation):
+    """PyTorch's own two names, else that of the function or module."""
+    return activation if isinstance(activation, str) else make_case.activation_name(activation)
+
+
 def make_encoders(cases):
-    def one(name, b, l, d, h, ff, *, masks=None, layers=None, final=False, **more):
+    def one(name, b, l, d, h, ff, *, masks=None, layers=None, final=None, **more):
         g = seeded("layer_" + name)
         attributes = {"d_model": d, "nhead": h, "dim_feedforward": ff, "dropout": 0.0, "batch_first": True} | more
-        m = nn.TransformerEncoderLayer(**attributes)
+        if "activation" in more:
+            attributes["activation"] = activation_name(more["activation"])
+        m = nn.TransformerEncoderLayer(**attributes | more)
         op, mask_name = "TransformerEncoderLayer", "src_mask"
         if layers:
-            norm = nn.LayerNorm(d, eps=more.get("layer_norm_eps", 1e-5)) if final else None
+            norm = nn.LayerNorm(d, eps=final) if final else None
             # Nested tensors would write 0 into padded positions, which the layers by themselves do not.
             m = nn.TransformerEncoder(m, layers, norm=norm, enable_nested_tensor=False)
             op, mask_name = "TransformerEncoder", "mask"
-            attributes["num_layers"] = layers
+            attributes |= {"num_layers": layers} | ({"norm_eps": final} if final not in (None, 1e-5) else {})
         m = m.eval()
         randomise(m, g)
         src = normal(g, b, l, d)
@@ -405,18 +440,30 @@ def make_encoders(cases):
     one("post_finfo_min_left_padding", 2, 8, 24, 4, 32, activation="gelu", layers=2, masks=lambda g: {
         "mask": low(causal(8, 8) | left_padding([8, 5], 8)[:, None]).repeat_interleave(4, 0)})
     one("post_causal", 2, 8, 24, 4, 32, activation="gelu", layers=2, masks=lambda g: {"mask": causal(8, 8)})
-    one("pre_final_norm_padding", 2, 6, 24, 4, 32, norm_first=True, activation="relu", layers=2, final=True,
+    one("pre_final_norm_padding", 2, 6, 24, 4, 32, norm_first=True, activation="relu", layers=2, final=1e-5,
         masks=padding([6, 2], 6))
+    one("final_norm_eps", 2, 5, 24, 4, 32, activation="gelu", layers=3, final=0.5)
+    # As PyTorch takes them beside its two names.
+    one("activation_gelu_tanh", 2, 5, 24, 4, 32, activation=nn.GELU(approximate="tanh"))
+    one("activation_silu", 2, 5, 24, 4, 32, norm_first=True, activation=nn.functional.silu)
+    one("activation_tanh", 2, 5, 24, 4, 32, activation=torch.tanh)
+    one("activation_sigmoid", 2, 5, 24, 4, 32, activation=nn.Sigmoid())
 
 
 # --- decoder layers ----------------------------------------------------------------------------------
 
 
 def make_decoders(cases):
-    def one(name, b, l, s, d, h, ff, *, masks=None, **more):
+    def one(name, b, l, s, d, h, ff, *, masks=None, layers=None, final=None, **more):
         g = seeded("decoder_" + name)
         attributes = {"d_model": d, "nhead": h, "dim_feedforward": ff, "dropout": 0.0, "batch_first": True} | more
-        m = nn.TransformerDecoderLayer(**attributes).eval()
+        if "activation" in more:
+            attributes["activation"] = activation_name(more["activation"])
+        m, op = nn.TransformerDecoderLayer(**attributes | more), "TransformerDecoderLayer"
+        if layers:
+            m, op = nn.TransformerDecoder(m, layers, norm=nn.LayerNorm(d, eps=final) if final else None), "TransformerDecoder"
+            attributes |= {"num_layers": layers} | ({"norm_eps": final} if final not in (None, 1e-5) else {})
+        m = m.eval()
         randomise(m, g)
         inputs = {"tgt": normal(g, b, l, d), "memory": normal(g, b, s, d)} | (masks(g) if masks else {})
         state = {k: v.clone() for k, v in m.state_dict().items()}
@@ -425,14 +472,17 @@ def make_decoders(cases):
         wide = f64(inputs)
 
         def run(inputs):
-            biases = (bias_of(inputs, f"{x}_mask", f"{x}_key_padding_mask", h) for x in ("tgt", "memory"))
-            return own_decoder_layer(m, inputs["tgt"], inputs["memory"], *biases)
+            biases = [bias_of(inputs, f"{x}_mask", f"{x}_key_padding_mask", h) for x in ("tgt", "memory")]
+            x = inputs["tgt"]
+            for layer in m.layers if layers else [m]:
+                x = own_decoder_layer(layer, x, inputs["memory"], *biases)
+            return m.norm(x) if final else x
 
         own = run(wide)
         for k in inputs.keys() - {"tgt", "memory"}:
             bites((name, k), own, run({n: t for n, t in wide.items() if n != k}))
         own = agree(name, own, m(**wide))
-        cases.write("decoder_" + name, "TransformerDecoderLayer", attributes, inputs, {"out": own}, {"out": f32},
+        cases.write("decoder_" + name, op, attributes, inputs, {"out": own}, {"out": f32},
                     RTOL, LAYER_ATOL, state)
 
     tgt_causal = lambda l: lambda g: {"tgt_mask": causal(l, l)}
@@ -449,6 +499,12 @@ def make_decoders(cases):
     one("post_float_masks", 2, 5, 6, 24, 4, 32, masks=lambda g: {
         "tgt_mask": torch.zeros(5, 5).masked_fill(causal(5, 5), -math.inf), "memory_mask": normal(g, 8, 5, 6)})
     one("post_one_position", 1, 1, 1, 16, 2, 8, activation="gelu")
+    one("activation_gelu_tanh", 2, 5, 6, 24, 4, 32, norm_first=True,
+        activation=functools.partial(nn.functional.gelu, approximate="tanh"))
+    one("stack_post", 2, 5, 7, 24, 3, 32, layers=2, masks=tgt_causal(5))
+    # A function: copies of a decoder layer have relu where it was made with a module (its __setstate__ looks for a function).
+    one("stack_pre_final_norm", 2, 6, 5, 24, 4, 32, norm_first=True, activation=nn.functional.silu, layers=2, final=1e-3,
+        masks=lambda g: {"tgt_mask": causal(6, 6), "memory_key_padding_mask": lengths_mask([5, 2], 5)})
 
 
 # --- additive and Luong's attention ----------------------------------------------------------------
