@@ -103,6 +103,18 @@
 //!
 //! What waits for the device is async. Where there is a blocking form too (absent on wasm32), the async one ends in
 //! `_async`; [`device::list_adapters`], [`Device::from_adapter`], [`recording::trace`] and [`verify`] are async alone.
+//!
+//! The futures are `Send` outside wasm32, and any executor will do. Models, recordings and tensors never wait for a device,
+//! compute on the CPU device or compile pipelines on the thread that polls: threads of this crate do, which end when there was
+//! nothing for them for some seconds. (What verifies and measures computes where it is polled.) Many texts are tokenized some
+//! in each poll. So time limits are kept, and a future that is dropped ends its run: what the device has already been given it
+//! finishes (on the CPU device at most one dispatch), no result is torn, buffers come back, and the model is as it was. Loading
+//! a model is blocking alone. The blocking forms do everything on the caller's thread (and the cores that a dispatch is cut
+//! for), so call them where one may block.
+//!
+//! A model's run is over when its answers are on the host. [`Recording::run`] and [`Recording::run_async`] end earlier: when the
+//! work is on the device's queue. [`Tensor::to_f32`] waits for what it reads. `examples/async_embed.rs` shows time limits, tasks
+//! and a progress callback that ends a run ([`IntoControlFlow`]).
 #![warn(missing_docs)]
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -118,10 +130,12 @@ pub mod layers;
 #[cfg(feature = "models")]
 pub mod models;
 pub mod ops;
+mod progress;
 pub mod recording;
 pub mod reference;
 pub mod tensor;
 pub mod verify;
+mod waiting;
 #[cfg(feature = "models")]
 pub mod weights;
 
@@ -130,6 +144,7 @@ pub use error::{Error, Result};
 #[cfg(feature = "models")]
 pub use models::{BertModel, BertModelOptions, Embedder, EmbedderOptions};
 pub use ops::{Activation, AttentionBuffers, AttentionPlan, AttentionShape, Causal, Pooling, attention};
+pub use progress::IntoControlFlow;
 pub use recording::Recording;
 pub use tensor::{DType, Shape, Tensor};
 pub use {half, wgpu};

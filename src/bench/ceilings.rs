@@ -73,8 +73,8 @@ fn best_rate(candidates: &[Candidate], amount: u64) -> Result<Option<f64>> {
 }
 
 fn candidate(recording: Recording) -> Result<Candidate> {
-    let repeated = pollster::block_on(Repeated::new(recording))?;
-    pollster::block_on(repeated.run(1))?;
+    let repeated = crate::waiting::block_on(Repeated::new(recording))?;
+    crate::waiting::block_on(repeated.run(1))?;
     Ok(Candidate { repeated, first_call: Duration::ZERO, first_call_processor: None })
 }
 
@@ -93,7 +93,7 @@ fn bandwidth(device: &Device) -> Result<Option<f64>> {
         candidates.push(candidate(recording)?);
     }
     let rate = best_rate(&candidates, 2 * bytes)?;
-    let right = pollster::block_on(y.to_words())? == ones;
+    let right = crate::waiting::block_on(y.to_words())? == ones;
     Ok(rate.filter(|_| right))
 }
 

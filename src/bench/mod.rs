@@ -132,7 +132,7 @@ impl Bench {
         let parsed: DeviceSpec = spec.parse()?;
         let adapter = match &parsed {
             DeviceSpec::Cpu => None,
-            parsed => Some(pollster::block_on(choose_adapter(parsed))?),
+            parsed => Some(crate::waiting::block_on(choose_adapter(parsed))?),
         };
         let device = open(adapter.as_ref(), options.clone())?;
         Ok(Self { adapter, device, options, rounds: 7, longest: 0.2 })
@@ -314,8 +314,8 @@ impl Bench {
             return Ok(Err(Outcome::LeftOut("there is nothing to run".to_owned())));
         }
         let (start, before) = (Instant::now(), processor_time());
-        let repeated = pollster::block_on(Repeated::new(recording))?;
-        pollster::block_on(repeated.run(1))?;
+        let repeated = crate::waiting::block_on(Repeated::new(recording))?;
+        crate::waiting::block_on(repeated.run(1))?;
         let first_call = start.elapsed();
         let first_call_processor = before.zip(processor_time()).map(|(before, after)| after - before);
         let output = output.map(|output| repeated.tensor(&output)).transpose()?;
@@ -328,7 +328,7 @@ impl Bench {
 
 fn open(adapter: Option<&wgpu::Adapter>, options: DeviceOptions) -> Result<Device> {
     match adapter {
-        Some(adapter) => pollster::block_on(Device::from_adapter(adapter, options)),
+        Some(adapter) => crate::waiting::block_on(Device::from_adapter(adapter, options)),
         None => Device::open_with("cpu", options),
     }
 }

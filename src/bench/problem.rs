@@ -163,7 +163,7 @@ impl Problem {
     pub fn fault(&self, device: &Device, output: Option<&Tensor>) -> Result<Option<String>> {
         if let Work::Kernel { kernel, variant } = &self.shape.work {
             let Some(case) = &self.case else { return Ok(Some("the kernel has no case".to_owned())) };
-            return Ok(pollster::block_on(run_case(device, *kernel, variant, case))?.failure);
+            return Ok(crate::waiting::block_on(run_case(device, *kernel, variant, case))?.failure);
         }
         let Some(output) = output else { return Ok(Some("there is no result".to_owned())) };
         let got = output.to_f32()?;

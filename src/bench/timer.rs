@@ -83,7 +83,7 @@ pub(super) struct Candidate {
 /// Times the candidates in turns, so that what disturbs the machine disturbs all of them; each round takes about that long.
 pub(super) fn time(candidates: &[Candidate], rounds: usize, round_seconds: f64) -> Result<Vec<Times>> {
     let calls_for = |took| calls_for(took, round_seconds);
-    let run = |candidate: &Candidate, calls| pollster::block_on(candidate.repeated.run(calls));
+    let run = |candidate: &Candidate, calls| crate::waiting::block_on(candidate.repeated.run(calls));
     let mut plans = Vec::new();
     for candidate in candidates {
         // The first run after the one that compiled.

@@ -8,6 +8,7 @@ use super::timer::{Candidate, time};
 use super::{Bench, is_broken, op};
 use crate::device::{Device, DeviceOptions, TunedChoice, TunedSize, Tuning};
 use crate::error::{Error, Result};
+use crate::progress::{IntoControlFlow, obey};
 use crate::tensor::DType;
 
 /// Rounds of each implementation, and about what each takes.
@@ -84,16 +85,16 @@ pub fn tuned_shapes(quick: bool) -> Vec<Shape> {
 }
 
 /// Measures the adapter that `spec` names, in about a minute at most (20 s for `quick`). `progress` is told how many of how
-/// many sizes are done, and the next. What gives a wrong result is not chosen.
+/// many sizes are done, and the next; its answer may end the run ([`IntoControlFlow`]). What gives a wrong result is not chosen.
 ///
 /// # Errors
-/// As [`Device::open`]; [`Error::Tuning`] for the CPU device, which has nothing to tune; [`Error::DeviceLost`] and
-/// [`Error::Timeout`].
-pub fn tune(
+/// As [`Device::open`]; [`Error::Tuning`] for the CPU device, which has nothing to tune; [`Error::Interrupted`],
+/// [`Error::DeviceLost`] and [`Error::Timeout`].
+pub fn tune<A: IntoControlFlow>(
     spec: &str,
     options: DeviceOptions,
     quick: bool,
-    mut progress: impl FnMut(usize, usize, &str),
+    mut progress: impl FnMut(usize, usize, &str) -> A,
 ) -> Result<Tuned> {
     // What was measured before, or is forced, has no say in it.
     let options = DeviceOptions { tuning: None, implementations: Vec::new(), ..options };
@@ -112,7 +113,7 @@ pub fn tune(
             leave_out("the time was up");
             continue;
         }
-        progress(done, shapes.len(), &format!("{shape:?}"));
+        obey(progress(done, shapes.len(), &format!("{shape:?}")), "tune", [done, shapes.len()])?;
         let Some(row) = tuner.row(shape, op, size)? else {
             leave_out("a call takes too long");
             continue;
@@ -163,7 +164,7 @@ impl Tuner {
             match self.bench.first_call_on(&device, &problem, shape) {
                 Ok(Ok(candidate)) => {
                     // The first call compiled; the shorter of two more is less disturbed.
-                    let run = || pollster::block_on(candidate.repeated.run(1));
+                    let run = || crate::waiting::block_on(candidate.repeated.run(1));
                     let took = run()?.wall.min(run()?.wall).as_secs_f64();
                     best = best.min(took);
                     candidates.push((name, took, candidate));

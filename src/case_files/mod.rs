@@ -138,6 +138,6 @@ impl CaseFile {
     /// As [`CaseFile::run_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(&self, device: &Device) -> Result<CaseReport> {
-        pollster::block_on(self.run_async(device))
+        crate::waiting::block_on(self.run_async(device))
     }
 }

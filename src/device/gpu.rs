@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -98,6 +98,8 @@ pub(crate) struct Gpu {
     #[cfg(not(target_arch = "wasm32"))]
     pipeline_cache: Option<PipelineCache>,
     memory: Arc<Mutex<Memory>>,
+    /// Held while something is submitted.
+    submitting: Mutex<()>,
     buffers_made: AtomicU64,
     bind_groups_made: AtomicU64,
     pipelines_made: AtomicU64,
@@ -131,6 +133,7 @@ impl Gpu {
             shader_checks: options.shader_checks,
             pipelines: Mutex::default(),
             memory: Arc::default(),
+            submitting: Mutex::default(),
             buffers_made: AtomicU64::new(0),
             bind_groups_made: AtomicU64::new(0),
             pipelines_made: AtomicU64::new(0),
@@ -188,11 +191,11 @@ impl Gpu {
         (value, Box::pin(outcome))
     }
 
-    /// Waits until all that was submitted is done. In the browser the event loop does the waiting, and this returns at
-    /// once.
-    pub fn wait(&self, what: &str) -> Result<()> {
-        let wait =
-            || self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(self.timeout) });
+    /// Waits until a submission is done, or all that there are. In the browser the event loop does the waiting, and this
+    /// returns at once.
+    pub fn wait(&self, what: &str, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let timeout = Some(self.timeout);
+        let wait = || self.device.poll(wgpu::PollType::Wait { submission_index, timeout });
         // wgpu panics where the driver says, while it is waited for, that the device is lost.
         #[cfg(not(target_arch = "wasm32"))]
         let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wait));
@@ -212,17 +215,29 @@ impl Gpu {
         }
     }
 
+    /// Submits what was encoded, unless it is no longer wanted: what is submitted after the end was asked for comes behind all
+    /// that this has still submitted.
+    pub fn submit(
+        &self,
+        encoder: wgpu::CommandEncoder,
+        cancelled: &AtomicBool,
+    ) -> Option<wgpu::SubmissionIndex> {
+        let commands = encoder.finish();
+        let _in_turn = locked(&self.submitting);
+        (!cancelled.load(Ordering::SeqCst)).then(|| self.queue.submit([commands]))
+    }
+
     /// Copies the first `bytes` of `buffer` to the host.
     pub async fn read(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u32>> {
         if bytes == 0 {
             return Ok(Vec::new());
         }
-        let (staging, outcome) = self.scoped("a buffer for reading back", bytes, || {
+        let ((staging, submission), outcome) = self.scoped("a buffer for reading back", bytes, || {
             let staging = self.acquire(Purpose::Readback, bytes);
             let mut encoder = self.device.create_command_encoder(&Default::default());
             encoder.copy_buffer_to_buffer(buffer, 0, &staging.buffer, 0, bytes);
-            self.queue.submit([encoder.finish()]);
-            staging
+            let submission = self.submit(encoder, &AtomicBool::new(false));
+            (staging, submission)
         });
         outcome.await?;
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
@@ -237,7 +252,7 @@ impl Gpu {
             what: "reading back".to_owned(),
             message,
         };
-        let mapped = match self.wait("reading back") {
+        let mapped = match self.wait("reading back", submission) {
             Ok(()) => match receiver.receive().await {
                 Some(mapped) => mapped.map_err(|error| rejected(error.to_string())),
                 None => Err(rejected("the mapping was dropped".to_owned())),
@@ -264,7 +279,7 @@ impl Gpu {
     /// browser it does not wait.
     pub fn send(&self) -> Result<()> {
         self.queue.submit([]);
-        self.wait("an upload")
+        self.wait("an upload", None)
     }
 
     /// The pipeline of that key, if it has been made.

@@ -153,7 +153,7 @@ impl Device {
     /// As [`Device::open`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open_with(spec: &str, options: DeviceOptions) -> Result<Self> {
-        pollster::block_on(Self::open_async(spec, options))
+        crate::waiting::block_on(Self::open_async(spec, options))
     }
 
     /// The async form of [`Device::open_with`].

@@ -1,11 +1,37 @@
 //! Batches by tokens, and what running them took.
 
-use crate::device::Device;
-use crate::recording::RunStatistics;
-use crate::weights::EncoderConfig;
+use std::ops::ControlFlow;
 
-/// What is told of the progress: tokens done, and of how many.
-pub(super) type Progress<'a> = Box<dyn FnMut(usize, usize) + Send + 'a>;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::progress::{IntoControlFlow, obey};
+use crate::recording::RunStatistics;
+use crate::waiting::{items_at_once, yield_now};
+use crate::weights::{EncoderConfig, Encoding};
+
+/// Who is told of the progress: tokens done, and of how many.
+pub(super) struct Progress<'a> {
+    op: &'static str,
+    tell: Option<Box<Tell<'a>>>,
+}
+
+type Tell<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + Send + 'a;
+
+impl<'a> Progress<'a> {
+    /// Nobody, of the progress of that op.
+    pub(super) fn of(op: &'static str) -> Self {
+        Self { op, tell: None }
+    }
+
+    pub(super) fn set<A: IntoControlFlow>(&mut self, mut tell: impl FnMut(usize, usize) -> A + Send + 'a) {
+        self.tell = Some(Box::new(move |done, total| tell(done, total).into_control_flow()));
+    }
+
+    /// Tells it; [`Error::Interrupted`] if that is the answer.
+    pub(super) fn tell(&mut self, done: usize, total: usize) -> Result<()> {
+        self.tell.as_mut().map_or(Ok(()), |tell| obey(tell(done, total), self.op, [done, total]))
+    }
+}
 
 /// Elements of the widest value of a token.
 pub(super) fn widest(config: &EncoderConfig) -> usize {
@@ -16,6 +42,25 @@ pub(super) fn widest(config: &EncoderConfig) -> usize {
 pub(super) fn batch_tokens(device: &Device, widest: usize, wanted: usize) -> usize {
     let allowed = device.capabilities().tensor_bytes() / (widest as u64 * 4).max(1);
     wanted.clamp(1, usize::try_from(allowed).unwrap_or(usize::MAX).max(1))
+}
+
+/// Tokenizes items, some in one poll and then others, so that a future of many does not hold its thread for long. `encode`
+/// does some of them.
+pub(super) async fn tokenize<T>(
+    items: &[T],
+    encode: impl Fn(&[T]) -> Result<Vec<Encoding>>,
+) -> Result<Vec<Encoding>> {
+    let mut encodings = Vec::with_capacity(items.len());
+    for some in items.chunks(items_at_once()) {
+        let first = encodings.len();
+        let found = encode(some).map_err(|error| match error {
+            Error::Tokenize { index, problem } => Error::Tokenize { index: first + index, problem },
+            error => error,
+        });
+        encodings.extend(found?);
+        yield_now().await;
+    }
+    Ok(encodings)
 }
 
 /// What a sequence brings to its batch.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::batches::{Bounds, Load, ModelStatistics, Progress, batch_tokens, batches, widest};
+use super::batches::{Bounds, Load, ModelStatistics, Progress, batch_tokens, batches, tokenize, widest};
 use super::heads::{BertHead, HeadKind};
 use super::{BertEncoder, TokenBatch};
 use crate::device::Device;
@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::ops::{expect_weight_dtype, gather_rows};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
+use crate::waiting::yield_now;
 use crate::weights::{Checkpoint, EncoderConfig, EncoderFolder, Encoding, HeadConfig, Tokenizer};
 
 /// How a model folder is loaded and run.
@@ -203,13 +204,23 @@ impl BertModel {
         Err(Error::argument(op, format!("{what} {index}"), expected, found))
     }
 
+    /// Tokenizes texts.
+    pub(super) async fn encode_texts<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Encoding>> {
+        tokenize(texts, |texts| self.tokenizer.encode_batch(texts, self.max_tokens)).await
+    }
+
+    /// Tokenizes pairs of texts.
+    pub(super) async fn encode_pairs<S: AsRef<str> + Sync>(&self, pairs: &[(S, S)]) -> Result<Vec<Encoding>> {
+        tokenize(pairs, |pairs| self.tokenizer.encode_pairs(pairs, self.max_tokens)).await
+    }
+
     /// Runs encodings through the encoder, and chosen rows of each through heads. `sink` gets each row's answer with
     /// the place of its head in `wanted`, of its encoding, and of the row among that encoding's.
     pub(super) async fn answer(
         &self,
         encodings: &[Encoding],
         wanted: &[Wanted<'_>],
-        progress: &mut Option<Progress<'_>>,
+        progress: &mut Progress<'_>,
         sink: &mut (dyn FnMut(Place, &[f32]) + Send),
     ) -> Result<ModelStatistics> {
         let total: usize = encodings.iter().map(|encoding| encoding.ids.len()).sum();
@@ -233,9 +244,8 @@ impl BertModel {
             let longest = batch.iter().map(|&index| encodings[index].ids.len()).max().unwrap_or(0);
             statistics.add(longest * batch.len(), &outputs.statistics);
             done += batch.iter().map(|&index| encodings[index].ids.len()).sum::<usize>();
-            if let Some(progress) = progress {
-                progress(done, total);
-            }
+            progress.tell(done, total)?;
+            yield_now().await;
         }
         Ok(statistics)
     }

@@ -6,13 +6,15 @@ use super::embedder::{Truncation, not_finite, truncations};
 use super::heads::HeadKind;
 use super::softmax::softmax;
 use crate::error::{Error, Result};
+use crate::progress::IntoControlFlow;
+use crate::waiting::{items_at_once, yield_now};
 use crate::weights::{Encoding, Problem};
 
 impl BertModel {
     /// How probable it is that each second text follows the first, as the next-sentence head has learned it
     /// (Devlin et al. 2019, section 3.1).
     pub fn next_sentence<'a, S: AsRef<str> + Sync>(&'a self, pairs: &'a [(S, S)]) -> NextSentence<'a, S> {
-        NextSentence { model: self, pairs, progress: None }
+        NextSentence { model: self, pairs, progress: Progress::of("next_sentence") }
     }
 
     /// Whether the next-sentence head can take that pair.
@@ -38,17 +40,17 @@ impl BertModel {
 
     /// Labels of texts by the sequence classification head.
     pub fn classify<'a, S: AsRef<str> + Sync>(&'a self, texts: &'a [S]) -> Classify<'a, S> {
-        Classify { model: self, texts: Texts::Single(texts), progress: None }
+        Classify { model: self, texts: Texts::Single(texts), progress: Progress::of("classify") }
     }
 
     /// Labels of pairs of texts by the sequence classification head.
     pub fn classify_pairs<'a, S: AsRef<str> + Sync>(&'a self, pairs: &'a [(S, S)]) -> Classify<'a, S> {
-        Classify { model: self, texts: Texts::Pairs(pairs), progress: None }
+        Classify { model: self, texts: Texts::Pairs(pairs), progress: Progress::of("classify") }
     }
 
     /// Labels of each token of texts by the token classification head.
     pub fn classify_tokens<'a, S: AsRef<str> + Sync>(&'a self, texts: &'a [S]) -> ClassifyTokens<'a, S> {
-        ClassifyTokens { model: self, texts, progress: None }
+        ClassifyTokens { model: self, texts, progress: Progress::of("classify_tokens") }
     }
 }
 
@@ -64,14 +66,17 @@ fn first_tokens(op: &str, what: &str, encodings: &[Encoding]) -> Result<Vec<Vec<
 pub struct NextSentence<'a, S> {
     model: &'a BertModel,
     pairs: &'a [(S, S)],
-    progress: Option<Progress<'a>>,
+    progress: Progress<'a>,
 }
 
 impl<'a, S: AsRef<str> + Sync> NextSentence<'a, S> {
-    /// Tells of each batch: tokens done, and of how many.
+    /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
     #[must_use]
-    pub fn progress(mut self, progress: impl FnMut(usize, usize) + Send + 'a) -> Self {
-        self.progress = Some(Box::new(progress));
+    pub fn progress<A: IntoControlFlow>(
+        mut self,
+        progress: impl FnMut(usize, usize) -> A + Send + 'a,
+    ) -> Self {
+        self.progress.set(progress);
         self
     }
 
@@ -79,13 +84,16 @@ impl<'a, S: AsRef<str> + Sync> NextSentence<'a, S> {
     ///
     /// # Errors
     /// [`Error::MissingHead`]; [`Error::Argument`] for a text without tokens and for a pair longer than the model takes;
-    /// [`Error::Tokenize`], and those of [`Recording::run_async`](crate::Recording::run_async).
+    /// [`Error::Tokenize`], [`Error::Interrupted`], and those of [`Recording::run_async`](crate::Recording::run_async).
     pub async fn run_async(mut self) -> Result<NextSentences> {
         let model = self.model;
         let head = model.head(HeadKind::NextSentence)?;
-        let encodings = model.tokenizer.encode_pairs(self.pairs, model.max_tokens)?;
+        let encodings = model.encode_pairs(self.pairs).await?;
         for (index, (pair, encoding)) in self.pairs.iter().zip(&encodings).enumerate() {
             model.expect_pair(index, pair, encoding)?;
+            if (index + 1).is_multiple_of(items_at_once()) {
+                yield_now().await;
+            }
         }
         let mut answers = vec![IsNext { logits: [0.0; 2], probability: 0.0 }; encodings.len()];
         let rows = first_tokens("next_sentence", "pair", &encodings)?;
@@ -106,7 +114,7 @@ impl<'a, S: AsRef<str> + Sync> NextSentence<'a, S> {
     /// As [`NextSentence::run_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(self) -> Result<NextSentences> {
-        pollster::block_on(self.run_async())
+        crate::waiting::block_on(self.run_async())
     }
 }
 
@@ -148,14 +156,17 @@ enum Texts<'a, S> {
 pub struct Classify<'a, S> {
     model: &'a BertModel,
     texts: Texts<'a, S>,
-    progress: Option<Progress<'a>>,
+    progress: Progress<'a>,
 }
 
 impl<'a, S: AsRef<str> + Sync> Classify<'a, S> {
-    /// Tells of each batch: tokens done, and of how many.
+    /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
     #[must_use]
-    pub fn progress(mut self, progress: impl FnMut(usize, usize) + Send + 'a) -> Self {
-        self.progress = Some(Box::new(progress));
+    pub fn progress<A: IntoControlFlow>(
+        mut self,
+        progress: impl FnMut(usize, usize) -> A + Send + 'a,
+    ) -> Self {
+        self.progress.set(progress);
         self
     }
 
@@ -164,13 +175,13 @@ impl<'a, S: AsRef<str> + Sync> Classify<'a, S> {
     ///
     /// # Errors
     /// [`Error::MissingHead`]; [`Error::Argument`] for a text without tokens, special ones counted; [`Error::Tokenize`],
-    /// and those of [`Recording::run_async`](crate::Recording::run_async).
+    /// [`Error::Interrupted`], and those of [`Recording::run_async`](crate::Recording::run_async).
     pub async fn run_async(mut self) -> Result<Classifications> {
         let model = self.model;
         let head = model.head(HeadKind::Sequence)?;
         let encodings = match self.texts {
-            Texts::Single(texts) => model.tokenizer.encode_batch(texts, model.max_tokens)?,
-            Texts::Pairs(pairs) => model.tokenizer.encode_pairs(pairs, model.max_tokens)?,
+            Texts::Single(texts) => model.encode_texts(texts).await?,
+            Texts::Pairs(pairs) => model.encode_pairs(pairs).await?,
         };
         let mut answers = vec![Scores::default(); encodings.len()];
         let what = if matches!(self.texts, Texts::Single(_)) { "text" } else { "pair" };
@@ -191,7 +202,7 @@ impl<'a, S: AsRef<str> + Sync> Classify<'a, S> {
     /// As [`Classify::run_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(self) -> Result<Classifications> {
-        pollster::block_on(self.run_async())
+        crate::waiting::block_on(self.run_async())
     }
 }
 
@@ -257,26 +268,29 @@ impl Scores {
 pub struct ClassifyTokens<'a, S> {
     model: &'a BertModel,
     texts: &'a [S],
-    progress: Option<Progress<'a>>,
+    progress: Progress<'a>,
 }
 
 impl<'a, S: AsRef<str> + Sync> ClassifyTokens<'a, S> {
-    /// Tells of each batch: tokens done, and of how many.
+    /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
     #[must_use]
-    pub fn progress(mut self, progress: impl FnMut(usize, usize) + Send + 'a) -> Self {
-        self.progress = Some(Box::new(progress));
+    pub fn progress<A: IntoControlFlow>(
+        mut self,
+        progress: impl FnMut(usize, usize) -> A + Send + 'a,
+    ) -> Self {
+        self.progress.set(progress);
         self
     }
 
     /// Runs it: an answer for each token of each text, special ones included. Texts that are too long are cut.
     ///
     /// # Errors
-    /// [`Error::MissingHead`]; [`Error::Tokenize`], and those of
+    /// [`Error::MissingHead`]; [`Error::Tokenize`], [`Error::Interrupted`], and those of
     /// [`Recording::run_async`](crate::Recording::run_async).
     pub async fn run_async(mut self) -> Result<TokenClassifications> {
         let model = self.model;
         let head = model.head(HeadKind::Token)?;
-        let encodings = model.tokenizer.encode_batch(self.texts, model.max_tokens)?;
+        let encodings = model.encode_texts(self.texts).await?;
         let rows: Vec<Vec<u32>> =
             encodings.iter().map(|encoding| (0..encoding.ids.len() as u32).collect()).collect();
         let special = model.tokenizer.special_ids();
@@ -304,7 +318,7 @@ impl<'a, S: AsRef<str> + Sync> ClassifyTokens<'a, S> {
     /// As [`ClassifyTokens::run_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(self) -> Result<TokenClassifications> {
-        pollster::block_on(self.run_async())
+        crate::waiting::block_on(self.run_async())
     }
 }
 

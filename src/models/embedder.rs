@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use super::attention_maps::map_tokens;
-use super::batches::{Bounds, Load, ModelStatistics, Progress, batch_tokens, batches, widest};
+use super::batches::{Bounds, Load, ModelStatistics, Progress, batch_tokens, batches, tokenize, widest};
 use super::{AttentionMaps, BertEncoder, TokenBatch};
 use crate::device::Device;
 use crate::error::Result;
 use crate::layers::LayerCapture;
 use crate::ops::{Pooling, expect_weight_dtype, pool};
+use crate::progress::IntoControlFlow;
 use crate::recording::{Recording, RunStatistics, Step, Value, trace};
 use crate::tensor::DType;
+use crate::waiting::yield_now;
 use crate::weights::{EmbedderFolder, EncoderConfig, Encoding, Tokenizer};
 
 /// How a model folder is loaded and run.
@@ -140,7 +142,12 @@ impl Embedder {
 
     /// Embeds texts, any number and any length.
     pub fn encode<'a, S: AsRef<str> + Sync>(&'a self, texts: &'a [S]) -> Encode<'a, S> {
-        Encode { embedder: self, texts, prompt: self.default_prompt.clone(), progress: None }
+        Encode {
+            embedder: self,
+            texts,
+            prompt: self.default_prompt.clone(),
+            progress: Progress::of("encode"),
+        }
     }
 
     /// Runs the encoder on a text, or on a pair, and gives the attention weights of some layers and heads. They are
@@ -203,7 +210,7 @@ impl Embedder {
         second: Option<&str>,
         capture: &LayerCapture<'_>,
     ) -> Result<Attended> {
-        pollster::block_on(self.attention_async(text, second, capture))
+        crate::waiting::block_on(self.attention_async(text, second, capture))
     }
 
     /// Runs the model on texts in one batch and holds each dispatch against its twin: see
@@ -236,7 +243,7 @@ pub struct Encode<'a, S> {
     embedder: &'a Embedder,
     texts: &'a [S],
     prompt: Option<String>,
-    progress: Option<Progress<'a>>,
+    progress: Progress<'a>,
 }
 
 impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
@@ -247,25 +254,33 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
         self
     }
 
-    /// Tells of each batch: tokens done, and of how many.
+    /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
     #[must_use]
-    pub fn progress(mut self, progress: impl FnMut(usize, usize) + Send + 'a) -> Self {
-        self.progress = Some(Box::new(progress));
+    pub fn progress<A: IntoControlFlow>(
+        mut self,
+        progress: impl FnMut(usize, usize) -> A + Send + 'a,
+    ) -> Self {
+        self.progress.set(progress);
         self
     }
 
     /// Embeds the texts: one vector each, in their order.
     ///
     /// # Errors
-    /// [`Error::Tokenize`](crate::Error::Tokenize), and those of [`Recording::run_async`].
+    /// [`Error::Tokenize`](crate::Error::Tokenize), [`Error::Interrupted`](crate::Error::Interrupted), and those of
+    /// [`Recording::run_async`].
     pub async fn run_async(mut self) -> Result<Embeddings> {
         let embedder = self.embedder;
+        let encode = |texts: &[S]| embedder.tokenizer.encode_batch(texts, embedder.max_tokens);
         let encodings = match self.prompt.as_deref().filter(|prompt| !prompt.is_empty()) {
-            None => embedder.tokenizer.encode_batch(self.texts, embedder.max_tokens)?,
+            None => tokenize(self.texts, encode).await?,
             Some(prompt) => {
-                let texts: Vec<String> =
-                    self.texts.iter().map(|text| format!("{prompt}{}", text.as_ref())).collect();
-                embedder.tokenizer.encode_batch(&texts, embedder.max_tokens)?
+                let prompted = |text: &S| format!("{prompt}{}", text.as_ref());
+                tokenize(self.texts, |texts| {
+                    let texts: Vec<String> = texts.iter().map(prompted).collect();
+                    embedder.tokenizer.encode_batch(&texts, embedder.max_tokens)
+                })
+                .await?
             }
         };
         let dimensions = embedder.dimensions();
@@ -290,9 +305,8 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
             let padded = members.first().map_or(0, |first| first.ids.len()) * members.len();
             embeddings.statistics.add(padded, &outputs.statistics);
             done += members.iter().map(|encoding| encoding.ids.len()).sum::<usize>();
-            if let Some(progress) = &mut self.progress {
-                progress(done, total);
-            }
+            self.progress.tell(done, total)?;
+            yield_now().await;
         }
         Ok(embeddings)
     }
@@ -303,7 +317,7 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
     /// As [`Encode::run_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(self) -> Result<Embeddings> {
-        pollster::block_on(self.run_async())
+        crate::waiting::block_on(self.run_async())
     }
 }
 

@@ -6,6 +6,7 @@ use super::heads::{BertHead, HeadKind};
 use super::pretraining::{Corpus, MaskVocabulary, MaskedTokens, Masking};
 use super::softmax::log_sum_exp;
 use crate::error::{Error, Result};
+use crate::progress::IntoControlFlow;
 use crate::weights::Encoding;
 
 const OP: &str = "evaluate";
@@ -16,7 +17,13 @@ impl BertModel {
     /// With a next-sentence head the inputs are [`Corpus::pairs`], `[CLS] A [SEP] B [SEP]`; words are hidden in them, and
     /// both heads answer in one run, as in the pre-training. Without one they are the single sentences.
     pub fn evaluate<'a>(&'a self, corpus: &'a Corpus) -> Evaluate<'a> {
-        Evaluate { model: self, corpus, seed: 0, masking: Masking::default(), progress: None }
+        Evaluate {
+            model: self,
+            corpus,
+            seed: 0,
+            masking: Masking::default(),
+            progress: Progress::of("evaluate"),
+        }
     }
 }
 
@@ -26,7 +33,7 @@ pub struct Evaluate<'a> {
     corpus: &'a Corpus,
     seed: u64,
     masking: Masking,
-    progress: Option<Progress<'a>>,
+    progress: Progress<'a>,
 }
 
 impl<'a> Evaluate<'a> {
@@ -44,10 +51,13 @@ impl<'a> Evaluate<'a> {
         self
     }
 
-    /// Tells of each batch: tokens done, and of how many.
+    /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
     #[must_use]
-    pub fn progress(mut self, progress: impl FnMut(usize, usize) + Send + 'a) -> Self {
-        self.progress = Some(Box::new(progress));
+    pub fn progress<A: IntoControlFlow>(
+        mut self,
+        progress: impl FnMut(usize, usize) -> A + Send + 'a,
+    ) -> Self {
+        self.progress.set(progress);
         self
     }
 
@@ -56,7 +66,7 @@ impl<'a> Evaluate<'a> {
     /// # Errors
     /// [`Error::MissingHead`] for a model with neither head; [`Error::Argument`] for a corpus without sentences (or, with
     /// a next-sentence head, without two that follow each other), for shares that are none and a tokenizer without a mask
-    /// token; [`Error::Tokenize`], and those of [`Recording::run_async`](crate::Recording::run_async).
+    /// token; [`Error::Tokenize`], [`Error::Interrupted`], and those of [`Recording::run_async`](crate::Recording::run_async).
     pub async fn run_async(mut self) -> Result<Evaluation> {
         let (model, corpus) = (self.model, self.corpus);
         let loaded = |kind: HeadKind| model.heads().iter().find(|head| head.kind() == kind);
@@ -65,7 +75,7 @@ impl<'a> Evaluate<'a> {
             model.head(HeadKind::MaskedLanguage)?;
         }
         self.masking.check()?;
-        let Inputs { mut encodings, is_next } = inputs(model, corpus, next.is_some(), self.seed)?;
+        let Inputs { mut encodings, is_next } = inputs(model, corpus, next.is_some(), self.seed).await?;
         let truncated = encodings.iter().filter(|encoding| encoding.is_truncated()).count();
         let hidden = match words {
             Some(_) => hide(model, &mut encodings, &self.masking, self.seed)?,
@@ -115,7 +125,7 @@ impl<'a> Evaluate<'a> {
     /// As [`Evaluate::run_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(self) -> Result<Evaluation> {
-        pollster::block_on(self.run_async())
+        crate::waiting::block_on(self.run_async())
     }
 }
 
@@ -126,13 +136,13 @@ struct Inputs {
     is_next: Vec<bool>,
 }
 
-fn inputs(model: &BertModel, corpus: &Corpus, pairs: bool, seed: u64) -> Result<Inputs> {
+async fn inputs(model: &BertModel, corpus: &Corpus, pairs: bool, seed: u64) -> Result<Inputs> {
     if corpus.sentences() == 0 {
         return Err(Error::argument(OP, "the corpus", "a text with sentences", "without one"));
     }
     if !pairs {
         let sentences: Vec<&str> = corpus.documents().iter().flatten().map(String::as_str).collect();
-        let encodings = model.tokenizer.encode_batch(&sentences, model.max_tokens)?;
+        let encodings = model.encode_texts(&sentences).await?;
         return Ok(Inputs { encodings, is_next: Vec::new() });
     }
     let pairs = corpus.pairs(seed);
@@ -143,7 +153,7 @@ fn inputs(model: &BertModel, corpus: &Corpus, pairs: bool, seed: u64) -> Result<
     }
     let texts: Vec<(&str, &str)> =
         pairs.iter().map(|pair| (corpus.sentence(pair.first), corpus.sentence(pair.second))).collect();
-    let encodings = model.tokenizer.encode_pairs(&texts, model.max_tokens)?;
+    let encodings = model.encode_pairs(&texts).await?;
     Ok(Inputs { encodings, is_next: pairs.iter().map(|pair| pair.is_next).collect() })
 }
 

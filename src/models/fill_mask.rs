@@ -6,6 +6,7 @@ use super::embedder::not_finite;
 use super::heads::HeadKind;
 use super::softmax::log_sum_exp;
 use crate::error::{Error, Result};
+use crate::progress::IntoControlFlow;
 use crate::weights::Encoding;
 
 const OP: &str = "fill_mask";
@@ -14,7 +15,7 @@ impl BertModel {
     /// Guesses the words behind the mask tokens of texts, one or several in each. Only their rows go through the
     /// projection to the vocabulary.
     pub fn fill_mask<'a, S: AsRef<str> + Sync>(&'a self, texts: &'a [S]) -> FillMask<'a, S> {
-        FillMask { model: self, texts, top: 5, progress: None }
+        FillMask { model: self, texts, top: 5, progress: Progress::of("fill_mask") }
     }
 
     /// The number of mask tokens in a text, which is at least 1.
@@ -58,7 +59,7 @@ pub struct FillMask<'a, S> {
     model: &'a BertModel,
     texts: &'a [S],
     top: usize,
-    progress: Option<Progress<'a>>,
+    progress: Progress<'a>,
 }
 
 impl<'a, S: AsRef<str> + Sync> FillMask<'a, S> {
@@ -69,10 +70,13 @@ impl<'a, S: AsRef<str> + Sync> FillMask<'a, S> {
         self
     }
 
-    /// Tells of each batch: tokens done, and of how many.
+    /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
     #[must_use]
-    pub fn progress(mut self, progress: impl FnMut(usize, usize) + Send + 'a) -> Self {
-        self.progress = Some(Box::new(progress));
+    pub fn progress<A: IntoControlFlow>(
+        mut self,
+        progress: impl FnMut(usize, usize) -> A + Send + 'a,
+    ) -> Self {
+        self.progress.set(progress);
         self
     }
 
@@ -80,13 +84,13 @@ impl<'a, S: AsRef<str> + Sync> FillMask<'a, S> {
     ///
     /// # Errors
     /// [`Error::MissingHead`]; [`Error::Argument`] for a text without a mask token, one longer than the model takes, or
-    /// a tokenizer without a mask token; [`Error::Tokenize`], and those of
+    /// a tokenizer without a mask token; [`Error::Tokenize`], [`Error::Interrupted`], and those of
     /// [`Recording::run_async`](crate::Recording::run_async).
     pub async fn run_async(mut self) -> Result<FilledTexts> {
         let model = self.model;
         let head = model.head(HeadKind::MaskedLanguage)?;
         model.need_mask_token(OP)?;
-        let encodings = model.tokenizer.encode_batch(self.texts, model.max_tokens)?;
+        let encodings = model.encode_texts(self.texts).await?;
         let masks = encodings.iter().enumerate();
         let masks = masks
             .map(|(index, encoding)| model.masks(index, self.texts[index].as_ref(), encoding))
@@ -114,7 +118,7 @@ impl<'a, S: AsRef<str> + Sync> FillMask<'a, S> {
     /// As [`FillMask::run_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(self) -> Result<FilledTexts> {
-        pollster::block_on(self.run_async())
+        crate::waiting::block_on(self.run_async())
     }
 }
 

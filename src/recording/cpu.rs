@@ -1,6 +1,7 @@
 //! The CPU executor: runs the twins over host buffers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::plan::Plan;
 use super::{Dispatch, Outputs, Recording};
@@ -9,11 +10,12 @@ use crate::host_memory::{self, ScratchLacking};
 use crate::kernel::{Access, Argument, Arguments};
 use crate::tensor::{HostBuffer, Storage};
 
-pub(super) fn run(recording: Recording) -> Result<Outputs> {
+/// Runs it, until it is told to end.
+pub(super) fn run(recording: Recording, cancelled: &AtomicBool) -> Result<Outputs> {
     let plan = Plan::of(&recording);
     let statistics = recording.statistics(&plan, &[]);
     let buffers = host_buffers(&recording, &plan)?;
-    run_twins(&recording, &buffers)?;
+    run_twins_unless(&recording, &buffers, cancelled)?;
     let tensors = recording.slots.iter().zip(buffers).map(|(slot, buffer)| {
         let buffer = buffer.filter(|_| slot.output)?;
         Some(Storage::Host(buffer))
@@ -28,20 +30,31 @@ pub(super) fn run(recording: Recording) -> Result<Outputs> {
 
 /// Runs all twins, in order.
 pub(super) fn run_twins(recording: &Recording, buffers: &[Option<HostBuffer>]) -> Result<()> {
+    run_twins_unless(recording, buffers, &AtomicBool::new(false))
+}
+
+/// Runs the twins, in order, until it is told to end, when it leaves the rest.
+fn run_twins_unless(
+    recording: &Recording,
+    buffers: &[Option<HostBuffer>],
+    cancelled: &AtomicBool,
+) -> Result<()> {
     for dispatch in &recording.dispatches {
+        let run = || run_twin_unless(dispatch, buffers, cancelled);
         // Numbers that are on the device, such as running sums of lengths, no check has seen.
-        catch_unwind(AssertUnwindSafe(|| run_twin(dispatch, buffers))).map_err(|panic| {
+        catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
             if let Some(ScratchLacking { bytes }) = panic.downcast_ref() {
                 let what = format!("what {} computes with", dispatch.kernel.name());
                 return host_memory::lacking::<u8>(*bytes as usize, what);
             }
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-            Error::Rejected {
+            let error = Error::Rejected {
                 device: recording.device.name().to_owned(),
                 what: dispatch.kernel.name().to_owned(),
                 message: text.unwrap_or_default(),
-            }
+            };
+            error.within(&dispatch.scope)
         })?;
     }
     Ok(())
@@ -70,26 +83,46 @@ pub(super) fn host_buffers(recording: &Recording, plan: &Plan) -> Result<Vec<Opt
 
 /// Runs a dispatch's twin on the buffers of its slots.
 pub(super) fn run_twin(dispatch: &Dispatch, buffers: &[Option<HostBuffer>]) {
-    // A lock may be taken once only: reads of one slot share a guard. No slot is read and written by one dispatch.
-    let mut read_slots: Vec<usize> = dispatch.reads().collect();
-    read_slots.sort_unstable();
-    read_slots.dedup();
-    let buffer = |slot: usize| buffers[slot].as_ref();
-    let reads: Vec<_> = read_slots.iter().filter_map(|&slot| Some((slot, buffer(slot)?.read()))).collect();
-    let mut writes: Vec<_> =
-        dispatch.writes().filter_map(|slot| Some((slot, buffer(slot)?.write()))).collect();
-    let mut writes = writes.iter_mut();
+    run_twin_unless(dispatch, buffers, &AtomicBool::new(false));
+}
+
+fn run_twin_unless(dispatch: &Dispatch, buffers: &[Option<HostBuffer>], cancelled: &AtomicBool) {
+    // Each lock is taken once, in the order in which the buffers lie in memory: so two runs that have tensors in common
+    // never wait for each other, whatever slots these have in either. No buffer is read and written by one dispatch.
+    let bindings = dispatch.kernel.bindings().iter().zip(&dispatch.bindings);
+    let mut wanted: Vec<(usize, Access, usize)> = bindings
+        .filter_map(|(binding, &slot)| Some((buffers[slot].as_ref()?.address(), binding.access, slot)))
+        .collect();
+    wanted.sort_unstable_by_key(|&(address, ..)| address);
+    wanted.dedup_by_key(|&mut (address, ..)| address);
+    let (mut reads, mut writes) = (Vec::new(), Vec::new());
+    for (address, access, slot) in wanted {
+        let Some(buffer) = &buffers[slot] else { continue };
+        match access {
+            Access::Read => reads.push((address, buffer.read())),
+            Access::Write => writes.push((slot, buffer.write())),
+        }
+    }
+    // With the locks held: what begins after the end of this run was asked for finds all that it wrote.
+    if cancelled.load(Ordering::SeqCst) {
+        return;
+    }
+    let mut writes: Vec<_> = writes.iter_mut().map(|(slot, words)| (*slot, Some(&mut **words))).collect();
     let mut arguments = Vec::with_capacity(dispatch.bindings.len());
     for (binding, slot) in dispatch.kernel.bindings().iter().zip(&dispatch.bindings) {
+        let address = buffers[*slot].as_ref().map(HostBuffer::address);
         arguments.push(match binding.access {
             Access::Read => {
-                let words = reads.iter().find(|(read, _)| read == slot).map(|(_, words)| words.as_slice());
-                Argument::Read(words.unwrap_or_default())
+                let words = reads.iter().find(|(read, _)| Some(*read) == address);
+                Argument::Read(words.map(|(_, words)| words.as_slice()).unwrap_or_default())
             }
-            Access::Write => match writes.next() {
-                Some((_, words)) => Argument::Write(words),
-                None => Argument::Write(&mut []),
-            },
+            Access::Write => {
+                let words = writes.iter_mut().find(|(written, _)| written == slot);
+                match words.and_then(|(_, words)| words.take()) {
+                    Some(words) => Argument::Write(words),
+                    None => Argument::Write(&mut []),
+                }
+            }
         });
     }
     dispatch.kernel.twin(&dispatch.variant, &dispatch.parameters, Arguments::new(arguments));

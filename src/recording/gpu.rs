@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::images::{Copy, Images};
 use super::plan::Plan;
@@ -46,10 +47,11 @@ struct PreparedStep {
     flops: u64,
 }
 
-pub(super) async fn run(recording: Recording) -> Result<Outputs> {
+/// Runs it, unless it is told to end before it is submitted.
+pub(super) async fn run(recording: Recording, cancelled: &AtomicBool) -> Result<Outputs> {
     let plan = Plan::of(&recording);
     let prepared = Prepared::new(&recording, &plan).await?;
-    let submits = prepared.submit().await?;
+    let submits = prepared.submit(cancelled).await?;
     let statistics = recording.statistics(&plan, &submits);
     let slots = recording.slots.iter().zip(prepared.storages);
     let tensors = slots.map(|(slot, storage)| storage.filter(|_| slot.output)).collect();
@@ -173,8 +175,8 @@ impl Prepared {
         encode(&self.steps, encoder);
     }
 
-    /// Encodes and submits it, and gives the floating-point operations of each submission.
-    pub async fn submit(&self) -> Result<Vec<u64>> {
+    /// Encodes and submits it, as far as it is not told to end, and gives the floating-point operations of each submission.
+    pub async fn submit(&self, cancelled: &AtomicBool) -> Result<Vec<u64>> {
         let Some(gpu) = self.device.gpu() else { return Ok(Vec::new()) };
         let mut submits = Vec::new();
         for part in self.submissions() {
@@ -182,7 +184,7 @@ impl Prepared {
             let ((), outcome) = gpu.scoped("a submission", 0, || {
                 let mut encoder = gpu.device.create_command_encoder(&Default::default());
                 encode(steps, &mut encoder);
-                gpu.queue.submit([encoder.finish()]);
+                gpu.submit(encoder, cancelled);
             });
             outcome.await?;
             submits.push(steps.iter().map(|step| step.flops).sum());

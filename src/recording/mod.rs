@@ -9,7 +9,7 @@ mod plan;
 mod repeated;
 mod trace;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub(crate) use gpu::{Prepared, Submitted, pipelines};
 pub(crate) use images::Images;
@@ -22,6 +22,8 @@ use crate::device::{Device, Texel};
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Cost, Kernel, Variant};
 use crate::tensor::{DType, Shape, Storage, Tensor, checked_words};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::waiting::{WAITS, WORK, block_on, unblock};
 
 /// A tensor that a recording will make, or one that it was given.
 #[derive(Clone, Debug)]
@@ -72,10 +74,6 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
-    pub fn reads(&self) -> impl Iterator<Item = usize> + '_ {
-        self.slots(Access::Read)
-    }
-
     pub fn writes(&self) -> impl Iterator<Item = usize> + '_ {
         self.slots(Access::Write)
     }
@@ -377,9 +375,21 @@ impl Recording {
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Timeout`], [`Error::Rejected`].
     pub async fn run_async(self) -> Result<Outputs> {
+        // A software adapter computes in the very call that submits: so all of it is somebody else's.
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            let pool = if self.device.is_cpu() { &WORK } else { &WAITS };
+            unblock(pool, move |cancelled| block_on(self.run_unless(cancelled))).await
+        }
+        #[cfg(target_arch = "wasm32")]
+        self.run_unless(&AtomicBool::new(false)).await
+    }
+
+    /// Runs it on this thread, as far as it may.
+    async fn run_unless(self, cancelled: &AtomicBool) -> Result<Outputs> {
         match self.device.gpu() {
-            Some(_) => gpu::run(self).await,
-            None => cpu::run(self),
+            Some(_) => gpu::run(self, cancelled).await,
+            None => cpu::run(self, cancelled),
         }
     }
 
@@ -389,7 +399,7 @@ impl Recording {
     /// As [`Recording::run_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(self) -> Result<Outputs> {
-        pollster::block_on(self.run_async())
+        crate::waiting::block_on(self.run_async())
     }
 
     /// Bytes of temporaries, outputs and images at the peak, and what the first two would take without reuse.

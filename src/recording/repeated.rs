@@ -109,7 +109,7 @@ impl Repeated {
             });
             outcome.await?;
         }
-        gpu.wait("timed calls")?;
+        gpu.wait("timed calls", None)?;
         let wall = start.elapsed();
         gpu.check_lost().await?;
         let gpu_time = match &timestamps {

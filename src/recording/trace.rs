@@ -1,5 +1,7 @@
 //! A trace: a recording run on its device and held against the twins, dispatch by dispatch.
 
+use std::sync::atomic::AtomicBool;
+
 use super::plan::Plan;
 use super::{Prepared, Recording, cpu};
 use crate::error::Result;
@@ -33,7 +35,7 @@ pub struct Step {
 pub async fn trace(recording: &Recording) -> Result<Vec<Step>> {
     let plan = Plan::unshared(recording);
     let prepared = Prepared::new(recording, &plan).await?;
-    prepared.submit().await?;
+    prepared.submit(&AtomicBool::new(false)).await?;
     let mut device_values = Vec::with_capacity(recording.slots.len());
     let mut own_values = Vec::with_capacity(recording.slots.len());
     for (slot, storage) in recording.slots.iter().zip(&prepared.storages) {

@@ -12,6 +12,8 @@ pub use shape::Shape;
 use crate::device::{Device, Outcome, Pooled};
 use crate::error::{Error, Result};
 use crate::host_memory;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::waiting::{WAITS, block_on, unblock};
 use upload::{PIECE, Upload};
 
 /// What a tensor's elements are.
@@ -119,6 +121,11 @@ pub(crate) struct HostBuffer(Arc<RwLock<Vec<u32>>>);
 impl HostBuffer {
     pub fn new(words: Vec<u32>) -> Self {
         Self(Arc::new(RwLock::new(words)))
+    }
+
+    /// Where it is, which tells it from every other.
+    pub fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 
     pub fn read(&self) -> RwLockReadGuard<'_, Vec<u32>> {
@@ -362,7 +369,7 @@ impl Tensor {
     /// As [`Tensor::to_f32_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn to_f32(&self) -> Result<Vec<f32>> {
-        pollster::block_on(self.to_f32_async())
+        block_on(self.to_f32_async())
     }
 
     /// Its values, read back from the device, if it is f16.
@@ -386,7 +393,7 @@ impl Tensor {
     /// As [`Tensor::to_f16_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn to_f16(&self) -> Result<Vec<half::f16>> {
-        pollster::block_on(self.to_f16_async())
+        block_on(self.to_f16_async())
     }
 
     /// Its values, read back from the device, if it is u32.
@@ -406,7 +413,7 @@ impl Tensor {
     /// As [`Tensor::to_u32_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn to_u32(&self) -> Result<Vec<u32>> {
-        pollster::block_on(self.to_u32_async())
+        block_on(self.to_u32_async())
     }
 
     /// Puts other values into an f32 tensor, or into an f16 one, rounded to nearest; in row-major order, as many as it has.
@@ -509,6 +516,16 @@ impl Tensor {
     }
 
     pub(crate) async fn to_words(&self) -> Result<Vec<u32>> {
+        #[cfg(not(target_arch = "wasm32"))]
+        if !self.device.is_cpu() {
+            let tensor = self.clone();
+            return unblock(&WAITS, move |_| block_on(tensor.read())).await;
+        }
+        self.read().await
+    }
+
+    /// Its words, waited for on this thread.
+    async fn read(&self) -> Result<Vec<u32>> {
         match (&self.storage, self.device.gpu()) {
             (Storage::Gpu(buffer), Some(gpu)) => gpu.read(&buffer.buffer, self.bytes()).await,
             (Storage::Host(buffer), _) => {
@@ -537,7 +554,7 @@ pub(crate) fn checked_words(device: &Device, shape: &Shape, dtype: DType, what: 
 /// Waits for what an error scope saw: on native it is there at once.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn settle<T>((value, outcome): (T, Outcome)) -> Result<T> {
-    pollster::block_on(outcome).map(|()| value)
+    block_on(outcome).map(|()| value)
 }
 
 /// In the browser nothing can wait here; a failed allocation shows at the next run.

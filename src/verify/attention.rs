@@ -10,6 +10,7 @@ use crate::kernels::attention::flash_rows::LARGEST_DIM;
 use crate::kernels::attention::problem::{Padding, Placement, Position, Problem};
 use crate::kernels::attention::problem_data::Data;
 use crate::ops::{Alignment, Attention, Capture, Causal, Heads, Mask, RelativePositionBias, Stage};
+use crate::progress::{IntoControlFlow, obey};
 use crate::recording::Recording;
 use crate::tensor::{DType, Tensor};
 
@@ -41,14 +42,15 @@ pub struct AttentionReport {
 /// # Errors
 /// [`Error::DeviceLost`] and [`Error::Timeout`], after which nothing more can be run; other errors are failures of their
 /// case.
-pub async fn verify_attention(
+pub async fn verify_attention<A: IntoControlFlow>(
     device: &Device,
     seeds: Range<u64>,
-    mut progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64) -> A,
 ) -> Result<AttentionReport> {
     let mut report = AttentionReport::default();
-    for seed in seeds {
-        progress(seed);
+    let total = usize::try_from(seeds.end.saturating_sub(seeds.start)).unwrap_or(usize::MAX);
+    for (done, seed) in seeds.enumerate() {
+        obey(progress(seed), "verify", [done, total])?;
         let problem = Problem::sample(seed, WORK);
         let implementation = implementation(device, seed, &problem);
         report.cases += 1;

@@ -5,6 +5,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::kernel::{Depth, Kernel, Variant};
 use crate::kernels::KERNELS;
+use crate::progress::{IntoControlFlow, obey};
 
 /// What came of [`cooperative`].
 #[derive(Clone, Debug, Default)]
@@ -32,15 +33,16 @@ impl CooperativeReport {
 /// Runs the cases of all kernels of cooperative matrices: the first run of each against its oracle, `repeats` − 1 more against
 /// the bits of the first, since what goes wrong with memory order goes wrong now and then. The device must have been opened with
 /// [`DeviceOptions::cooperative`](crate::DeviceOptions::cooperative). `progress` is told of each variant before it runs: how many
-/// are done, of how many, and its kernel.
+/// are done, of how many, and its kernel; its answer may end the run ([`IntoControlFlow`]).
 ///
 /// # Errors
+/// [`Error::Interrupted`](crate::Error::Interrupted);
 /// [`Error::DeviceLost`](crate::Error::DeviceLost) and [`Error::Timeout`](crate::Error::Timeout), after which nothing more can be
 /// run; other errors are failures of their case.
-pub async fn cooperative(
+pub async fn cooperative<A: IntoControlFlow>(
     device: &Device,
     repeats: usize,
-    mut progress: impl FnMut(usize, usize, &str),
+    mut progress: impl FnMut(usize, usize, &str) -> A,
 ) -> Result<CooperativeReport> {
     let mut report = CooperativeReport { repeats: repeats.max(1), ..CooperativeReport::default() };
     if device.capabilities().cooperative.is_none() {
@@ -58,7 +60,7 @@ pub async fn cooperative(
     };
     let variants: Vec<(&'static dyn Kernel, Variant)> = all.filter(here).collect();
     for (done, (kernel, variant)) in variants.iter().enumerate() {
-        progress(done, variants.len(), kernel.name());
+        obey(progress(done, variants.len(), kernel.name()), "verify", [done, variants.len()])?;
         report.variants += 1;
         for case in kernel.cases(variant, Depth::Quick) {
             report.cases += 1;

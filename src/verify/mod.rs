@@ -11,6 +11,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::kernel::{Access, Argument, Arguments, Case, CaseArgument, Depth, Kernel, Variant};
 use crate::kernels::KERNELS;
+use crate::progress::{IntoControlFlow, obey};
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
 use compare::{Bounds, compare};
@@ -43,15 +44,16 @@ pub struct VariantReport {
 }
 
 /// Runs every kernel's cases for every variant that the device can run. `progress` is told of each variant before it
-/// runs: how many are done, of how many, and its name.
+/// runs: how many are done, of how many, and its name; its answer may end the run ([`IntoControlFlow`]).
 ///
 /// # Errors
+/// [`Error::Interrupted`](crate::Error::Interrupted);
 /// [`Error::DeviceLost`](crate::Error::DeviceLost) and [`Error::Timeout`](crate::Error::Timeout), after which nothing
 /// more can be run; other errors are failures of their case.
-pub async fn verify_kernels(
+pub async fn verify_kernels<A: IntoControlFlow>(
     device: &Device,
     depth: Depth,
-    mut progress: impl FnMut(usize, usize, &str),
+    mut progress: impl FnMut(usize, usize, &str) -> A,
 ) -> Result<Vec<VariantReport>> {
     let variants: Vec<(&dyn Kernel, Variant)> = KERNELS
         .iter()
@@ -59,7 +61,7 @@ pub async fn verify_kernels(
         .collect();
     let mut reports = Vec::with_capacity(variants.len());
     for (done, (kernel, variant)) in variants.iter().enumerate() {
-        progress(done, variants.len(), kernel.name());
+        obey(progress(done, variants.len(), kernel.name()), "verify", [done, variants.len()])?;
         reports.push(verify_variant(device, *kernel, variant, depth).await?);
     }
     Ok(reports)

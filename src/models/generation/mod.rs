@@ -162,13 +162,13 @@ pub(crate) trait StepDecoder {
 
 /// Generates for texts, which have these numbers at the caller's: the hypotheses of each, best first. A text whose logits are
 /// NaN at some step has one, without tokens and with a score of NaN. `progress` is told the tokens of each row after each
-/// step.
+/// step, and ends it by an error.
 pub(crate) async fn generate(
     decoder: &mut impl StepDecoder,
     texts: &[usize],
     start: u32,
     options: &GenerationOptions,
-    mut progress: impl FnMut(usize),
+    mut progress: impl FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Vec<Hypothesis>>> {
     let vocabulary = decoder.vocabulary();
     options.check(vocabulary)?;
@@ -204,7 +204,7 @@ pub(crate) async fn generate(
             }
             all_done &= search.is_done();
         }
-        progress(length);
+        progress(length)?;
         if all_done {
             break;
         }

@@ -61,7 +61,7 @@ const START: u32 = 1;
 
 fn run(decoder: &mut Random, options: &GenerationOptions) -> Vec<Vec<Hypothesis>> {
     let texts: Vec<usize> = (0..decoder.texts.len()).collect();
-    pollster::block_on(generate(decoder, &texts, START, options, |_| ())).unwrap()
+    pollster::block_on(generate(decoder, &texts, START, options, |_| Ok(()))).unwrap()
 }
 
 fn stopping_at_0() -> TokenRules {
@@ -309,7 +309,8 @@ fn a_text_whose_logits_are_nan_is_given_up_and_the_others_go_on() {
         let options = GenerationOptions { strategy, max_tokens: 5, n_best, rules, ..Default::default() };
         let expected = run(&mut Random::new(6, &texts, 0.0), &options);
         let mut decoder = NotANumber(Random::new(6, &texts, 0.0), 1);
-        let found = pollster::block_on(generate(&mut decoder, &[0, 1, 2], START, &options, |_| ())).unwrap();
+        let found =
+            pollster::block_on(generate(&mut decoder, &[0, 1, 2], START, &options, |_| Ok(()))).unwrap();
         assert_eq!((&found[0], &found[2]), (&expected[0], &expected[2]));
         let [given_up] = found[1].as_slice() else { panic!("{found:?}") };
         assert!(given_up.ids.is_empty() && given_up.score.is_nan() && given_up.log_probability.is_nan());
@@ -366,7 +367,7 @@ fn a_seed_gives_the_same_draws_whatever_else_is_drawn() {
     let strategy = Strategy::Sample { temperature: 1.5, top_k: 0, top_p: 1.0, seed: 9 };
     let options = GenerationOptions { strategy, max_tokens: 8, n_best: 4, rules: stopping_at_0() };
     let mut decoder = Random::new(30, &[63, 61], 0.0);
-    let found = pollster::block_on(generate(&mut decoder, &[2, 0], START, &options, |_| ())).unwrap();
+    let found = pollster::block_on(generate(&mut decoder, &[2, 0], START, &options, |_| Ok(()))).unwrap();
     assert_eq!(found, [all[2].clone(), all[0].clone()]);
     // The samples of a text, and equal texts, differ.
     let equal = of(&[61, 61], 2, 9);
@@ -377,7 +378,7 @@ fn a_seed_gives_the_same_draws_whatever_else_is_drawn() {
 fn what_means_nothing_is_refused() {
     let refused = |options: GenerationOptions, words: &[&str]| {
         let mut decoder = Random::new(5, &[1], 0.0);
-        let error = pollster::block_on(generate(&mut decoder, &[0], START, &options, |_| ()))
+        let error = pollster::block_on(generate(&mut decoder, &[0], START, &options, |_| Ok(())))
             .unwrap_err()
             .to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");

@@ -57,7 +57,7 @@ fn greedy_outputs_are_pytorchs() {
                 pollster::block_on(model.decoder(&device, batch, 1, Some(LayerCapture::all()))).unwrap();
             let options = options(Strategy::Greedy, 1);
             let all =
-                pollster::block_on(generate(&mut decoder, &numbers(batch), 1, &options, |_| {})).unwrap();
+                pollster::block_on(generate(&mut decoder, &numbers(batch), 1, &options, |_| Ok(()))).unwrap();
             for (text, hypotheses) in batch.iter().zip(&all) {
                 let place = texts.iter().position(|other| other == text).unwrap();
                 let expected = &json("texts.json")["greedy"][place];
@@ -113,7 +113,8 @@ fn beams_go_on_from_their_parents() {
         let strategy = Strategy::Beam { beams, length_penalty: 1.0, early_stopping: Default::default() };
         let mut decoder = pollster::block_on(model.decoder(&device, &texts, beams, None)).unwrap();
         let options = options(strategy, beams);
-        let all = pollster::block_on(generate(&mut decoder, &numbers(&texts), 1, &options, |_| {})).unwrap();
+        let all =
+            pollster::block_on(generate(&mut decoder, &numbers(&texts), 1, &options, |_| Ok(()))).unwrap();
         for (text, hypotheses) in texts.iter().zip(&all) {
             assert_eq!(hypotheses.len(), beams);
             for hypothesis in hypotheses {
@@ -127,7 +128,7 @@ fn beams_go_on_from_their_parents() {
         let capture = Some(LayerCapture::all());
         let mut decoder = pollster::block_on(model.decoder(&device, &texts, beams, capture)).unwrap();
         let captured =
-            pollster::block_on(generate(&mut decoder, &numbers(&texts), 1, &options, |_| {})).unwrap();
+            pollster::block_on(generate(&mut decoder, &numbers(&texts), 1, &options, |_| Ok(()))).unwrap();
         let mut lengths = Vec::new();
         for ((text, hypotheses), plain) in texts.iter().zip(&captured).zip(&all) {
             assert_eq!(hypotheses.len(), beams);
@@ -155,7 +156,8 @@ fn beams_go_on_from_their_parents() {
         let strategy = Strategy::Beam { beams: 1, length_penalty: 0.0, early_stopping: Default::default() };
         let mut decoder = pollster::block_on(model.decoder(&device, &texts, 1, None)).unwrap();
         let options = self::options(strategy, 1);
-        let all = pollster::block_on(generate(&mut decoder, &numbers(&texts), 1, &options, |_| {})).unwrap();
+        let all =
+            pollster::block_on(generate(&mut decoder, &numbers(&texts), 1, &options, |_| Ok(()))).unwrap();
         for (place, hypotheses) in all.iter().enumerate() {
             assert_eq!(hypotheses[0].ids, ids(&json("texts.json")["greedy"][place]["ids"]));
         }

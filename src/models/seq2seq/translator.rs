@@ -1,5 +1,6 @@
 //! Translating: tokenizer, encoder–decoder model and generation.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::embedded::EmbeddedModel;
@@ -9,11 +10,13 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::LayerCapture;
 use crate::models::attention_maps::{AttentionMaps, MapToken};
+use crate::models::batches::tokenize;
 use crate::models::embedder::not_finite;
 use crate::models::generation::{
     EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules, generate,
 };
 use crate::ops::expect_weight_dtype;
+use crate::progress::{IntoControlFlow, obey};
 use crate::tensor::DType;
 use crate::weights::{Encoding, GenerationConfig, Seq2SeqConfig, Seq2SeqFolder, Seq2SeqTokenizer};
 
@@ -230,7 +233,7 @@ impl Translator {
         sources: &[&[u32]],
         options: &GenerationOptions,
         capture: Option<(Seq2SeqAttention, LayerCapture<'_>)>,
-        progress: impl FnMut(usize),
+        progress: impl FnMut(usize) -> Result<()>,
     ) -> Result<Vec<Vec<Hypothesis>>> {
         let beams = options.rows_per_text();
         match &self.model {
@@ -306,7 +309,13 @@ pub struct TranslationProgress {
     pub tokens: usize,
 }
 
-type Progress<'a> = Box<dyn FnMut(TranslationProgress) + Send + 'a>;
+type Progress<'a> = Box<dyn FnMut(TranslationProgress) -> ControlFlow<()> + Send + 'a>;
+
+/// [`Error::Interrupted`] if that is the answer.
+fn tell(progress: &mut Option<Progress<'_>>, told: TranslationProgress) -> Result<()> {
+    let progress = progress.as_mut();
+    progress.map_or(Ok(()), |progress| obey(progress(told), OP, [told.texts, told.of_texts]))
+}
 
 /// A [`Translator::translate`] to be run.
 pub struct Translate<'a, S> {
@@ -361,10 +370,13 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
         self
     }
 
-    /// Tells of each step.
+    /// Tells of each step. The answer may end the run ([`IntoControlFlow`]).
     #[must_use]
-    pub fn progress(mut self, progress: impl FnMut(TranslationProgress) + Send + 'a) -> Self {
-        self.progress = Some(Box::new(progress));
+    pub fn progress<A: IntoControlFlow>(
+        mut self,
+        mut progress: impl FnMut(TranslationProgress) -> A + Send + 'a,
+    ) -> Self {
+        self.progress = Some(Box::new(move |told| progress(told).into_control_flow()));
         self
     }
 
@@ -373,7 +385,7 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
     /// # Errors
     /// [`Error::Argument`] for a text longer than the model takes, options that mean nothing, or more tokens than the
     /// model has positions; for an attention, layers or heads to be captured that there are not, and for a capture above
-    /// its bound, which it may reach while it is being written; [`Error::Tokenize`], and those of
+    /// its bound, which it may reach while it is being written; [`Error::Tokenize`], [`Error::Interrupted`], and those of
     /// [`Recording::run_async`](crate::Recording::run_async).
     pub async fn run_async(mut self) -> Result<Translations> {
         let translator = self.translator;
@@ -388,7 +400,7 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
         }
         translator.check_rows(&self.options)?;
         let mut captured = self.captured()?;
-        let sources = tokenizer.encode_batch(self.texts, usize::MAX)?;
+        let sources = tokenize(self.texts, |texts| tokenizer.encode_batch(texts, usize::MAX)).await?;
         for (index, source) in sources.iter().enumerate() {
             translator.check_length(index, source)?;
         }
@@ -400,9 +412,7 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
             let (progress, of_texts) = (&mut self.progress, sources.len());
             let told = |tokens| {
                 statistics.steps += 1;
-                if let Some(progress) = progress {
-                    progress(TranslationProgress { texts: done, of_texts, tokens });
-                }
+                tell(progress, TranslationProgress { texts: done, of_texts, tokens })
             };
             let found = translator.generate(&batch, &ids, &self.options, self.capture, told).await?;
             for (&index, hypotheses) in batch.iter().zip(found) {
@@ -416,9 +426,7 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
             }
             done += batch.len();
             statistics.batches += 1;
-            if let Some(progress) = &mut self.progress {
-                progress(TranslationProgress { texts: done, of_texts: sources.len(), tokens: 0 });
-            }
+            tell(&mut self.progress, TranslationProgress { texts: done, of_texts, tokens: 0 })?;
         }
         Ok(Translations { texts, statistics })
     }
@@ -429,7 +437,7 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
     /// As [`Translate::run_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(self) -> Result<Translations> {
-        pollster::block_on(self.run_async())
+        crate::waiting::block_on(self.run_async())
     }
 
     /// What is to be captured.

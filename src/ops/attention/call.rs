@@ -178,7 +178,7 @@ impl<'a> AttentionCall<'a> {
     /// As [`AttentionCall::run_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(self) -> Result<Tensor> {
-        pollster::block_on(self.run_async())
+        crate::waiting::block_on(self.run_async())
     }
 
     /// The blocking form of [`AttentionCall::run_all_async`].
@@ -187,6 +187,6 @@ impl<'a> AttentionCall<'a> {
     /// As [`AttentionCall::run_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run_all(self) -> Result<AttentionTensors> {
-        pollster::block_on(self.run_all_async())
+        crate::waiting::block_on(self.run_all_async())
     }
 }

@@ -54,7 +54,7 @@ impl AttentionPlan {
     /// As [`AttentionPlan::new_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new(device: &Device, shape: &AttentionShape) -> Result<Self> {
-        pollster::block_on(Self::new_async(device, shape))
+        crate::waiting::block_on(Self::new_async(device, shape))
     }
 
     /// Bytes of its temporaries.
