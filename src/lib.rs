@@ -4,7 +4,7 @@
 //! `attentive verify` on the user's own adapter, hold the three against each other. The CPU device runs the twins: it
 //! is the same program, and always there.
 //!
-//! # Three levels
+//! # Four levels
 //!
 //! Each can be used alone.
 //!
@@ -74,6 +74,11 @@
 //! # }
 //! ```
 //!
+//! Any other recording becomes a [`RecordingPlan`].
+//!
+//! **Your own kernels.** [`Recording::dispatch`] records a [`kernel::Kernel`] of the caller's between the ops, on a GPU and by its
+//! twin on the CPU, and [`verify::verify_variant`] holds it against the caller's oracle: `examples/own_kernel.rs`.
+//!
 //! # Modules
 //!
 //! From the bottom up:
@@ -117,6 +122,9 @@
 //! and a progress callback that ends a run ([`IntoControlFlow`]).
 #![warn(missing_docs)]
 
+// `parameters!` names this crate as its users do.
+extern crate self as attentive;
+
 #[cfg(not(target_arch = "wasm32"))]
 pub mod bench;
 #[cfg(feature = "models")]
@@ -145,9 +153,9 @@ pub use error::{Error, Result};
 pub use models::{BertModel, BertModelOptions, Embedder, EmbedderOptions};
 pub use ops::{Activation, AttentionBuffers, AttentionPlan, AttentionShape, Causal, Pooling, attention};
 pub use progress::IntoControlFlow;
-pub use recording::Recording;
+pub use recording::{Recording, RecordingPlan};
 pub use tensor::{DType, Shape, Tensor};
-pub use {half, wgpu};
+pub use {bytemuck, half, wgpu};
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/attention.md")]

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use attentive::device::Created;
 use attentive::models::Translator;
 use attentive::ops::{Linear, LinearWeights};
-use attentive::{DType, Device, Embedder, Recording, Tensor, ops};
+use attentive::{
+    AttentionBuffers, AttentionPlan, AttentionShape, DType, Device, Embedder, Recording, Tensor, ops,
+};
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
@@ -56,6 +58,37 @@ fn a_second_translation_makes_nothing() {
         let translator = Translator::from_dir(&device, folder("tiny-marian"), DType::F32).unwrap();
         let made = made(&device, 3, || drop(translator.translate(&["a b c", "d e"]).run().unwrap()));
         assert_first_only(&made);
+    }
+}
+
+#[test]
+fn an_attention_plan_over_the_same_buffers_makes_nothing() {
+    for device in common::adapters() {
+        let plan = AttentionPlan::new(&device, &AttentionShape::new([1, 2, 9, 8])).unwrap();
+        let (host, queue) = device.wgpu().unwrap();
+        // More sets than are kept, each of the plan's own buffers.
+        let sets: Vec<[Tensor; 4]> = (0..12)
+            .map(|set| {
+                let input = Tensor::from_f32(&device, [144], &[set as f32; 144]).unwrap();
+                [input.clone(), input.clone(), input, Tensor::zeros(&device, [144], DType::F32).unwrap()]
+            })
+            .collect();
+        let record = |set: &[Tensor; 4]| {
+            let [q, k, v, output] = set.each_ref().map(|tensor| tensor.wgpu_buffer().unwrap());
+            let mut encoder = host.create_command_encoder(&Default::default());
+            plan.record(&mut encoder, AttentionBuffers::new(q, k, v, output)).unwrap();
+            queue.submit([encoder.finish()]);
+        };
+        record(&sets[0]);
+        record(&sets[1]);
+        let made = made(&device, 200, || sets[..2].iter().for_each(record));
+        assert_first_only(&made);
+        sets.iter().for_each(record);
+        sets.iter().for_each(record);
+        assert_eq!(device.created().buffers, made[0].buffers);
+        for (set, tensors) in sets.iter().enumerate() {
+            assert_eq!(tensors[3].to_f32().unwrap(), [set as f32; 144], "{}", device.name());
+        }
     }
 }
 

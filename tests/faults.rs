@@ -177,12 +177,12 @@ fn a_job_that_takes_too_long_is_a_timeout() {
     });
 }
 
-/// Asks for 120 temporaries of 100 MB at once, none of which is ever touched.
+/// Asks for 120 outputs of 100 MB at once.
 #[cfg(target_os = "linux")]
 fn too_much(device: &Device) -> Result<()> {
     let mut recording = Recording::new(device);
     for _ in 0..120 {
-        let value = recording.temporary([25_000_000], DType::F32)?;
+        let value = recording.zeros([25_000_000], DType::F32)?;
         recording.output(&value)?;
     }
     recording.run().map(|_| ())

@@ -131,3 +131,45 @@ fn what_does_not_fit_is_refused_by_name() {
     }
     assert!(matches!(AttentionPlan::new(&Device::cpu(), &shape), Err(Error::Argument { .. })));
 }
+
+/// The first words of a buffer, and all that are behind them.
+fn words(device: &Device, buffer: &wgpu::Buffer) -> Vec<f32> {
+    let count = buffer.size() as usize / 4;
+    Tensor::from_wgpu_buffer(device, buffer, [count], attentive::DType::F32).unwrap().to_f32().unwrap()
+}
+
+#[test]
+fn a_buffer_that_was_given_out_is_never_another_tensors() {
+    for device in common::adapters() {
+        let tensor = Tensor::from_f32(&device, [1000], &[1.0; 1000]).unwrap();
+        let kept = tensor.wgpu_buffer().unwrap().clone();
+        drop(tensor);
+        let others: Vec<Tensor> =
+            (0..40).map(|_| Tensor::from_f32(&device, [1000], &[2.0; 1000]).unwrap()).collect();
+        assert_eq!(words(&device, &kept)[..1000], [1.0; 1000], "{}", device.name());
+        // Nor is one of an output, and what the host writes into it changes no other.
+        let q = Tensor::from_f32(&device, [1, 1, 2, 4], &[0.5; 8]).unwrap();
+        let kept = attention(&q, &q, &q).run().unwrap().wgpu_buffer().unwrap().clone();
+        let again: Vec<Tensor> = (0..10).map(|_| attention(&q, &q, &q).run().unwrap()).collect();
+        device.wgpu().unwrap().1.write_buffer(&kept, 0, &[0; 32]);
+        assert!(again.iter().all(|tensor| tensor.to_f32().unwrap() == [0.5; 8]));
+        assert!(others.iter().all(|tensor| tensor.to_f32().unwrap() == [2.0; 1000]));
+    }
+}
+
+#[test]
+fn what_a_tensor_does_not_fill_of_its_buffer_is_zero_and_no_other_tensors() {
+    for device in common::adapters() {
+        drop((0..30).map(|_| Tensor::from_f32(&device, [64], &[42.0; 64]).unwrap()).collect::<Vec<_>>());
+        let small = Tensor::from_f32(&device, [3], &[1.0, 2.0, 3.0]).unwrap();
+        let q = Tensor::from_f32(&device, [1, 1, 2, 4], &[0.5; 8]).unwrap();
+        let output = attention(&q, &q, &q).run().unwrap();
+        for (tensor, used) in [(&small, 3), (&output, 8)] {
+            let all = words(&device, tensor.wgpu_buffer().unwrap());
+            assert!(all.len() > used && all[used..].iter().all(|word| *word == 0.0), "{all:?}");
+            // Only the first time: what is there is the host's.
+            device.wgpu().unwrap().1.write_buffer(tensor.wgpu_buffer().unwrap(), 4 * used as u64, &[0xff; 4]);
+            assert!(words(&device, tensor.wgpu_buffer().unwrap())[used].is_nan());
+        }
+    }
+}

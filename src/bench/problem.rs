@@ -342,7 +342,7 @@ fn record_case(
         values.push(recording.tensor(&Tensor::from_u32(&device, [words.len()], &words)?)?);
     }
     let bindings: Vec<&Value> = values.iter().collect();
-    recording.dispatch_bytes(kernel, variant.clone(), case.parameters.clone(), &bindings)
+    recording.dispatch_case(kernel, variant, &case.parameters, &bindings)
 }
 
 #[cfg(test)]

@@ -66,9 +66,11 @@ pub(crate) struct Pipeline {
 /// A shader module of which a pipeline is to be made.
 pub(crate) struct Module<'a> {
     /// Tells it from every other.
-    pub key: String,
+    pub key: Vec<u8>,
     pub label: &'a str,
     pub source: String,
+    /// With naga's bounds checks and loop bounding, whatever the device's options say.
+    pub checked: bool,
     /// From binding 1 on; binding 0 is the parameters' uniform buffer with a dynamic offset.
     pub slots: Vec<SlotType>,
 }
@@ -82,8 +84,13 @@ pub(crate) enum SlotType {
 
 /// What is bound.
 pub(crate) enum Resource<'a> {
-    /// With its number, where it is ours, and the bytes that are bound.
-    Buffer(&'a wgpu::Buffer, Option<u64>, u64),
+    /// With its number, where it is ours, and what of it is bound.
+    Buffer {
+        buffer: &'a wgpu::Buffer,
+        number: Option<u64>,
+        offset: u64,
+        bytes: u64,
+    },
     Image(&'a Image),
 }
 
@@ -94,7 +101,7 @@ pub(crate) struct Gpu {
     lost: Option<LossFlag>,
     timeout: Duration,
     shader_checks: bool,
-    pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
+    pipelines: Mutex<HashMap<Vec<u8>, Arc<Pipeline>>>,
     #[cfg(not(target_arch = "wasm32"))]
     pipeline_cache: Option<PipelineCache>,
     memory: Arc<Mutex<Memory>>,
@@ -283,7 +290,7 @@ impl Gpu {
     }
 
     /// The pipeline of that key, if it has been made.
-    pub fn pipeline(&self, key: &str) -> Option<Arc<Pipeline>> {
+    pub fn pipeline(&self, key: &[u8]) -> Option<Arc<Pipeline>> {
         locked(&self.pipelines).get(key).cloned()
     }
 
@@ -322,9 +329,9 @@ impl Gpu {
     }
 
     fn create_pipeline(&self, module: &Module<'_>) -> Pipeline {
-        let Module { label, source, slots, .. } = module;
+        let Module { label, source, slots, checked, .. } = module;
         let label = *label;
-        let checks = match self.shader_checks {
+        let checks = match self.shader_checks || *checked {
             true => wgpu::ShaderRuntimeChecks::checked(),
             false => wgpu::ShaderRuntimeChecks::unchecked(),
         };
@@ -332,8 +339,10 @@ impl Gpu {
             label: Some(label),
             source: wgpu::ShaderSource::Wgsl(source.as_str().into()),
         };
-        // SAFETY: only this crate's kernels come here. Each bounds its own indices by its parameters and ends its
-        // own loops; the suite runs all of them with the checks on and off, sentinels behind every output.
+        // SAFETY: without checks only this crate's kernels come here, recorded by its ops or with their own cases, and
+        // those that are `Unchecked`, of whom somebody has vouched as much by `unsafe`. Each bounds its own indices by its
+        // parameters and ends its own loops; the suite runs all of ours with the checks on and off, sentinels behind every
+        // output.
         let module = unsafe { self.device.create_shader_module_trusted(descriptor, checks) };
         let buffer = |ty: wgpu::BufferBindingType, dynamic: bool| wgpu::BindingType::Buffer {
             ty,
@@ -385,8 +394,8 @@ impl Gpu {
     /// The bind group of a pipeline, from binding 0 on. Where all of the buffers are ours it is kept, and made once.
     pub fn bind(&self, label: &str, pipeline: &Pipeline, resources: &[Resource<'_>]) -> wgpu::BindGroup {
         let numbers = resources.iter().map(|resource| match resource {
-            Resource::Buffer(_, number, bytes) => Some(((*number)?, *bytes)),
-            Resource::Image(image) => Some((image.number, 0)),
+            Resource::Buffer { number, offset, bytes, .. } => Some(((*number)?, *offset, *bytes)),
+            Resource::Image(image) => Some((image.number, 0, 0)),
         });
         let numbers: Option<Vec<_>> = numbers.collect();
         let bound = numbers.map(|resources| Bound { pipeline: pipeline.number, resources });
@@ -396,11 +405,10 @@ impl Gpu {
         let entries = (0..).zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry {
             binding,
             resource: match resource {
-                Resource::Buffer(buffer, _, bytes) => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
-                    offset: 0,
-                    size: wgpu::BufferSize::new(*bytes),
-                }),
+                &Resource::Buffer { buffer, offset, bytes, .. } => {
+                    let size = wgpu::BufferSize::new(bytes);
+                    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
+                }
                 Resource::Image(image) => wgpu::BindingResource::TextureView(&image.view),
             },
         });
@@ -463,6 +471,11 @@ impl Gpu {
     /// Keeps a buffer for the next [`Gpu::acquire`]; the oldest go when too much lies idle.
     pub fn release(&self, pooled: Pooled) {
         locked(&self.memory).keep(Idle::Buffer(pooled));
+    }
+
+    /// Lets go of the bind groups over a buffer that does not come again.
+    pub fn forget(&self, pooled: &Pooled) {
+        locked(&self.memory).forget(&[pooled.number]);
     }
 
     /// Keeps an image for the next [`Gpu::acquire_image`].

@@ -26,7 +26,7 @@ impl Purpose {
         use wgpu::BufferUsages as Usages;
         match self {
             Self::Storage => Usages::STORAGE | Usages::COPY_SRC | Usages::COPY_DST,
-            Self::Parameters => Usages::UNIFORM | Usages::COPY_DST,
+            Self::Parameters => Usages::UNIFORM | Usages::STORAGE | Usages::COPY_DST,
             Self::Readback => Usages::MAP_READ | Usages::COPY_DST,
         }
     }
@@ -51,7 +51,7 @@ pub(crate) fn class(bytes: u64) -> u64 {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Bound {
     pub pipeline: u64,
-    pub resources: Vec<(u64, u64)>,
+    pub resources: Vec<(u64, u64, u64)>,
 }
 
 /// What lies idle.
@@ -117,8 +117,8 @@ impl Memory {
             };
         }
         images.sort_by_key(|(.., place)| std::cmp::Reverse(*place));
-        let gone = images.into_iter().map(|(.., place)| self.remove(place).number()).collect();
-        self.forget(gone);
+        let gone: Vec<u64> = images.into_iter().map(|(.., place)| self.remove(place).number()).collect();
+        self.forget(&gone);
         None
     }
 
@@ -136,13 +136,13 @@ impl Memory {
         while self.bytes > IDLE_BYTES {
             gone.push(self.remove(0).number());
         }
-        self.forget(gone);
+        self.forget(&gone);
     }
 
     /// Lets go of the bind groups over what is gone: each holds what is bound.
-    fn forget(&mut self, gone: Vec<u64>) {
+    pub fn forget(&mut self, gone: &[u64]) {
         if !gone.is_empty() {
-            let has = |bound: &Bound| bound.resources.iter().any(|(number, _)| gone.contains(number));
+            let has = |bound: &Bound| bound.resources.iter().any(|(number, ..)| gone.contains(number));
             self.bind_groups.retain(|bound, _| !has(bound));
         }
     }

@@ -29,7 +29,7 @@ pub use drivers::{DEFECTS, DriverDefect};
 pub(crate) use gpu::{Gpu, Module, Outcome, Pipeline, Resource, SlotType};
 pub(crate) use image::Image;
 pub use image::{IMAGE_COLUMNS, Texel};
-pub(crate) use memory::{Pooled, Purpose};
+pub(crate) use memory::{Pooled, Purpose, class};
 #[cfg(not(target_arch = "wasm32"))]
 pub use pipeline_cache::PipelineCacheFile;
 pub use spec::DeviceSpec;

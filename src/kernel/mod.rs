@@ -6,9 +6,10 @@ pub mod geometry;
 mod parameters;
 mod variant;
 
+#[doc(no_inline)]
+pub use crate::parameters;
 pub use arguments::{Argument, Arguments};
 pub use case::{Case, CaseArgument, Depth, Inputs};
-pub(crate) use parameters::parameters;
 pub use parameters::{Field, FieldKind};
 pub use variant::{Constant, Shared, Variant};
 
@@ -53,7 +54,13 @@ pub struct Cost {
     pub iterations: u64,
 }
 
-/// A hand-written kernel. Its source, parameters, geometry, twin, cases and cost stand together in
+/// A hand-written kernel: one of this crate's ([`KERNELS`](crate::kernels::KERNELS)), or a user's own, which
+/// [`Recording::dispatch`](crate::Recording::dispatch) records beside this crate's ops and
+/// [`verify_variant`](crate::verify::verify_variant) verifies. `examples/own_kernel.rs` is a whole one.
+///
+/// Binding 0 of group 0 is the uniform with the parameters, storage bindings follow from 1 on, and the entry point is `main`.
+///
+/// Of this crate's kernels, parameters, geometry, twin, cases and cost stand together in
 /// `src/kernels/<family>/<stem>.rs`; the shader is `shaders/<family>/<stem>.wgsl`.
 pub trait Kernel: Send + Sync + 'static {
     /// `family/stem`.
@@ -85,6 +92,45 @@ pub trait Kernel: Send + Sync + 'static {
 
     /// Seeded cases with the oracle's answers, for one variant.
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case>;
+
+    /// The words that a dispatch with these parameters takes of each binding, from the first on: of one that is read it
+    /// reads no others, of one that is written it writes all of these, and reads none before. 0 for one that it does not
+    /// use. `None` where a kernel does not say.
+    ///
+    /// [`Recording::dispatch`](crate::Recording::dispatch) refuses values with fewer. An output of more, or of a kernel
+    /// that does not say, is one that is written in parts: then it must be written already, as
+    /// [`Recording::zeros`](crate::Recording::zeros) is, so that nobody reads what the memory held before.
+    /// [`verify`](crate::verify) holds the cases against what is said here.
+    fn extents(&self, variant: &Variant, parameters: &[u8]) -> Option<Vec<u64>> {
+        let _ = (variant, parameters);
+        None
+    }
+
+    /// Says that it needs no checks: see [`Unchecked`].
+    fn unchecked(&self) -> Option<Unchecked> {
+        None
+    }
+}
+
+/// A kernel's word that its shader may run without naga's bounds checks and loop bounding, which cost some speed. Without it
+/// a kernel that is not this crate's runs with them.
+#[derive(Clone, Copy, Debug)]
+pub struct Unchecked(());
+
+impl Unchecked {
+    /// The word.
+    ///
+    /// # Safety
+    /// Whatever the parameters are and whatever is bound (see [`Kernel::extents`]), the shader must index within its
+    /// bindings and its own arrays, and all its loops must end.
+    pub const unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+/// Bytes of a kernel's parameters.
+pub(crate) fn parameter_bytes(kernel: &dyn Kernel) -> usize {
+    kernel.parameters().iter().map(|field| field.offset + 4).max().unwrap_or(0)
 }
 
 impl std::fmt::Debug for dyn Kernel {

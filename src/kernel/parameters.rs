@@ -21,12 +21,27 @@ pub struct Field {
     pub offset: usize,
 }
 
-/// Defines a kernel's parameters with their list of fields.
+/// Defines a kernel's parameters, of `u32` and `f32` alone, with their list of fields `FIELDS` and `from_bytes`.
+///
+/// ```
+/// attentive::parameters! {
+///     /// Sizes.
+///     pub struct Parameters {
+///         /// Elements.
+///         pub elements: u32,
+///         /// Added to each.
+///         pub offset: f32,
+///     }
+/// }
+/// assert_eq!(Parameters::FIELDS[1].offset, 4);
+/// ```
+#[macro_export]
 macro_rules! parameters {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident: $kind:ident,)* }) => {
         $(#[$meta])*
         #[repr(C)]
-        #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, $crate::bytemuck::Pod, $crate::bytemuck::Zeroable)]
+        #[bytemuck(crate = "::attentive::bytemuck")]
         pub struct $name { $($(#[$field_meta])* pub $field: $kind,)* }
 
         impl $name {
@@ -34,18 +49,17 @@ macro_rules! parameters {
             pub const FIELDS: &'static [$crate::kernel::Field] = &[$(
                 $crate::kernel::Field {
                     name: stringify!($field),
-                    kind: $crate::kernel::parameters!(@kind $kind),
+                    kind: $crate::parameters!(@kind $kind),
                     offset: std::mem::offset_of!($name, $field),
                 },
             )*];
 
             /// Reads them back from a dispatch's bytes.
             pub fn from_bytes(bytes: &[u8]) -> Self {
-                bytemuck::pod_read_unaligned(bytes)
+                $crate::bytemuck::pod_read_unaligned(bytes)
             }
         }
     };
     (@kind u32) => { $crate::kernel::FieldKind::U32 };
     (@kind f32) => { $crate::kernel::FieldKind::F32 };
 }
-pub(crate) use parameters;

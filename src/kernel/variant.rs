@@ -196,6 +196,34 @@ impl Variant {
         text
     }
 
+    /// Appends what tells it from every other variant: names as they are, texts that stay by where they are.
+    pub(crate) fn write_key(&self, key: &mut Vec<u8>) {
+        for extension in &self.enables {
+            key.extend_from_slice(extension.as_bytes());
+            key.push(b' ');
+        }
+        for (name, value) in &self.constants {
+            key.extend_from_slice(name.as_bytes());
+            let (kind, value) = match value {
+                Constant::U32(value) => (b'=', *value),
+                Constant::Bool(value) => (b'?', u32::from(*value)),
+            };
+            key.push(kind);
+            key.extend_from_slice(&value.to_ne_bytes());
+        }
+        key.push(b';');
+        for shared in &self.shared {
+            key.extend_from_slice(&(shared.source.as_ptr() as usize).to_ne_bytes());
+            key.extend_from_slice(&shared.source.len().to_ne_bytes());
+        }
+        key.push(b';');
+        for (binding, texel) in &self.images {
+            key.extend_from_slice(binding.as_bytes());
+            key.push(texel.bytes() as u8);
+        }
+        key.push(b';');
+    }
+
     /// Invocations in a workgroup: of a row kernel, of lanes, of 4 subgroups with matrices, or of a tile with 4 × 4, or
     /// `EACH` × `EACH`, for each.
     fn invocations(&self) -> u32 {

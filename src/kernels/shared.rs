@@ -1,5 +1,6 @@
 //! The files of `shaders/shared/`, and the variants that several kernels have in common.
 
+pub(crate) use crate::kernel::geometry::INDEXING;
 use crate::kernel::{Shared, Variant};
 use crate::tensor::DType;
 
@@ -9,7 +10,7 @@ macro_rules! shared_files {
             Shared { name: $stem, source: include_str!(concat!("../../shaders/shared/", $stem, ".wgsl")) };)*
 
         /// All texts.
-        pub(crate) const TEXTS: &[&str] = &[$($name.source),*];
+        pub(crate) const TEXTS: &[&str] = &[INDEXING.source, $($name.source),*];
     };
 }
 
@@ -22,7 +23,6 @@ shared_files! {
     FLASH = "flash";
     FLASH_TILE = "flash_tile";
     HALF = "half";
-    INDEXING = "indexing";
     IS_NAN = "is_nan";
     KINDS = "kinds";
     KEYS_F16 = "keys_f16";

@@ -62,15 +62,17 @@ impl SqueezeExcitation {
     /// # Errors
     /// [`Error::Argument`] for shapes that do not fit.
     pub fn record(&self, recording: &mut Recording, x: &Value) -> Result<GatedValues> {
-        let [batch, channels] = expect_map("squeeze_excitation", x, self.linear[0].inputs())?;
-        let [first, second] = &self.linear;
-        let squeezed = recording.scoped("squeeze", |recording| mean(recording, x, 2..4))?;
-        let map = recording.scoped("excite", |recording| {
-            let hidden = Linear::new(first).activation(Activation::Relu).record(recording, &squeezed)?;
-            Linear::new(second).activation(Activation::Sigmoid).record(recording, &hidden)
-        })?;
-        let factors = map.reshape([batch, channels, 1, 1])?;
-        Ok(GatedValues { output: multiply(recording, x, &factors)?, map })
+        recording.atomically(|recording| {
+            let [batch, channels] = expect_map("squeeze_excitation", x, self.linear[0].inputs())?;
+            let [first, second] = &self.linear;
+            let squeezed = recording.scoped("squeeze", |recording| mean(recording, x, 2..4))?;
+            let map = recording.scoped("excite", |recording| {
+                let hidden = Linear::new(first).activation(Activation::Relu).record(recording, &squeezed)?;
+                Linear::new(second).activation(Activation::Sigmoid).record(recording, &hidden)
+            })?;
+            let factors = map.reshape([batch, channels, 1, 1])?;
+            Ok(GatedValues { output: multiply(recording, x, &factors)?, map })
+        })
     }
 }
 
@@ -111,16 +113,18 @@ impl ChannelAttention {
     /// # Errors
     /// [`Error::Argument`] for shapes that do not fit.
     pub fn record(&self, recording: &mut Recording, x: &Value) -> Result<GatedValues> {
-        let [batch, channels] = expect_map("channel_attention", x, self.linear[0].inputs())?;
-        let [first, second] = &self.linear;
-        let [means, maxima] = recording.scoped("pool", |recording| mean_max(recording, x, 2..4))?;
-        let map = recording.scoped("mlp", |recording| {
-            let first = Linear::new(first).activation(Activation::Relu);
-            let of_means = first.record(recording, &means)?;
-            let hidden = first.residual(&of_means).record(recording, &maxima)?;
-            Linear::new(second).activation(Activation::Sigmoid).record(recording, &hidden)
-        })?;
-        let factors = map.reshape([batch, channels, 1, 1])?;
-        Ok(GatedValues { output: multiply(recording, x, &factors)?, map })
+        recording.atomically(|recording| {
+            let [batch, channels] = expect_map("channel_attention", x, self.linear[0].inputs())?;
+            let [first, second] = &self.linear;
+            let [means, maxima] = recording.scoped("pool", |recording| mean_max(recording, x, 2..4))?;
+            let map = recording.scoped("mlp", |recording| {
+                let first = Linear::new(first).activation(Activation::Relu);
+                let of_means = first.record(recording, &means)?;
+                let hidden = first.residual(&of_means).record(recording, &maxima)?;
+                Linear::new(second).activation(Activation::Sigmoid).record(recording, &hidden)
+            })?;
+            let factors = map.reshape([batch, channels, 1, 1])?;
+            Ok(GatedValues { output: multiply(recording, x, &factors)?, map })
+        })
     }
 }

@@ -344,26 +344,28 @@ impl DecoderLayer {
         self_attention: impl FnOnce(&mut Recording, &Value, Option<&Value>) -> Result<MultiHeadAttentionValues>,
         cross_attention: impl FnOnce(&mut Recording, &Value, Option<&Value>) -> Result<MultiHeadAttentionValues>,
     ) -> Result<DecoderLayerValues> {
-        let (mut own, mut cross) = ((None, None), (None, None));
-        let x = self.self_attention_block.record(recording, x, |recording, x, residual| {
-            let values = self_attention(recording, x, residual)?;
-            own = (values.weights, values.captured);
-            Ok(values.output)
-        })?;
-        let x = self.cross_attention_block.record(recording, &x, |recording, x, residual| {
-            let values = cross_attention(recording, x, residual)?;
-            cross = (values.weights, values.captured);
-            Ok(values.output)
-        })?;
-        let output = self.feed_forward_block.record(recording, &x, |recording, x, residual| {
-            self.feed_forward.record(recording, x, residual)
-        })?;
-        Ok(DecoderLayerValues {
-            output,
-            self_attention_weights: own.0,
-            cross_attention_weights: cross.0,
-            self_attention_captured: own.1,
-            cross_attention_captured: cross.1,
+        recording.atomically(|recording| {
+            let (mut own, mut cross) = ((None, None), (None, None));
+            let x = self.self_attention_block.record(recording, x, |recording, x, residual| {
+                let values = self_attention(recording, x, residual)?;
+                own = (values.weights, values.captured);
+                Ok(values.output)
+            })?;
+            let x = self.cross_attention_block.record(recording, &x, |recording, x, residual| {
+                let values = cross_attention(recording, x, residual)?;
+                cross = (values.weights, values.captured);
+                Ok(values.output)
+            })?;
+            let output = self.feed_forward_block.record(recording, &x, |recording, x, residual| {
+                self.feed_forward.record(recording, x, residual)
+            })?;
+            Ok(DecoderLayerValues {
+                output,
+                self_attention_weights: own.0,
+                cross_attention_weights: cross.0,
+                self_attention_captured: own.1,
+                cross_attention_captured: cross.1,
+            })
         })
     }
 }

@@ -125,45 +125,47 @@ impl DeformableAttention {
         recording: &mut Recording,
         inputs: &DeformableAttentionInputs<'_>,
     ) -> Result<DeformableAttentionValues> {
-        let DeformableAttentionConfig { model_dim, heads, levels, points } = self.config;
-        let &DeformableAttentionInputs { queries, references, input, shapes, padding } = inputs;
-        let row = |name: &str, value: &Value| match *value.shape().dims() {
-            [batch, rows, columns] if columns == model_dim => Ok([batch, rows]),
-            _ => {
-                let expected = format!("[batch, rows, {model_dim}]");
-                Err(Error::argument(OP, name, expected, value.shape().to_string()))
+        recording.atomically(|recording| {
+            let DeformableAttentionConfig { model_dim, heads, levels, points } = self.config;
+            let &DeformableAttentionInputs { queries, references, input, shapes, padding } = inputs;
+            let row = |name: &str, value: &Value| match *value.shape().dims() {
+                [batch, rows, columns] if columns == model_dim => Ok([batch, rows]),
+                _ => {
+                    let expected = format!("[batch, rows, {model_dim}]");
+                    Err(Error::argument(OP, name, expected, value.shape().to_string()))
+                }
+            };
+            let [batch, count] = row("queries", queries)?;
+            let [input_batch, positions] = row("the input", input)?;
+            if input_batch != batch {
+                let expected = format!("[{batch}, S, {model_dim}] for queries {}", queries.shape());
+                return Err(Error::argument(OP, "the input", expected, input.shape().to_string()));
             }
-        };
-        let [batch, count] = row("queries", queries)?;
-        let [input_batch, positions] = row("the input", input)?;
-        if input_batch != batch {
-            let expected = format!("[{batch}, S, {model_dim}] for queries {}", queries.shape());
-            return Err(Error::argument(OP, "the input", expected, input.shape().to_string()));
-        }
-        if shapes.len() != levels {
-            let expected = format!("one for each of {levels} levels");
-            return Err(Error::argument(OP, "shapes", expected, shapes.len().to_string()));
-        }
-        let project = |recording: &mut Recording, name: &str, weights: &LinearWeights, x: &Value| {
-            recording.scoped(name, |recording| Linear::new(weights).record(recording, x))
-        };
-        let values = project(recording, "value", &self.value, input)?;
-        let values = values.reshape([batch, positions, heads, model_dim / heads])?;
-        let offsets = project(recording, "sampling_offsets", &self.sampling_offsets, queries)?;
-        let offsets = offsets.reshape([batch, count, heads, levels, points, 2])?;
-        let weights = project(recording, "attention_weights", &self.attention_weights, queries)?;
-        let weights = softmax(recording, &weights.reshape([batch, count, heads, levels * points])?, -1)?;
-        let weights = weights.reshape([batch, count, heads, levels, points])?;
-        let inputs = DeformableInputs {
-            values: &values,
-            shapes,
-            references,
-            offsets: &offsets,
-            weights: &weights,
-            padding,
-        };
-        let sampled = deformable_attention(recording, &inputs)?;
-        let output = project(recording, "output", &self.output, &sampled)?;
-        Ok(DeformableAttentionValues { output, offsets, weights })
+            if shapes.len() != levels {
+                let expected = format!("one for each of {levels} levels");
+                return Err(Error::argument(OP, "shapes", expected, shapes.len().to_string()));
+            }
+            let project = |recording: &mut Recording, name: &str, weights: &LinearWeights, x: &Value| {
+                recording.scoped(name, |recording| Linear::new(weights).record(recording, x))
+            };
+            let values = project(recording, "value", &self.value, input)?;
+            let values = values.reshape([batch, positions, heads, model_dim / heads])?;
+            let offsets = project(recording, "sampling_offsets", &self.sampling_offsets, queries)?;
+            let offsets = offsets.reshape([batch, count, heads, levels, points, 2])?;
+            let weights = project(recording, "attention_weights", &self.attention_weights, queries)?;
+            let weights = softmax(recording, &weights.reshape([batch, count, heads, levels * points])?, -1)?;
+            let weights = weights.reshape([batch, count, heads, levels, points])?;
+            let inputs = DeformableInputs {
+                values: &values,
+                shapes,
+                references,
+                offsets: &offsets,
+                weights: &weights,
+                padding,
+            };
+            let sampled = deformable_attention(recording, &inputs)?;
+            let output = project(recording, "output", &self.output, &sampled)?;
+            Ok(DeformableAttentionValues { output, offsets, weights })
+        })
     }
 }

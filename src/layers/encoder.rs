@@ -69,27 +69,34 @@ impl Encoder {
         options: &MultiHeadAttentionOptions<'_>,
         capture: &LayerCapture<'_>,
     ) -> Result<(Value, Vec<Value>)> {
-        if options.weights != AttentionWeights::None {
-            let expected = "AttentionWeights::None (record_captured gives the weights of layers)";
-            return Err(Error::argument(OP, "options.weights", expected, format!("{:?}", options.weights)));
-        }
-        if options.capture.is_some() {
-            let expected = "None (record_captured takes a capture of layers)";
-            return Err(Error::argument(OP, "options.capture", expected, "given"));
-        }
-        options.refuse_residual(OP)?;
-        let columns = self.layers.first().map(EncoderLayer::model_dim);
-        let columns = columns.or(self.norm.as_ref().map(LayerNormWeights::columns));
-        expect_sequence(OP, "x", x, columns.unwrap_or(x.shape().last()))?;
-        let heads: Vec<usize> = self.layers.iter().map(EncoderLayer::heads).collect();
-        let [batch, length] = [x.shape()[0], x.shape()[1]];
-        let layers = capture.check(&heads, [batch, length, length])?;
-        let (x, captured) = self.record_layers(recording, x, |index| {
-            let capture = layers.contains(&index).then(|| capture.of_a_layer());
-            MultiHeadAttentionOptions { capture, ..*options }
-        })?;
-        let captured = layers.iter().filter_map(|&layer| captured.get(layer)?.clone()).collect();
-        Ok((x, captured))
+        recording.atomically(|recording| {
+            if options.weights != AttentionWeights::None {
+                let expected = "AttentionWeights::None (record_captured gives the weights of layers)";
+                return Err(Error::argument(
+                    OP,
+                    "options.weights",
+                    expected,
+                    format!("{:?}", options.weights),
+                ));
+            }
+            if options.capture.is_some() {
+                let expected = "None (record_captured takes a capture of layers)";
+                return Err(Error::argument(OP, "options.capture", expected, "given"));
+            }
+            options.refuse_residual(OP)?;
+            let columns = self.layers.first().map(EncoderLayer::model_dim);
+            let columns = columns.or(self.norm.as_ref().map(LayerNormWeights::columns));
+            expect_sequence(OP, "x", x, columns.unwrap_or(x.shape().last()))?;
+            let heads: Vec<usize> = self.layers.iter().map(EncoderLayer::heads).collect();
+            let [batch, length] = [x.shape()[0], x.shape()[1]];
+            let layers = capture.check(&heads, [batch, length, length])?;
+            let (x, captured) = self.record_layers(recording, x, |index| {
+                let capture = layers.contains(&index).then(|| capture.of_a_layer());
+                MultiHeadAttentionOptions { capture, ..*options }
+            })?;
+            let captured = layers.iter().filter_map(|&layer| captured.get(layer)?.clone()).collect();
+            Ok((x, captured))
+        })
     }
 
     fn record_layers<'a>(

@@ -114,18 +114,20 @@ impl EncoderLayer {
         x: &Value,
         options: &MultiHeadAttentionOptions<'_>,
     ) -> Result<MultiHeadAttentionValues> {
-        expect_sequence(OP, "x", x, self.model_dim())?;
-        options.refuse_residual(OP)?;
-        let (mut weights, mut captured) = (None, None);
-        let x = self.attention_block.record(recording, x, |recording, x, residual| {
-            let options = MultiHeadAttentionOptions { residual, ..*options };
-            let values = self.attention.record_self(recording, x, &options)?;
-            (weights, captured) = (values.weights, values.captured);
-            Ok(values.output)
-        })?;
-        let output = self.feed_forward_block.record(recording, &x, |recording, x, residual| {
-            self.feed_forward.record(recording, x, residual)
-        })?;
-        Ok(MultiHeadAttentionValues { output, weights, captured })
+        recording.atomically(|recording| {
+            expect_sequence(OP, "x", x, self.model_dim())?;
+            options.refuse_residual(OP)?;
+            let (mut weights, mut captured) = (None, None);
+            let x = self.attention_block.record(recording, x, |recording, x, residual| {
+                let options = MultiHeadAttentionOptions { residual, ..*options };
+                let values = self.attention.record_self(recording, x, &options)?;
+                (weights, captured) = (values.weights, values.captured);
+                Ok(values.output)
+            })?;
+            let output = self.feed_forward_block.record(recording, &x, |recording, x, residual| {
+                self.feed_forward.record(recording, x, residual)
+            })?;
+            Ok(MultiHeadAttentionValues { output, weights, captured })
+        })
     }
 }

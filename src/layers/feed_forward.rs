@@ -43,15 +43,17 @@ impl FeedForward {
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) for shapes that do not fit.
     pub fn record(&self, recording: &mut Recording, x: &Value, residual: Option<&Value>) -> Result<Value> {
-        let hidden = recording.scoped("up", |recording| {
-            Linear::new(&self.up).activation(self.activation).record(recording, x)
-        })?;
-        recording.scoped("down", |recording| {
-            let mut down = Linear::new(&self.down);
-            if let Some(residual) = residual {
-                down = down.residual(residual);
-            }
-            down.record(recording, &hidden)
+        recording.atomically(|recording| {
+            let hidden = recording.scoped("up", |recording| {
+                Linear::new(&self.up).activation(self.activation).record(recording, x)
+            })?;
+            recording.scoped("down", |recording| {
+                let mut down = Linear::new(&self.down);
+                if let Some(residual) = residual {
+                    down = down.residual(residual);
+                }
+                down.record(recording, &hidden)
+            })
         })
     }
 }

@@ -145,72 +145,80 @@ impl Gru {
         x: &Value,
         options: &GruOptions<'_>,
     ) -> Result<GruValues> {
-        let GruConfig { input_dim, hidden_dim, direction, .. } = self.config;
-        let (&[batch, length, columns], DType::F32) = (x.shape().dims(), x.dtype()) else {
-            let found = format!("{} {}", x.dtype(), x.shape());
-            return Err(Error::argument(OP, "x", format!("f32 [batch, length, {input_dim}]"), found));
-        };
-        if columns != input_dim {
-            let expected = format!("[batch, length, {input_dim}]");
-            return Err(Error::argument(OP, "x", expected, x.shape().to_string()));
-        }
-        let reverses = direction.reverses();
-        if let Some(lengths) = options.lengths {
-            let wrong = |expected| Err(Error::argument(OP, "lengths", expected, format!("{lengths:?}")));
-            if lengths.len() != batch {
-                return wrong(format!("one for each of {batch} sequences"));
+        recording.atomically(|recording| {
+            let GruConfig { input_dim, hidden_dim, direction, .. } = self.config;
+            let (&[batch, length, columns], DType::F32) = (x.shape().dims(), x.dtype()) else {
+                let found = format!("{} {}", x.dtype(), x.shape());
+                return Err(Error::argument(OP, "x", format!("f32 [batch, length, {input_dim}]"), found));
+            };
+            if columns != input_dim {
+                let expected = format!("[batch, length, {input_dim}]");
+                return Err(Error::argument(OP, "x", expected, x.shape().to_string()));
             }
-            if lengths.iter().any(|&steps| steps as usize > length) {
-                return wrong(format!("at most {length}, the length of x {}", x.shape()));
-            }
-        }
-        if let Some(initial) = options.initial {
-            if initial.len() != reverses.len() {
-                let expected = format!("one for each of {} directions", reverses.len());
-                return Err(Error::argument(OP, "the initial states", expected, initial.len().to_string()));
-            }
-            for state in initial {
-                if state.shape().dims() != [batch, hidden_dim] || state.dtype() != DType::F32 {
-                    let (expected, found) = (
-                        format!("f32 [{batch}, {hidden_dim}]"),
-                        format!("{} {}", state.dtype(), state.shape()),
-                    );
-                    return Err(Error::argument(OP, "an initial state", expected, found));
+            let reverses = direction.reverses();
+            if let Some(lengths) = options.lengths {
+                let wrong = |expected| Err(Error::argument(OP, "lengths", expected, format!("{lengths:?}")));
+                if lengths.len() != batch {
+                    return wrong(format!("one for each of {batch} sequences"));
+                }
+                if lengths.iter().any(|&steps| steps as usize > length) {
+                    return wrong(format!("at most {length}, the length of x {}", x.shape()));
                 }
             }
-        }
-        let device = recording.device().clone();
-        let lengths = match options.lengths {
-            Some(lengths) => Some(recording.tensor(&Tensor::from_u32(&device, [batch], lengths)?)?),
-            None => None,
-        };
-        let output = recording.temporary([batch, length, hidden_dim * reverses.len()], DType::F32)?;
-        let x_gates = recording.scoped("input", |recording| Linear::new(&self.input).record(recording, x))?;
-        let mut states = match options.initial {
-            Some(initial) => initial.iter().map(|&state| state.clone()).collect(),
-            None => {
-                let zeros = Tensor::zeros(&device, [batch, hidden_dim], DType::F32)?;
-                vec![recording.tensor(&zeros)?; reverses.len()]
+            if let Some(initial) = options.initial {
+                if initial.len() != reverses.len() {
+                    let expected = format!("one for each of {} directions", reverses.len());
+                    return Err(Error::argument(
+                        OP,
+                        "the initial states",
+                        expected,
+                        initial.len().to_string(),
+                    ));
+                }
+                for state in initial {
+                    if state.shape().dims() != [batch, hidden_dim] || state.dtype() != DType::F32 {
+                        let (expected, found) = (
+                            format!("f32 [{batch}, {hidden_dim}]"),
+                            format!("{} {}", state.dtype(), state.shape()),
+                        );
+                        return Err(Error::argument(OP, "an initial state", expected, found));
+                    }
+                }
             }
-        };
-        // Without a state there is nothing to compute, however long x is.
-        let steps = if batch == 0 || hidden_dim == 0 { 0 } else { length };
-        for step in 0..steps {
-            for (direction, (state, &reverse)) in states.iter_mut().zip(reverses).enumerate() {
-                let h_gates = Linear::new(&self.hidden[direction]).record(recording, state)?;
-                let one = GruStep {
-                    x_gates: &x_gates,
-                    direction,
-                    h_gates: &h_gates,
-                    lengths: lengths.as_ref(),
-                    step,
-                    reverse,
-                    output: Some(&output),
-                };
-                *state = one.record(recording, state)?;
+            let device = recording.device().clone();
+            let lengths = match options.lengths {
+                Some(lengths) => Some(recording.tensor(&Tensor::from_u32(&device, [batch], lengths)?)?),
+                None => None,
+            };
+            let output = recording.temporary([batch, length, hidden_dim * reverses.len()], DType::F32)?;
+            let x_gates =
+                recording.scoped("input", |recording| Linear::new(&self.input).record(recording, x))?;
+            let mut states = match options.initial {
+                Some(initial) => initial.iter().map(|&state| state.clone()).collect(),
+                None => {
+                    let zeros = Tensor::zeros(&device, [batch, hidden_dim], DType::F32)?;
+                    vec![recording.tensor(&zeros)?; reverses.len()]
+                }
+            };
+            // Without a state there is nothing to compute, however long x is.
+            let steps = if batch == 0 || hidden_dim == 0 { 0 } else { length };
+            for step in 0..steps {
+                for (direction, (state, &reverse)) in states.iter_mut().zip(reverses).enumerate() {
+                    let h_gates = Linear::new(&self.hidden[direction]).record(recording, state)?;
+                    let one = GruStep {
+                        x_gates: &x_gates,
+                        direction,
+                        h_gates: &h_gates,
+                        lengths: lengths.as_ref(),
+                        step,
+                        reverse,
+                        output: Some(&output),
+                    };
+                    *state = one.record(recording, state)?;
+                }
             }
-        }
-        Ok(GruValues { output, states })
+            Ok(GruValues { output, states })
+        })
     }
 }
 
@@ -253,28 +261,30 @@ impl GruCell {
     /// # Errors
     /// [`Error::Argument`] for shapes that do not fit, [`Error::Limit`].
     pub fn record(&self, recording: &mut Recording, inputs: &[&Value], state: &Value) -> Result<Value> {
-        let &[rows, columns] = state.shape().dims() else { return Err(self.wrong_state(state)) };
-        if columns != self.hidden_dim || state.dtype() != DType::F32 {
-            return Err(self.wrong_state(state));
-        }
-        for (size, input) in self.input.inputs().zip(inputs) {
-            if input.shape().dims() != [rows, size] {
-                let expected = format!("[{rows}, {size}] for a state {}", state.shape());
-                return Err(Error::argument(OP, "an input", expected, input.shape().to_string()));
+        recording.atomically(|recording| {
+            let &[rows, columns] = state.shape().dims() else { return Err(self.wrong_state(state)) };
+            if columns != self.hidden_dim || state.dtype() != DType::F32 {
+                return Err(self.wrong_state(state));
             }
-        }
-        let x_gates = self.input.record(recording, inputs)?.reshape([rows, 1, 3 * self.hidden_dim])?;
-        let h_gates = Linear::new(&self.hidden).record(recording, state)?;
-        let step = GruStep {
-            x_gates: &x_gates,
-            direction: 0,
-            h_gates: &h_gates,
-            lengths: None,
-            step: 0,
-            reverse: false,
-            output: None,
-        };
-        step.record(recording, state)
+            for (size, input) in self.input.inputs().zip(inputs) {
+                if input.shape().dims() != [rows, size] {
+                    let expected = format!("[{rows}, {size}] for a state {}", state.shape());
+                    return Err(Error::argument(OP, "an input", expected, input.shape().to_string()));
+                }
+            }
+            let x_gates = self.input.record(recording, inputs)?.reshape([rows, 1, 3 * self.hidden_dim])?;
+            let h_gates = Linear::new(&self.hidden).record(recording, state)?;
+            let step = GruStep {
+                x_gates: &x_gates,
+                direction: 0,
+                h_gates: &h_gates,
+                lengths: None,
+                step: 0,
+                reverse: false,
+                output: None,
+            };
+            step.record(recording, state)
+        })
     }
 }
 

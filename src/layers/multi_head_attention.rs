@@ -272,20 +272,22 @@ impl MultiHeadAttention {
         x: &Value,
         options: &MultiHeadAttentionOptions<'_>,
     ) -> Result<MultiHeadAttentionValues> {
-        let Projections::Packed(packed) = &self.projections else {
-            return self.record(recording, [x, x, x], options);
-        };
-        let MultiHeadAttentionConfig { heads, model_dim, head_dim, value_head_dim, .. } = self.config;
-        expect_sequence(OP, "x", x, model_dim)?;
-        let all = project(recording, "qkv", packed, x)?;
-        if self.appended.is_some() {
-            let [keys, values] = [heads * head_dim, heads * value_head_dim];
-            let k = slice(recording, &all, -1, keys..2 * keys)?;
-            let v = slice(recording, &all, -1, 2 * keys..2 * keys + values)?;
-            return self.record_projected(recording, &all, [&k, &v], options);
-        }
-        let [q, k, v] = in_rows(&all, heads, [head_dim, value_head_dim])?;
-        self.attend(recording, [&q, &k, &v], options)
+        recording.atomically(|recording| {
+            let Projections::Packed(packed) = &self.projections else {
+                return self.record(recording, [x, x, x], options);
+            };
+            let MultiHeadAttentionConfig { heads, model_dim, head_dim, value_head_dim, .. } = self.config;
+            expect_sequence(OP, "x", x, model_dim)?;
+            let all = project(recording, "qkv", packed, x)?;
+            if self.appended.is_some() {
+                let [keys, values] = [heads * head_dim, heads * value_head_dim];
+                let k = slice(recording, &all, -1, keys..2 * keys)?;
+                let v = slice(recording, &all, -1, 2 * keys..2 * keys + values)?;
+                return self.record_projected(recording, &all, [&k, &v], options);
+            }
+            let [q, k, v] = in_rows(&all, heads, [head_dim, value_head_dim])?;
+            self.attend(recording, [&q, &k, &v], options)
+        })
     }
 
     /// Records attention of queries `[batch, queries, model_dim]` to keys `[batch, keys, key_dim]` and values
@@ -299,31 +301,33 @@ impl MultiHeadAttention {
         [query, key, value]: [&Value; 3],
         options: &MultiHeadAttentionOptions<'_>,
     ) -> Result<MultiHeadAttentionValues> {
-        let Projections::Separate(separate) = &self.projections else {
-            if query.is(key) && key.is(value) {
-                return self.record_self(recording, query, options);
-            }
-            return Err(packed("query, key and value"));
-        };
-        let MultiHeadAttentionConfig { model_dim, key_dim, value_dim, .. } = self.config;
-        expect_sequence(OP, "query", query, model_dim)?;
-        expect_sequence(OP, "key", key, key_dim)?;
-        expect_sequence(OP, "value", value, value_dim)?;
-        let [batch, keys] = [query.shape()[0], key.shape()[1]];
-        let of_batch = |name: &str, value: &Value, length: usize| {
-            if value.shape().dims()[..2] == [batch, length] {
-                return Ok(());
-            }
-            let expected =
-                format!("[{batch}, {length}, {}] for query {}", value.shape().last(), query.shape());
-            Err(Error::argument(OP, name, expected, value.shape().to_string()))
-        };
-        of_batch("key", key, keys)?;
-        of_batch("value", value, keys)?;
-        let q = project(recording, "query", &separate[0], query)?;
-        let k = project(recording, "key", &separate[1], key)?;
-        let v = project(recording, "value", &separate[2], value)?;
-        self.record_projected(recording, &q, [&k, &v], options)
+        recording.atomically(|recording| {
+            let Projections::Separate(separate) = &self.projections else {
+                if query.is(key) && key.is(value) {
+                    return self.record_self(recording, query, options);
+                }
+                return Err(packed("query, key and value"));
+            };
+            let MultiHeadAttentionConfig { model_dim, key_dim, value_dim, .. } = self.config;
+            expect_sequence(OP, "query", query, model_dim)?;
+            expect_sequence(OP, "key", key, key_dim)?;
+            expect_sequence(OP, "value", value, value_dim)?;
+            let [batch, keys] = [query.shape()[0], key.shape()[1]];
+            let of_batch = |name: &str, value: &Value, length: usize| {
+                if value.shape().dims()[..2] == [batch, length] {
+                    return Ok(());
+                }
+                let expected =
+                    format!("[{batch}, {length}, {}] for query {}", value.shape().last(), query.shape());
+                Err(Error::argument(OP, name, expected, value.shape().to_string()))
+            };
+            of_batch("key", key, keys)?;
+            of_batch("value", value, keys)?;
+            let q = project(recording, "query", &separate[0], query)?;
+            let k = project(recording, "key", &separate[1], key)?;
+            let v = project(recording, "value", &separate[2], value)?;
+            self.record_projected(recording, &q, [&k, &v], options)
+        })
     }
 
     /// Records the keys `[batch, keys, heads · head_dim]` and values `[batch, keys, heads · value_head_dim]` of a memory
@@ -332,12 +336,14 @@ impl MultiHeadAttention {
     /// # Errors
     /// [`Error::Argument`] for shapes that do not fit, or packed projections.
     pub fn record_memory(&self, recording: &mut Recording, memory: &Value) -> Result<[Value; 2]> {
-        let Projections::Separate(separate) = &self.projections else { return Err(packed("a memory")) };
-        // One input for both projections.
-        expect_sequence(OP, "memory", memory, self.config.key_dim)?;
-        expect_sequence(OP, "memory", memory, self.config.value_dim)?;
-        let k = project(recording, "key", &separate[1], memory)?;
-        Ok([k, project(recording, "value", &separate[2], memory)?])
+        recording.atomically(|recording| {
+            let Projections::Separate(separate) = &self.projections else { return Err(packed("a memory")) };
+            // One input for both projections.
+            expect_sequence(OP, "memory", memory, self.config.key_dim)?;
+            expect_sequence(OP, "memory", memory, self.config.value_dim)?;
+            let k = project(recording, "key", &separate[1], memory)?;
+            Ok([k, project(recording, "value", &separate[2], memory)?])
+        })
     }
 
     /// Records attention of queries `[batch, queries, model_dim]` to the keys and values of a memory, as
@@ -352,9 +358,11 @@ impl MultiHeadAttention {
         memory: [&Value; 2],
         options: &MultiHeadAttentionOptions<'_>,
     ) -> Result<MultiHeadAttentionValues> {
-        let Projections::Separate(separate) = &self.projections else { return Err(packed("a memory")) };
-        let q = project(recording, "query", &separate[0], query)?;
-        self.record_projected(recording, &q, memory, options)
+        recording.atomically(|recording| {
+            let Projections::Separate(separate) = &self.projections else { return Err(packed("a memory")) };
+            let q = project(recording, "query", &separate[0], query)?;
+            self.record_projected(recording, &q, memory, options)
+        })
     }
 
     /// Records self-attention of new positions x `[batch, length, model_dim]` to all that the cache has, to which their
@@ -370,30 +378,32 @@ impl MultiHeadAttention {
         cache: &mut KvCache,
         options: &MultiHeadAttentionOptions<'_>,
     ) -> Result<MultiHeadAttentionValues> {
-        let MultiHeadAttentionConfig { heads, head_dim, value_head_dim, .. } = self.config;
-        let attention = options.attention();
-        let Projections::Packed(packed) = &self.projections else {
-            let (expected, found) = ("packed projections", "separate ones");
-            return Err(Error::argument(OP, "a cached self-attention", expected, found));
-        };
-        if self.appended.is_some() {
-            let (expected, found) = ("without bias_kv and zero_attn", "with them");
-            return Err(Error::argument(OP, "a cached self-attention", expected, found));
-        }
-        if options.key_lengths.is_some() || options.key_padding_mask.is_some() {
-            let (expected, found) = ("left to the cache", "given");
-            return Err(Error::argument(OP, "key lengths or padding", expected, found));
-        }
-        let all = project(recording, "qkv", packed, x)?;
-        let [q, k, v] = in_rows(&all, heads, [head_dim, value_head_dim])?;
-        let before = cache.lengths().to_vec();
-        cache.record_append(recording, &k, &v, None)?;
-        let values = cache.record_attention(recording, attention, &q);
-        let values = values.and_then(|values| self.finish(recording, values, options));
-        if values.is_err() {
-            cache.truncate_all(&before)?;
-        }
-        values
+        recording.atomically(|recording| {
+            let MultiHeadAttentionConfig { heads, head_dim, value_head_dim, .. } = self.config;
+            let attention = options.attention();
+            let Projections::Packed(packed) = &self.projections else {
+                let (expected, found) = ("packed projections", "separate ones");
+                return Err(Error::argument(OP, "a cached self-attention", expected, found));
+            };
+            if self.appended.is_some() {
+                let (expected, found) = ("without bias_kv and zero_attn", "with them");
+                return Err(Error::argument(OP, "a cached self-attention", expected, found));
+            }
+            if options.key_lengths.is_some() || options.key_padding_mask.is_some() {
+                let (expected, found) = ("left to the cache", "given");
+                return Err(Error::argument(OP, "key lengths or padding", expected, found));
+            }
+            let all = project(recording, "qkv", packed, x)?;
+            let [q, k, v] = in_rows(&all, heads, [head_dim, value_head_dim])?;
+            let before = cache.lengths().to_vec();
+            cache.record_append(recording, &k, &v, None)?;
+            let values = cache.record_attention(recording, attention, &q);
+            let values = values.and_then(|values| self.finish(recording, values, options));
+            if values.is_err() {
+                cache.truncate_all(&before)?;
+            }
+            values
+        })
     }
 
     /// Attention over what the projections gave; q are the first columns of rows that may have more.

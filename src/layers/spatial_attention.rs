@@ -48,15 +48,17 @@ impl SpatialAttention {
     /// # Errors
     /// [`Error::Argument`] for another rank, or no channels.
     pub fn record(&self, recording: &mut Recording, x: &Value) -> Result<GatedValues> {
-        let &[batch, _, height, width] = x.shape().dims() else {
-            let found = x.shape().to_string();
-            return Err(Error::argument(OP, "x", "[batch, channels, height, width]", found));
-        };
-        let [means, maxima] = recording.scoped("pool", |recording| mean_max(recording, x, 1..2))?;
-        let weight = recording.tensor(&self.weight)?;
-        let map = spatial_attention(recording, [&means, &maxima], &weight, self.bias)?;
-        let factors = map.reshape([batch, 1, height, width])?;
-        Ok(GatedValues { output: multiply(recording, x, &factors)?, map })
+        recording.atomically(|recording| {
+            let &[batch, _, height, width] = x.shape().dims() else {
+                let found = x.shape().to_string();
+                return Err(Error::argument(OP, "x", "[batch, channels, height, width]", found));
+            };
+            let [means, maxima] = recording.scoped("pool", |recording| mean_max(recording, x, 1..2))?;
+            let weight = recording.tensor(&self.weight)?;
+            let map = spatial_attention(recording, [&means, &maxima], &weight, self.bias)?;
+            let factors = map.reshape([batch, 1, height, width])?;
+            Ok(GatedValues { output: multiply(recording, x, &factors)?, map })
+        })
     }
 }
 
@@ -117,9 +119,15 @@ impl Cbam {
     /// # Errors
     /// [`Error::Argument`] for shapes that do not fit.
     pub fn record(&self, recording: &mut Recording, x: &Value) -> Result<CbamValues> {
-        let of_channels = recording.scoped("channel", |recording| self.channel.record(recording, x))?;
-        let of_space =
-            recording.scoped("spatial", |recording| self.spatial.record(recording, &of_channels.output))?;
-        Ok(CbamValues { output: of_space.output, channel_map: of_channels.map, spatial_map: of_space.map })
+        recording.atomically(|recording| {
+            let of_channels = recording.scoped("channel", |recording| self.channel.record(recording, x))?;
+            let of_space = recording
+                .scoped("spatial", |recording| self.spatial.record(recording, &of_channels.output))?;
+            Ok(CbamValues {
+                output: of_space.output,
+                channel_map: of_channels.map,
+                spatial_map: of_space.map,
+            })
+        })
     }
 }

@@ -51,16 +51,18 @@ impl SplitLinear {
 
     /// Records it: inputs `[…, size]` give `[…, outputs]`.
     pub fn record(&self, recording: &mut Recording, inputs: &[&Value]) -> Result<Value> {
-        if inputs.len() != self.parts.len() {
-            let expected = format!("{} values", self.parts.len());
-            return Err(Error::argument(self.layer, "the inputs", expected, inputs.len().to_string()));
-        }
-        let mut sum: Option<Value> = None;
-        for (part, input) in self.parts.iter().zip(inputs) {
-            let linear = Linear::new(part);
-            let linear = sum.as_ref().map_or(linear, |sum| linear.residual(sum));
-            sum = Some(linear.record(recording, input)?);
-        }
-        sum.ok_or_else(|| Error::argument(self.layer, "the inputs", "one or more", "none"))
+        recording.atomically(|recording| {
+            if inputs.len() != self.parts.len() {
+                let expected = format!("{} values", self.parts.len());
+                return Err(Error::argument(self.layer, "the inputs", expected, inputs.len().to_string()));
+            }
+            let mut sum: Option<Value> = None;
+            for (part, input) in self.parts.iter().zip(inputs) {
+                let linear = Linear::new(part);
+                let linear = sum.as_ref().map_or(linear, |sum| linear.residual(sum));
+                sum = Some(linear.record(recording, input)?);
+            }
+            sum.ok_or_else(|| Error::argument(self.layer, "the inputs", "one or more", "none"))
+        })
     }
 }

@@ -128,34 +128,37 @@ impl BertEncoder {
         batch: TokenBatch<'_>,
         capture: &LayerCapture<'_>,
     ) -> Result<(Value, Vec<u32>, Vec<Value>)> {
-        let (padding, usable) = (self.config.padding_id, self.config.usable_positions());
-        let padded = PaddedIds::new("bert", "a sequence", batch.ids, padding, usable)?;
-        let longest = padded.longest;
-        if !batch.types.is_empty() && batch.types.len() != batch.ids.len() {
-            let (expected, found) = (format!("{} sequences", batch.ids.len()), batch.types.len().to_string());
-            return Err(Error::argument("bert", "types", expected, found));
-        }
-        let mut positions = Vec::with_capacity(padded.ids.len());
-        let mut types = Vec::with_capacity(padded.ids.len());
-        for (index, sequence) in batch.ids.iter().enumerate() {
-            let padding = longest - sequence.len();
-            positions.extend(self.positions(sequence));
-            positions.extend(std::iter::repeat_n(0, padding));
-            match batch.types.get(index) {
-                Some(kinds) => types.extend_from_slice(kinds),
-                None => types.extend(std::iter::repeat_n(0, sequence.len())),
+        recording.atomically(|recording| {
+            let (padding, usable) = (self.config.padding_id, self.config.usable_positions());
+            let padded = PaddedIds::new("bert", "a sequence", batch.ids, padding, usable)?;
+            let longest = padded.longest;
+            if !batch.types.is_empty() && batch.types.len() != batch.ids.len() {
+                let (expected, found) =
+                    (format!("{} sequences", batch.ids.len()), batch.types.len().to_string());
+                return Err(Error::argument("bert", "types", expected, found));
             }
-            types.extend(std::iter::repeat_n(0, padding));
-        }
-        let tokens = Tokens { ids: &padded.ids, positions: &positions, types: &types };
-        let embedded = recording
-            .scoped("embeddings", |recording| embedding_norm(recording, tokens, &self.embeddings))?
-            .reshape([batch.ids.len(), longest, self.config.hidden_size])?;
-        let options = MultiHeadAttentionOptions { key_lengths: padded.masked(), ..Default::default() };
-        let (output, captured) = recording.scoped("encoder", |recording| {
-            self.encoder.record_captured(recording, &embedded, &options, capture)
-        })?;
-        Ok((output, padded.lengths, captured))
+            let mut positions = Vec::with_capacity(padded.ids.len());
+            let mut types = Vec::with_capacity(padded.ids.len());
+            for (index, sequence) in batch.ids.iter().enumerate() {
+                let padding = longest - sequence.len();
+                positions.extend(self.positions(sequence));
+                positions.extend(std::iter::repeat_n(0, padding));
+                match batch.types.get(index) {
+                    Some(kinds) => types.extend_from_slice(kinds),
+                    None => types.extend(std::iter::repeat_n(0, sequence.len())),
+                }
+                types.extend(std::iter::repeat_n(0, padding));
+            }
+            let tokens = Tokens { ids: &padded.ids, positions: &positions, types: &types };
+            let embedded = recording
+                .scoped("embeddings", |recording| embedding_norm(recording, tokens, &self.embeddings))?
+                .reshape([batch.ids.len(), longest, self.config.hidden_size])?;
+            let options = MultiHeadAttentionOptions { key_lengths: padded.masked(), ..Default::default() };
+            let (output, captured) = recording.scoped("encoder", |recording| {
+                self.encoder.record_captured(recording, &embedded, &options, capture)
+            })?;
+            Ok((output, padded.lengths, captured))
+        })
     }
 
     /// The position of each token. RoBERTa counts the tokens that are not padding from `position_offset` on, and gives

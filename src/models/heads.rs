@@ -192,14 +192,16 @@ impl BertHead {
     /// # Errors
     /// [`Error::Argument`] for a shape that does not fit, [`Error::Limit`].
     pub fn record(&self, recording: &mut Recording, x: &Value) -> Result<Value> {
-        let mut x = x.clone();
-        for (index, (linear, activation)) in self.layers.iter().enumerate() {
-            x = Linear::new(linear).activation(*activation).record(recording, &x)?;
-            if let (0, Some(norm)) = (index, &self.norm) {
-                x = layer_norm(recording, &x, None, norm)?;
+        recording.atomically(|recording| {
+            let mut x = x.clone();
+            for (index, (linear, activation)) in self.layers.iter().enumerate() {
+                x = Linear::new(linear).activation(*activation).record(recording, &x)?;
+                if let (0, Some(norm)) = (index, &self.norm) {
+                    x = layer_norm(recording, &x, None, norm)?;
+                }
             }
-        }
-        Ok(x)
+            Ok(x)
+        })
     }
 }
 

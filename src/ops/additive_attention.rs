@@ -187,11 +187,13 @@ impl<'a> AdditiveAttention<'a> {
         key: &Value,
         value: &Value,
     ) -> Result<ScoredAttentionValues> {
-        expect_dtype(OP, "key", key, &[DType::F32])?;
-        expect_last(OP, "key", key, self.weights.key.inputs())?;
-        self.check(query, key, value)?;
-        let key = self.weights.project_keys(recording, key)?;
-        self.record_projected(recording, query, &key, value)
+        recording.atomically(|recording| {
+            expect_dtype(OP, "key", key, &[DType::F32])?;
+            expect_last(OP, "key", key, self.weights.key.inputs())?;
+            self.check(query, key, value)?;
+            let key = self.weights.project_keys(recording, key)?;
+            self.record_projected(recording, query, &key, value)
+        })
     }
 
     /// [`AdditiveAttention::record`] with keys `[N, Lk, A]` that [`AdditiveAttentionWeights::project_keys`] gave.
@@ -205,47 +207,51 @@ impl<'a> AdditiveAttention<'a> {
         projected_key: &Value,
         value: &Value,
     ) -> Result<ScoredAttentionValues> {
-        expect_dtype(OP, "projected_key", projected_key, &[DType::F32])?;
-        expect_last(OP, "projected_key", projected_key, self.weights.width())?;
-        let [batch, queries, items, keys] = self.check(query, projected_key, value)?;
-        let value_dim = value.shape().last();
-        let parameters = Parameters {
-            items: size(OP, "the items", items)?,
-            rows: size(
-                OP,
-                "the queries of an item",
-                batch.checked_div(items).unwrap_or(0).saturating_mul(queries),
-            )?,
-            key_length: size(OP, "the keys", keys)?,
-            width: size(OP, "the projected columns", self.weights.width())?,
-            value_dim: size(OP, "the columns of value", value_dim)?,
-            has_lengths: self.lengths.is_some().into(),
-            has_weights: self.with_weights.into(),
-        };
-        let output = recording.temporary([batch, queries, value_dim], DType::F32)?;
-        let weights = self.with_weights.then(|| recording.temporary([batch, queries, keys], DType::F32));
-        let weights = weights.transpose()?;
-        if output.shape().elements() == 0 && weights.as_ref().is_none_or(|all| all.shape().elements() == 0) {
-            return Ok(ScoredAttentionValues { output, weights });
-        }
-        let unwanted = match &weights {
-            Some(weights) => weights.clone(),
-            // A binding that is written has a buffer of its own.
-            None => recording.temporary([1], DType::F32)?,
-        };
-        let lengths = match self.lengths {
-            None => recording.absent()?,
-            Some(Lengths::Value(lengths)) => lengths.clone(),
-            Some(Lengths::Host(lengths)) => {
-                let lengths = Tensor::from_u32(recording.device(), [lengths.len()], lengths)?;
-                recording.tensor(&lengths)?
+        recording.atomically(|recording| {
+            expect_dtype(OP, "projected_key", projected_key, &[DType::F32])?;
+            expect_last(OP, "projected_key", projected_key, self.weights.width())?;
+            let [batch, queries, items, keys] = self.check(query, projected_key, value)?;
+            let value_dim = value.shape().last();
+            let parameters = Parameters {
+                items: size(OP, "the items", items)?,
+                rows: size(
+                    OP,
+                    "the queries of an item",
+                    batch.checked_div(items).unwrap_or(0).saturating_mul(queries),
+                )?,
+                key_length: size(OP, "the keys", keys)?,
+                width: size(OP, "the projected columns", self.weights.width())?,
+                value_dim: size(OP, "the columns of value", value_dim)?,
+                has_lengths: self.lengths.is_some().into(),
+                has_weights: self.with_weights.into(),
+            };
+            let output = recording.temporary([batch, queries, value_dim], DType::F32)?;
+            let weights = self.with_weights.then(|| recording.temporary([batch, queries, keys], DType::F32));
+            let weights = weights.transpose()?;
+            if output.shape().elements() == 0
+                && weights.as_ref().is_none_or(|all| all.shape().elements() == 0)
+            {
+                return Ok(ScoredAttentionValues { output, weights });
             }
-        };
-        let query = Linear::new(&self.weights.query).record(recording, query)?;
-        let score = recording.tensor(&self.weights.score)?;
-        let bindings = [&query, projected_key, value, &score, &lengths, &output, &unwanted];
-        recording.dispatch(&Additive, variant(parameters.rows), &parameters, &bindings)?;
-        Ok(ScoredAttentionValues { output, weights })
+            let unwanted = match &weights {
+                Some(weights) => weights.clone(),
+                // A binding that is written has a buffer of its own.
+                None => recording.temporary([1], DType::F32)?,
+            };
+            let lengths = match self.lengths {
+                None => recording.absent()?,
+                Some(Lengths::Value(lengths)) => lengths.clone(),
+                Some(Lengths::Host(lengths)) => {
+                    let lengths = Tensor::from_u32(recording.device(), [lengths.len()], lengths)?;
+                    recording.tensor(&lengths)?
+                }
+            };
+            let query = Linear::new(&self.weights.query).record(recording, query)?;
+            let score = recording.tensor(&self.weights.score)?;
+            let bindings = [&query, projected_key, value, &score, &lengths, &output, &unwanted];
+            recording.dispatch_trusted(&Additive, variant(parameters.rows), &parameters, &bindings)?;
+            Ok(ScoredAttentionValues { output, weights })
+        })
     }
 
     /// The shapes that all forms have in common: \[B, Lq, N, Lk\].

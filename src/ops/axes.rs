@@ -185,7 +185,7 @@ pub(super) fn strided(
     });
     let y = recording.temporary(view.dims, x.dtype())?;
     let parameters = Parameters { x_first: first, ..Parameters::new(words, axes) };
-    recording.dispatch(&StridedCopy, variant(), &parameters, &[x, &y])?;
+    recording.dispatch_trusted(&StridedCopy, variant(), &parameters, &[x, &y])?;
     Ok(y)
 }
 
@@ -205,12 +205,10 @@ pub(super) fn through_f32(
     recording: &mut Recording,
     make: impl FnOnce(&mut Recording) -> Result<Value>,
 ) -> Result<Value> {
-    let recorded = recording.dispatches.len();
-    let made = make(recording).and_then(|y| cast(recording, &y, DType::F16));
-    if made.is_err() {
-        recording.dispatches.truncate(recorded);
-    }
-    made
+    recording.atomically(|recording| {
+        let y = make(recording)?;
+        cast(recording, &y, DType::F16)
+    })
 }
 
 #[cfg(test)]

@@ -133,59 +133,61 @@ impl<'a> Embedding<'a> {
     /// [`Error::Argument`] for an id or place past its table, lists of different lengths, or a table of positions that
     /// does not fit; [`Error::Limit`].
     pub fn record(self, recording: &mut Recording, ids: &[u32]) -> Result<Value> {
-        let (rows, columns) = (ids.len(), self.table.columns);
-        let position = self.positions.map(|(table, _)| recording.tensor(table)).transpose()?;
-        let positions = match &position {
-            Some(position) => {
-                expect_dtype(OP, "the table of positions", position, &[DType::F32])?;
-                match *position.shape().dims() {
-                    [rows, found] if found == columns => rows,
-                    _ => {
-                        let (expected, found) =
-                            (format!("[positions, {columns}]"), position.shape().to_string());
-                        return Err(Error::argument(OP, "the table of positions", expected, found));
+        recording.atomically(|recording| {
+            let (rows, columns) = (ids.len(), self.table.columns);
+            let position = self.positions.map(|(table, _)| recording.tensor(table)).transpose()?;
+            let positions = match &position {
+                Some(position) => {
+                    expect_dtype(OP, "the table of positions", position, &[DType::F32])?;
+                    match *position.shape().dims() {
+                        [rows, found] if found == columns => rows,
+                        _ => {
+                            let (expected, found) =
+                                (format!("[positions, {columns}]"), position.shape().to_string());
+                            return Err(Error::argument(OP, "the table of positions", expected, found));
+                        }
                     }
                 }
-            }
-            None => 0,
-        };
-        let places = self.positions.map(|(_, places)| places);
-        check_ids(OP, "ids", ids, self.table.rows())?;
-        if let Some(places) = places {
-            if places.len() != rows {
-                let expected = format!("one for each of {rows} ids");
-                return Err(Error::argument(OP, "positions", expected, places.len().to_string()));
-            }
-            check_ids(OP, "positions", places, positions)?;
-        }
-        let device = recording.device().clone();
-        let words = [ids, places.unwrap_or(&vec![0; rows])].concat();
-        let tokens = recording.tensor(&Tensor::from_u32(&device, [2, rows], &words)?)?;
-        let y = recording.temporary([rows, columns], DType::F32)?;
-        let absent = recording.absent()?;
-        size(OP, "the elements", rows.saturating_mul(columns))?;
-        let mut first_id = 0;
-        for part in &self.table.parts {
-            let id_count = size(OP, "the table", part.shape()[0])?;
-            let part_ids = first_id..first_id + id_count;
-            first_id = part_ids.end;
-            if self.table.parts.len() > 1 && !ids.iter().any(|id| part_ids.contains(id)) {
-                continue;
-            }
-            let parameters = Parameters {
-                rows: size(OP, "ids", rows)?,
-                columns: size(OP, "columns", columns)?,
-                first_id: part_ids.start,
-                id_count,
-                scale: self.scale,
-                has_positions: position.is_some().into(),
+                None => 0,
             };
-            let storage = WeightStorage::of(part.dtype(), device.capabilities().shader_f16);
-            let part = recording.tensor(part)?;
-            let bindings = [&tokens, &part, position.as_ref().unwrap_or(&absent), &y];
-            recording.dispatch(&Gather, variant(storage), &parameters, &bindings)?;
-        }
-        Ok(y)
+            let places = self.positions.map(|(_, places)| places);
+            check_ids(OP, "ids", ids, self.table.rows())?;
+            if let Some(places) = places {
+                if places.len() != rows {
+                    let expected = format!("one for each of {rows} ids");
+                    return Err(Error::argument(OP, "positions", expected, places.len().to_string()));
+                }
+                check_ids(OP, "positions", places, positions)?;
+            }
+            let device = recording.device().clone();
+            let words = [ids, places.unwrap_or(&vec![0; rows])].concat();
+            let tokens = recording.constant([2, rows], DType::U32, words)?;
+            let y = recording.temporary([rows, columns], DType::F32)?;
+            let absent = recording.absent()?;
+            size(OP, "the elements", rows.saturating_mul(columns))?;
+            let mut first_id = 0;
+            for part in &self.table.parts {
+                let id_count = size(OP, "the table", part.shape()[0])?;
+                let part_ids = first_id..first_id + id_count;
+                first_id = part_ids.end;
+                if self.table.parts.len() > 1 && !ids.iter().any(|id| part_ids.contains(id)) {
+                    continue;
+                }
+                let parameters = Parameters {
+                    rows: size(OP, "ids", rows)?,
+                    columns: size(OP, "columns", columns)?,
+                    first_id: part_ids.start,
+                    id_count,
+                    scale: self.scale,
+                    has_positions: position.is_some().into(),
+                };
+                let storage = WeightStorage::of(part.dtype(), device.capabilities().shader_f16);
+                let part = recording.tensor(part)?;
+                let bindings = [&tokens, &part, position.as_ref().unwrap_or(&absent), &y];
+                recording.dispatch_trusted(&Gather, variant(storage), &parameters, &bindings)?;
+            }
+            Ok(y)
+        })
     }
 }
 
@@ -212,9 +214,8 @@ pub fn gather_rows(recording: &mut Recording, x: &Value, index: &[u32]) -> Resul
     };
     check_ids(OP, "index", index, rows)?;
     let columns = product(OP, "the columns", rest)?;
-    let device = recording.device().clone();
     let words = [index, &vec![0; index.len()]].concat();
-    let tokens = recording.tensor(&Tensor::from_u32(&device, [2, index.len()], &words)?)?;
+    let tokens = recording.constant([2, index.len()], DType::U32, words)?;
     let y = recording.temporary([&[index.len()], rest].concat(), DType::F32)?;
     let absent = recording.absent()?;
     size(OP, "the elements", index.len().saturating_mul(columns as usize))?;
@@ -226,6 +227,11 @@ pub fn gather_rows(recording: &mut Recording, x: &Value, index: &[u32]) -> Resul
         scale: 1.0,
         has_positions: 0,
     };
-    recording.dispatch(&Gather, variant(WeightStorage::F32), &parameters, &[&tokens, x, &absent, &y])?;
+    recording.dispatch_trusted(
+        &Gather,
+        variant(WeightStorage::F32),
+        &parameters,
+        &[&tokens, x, &absent, &y],
+    )?;
     Ok(y)
 }

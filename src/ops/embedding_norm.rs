@@ -109,62 +109,64 @@ pub fn embedding_norm(
     tokens: Tokens<'_>,
     tables: &EmbeddingTables,
 ) -> Result<Value> {
-    const OP: &str = "embedding_norm";
-    let rows = tokens.ids.len();
-    let types = tables.token_type.as_ref();
-    let lists = [
-        ("ids", tokens.ids, Some(tables.vocabulary_size())),
-        ("positions", tokens.positions, Some(tables.position.shape()[0])),
-        ("types", tokens.types, types.map(|table| table.shape()[0])),
-    ];
-    for (name, list, limit) in lists {
-        let Some(limit) = limit else { continue };
-        if list.len() != rows {
-            return Err(Error::argument(
-                OP,
-                name,
-                format!("one for each of {rows} ids"),
-                list.len().to_string(),
-            ));
+    recording.atomically(|recording| {
+        const OP: &str = "embedding_norm";
+        let rows = tokens.ids.len();
+        let types = tables.token_type.as_ref();
+        let lists = [
+            ("ids", tokens.ids, Some(tables.vocabulary_size())),
+            ("positions", tokens.positions, Some(tables.position.shape()[0])),
+            ("types", tokens.types, types.map(|table| table.shape()[0])),
+        ];
+        for (name, list, limit) in lists {
+            let Some(limit) = limit else { continue };
+            if list.len() != rows {
+                return Err(Error::argument(
+                    OP,
+                    name,
+                    format!("one for each of {rows} ids"),
+                    list.len().to_string(),
+                ));
+            }
+            check_ids(OP, name, list, limit)?;
         }
-        check_ids(OP, name, list, limit)?;
-    }
-    let types_or_zeros = if types.is_some() { tokens.types.to_vec() } else { vec![0; rows] };
-    let words = [tokens.ids, tokens.positions, &types_or_zeros].concat();
-    let device = recording.device().clone();
-    let packed = Tensor::from_u32(&device, [3, rows], &words)?;
-    let packed = recording.tensor(&packed)?;
-    let columns = tables.columns();
-    let y = recording.temporary([rows, columns], DType::F32)?;
-    let absent = recording.absent()?;
-    let position = recording.tensor(&tables.position)?;
-    let token_type = match types {
-        Some(types) => recording.tensor(types)?,
-        None => absent,
-    };
-    let (gamma, beta) = (recording.tensor(&tables.norm.gamma)?, recording.tensor(&tables.norm.beta)?);
-    let base = choose_rows(&device, OP, columns)?;
-    let mut first_id = 0;
-    for part in tables.words.parts() {
-        let id_count = size(OP, "the word table", part.shape()[0])?;
-        let ids = first_id..first_id + id_count;
-        first_id += id_count;
-        if tables.parts() > 1 && !tokens.ids.iter().any(|id| ids.contains(id)) {
-            continue;
-        }
-        let parameters = Parameters {
-            rows: size(OP, "tokens", rows)?,
-            columns: size(OP, "columns", columns)?,
-            first_id: ids.start,
-            id_count,
-            epsilon: tables.norm.epsilon,
-            has_types: types.is_some().into(),
+        let types_or_zeros = if types.is_some() { tokens.types.to_vec() } else { vec![0; rows] };
+        let words = [tokens.ids, tokens.positions, &types_or_zeros].concat();
+        let device = recording.device().clone();
+        let packed = Tensor::from_u32(&device, [3, rows], &words)?;
+        let packed = recording.tensor(&packed)?;
+        let columns = tables.columns();
+        let y = recording.temporary([rows, columns], DType::F32)?;
+        let absent = recording.absent()?;
+        let position = recording.tensor(&tables.position)?;
+        let token_type = match types {
+            Some(types) => recording.tensor(types)?,
+            None => absent,
         };
-        let storage = WeightStorage::of(part.dtype(), device.capabilities().shader_f16);
-        let variant = storage.share(base.clone());
-        let part = recording.tensor(part)?;
-        let bindings = [&packed, &part, &position, &token_type, &gamma, &beta, &y];
-        recording.dispatch(&EmbeddingNorm, variant, &parameters, &bindings)?;
-    }
-    Ok(y)
+        let (gamma, beta) = (recording.tensor(&tables.norm.gamma)?, recording.tensor(&tables.norm.beta)?);
+        let base = choose_rows(&device, OP, columns)?;
+        let mut first_id = 0;
+        for part in tables.words.parts() {
+            let id_count = size(OP, "the word table", part.shape()[0])?;
+            let ids = first_id..first_id + id_count;
+            first_id += id_count;
+            if tables.parts() > 1 && !tokens.ids.iter().any(|id| ids.contains(id)) {
+                continue;
+            }
+            let parameters = Parameters {
+                rows: size(OP, "tokens", rows)?,
+                columns: size(OP, "columns", columns)?,
+                first_id: ids.start,
+                id_count,
+                epsilon: tables.norm.epsilon,
+                has_types: types.is_some().into(),
+            };
+            let storage = WeightStorage::of(part.dtype(), device.capabilities().shader_f16);
+            let variant = storage.share(base.clone());
+            let part = recording.tensor(part)?;
+            let bindings = [&packed, &part, &position, &token_type, &gamma, &beta, &y];
+            recording.dispatch_trusted(&EmbeddingNorm, variant, &parameters, &bindings)?;
+        }
+        Ok(y)
+    })
 }

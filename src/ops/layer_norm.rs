@@ -138,51 +138,58 @@ impl<'a> LayerNorm<'a> {
     /// [`Error::Argument`] for shapes, an axis, dtypes or an ε that do not fit, or nothing to average; [`Error::Limit`],
     /// [`Error::Implementation`].
     pub fn record(self, recording: &mut Recording, x: &Value) -> Result<LayerNormValues> {
-        expect_epsilon(OP, self.epsilon)?;
-        let given =
-            [("x", Some(x)), ("residual", self.residual), ("gamma", Some(self.gamma)), ("beta", self.beta)];
-        for (name, value) in given {
-            value.map_or(Ok(()), |value| expect_dtype(OP, name, value, &[DType::F32]))?;
-        }
-        if let Some(residual) = self.residual {
-            expect_shape(OP, "residual", residual, x.shape().dims())?;
-        }
-        let axis = axis_of(OP, "x", x, self.axis)?;
-        let (outer, inner) = x.shape().dims().split_at(axis);
-        let (rows, columns) = (product(OP, "the rows of x", outer)?, product(OP, "the columns of x", inner)?);
-        if columns == 0 {
-            let expected = format!("not empty from axis {axis} on");
-            return Err(Error::argument(OP, "x", expected, x.shape().to_string()));
-        }
-        if let Some(beta) = self.beta {
-            expect_broadcast(OP, "beta", beta, x.shape().dims())?;
-        }
-        let variant = choose_rows(recording.device(), OP, columns as usize)?;
-        let absent = recording.absent()?;
-        let (gamma, gamma_row) = affine(recording, OP, "gamma", self.gamma, (x, axis))?;
-        let (beta, beta_row) = match self.beta {
-            Some(beta) => affine(recording, OP, "beta", beta, (x, axis))?,
-            None => (absent.clone(), 0),
-        };
-        let y = recording.temporary(x.shape().clone(), DType::F32)?;
-        // What is not asked for is bound too, and not written.
-        let moments = if self.moments { [outer, &vec![1; inner.len()]].concat() } else { vec![1] };
-        let mean = recording.temporary(moments.clone(), DType::F32)?;
-        let inv_std_dev = recording.temporary(moments, DType::F32)?;
-        let parameters = Parameters {
-            rows,
-            columns,
-            epsilon: self.epsilon,
-            has_residual: self.residual.is_some().into(),
-            has_beta: self.beta.is_some().into(),
-            has_moments: self.moments.into(),
-            gamma_row,
-            beta_row,
-        };
-        let residual = self.residual.unwrap_or(&absent);
-        let bindings = [x, residual, &gamma, &beta, &y, &mean, &inv_std_dev];
-        recording.dispatch(&kernel::LayerNorm, variant, &parameters, &bindings)?;
-        let asked = |value| self.moments.then_some(value);
-        Ok(LayerNormValues { output: y, mean: asked(mean), inv_std_dev: asked(inv_std_dev) })
+        recording.atomically(|recording| {
+            expect_epsilon(OP, self.epsilon)?;
+            let given = [
+                ("x", Some(x)),
+                ("residual", self.residual),
+                ("gamma", Some(self.gamma)),
+                ("beta", self.beta),
+            ];
+            for (name, value) in given {
+                value.map_or(Ok(()), |value| expect_dtype(OP, name, value, &[DType::F32]))?;
+            }
+            if let Some(residual) = self.residual {
+                expect_shape(OP, "residual", residual, x.shape().dims())?;
+            }
+            let axis = axis_of(OP, "x", x, self.axis)?;
+            let (outer, inner) = x.shape().dims().split_at(axis);
+            let (rows, columns) =
+                (product(OP, "the rows of x", outer)?, product(OP, "the columns of x", inner)?);
+            if columns == 0 {
+                let expected = format!("not empty from axis {axis} on");
+                return Err(Error::argument(OP, "x", expected, x.shape().to_string()));
+            }
+            if let Some(beta) = self.beta {
+                expect_broadcast(OP, "beta", beta, x.shape().dims())?;
+            }
+            let variant = choose_rows(recording.device(), OP, columns as usize)?;
+            let absent = recording.absent()?;
+            let (gamma, gamma_row) = affine(recording, OP, "gamma", self.gamma, (x, axis))?;
+            let (beta, beta_row) = match self.beta {
+                Some(beta) => affine(recording, OP, "beta", beta, (x, axis))?,
+                None => (absent.clone(), 0),
+            };
+            let y = recording.temporary(x.shape().clone(), DType::F32)?;
+            // What is not asked for is bound too, and not written.
+            let moments = if self.moments { [outer, &vec![1; inner.len()]].concat() } else { vec![1] };
+            let mean = recording.temporary(moments.clone(), DType::F32)?;
+            let inv_std_dev = recording.temporary(moments, DType::F32)?;
+            let parameters = Parameters {
+                rows,
+                columns,
+                epsilon: self.epsilon,
+                has_residual: self.residual.is_some().into(),
+                has_beta: self.beta.is_some().into(),
+                has_moments: self.moments.into(),
+                gamma_row,
+                beta_row,
+            };
+            let residual = self.residual.unwrap_or(&absent);
+            let bindings = [x, residual, &gamma, &beta, &y, &mean, &inv_std_dev];
+            recording.dispatch_trusted(&kernel::LayerNorm, variant, &parameters, &bindings)?;
+            let asked = |value| self.moments.then_some(value);
+            Ok(LayerNormValues { output: y, mean: asked(mean), inv_std_dev: asked(inv_std_dev) })
+        })
     }
 }

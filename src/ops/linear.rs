@@ -156,12 +156,7 @@ impl<'a> Linear<'a> {
     /// # Errors
     /// [`Error::Argument`] for shapes or dtypes that do not fit, [`Error::Limit`], [`Error::Implementation`].
     pub fn record(self, recording: &mut Recording, x: &Value) -> Result<Value> {
-        let recorded = recording.dispatches.len();
-        let made = self.record_widened(recording, x);
-        if made.is_err() {
-            recording.dispatches.truncate(recorded);
-        }
-        made
+        recording.atomically(|recording| self.record_widened(recording, x))
     }
 
     fn record_widened(self, recording: &mut Recording, x: &Value) -> Result<Value> {

@@ -107,48 +107,52 @@ impl<'a> LuongAttention<'a> {
         key: &Value,
         value: &Value,
     ) -> Result<ScoredAttentionValues> {
-        let projected = match self.score {
-            LuongScore::Concat(weights) => {
-                let mut attention = AdditiveAttention::new(weights);
-                if let Some(lengths) = self.lengths {
-                    attention = attention.key_lengths(lengths);
+        recording.atomically(|recording| {
+            let projected = match self.score {
+                LuongScore::Concat(weights) => {
+                    let mut attention = AdditiveAttention::new(weights);
+                    if let Some(lengths) = self.lengths {
+                        attention = attention.key_lengths(lengths);
+                    }
+                    if self.with_weights {
+                        attention = attention.with_weights();
+                    }
+                    return attention.record(recording, query, key, value);
                 }
-                if self.with_weights {
-                    attention = attention.with_weights();
+                LuongScore::Dot => None,
+                LuongScore::General(weight) => Some(weight),
+            };
+            let dims @ [batch, queries, items, keys] = check_shapes(OP, query, key, value)?;
+            let columns = key.shape().last();
+            match projected {
+                None => expect_last(OP, "query", query, columns)?,
+                Some(weight) => {
+                    expect_last(OP, "query", query, weight.inputs())?;
+                    expect_last(OP, "key", key, weight.outputs())?;
                 }
-                return attention.record(recording, query, key, value);
             }
-            LuongScore::Dot => None,
-            LuongScore::General(weight) => Some(weight),
-        };
-        let dims @ [batch, queries, items, keys] = check_shapes(OP, query, key, value)?;
-        let columns = key.shape().last();
-        match projected {
-            None => expect_last(OP, "query", query, columns)?,
-            Some(weight) => {
-                expect_last(OP, "query", query, weight.inputs())?;
-                expect_last(OP, "key", key, weight.outputs())?;
+            if let Some(lengths) = self.lengths {
+                check_lengths(OP, lengths, dims)?;
             }
-        }
-        if let Some(lengths) = self.lengths {
-            check_lengths(OP, lengths, dims)?;
-        }
-        let projected = projected.map(|weight| Linear::new(weight).record(recording, query)).transpose()?;
-        // Queries that share keys are rows of one item.
-        let rows = batch.checked_div(items).unwrap_or(0).saturating_mul(queries);
-        let query = projected.as_ref().unwrap_or(query).reshape([items, rows, columns])?;
-        let mut attention = Attention::new().scale(1.0);
-        if let Some(lengths) = self.lengths {
-            attention = attention.key_lengths(lengths);
-        }
-        if self.with_weights {
-            attention = attention.with_weights();
-        }
-        let value_dim = value.shape().last();
-        let query = Heads::in_rows(&query, 0, 1, columns)?;
-        let (key, value) = (Heads::in_rows(key, 0, 1, columns)?, Heads::in_rows(value, 0, 1, value_dim)?);
-        let values = attention.record(recording, &query, &key, &value)?;
-        let weights = values.weights.map(|weights| weights.reshape([batch, queries, keys])).transpose()?;
-        Ok(ScoredAttentionValues { output: values.output.reshape([batch, queries, value_dim])?, weights })
+            let projected =
+                projected.map(|weight| Linear::new(weight).record(recording, query)).transpose()?;
+            // Queries that share keys are rows of one item.
+            let rows = batch.checked_div(items).unwrap_or(0).saturating_mul(queries);
+            let query = projected.as_ref().unwrap_or(query).reshape([items, rows, columns])?;
+            let mut attention = Attention::new().scale(1.0);
+            if let Some(lengths) = self.lengths {
+                attention = attention.key_lengths(lengths);
+            }
+            if self.with_weights {
+                attention = attention.with_weights();
+            }
+            let value_dim = value.shape().last();
+            let query = Heads::in_rows(&query, 0, 1, columns)?;
+            let (key, value) = (Heads::in_rows(key, 0, 1, columns)?, Heads::in_rows(value, 0, 1, value_dim)?);
+            let values = attention.record(recording, &query, &key, &value)?;
+            let weights =
+                values.weights.map(|weights| weights.reshape([batch, queries, keys])).transpose()?;
+            Ok(ScoredAttentionValues { output: values.output.reshape([batch, queries, value_dim])?, weights })
+        })
     }
 }

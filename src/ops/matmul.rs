@@ -18,75 +18,78 @@ use crate::tensor::{DType, Tensor};
 /// [`Error::Argument`] for shapes or dtypes that do not fit (both tensors are named), [`Error::Limit`],
 /// [`Error::Implementation`].
 pub fn matmul(recording: &mut Recording, a: &Value, b: &Value) -> Result<Value> {
-    const OP: &str = "matmul";
-    for (name, value) in [("a", a), ("b", b)] {
-        expect_dtype(OP, name, value, &[DType::F32])?;
-        if value.shape().rank() == 0 {
-            return Err(Error::argument(OP, name, "of rank 1 or more", "[]"));
-        }
-    }
-    let (a_dims, b_dims) = (a.shape().dims(), b.shape().dims());
-    let (a_outer, a_matrix) = a_dims.split_at(a_dims.len().saturating_sub(2));
-    let (b_outer, b_matrix) = b_dims.split_at(b_dims.len().saturating_sub(2));
-    let (rows, depth) = match *a_matrix {
-        [rows, depth] => (Some(rows), depth),
-        _ => (None, a.shape().last()),
-    };
-    let (inner, columns) = match *b_matrix {
-        [inner, columns] => (inner, Some(columns)),
-        _ => (b.shape().last(), None),
-    };
-    if inner != depth {
-        let expected = format!("[…, {depth}, N] for a {}", a.shape());
-        return Err(Error::argument(OP, "b", expected, b.shape().to_string()));
-    }
-    let outer = broadcast_shapes(a_outer, b_outer).ok_or_else(|| {
-        let expected = format!("broadcastable with a {} but for the last two axes", a.shape());
-        Error::argument(OP, "b", expected, b.shape().to_string())
-    })?;
-    let mut dims = outer.clone();
-    dims.extend(rows.into_iter().chain(columns));
-    let y = recording.temporary(dims, DType::F32)?;
-    let (rows, depth) = (size(OP, "the rows of a", rows.unwrap_or(1))?, size(OP, "the columns of a", depth)?);
-    // A column lies as a row does.
-    let transposed = columns.is_none();
-    let columns = size(OP, "the columns of b", columns.unwrap_or(1))?;
-    if y.shape().elements() == 0 {
-        return Ok(y);
-    }
-    if b_outer.iter().all(|&size| size == 1) {
-        // One b for all: the rows of all a are those of one matrix.
-        let rows = product(OP, "the rows of a", &[&outer[..], &[rows as usize]].concat())?;
-        let sizes = Sizes { rows, columns, depth, transposed };
-        record(recording, sizes, [a, b], &y, Epilogue::default())?;
-        return Ok(y);
-    }
-    let strides = [(a_outer, rows, depth), (b_outer, depth, columns)].map(|(own, rows, columns)| {
-        // Both can be broadcast, since `outer` came of them; where a step is 0, its axis is repeated.
-        let steps = broadcast_strides(own, &outer).unwrap_or_default();
-        steps.into_iter().map(|step| step as u32 * rows * columns).collect::<Vec<u32>>()
-    });
-    let batches = product(OP, "the stacked matrices", &outer)?;
-    let offsets: Vec<u32> = (0..batches)
-        .flat_map(|batch| {
-            let mut rest = batch;
-            let mut offsets = [0; 2];
-            for (axis, &size) in outer.iter().enumerate().rev() {
-                let index = rest % size as u32;
-                rest /= size as u32;
-                for (offset, strides) in offsets.iter_mut().zip(&strides) {
-                    *offset += index * strides[axis];
-                }
+    recording.atomically(|recording| {
+        const OP: &str = "matmul";
+        for (name, value) in [("a", a), ("b", b)] {
+            expect_dtype(OP, name, value, &[DType::F32])?;
+            if value.shape().rank() == 0 {
+                return Err(Error::argument(OP, name, "of rank 1 or more", "[]"));
             }
-            offsets
-        })
-        .collect();
-    let offsets = Tensor::from_u32(recording.device(), [batches as usize, 2], &offsets)?;
-    let offsets = recording.tensor(&offsets)?;
-    let epilogue = Epilogue { offsets: Some((&offsets, batches)), ..Epilogue::default() };
-    let sizes = Sizes { rows, columns, depth, transposed };
-    record(recording, sizes, [a, b], &y, epilogue)?;
-    Ok(y)
+        }
+        let (a_dims, b_dims) = (a.shape().dims(), b.shape().dims());
+        let (a_outer, a_matrix) = a_dims.split_at(a_dims.len().saturating_sub(2));
+        let (b_outer, b_matrix) = b_dims.split_at(b_dims.len().saturating_sub(2));
+        let (rows, depth) = match *a_matrix {
+            [rows, depth] => (Some(rows), depth),
+            _ => (None, a.shape().last()),
+        };
+        let (inner, columns) = match *b_matrix {
+            [inner, columns] => (inner, Some(columns)),
+            _ => (b.shape().last(), None),
+        };
+        if inner != depth {
+            let expected = format!("[…, {depth}, N] for a {}", a.shape());
+            return Err(Error::argument(OP, "b", expected, b.shape().to_string()));
+        }
+        let outer = broadcast_shapes(a_outer, b_outer).ok_or_else(|| {
+            let expected = format!("broadcastable with a {} but for the last two axes", a.shape());
+            Error::argument(OP, "b", expected, b.shape().to_string())
+        })?;
+        let mut dims = outer.clone();
+        dims.extend(rows.into_iter().chain(columns));
+        let y = recording.temporary(dims, DType::F32)?;
+        let (rows, depth) =
+            (size(OP, "the rows of a", rows.unwrap_or(1))?, size(OP, "the columns of a", depth)?);
+        // A column lies as a row does.
+        let transposed = columns.is_none();
+        let columns = size(OP, "the columns of b", columns.unwrap_or(1))?;
+        if y.shape().elements() == 0 {
+            return Ok(y);
+        }
+        if b_outer.iter().all(|&size| size == 1) {
+            // One b for all: the rows of all a are those of one matrix.
+            let rows = product(OP, "the rows of a", &[&outer[..], &[rows as usize]].concat())?;
+            let sizes = Sizes { rows, columns, depth, transposed };
+            record(recording, sizes, [a, b], &y, Epilogue::default())?;
+            return Ok(y);
+        }
+        let strides = [(a_outer, rows, depth), (b_outer, depth, columns)].map(|(own, rows, columns)| {
+            // Both can be broadcast, since `outer` came of them; where a step is 0, its axis is repeated.
+            let steps = broadcast_strides(own, &outer).unwrap_or_default();
+            steps.into_iter().map(|step| step as u32 * rows * columns).collect::<Vec<u32>>()
+        });
+        let batches = product(OP, "the stacked matrices", &outer)?;
+        let offsets: Vec<u32> = (0..batches)
+            .flat_map(|batch| {
+                let mut rest = batch;
+                let mut offsets = [0; 2];
+                for (axis, &size) in outer.iter().enumerate().rev() {
+                    let index = rest % size as u32;
+                    rest /= size as u32;
+                    for (offset, strides) in offsets.iter_mut().zip(&strides) {
+                        *offset += index * strides[axis];
+                    }
+                }
+                offsets
+            })
+            .collect();
+        let offsets = Tensor::from_u32(recording.device(), [batches as usize, 2], &offsets)?;
+        let offsets = recording.tensor(&offsets)?;
+        let epilogue = Epilogue { offsets: Some((&offsets, batches)), ..Epilogue::default() };
+        let sizes = Sizes { rows, columns, depth, transposed };
+        record(recording, sizes, [a, b], &y, epilogue)?;
+        Ok(y)
+    })
 }
 
 /// alpha · A · B + beta · C, A and B transposed or not, to be recorded (ONNX's Gemm, opset 13).
@@ -153,56 +156,59 @@ impl<'a> Gemm<'a> {
     /// [`Error::Argument`] for shapes or dtypes that do not fit (both tensors are named), [`Error::Limit`],
     /// [`Error::Implementation`].
     pub fn record(self, recording: &mut Recording, a: &Value, b: &Value) -> Result<Value> {
-        const OP: &str = "gemm";
-        for (name, value) in [("a", Some(a)), ("b", Some(b)), ("c", self.c)] {
-            value.map_or(Ok(()), |value| expect_dtype(OP, name, value, &[DType::F32]))?;
-        }
-        let matrix = |name: &str, value: &Value, transposed: bool| match *value.shape().dims() {
-            [first, second] => Ok(if transposed { (second, first) } else { (first, second) }),
-            _ => Err(Error::argument(OP, name, "of rank 2", value.shape().to_string())),
-        };
-        let (rows, depth) = matrix("a", a, self.transpose_a)?;
-        let (inner, columns) = matrix("b", b, self.transpose_b)?;
-        if inner != depth {
-            let sides = if self.transpose_b { format!("[N, {depth}]") } else { format!("[{depth}, N]") };
-            let transposed = if self.transpose_a { " transposed" } else { "" };
-            let expected = format!("{sides} for a {}{transposed}", a.shape());
-            return Err(Error::argument(OP, "b", expected, b.shape().to_string()));
-        }
-        if let Some(c) = self.c {
-            expect_broadcast(OP, "c", c, &[rows, columns])?;
-        }
-        let y = recording.temporary([rows, columns], DType::F32)?;
-        let sizes = Sizes {
-            rows: size(OP, "the rows of a", rows)?,
-            columns: size(OP, "the columns of b", columns)?,
-            depth: size(OP, "the columns of a", depth)?,
-            transposed: self.transpose_b,
-        };
-        if y.shape().elements() == 0 {
-            return Ok(y);
-        }
-        let a = if self.transpose_a { transposed(recording, OP, "a", a)? } else { a.clone() };
-        let mut epilogue = Epilogue { alpha: self.alpha, beta: self.beta, ..Epilogue::default() };
-        let addend;
-        match self.c.filter(|_| self.beta != 0.0) {
-            None => epilogue.beta = 1.0,
-            Some(c) => {
-                // One row for all rows, or all of it.
-                let dims = c.shape().dims();
-                let is_row = dims.len() < 2 || dims[0] == 1;
-                let (c, target) = match is_row {
-                    true => {
-                        (c.reshape(dims.get(1..).filter(|_| dims.len() == 2).unwrap_or(dims))?, vec![columns])
-                    }
-                    false => (c.clone(), vec![rows, columns]),
-                };
-                addend = broadcast(recording, OP, "c", &c, &target)?;
-                *(if is_row { &mut epilogue.bias } else { &mut epilogue.residual }) = Some(&addend);
+        recording.atomically(|recording| {
+            const OP: &str = "gemm";
+            for (name, value) in [("a", Some(a)), ("b", Some(b)), ("c", self.c)] {
+                value.map_or(Ok(()), |value| expect_dtype(OP, name, value, &[DType::F32]))?;
             }
-        }
-        record(recording, sizes, [&a, b], &y, epilogue)?;
-        Ok(y)
+            let matrix = |name: &str, value: &Value, transposed: bool| match *value.shape().dims() {
+                [first, second] => Ok(if transposed { (second, first) } else { (first, second) }),
+                _ => Err(Error::argument(OP, name, "of rank 2", value.shape().to_string())),
+            };
+            let (rows, depth) = matrix("a", a, self.transpose_a)?;
+            let (inner, columns) = matrix("b", b, self.transpose_b)?;
+            if inner != depth {
+                let sides = if self.transpose_b { format!("[N, {depth}]") } else { format!("[{depth}, N]") };
+                let transposed = if self.transpose_a { " transposed" } else { "" };
+                let expected = format!("{sides} for a {}{transposed}", a.shape());
+                return Err(Error::argument(OP, "b", expected, b.shape().to_string()));
+            }
+            if let Some(c) = self.c {
+                expect_broadcast(OP, "c", c, &[rows, columns])?;
+            }
+            let y = recording.temporary([rows, columns], DType::F32)?;
+            let sizes = Sizes {
+                rows: size(OP, "the rows of a", rows)?,
+                columns: size(OP, "the columns of b", columns)?,
+                depth: size(OP, "the columns of a", depth)?,
+                transposed: self.transpose_b,
+            };
+            if y.shape().elements() == 0 {
+                return Ok(y);
+            }
+            let a = if self.transpose_a { transposed(recording, OP, "a", a)? } else { a.clone() };
+            let mut epilogue = Epilogue { alpha: self.alpha, beta: self.beta, ..Epilogue::default() };
+            let addend;
+            match self.c.filter(|_| self.beta != 0.0) {
+                None => epilogue.beta = 1.0,
+                Some(c) => {
+                    // One row for all rows, or all of it.
+                    let dims = c.shape().dims();
+                    let is_row = dims.len() < 2 || dims[0] == 1;
+                    let (c, target) = match is_row {
+                        true => (
+                            c.reshape(dims.get(1..).filter(|_| dims.len() == 2).unwrap_or(dims))?,
+                            vec![columns],
+                        ),
+                        false => (c.clone(), vec![rows, columns]),
+                    };
+                    addend = broadcast(recording, OP, "c", &c, &target)?;
+                    *(if is_row { &mut epilogue.bias } else { &mut epilogue.residual }) = Some(&addend);
+                }
+            }
+            record(recording, sizes, [&a, b], &y, epilogue)?;
+            Ok(y)
+        })
     }
 }
 

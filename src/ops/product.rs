@@ -115,7 +115,7 @@ pub(super) fn record(
     let asked = device.options().cooperative && make("cooperative").is_ok();
     let table: &[&str] = if asked { &["cooperative"] } else { table(Class::of(&device), p) };
     match choose_by(&device, OP, None, (!asked).then_some(&size), &NAMES, table, make)? {
-        Choice::Whole(kernel, variant) => recording.dispatch(kernel, variant, p, &bindings),
+        Choice::Whole(kernel, variant) => recording.dispatch_trusted(kernel, variant, p, &bindings),
         Choice::Split(variant, splits) => {
             let [x, weight, bias, residual, offsets, y] = bindings;
             let dims = [splits, p.rows, p.columns].map(|size| size as usize);
@@ -132,9 +132,9 @@ pub(super) fn record(
                 ..*p
             };
             let bindings = [x, weight, bias, residual, offsets, &parts];
-            recording.dispatch(&GemmBlocked, variant, &of_part, &bindings)?;
+            recording.dispatch_trusted(&GemmBlocked, variant, &of_part, &bindings)?;
             let p = sum_splits::Parameters::new(p, splits);
-            recording.dispatch(&SumSplits, sum_splits::invocation(), &p, &[&parts, bias, residual, y])
+            recording.dispatch_trusted(&SumSplits, sum_splits::invocation(), &p, &[&parts, bias, residual, y])
         }
     }
 }

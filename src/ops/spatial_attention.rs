@@ -47,6 +47,6 @@ pub fn spatial_attention(
         bias,
     };
     let map = recording.temporary(mean.shape().clone(), DType::F32)?;
-    recording.dispatch(&SpatialAttention, variant(), &parameters, &[mean, maximum, weight, &map])?;
+    recording.dispatch_trusted(&SpatialAttention, variant(), &parameters, &[mean, maximum, weight, &map])?;
     Ok(map)
 }

@@ -76,7 +76,10 @@ pub(super) fn host_buffers(recording: &Recording, plan: &Plan) -> Result<Vec<Opt
         .map(|(slot, planned_buffer)| match slot.tensor.as_ref().map(|tensor| tensor.storage()) {
             Some(Storage::Host(buffer)) => Some(buffer.clone()),
             Some(Storage::Gpu(_)) => None,
-            None => planned_buffer.map(|buffer| planned[buffer].clone()),
+            None => match &slot.constant {
+                Some(words) => Some(HostBuffer::new(words.clone())),
+                None => planned_buffer.map(|buffer| planned[buffer].clone()),
+            },
         })
         .collect())
 }

@@ -7,16 +7,19 @@ use std::sync::atomic::AtomicBool;
 
 use super::images::{Copy, Images};
 use super::plan::Plan;
-use super::{Outputs, Recording, Slot};
-use crate::device::{Device, Gpu, Module, Outcome, Pipeline, Purpose, Resource, SlotType};
+use super::{Dispatch, Outputs, Recording, Slot};
+use crate::device::{Device, Gpu, Module, Pipeline, Purpose, Resource, SlotType, class};
 use crate::error::{Error, Result};
-use crate::kernel::{Access, Kernel, Variant, module};
-use crate::tensor::{GpuBuffer, Storage};
+use crate::kernel::{Access, module};
+use crate::tensor::{GpuBuffer, Storage, settle};
 
 /// Floating-point operations that one submission may take. A driver's watchdog (2 s on Windows and some Linux
 /// drivers) ends what runs longer; a software adapter has none, and a GPU that reaches 60 GFLOP/s, such as a laptop's own,
 /// takes a second.
 const FLOPS_PER_SUBMIT: u64 = 60_000_000_000;
+
+/// WebGPU's least alignment of a storage binding.
+const STORAGE_ALIGNMENT: usize = 256;
 
 /// A recording with its pipelines, buffers and bind groups: ready to be encoded.
 pub(crate) struct Prepared {
@@ -24,16 +27,17 @@ pub(crate) struct Prepared {
     steps: Vec<PreparedStep>,
     /// The storage behind each slot.
     pub storages: Vec<Option<Storage>>,
-    /// The parameters of all steps.
+    /// The parameters of all steps, and the constants, with the place of each slot's.
     parameters: GpuBuffer,
-    _images: Images,
+    places: Vec<u64>,
+    images: Images,
 }
 
 /// Who submits what is encoded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Submitted {
     ByUs,
-    /// At any time, so that nothing may be used again that it needs.
+    /// At any time, so that nothing is used again that it needs.
     ByHost,
 }
 
@@ -41,7 +45,8 @@ struct PreparedStep {
     /// Before the dispatch.
     copies: Vec<Copy>,
     pipeline: Arc<Pipeline>,
-    bind_group: wgpu::BindGroup,
+    /// Without where a slot is open.
+    bind_group: Option<wgpu::BindGroup>,
     offset: u32,
     workgroups: [u32; 3],
     flops: u64,
@@ -50,7 +55,7 @@ struct PreparedStep {
 /// Runs it, unless it is told to end before it is submitted.
 pub(super) async fn run(recording: Recording, cancelled: &AtomicBool) -> Result<Outputs> {
     let plan = Plan::of(&recording);
-    let prepared = Prepared::new(&recording, &plan).await?;
+    let prepared = Prepared::new(&recording, &plan, Submitted::ByUs, 0..0).await?;
     let submits = prepared.submit(cancelled).await?;
     let statistics = recording.statistics(&plan, &submits);
     let slots = recording.slots.iter().zip(prepared.storages);
@@ -59,11 +64,11 @@ pub(super) async fn run(recording: Recording, cancelled: &AtomicBool) -> Result<
 }
 
 /// The pipelines of a recording's dispatches, made where they are new.
-pub(crate) async fn pipelines(recording: &Recording) -> Result<Vec<Arc<Pipeline>>> {
+async fn pipelines(recording: &Recording) -> Result<Vec<Arc<Pipeline>>> {
     let gpu = gpu_of(&recording.device)?;
     gpu.check_lost().await?;
     let dispatches = recording.dispatches.iter();
-    let keys: Vec<String> = dispatches.map(|dispatch| key(dispatch.kernel, &dispatch.variant)).collect();
+    let keys: Vec<Vec<u8>> = dispatches.map(key).collect();
     let mut new: Vec<Module<'_>> = Vec::new();
     for (dispatch, key) in recording.dispatches.iter().zip(&keys) {
         if gpu.pipeline(key).is_some() || new.iter().any(|module| module.key == *key) {
@@ -79,6 +84,7 @@ pub(crate) async fn pipelines(recording: &Recording) -> Result<Vec<Arc<Pipeline>
             label: dispatch.kernel.name(),
             source: module(dispatch.kernel, &dispatch.variant),
             slots: slots.collect(),
+            checked: dispatch.checked,
         });
     }
     if !new.is_empty() {
@@ -88,15 +94,21 @@ pub(crate) async fn pipelines(recording: &Recording) -> Result<Vec<Arc<Pipeline>
     keys.iter().map(|key| gpu.pipeline(key).ok_or_else(missing)).collect()
 }
 
-/// Tells a module from every other without its text, which is long: texts that stay are told apart by where they are.
-fn key(kernel: &dyn Kernel, variant: &Variant) -> String {
-    use std::fmt::Write;
-    let mut key = variant.prelude();
-    let shared = variant.shared().iter().map(|shared| shared.source);
-    for source in shared.chain([kernel.source()]) {
-        let _ = write!(key, "{:p} {} ", source.as_ptr(), source.len());
-    }
-    key.push_str(kernel.name());
+/// Tells a pipeline from every other without its text, which is long: texts that stay are told apart by where they are. It is
+/// made for each dispatch, so nothing is formatted.
+fn key(dispatch: &Dispatch) -> Vec<u8> {
+    let Dispatch { kernel, variant, checked, .. } = dispatch;
+    let mut key = Vec::with_capacity(256);
+    variant.write_key(&mut key);
+    let source = kernel.source();
+    key.extend_from_slice(&(source.as_ptr() as usize).to_ne_bytes());
+    key.extend_from_slice(&source.len().to_ne_bytes());
+    key.push((*checked).into());
+    // Kernels of one text may bind otherwise.
+    key.extend(kernel.bindings().iter().map(|binding| match variant.image_of(binding.name) {
+        Some(_) => 2,
+        None => u8::from(binding.access == Access::Read),
+    }));
     key
 }
 
@@ -105,7 +117,13 @@ fn gpu_of(device: &Device) -> Result<&Gpu> {
 }
 
 impl Prepared {
-    pub async fn new(recording: &Recording, plan: &Plan) -> Result<Self> {
+    /// Makes what is new and binds it. `open` slots are bound by the caller at each encoding: [`Prepared::bind_open`].
+    pub async fn new(
+        recording: &Recording,
+        plan: &Plan,
+        submitted: Submitted,
+        open: Range<usize>,
+    ) -> Result<Self> {
         let device = &recording.device;
         let pipelines = pipelines(recording).await?;
         let gpu = gpu_of(device)?;
@@ -125,54 +143,68 @@ impl Prepared {
         // Only now: what could not be allocated must not be kept for reuse.
         let buffers = buffers.into_iter().map(|pooled| Arc::new(GpuBuffer::new(device, pooled)));
         let buffers: Vec<_> = buffers.collect();
-        let images = Images::of(device, images);
-        let (mut prepared, outcome) =
-            Self::assemble(recording, plan, &buffers, images, &pipelines, Submitted::ByUs)?;
-        if let Err(error) = outcome.await {
-            // Neither it nor a bind group over it comes again, whichever of them failed.
-            prepared.parameters.discard();
-            return Err(error);
-        }
-        Ok(prepared)
-    }
-
-    /// Puts together what is there already: the plan's buffers and images and the dispatches' pipelines.
-    pub fn assemble(
-        recording: &Recording,
-        plan: &Plan,
-        buffers: &[Arc<GpuBuffer>],
-        images: Images,
-        pipelines: &[Arc<Pipeline>],
-        submitted: Submitted,
-    ) -> Result<(Self, Outcome)> {
-        let device = &recording.device;
-        let gpu = gpu_of(device)?;
+        let images = Images::of(device, images, submitted == Submitted::ByUs);
         let slots = recording.slots.iter().zip(&plan.buffer_of);
         let storage_of = |slot: &Slot, planned: &Option<usize>| match &slot.tensor {
             Some(tensor) => Some(tensor.storage().clone()),
             None => planned.map(|buffer| Storage::Gpu(buffers[buffer].clone())),
         };
         let storages: Vec<Option<Storage>> = slots.map(|(slot, planned)| storage_of(slot, planned)).collect();
-        let alignment = device.capabilities().uniform_alignment as usize;
-        Ok(gpu.scoped("bind groups", 0, || {
-            let (parameters, offsets) = upload_parameters(gpu, recording, alignment, submitted);
+        if submitted == Submitted::ByHost {
+            buffers.iter().for_each(|buffer| _ = buffer.give_out());
+        }
+        let (mut prepared, outcome) = gpu.scoped("bind groups", 0, || {
+            let (parameters, offsets, places) = upload(gpu, recording);
             let steps = recording.dispatches.iter().zip(pipelines).zip(offsets);
-            let steps = steps.map(|((dispatch, pipeline), offset)| PreparedStep {
-                copies: images.copies(dispatch, &recording.slots, &storages),
-                bind_group: bind(gpu, pipeline, &parameters, dispatch, recording, (&storages, &images)),
-                pipeline: pipeline.clone(),
-                offset,
-                workgroups: dispatch.workgroups,
-                flops: dispatch.cost.flops,
+            let steps = steps.map(|((dispatch, pipeline), offset)| {
+                let is_open = dispatch.bindings.iter().any(|slot| open.contains(slot));
+                let of = (&recording.slots[..], &storages[..]);
+                let bind = || bind(gpu, &pipeline, dispatch, (&parameters, &places), of, &images, &[]);
+                PreparedStep {
+                    copies: images.copies(dispatch, &recording.slots, &storages),
+                    bind_group: (!is_open).then(bind),
+                    pipeline,
+                    offset,
+                    workgroups: dispatch.workgroups,
+                    flops: dispatch.cost.flops,
+                }
             });
             let steps = steps.collect();
-            Self { device: device.clone(), steps, storages, parameters, _images: images }
+            Self { device: device.clone(), steps, storages, parameters, places, images }
+        });
+        if let Err(error) = outcome.await {
+            // Neither it nor a bind group over it comes again, whichever of them failed.
+            prepared.parameters.discard();
+            return Err(error);
+        }
+        if submitted == Submitted::ByHost {
+            prepared.parameters.give_out();
+        }
+        Ok(prepared)
+    }
+
+    /// The bind groups of the steps that use open slots, which are the first, with a host's buffers in their places.
+    pub fn bind_open(
+        &self,
+        recording: &Recording,
+        buffers: &[(wgpu::Buffer, u64)],
+    ) -> Result<Vec<Option<wgpu::BindGroup>>> {
+        let gpu = gpu_of(&self.device)?;
+        settle(gpu.scoped("bind groups", 0, || {
+            let steps = self.steps.iter().zip(&recording.dispatches);
+            let groups = steps.map(|(step, dispatch)| {
+                let of = (&recording.slots[..], &self.storages[..]);
+                let from_host = (&self.parameters, &self.places[..]);
+                let bind = || bind(gpu, &step.pipeline, dispatch, from_host, of, &self.images, buffers);
+                step.bind_group.is_none().then(bind)
+            });
+            groups.collect()
         }))
     }
 
-    /// Encodes all of it into the caller's encoder.
-    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
-        encode(&self.steps, encoder);
+    /// Encodes all of it into the caller's encoder, steps with open slots by their bind groups in `bound`.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, bound: &[Option<wgpu::BindGroup>]) {
+        encode(&self.steps, bound, encoder);
     }
 
     /// Encodes and submits it, as far as it is not told to end, and gives the floating-point operations of each submission.
@@ -183,7 +215,7 @@ impl Prepared {
             let steps = &self.steps[part];
             let ((), outcome) = gpu.scoped("a submission", 0, || {
                 let mut encoder = gpu.device.create_command_encoder(&Default::default());
-                encode(steps, &mut encoder);
+                encode(steps, &[], &mut encoder);
                 gpu.submit(encoder, cancelled);
             });
             outcome.await?;
@@ -242,7 +274,7 @@ impl Prepared {
         let mut stamped = |timestamp_writes, times: usize| {
             let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
             let mut pass = encoder.begin_compute_pass(&descriptor);
-            (0..times).for_each(|_| dispatch(steps, &mut pass));
+            (0..times).for_each(|_| dispatch(steps, &[], &mut pass));
         };
         if steps.iter().all(|step| step.copies.is_empty()) {
             return stamped(timestamp_writes, *times);
@@ -256,73 +288,98 @@ impl Prepared {
             None => [None, None],
         };
         stamped(first, 0);
-        (0..*times).for_each(|_| encode(steps, encoder));
+        (0..*times).for_each(|_| encode(steps, &[], encoder));
         let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes: last };
         encoder.begin_compute_pass(&descriptor);
     }
 }
 
-fn encode(steps: &[PreparedStep], encoder: &mut wgpu::CommandEncoder) {
-    let mut rest = steps;
-    while let Some(first) = rest.first() {
-        first.copies.iter().for_each(|copy| copy.encode(encoder));
-        let until_copy = rest[1..].iter().take_while(|step| step.copies.is_empty()).count();
-        let (steps, further) = rest.split_at(1 + until_copy);
-        dispatch(steps, &mut encoder.begin_compute_pass(&Default::default()));
-        rest = further;
+/// `bound` are the bind groups of the steps that have none; there may be fewer than steps.
+fn encode(steps: &[PreparedStep], bound: &[Option<wgpu::BindGroup>], encoder: &mut wgpu::CommandEncoder) {
+    let mut first = 0;
+    while let Some(step) = steps.get(first) {
+        step.copies.iter().for_each(|copy| copy.encode(encoder));
+        let until_copy = steps[first + 1..].iter().take_while(|step| step.copies.is_empty()).count();
+        let end = first + 1 + until_copy;
+        let bound = bound.get(first..).unwrap_or_default();
+        dispatch(&steps[first..end], bound, &mut encoder.begin_compute_pass(&Default::default()));
+        first = end;
     }
 }
 
-fn dispatch(steps: &[PreparedStep], pass: &mut wgpu::ComputePass<'_>) {
-    for step in steps {
-        pass.set_pipeline(&step.pipeline.pipeline);
-        pass.set_bind_group(0, &step.bind_group, &[step.offset]);
+fn dispatch(steps: &[PreparedStep], bound: &[Option<wgpu::BindGroup>], pass: &mut wgpu::ComputePass<'_>) {
+    let mut last: Option<&Arc<Pipeline>> = None;
+    for (place, step) in steps.iter().enumerate() {
+        let bind_group = step.bind_group.as_ref().or_else(|| bound.get(place)?.as_ref());
+        if last.is_none_or(|last| !Arc::ptr_eq(last, &step.pipeline)) {
+            pass.set_pipeline(&step.pipeline.pipeline);
+            last = Some(&step.pipeline);
+        }
+        pass.set_bind_group(0, bind_group, &[step.offset]);
         let [x, y, z] = step.workgroups;
         pass.dispatch_workgroups(x, y, z);
     }
 }
 
-/// All parameters in one buffer, each at the alignment of a dynamic offset.
-fn upload_parameters(
-    gpu: &Gpu,
-    recording: &Recording,
-    alignment: usize,
-    submitted: Submitted,
-) -> (GpuBuffer, Vec<u32>) {
-    let mut bytes = Vec::new();
+/// What goes from the host to the device: the parameters of each dispatch, at the alignment of a dynamic offset, and then the
+/// constants. Gives the place of each dispatch's parameters, and of each slot's constant.
+fn upload(gpu: &Gpu, recording: &Recording) -> (GpuBuffer, Vec<u32>, Vec<u64>) {
+    let alignment = recording.device.capabilities().uniform_alignment as usize;
+    let mut bytes = Vec::with_capacity((recording.dispatches.len() + 8) * alignment);
     let mut offsets = Vec::with_capacity(recording.dispatches.len());
     for dispatch in &recording.dispatches {
-        bytes.resize(bytes.len().next_multiple_of(alignment), 0);
-        offsets.push(bytes.len() as u32);
+        let offset = bytes.len().next_multiple_of(alignment);
+        offsets.push(offset as u32);
+        bytes.resize(offset, 0);
         bytes.extend_from_slice(&dispatch.parameters);
+        // A kernel without parameters has the binding too.
+        bytes.resize(bytes.len().max(offset + 4).next_multiple_of(4), 0);
     }
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    let mut places = vec![0; recording.slots.len()];
+    let constants = places.iter_mut().zip(&recording.slots);
+    let constants = constants.filter_map(|(place, slot)| Some((place, slot.constant.as_ref()?)));
+    for (place, words) in constants {
+        let offset = bytes.len().next_multiple_of(STORAGE_ALIGNMENT);
+        *place = offset as u64;
+        bytes.resize(offset, 0);
+        bytes.extend_from_slice(bytemuck::cast_slice(words));
+        // So much that a constant which grows from step to step moves those behind it seldom: bind groups are kept by place.
+        bytes.resize(offset + class(4 * words.len() as u64) as usize, 0);
+    }
     let pooled = gpu.acquire(Purpose::Parameters, bytes.len() as u64);
     gpu.queue.write_buffer(&pooled.buffer, 0, &bytes);
-    let buffer = match submitted {
-        Submitted::ByUs => GpuBuffer::new(&recording.device, pooled),
-        Submitted::ByHost => GpuBuffer::not_reusable(&recording.device, pooled.buffer),
-    };
-    (buffer, offsets)
+    (GpuBuffer::new(&recording.device, pooled), offsets, places)
 }
 
+/// The bind group of a dispatch. The first slots are those of `open`, buffers of a host's and where they begin.
 fn bind(
     gpu: &Gpu,
     pipeline: &Pipeline,
-    parameters: &GpuBuffer,
-    dispatch: &super::Dispatch,
-    recording: &Recording,
-    (storages, images): (&[Option<Storage>], &Images),
+    dispatch: &Dispatch,
+    (parameters, places): (&GpuBuffer, &[u64]),
+    (slots, storages): (&[Slot], &[Option<Storage>]),
+    images: &Images,
+    open: &[(wgpu::Buffer, u64)],
 ) -> wgpu::BindGroup {
-    let bytes = dispatch.parameters.len() as u64;
-    let mut resources = vec![Resource::Buffer(&parameters.buffer, parameters.number(), bytes)];
+    let bytes = dispatch.parameters.len().max(4) as u64;
+    let whole = |buffer, number, bytes| Resource::Buffer { buffer, number, offset: 0, bytes };
+    let constant = |offset, bytes| {
+        let (buffer, number) = (&parameters.buffer, parameters.number());
+        Resource::Buffer { buffer, number, offset, bytes }
+    };
+    let mut resources = Vec::with_capacity(1 + dispatch.bindings.len());
+    resources.push(whole(&parameters.buffer, parameters.number(), bytes));
     // Every slot in use has a buffer; a missing one is caught by the error scope as a missing binding.
     for (binding, &slot) in dispatch.kernel.bindings().iter().zip(&dispatch.bindings) {
+        let bytes = (slots[slot].words * 4).max(4);
         if let Some((place, texel)) = dispatch.variant.image_of(binding.name) {
             resources.extend(images.get(place, texel).map(Resource::Image));
+        } else if let Some(&(ref buffer, offset)) = open.get(slot) {
+            resources.push(Resource::Buffer { buffer, number: None, offset, bytes });
         } else if let Some(Storage::Gpu(storage)) = &storages[slot] {
-            let bytes = (recording.slots[slot].words * 4).max(4);
-            resources.push(Resource::Buffer(&storage.buffer, storage.number(), bytes));
+            resources.push(whole(&storage.buffer, storage.number(), bytes));
+        } else if slots[slot].constant.is_some() {
+            resources.push(constant(places[slot], bytes));
         }
     }
     gpu.bind(dispatch.kernel.name(), pipeline, &resources)

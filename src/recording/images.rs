@@ -28,25 +28,21 @@ pub(super) fn planned(recording: &Recording) -> Vec<Planned> {
     images
 }
 
-/// The images of a run, which go back to the device's idle ones afterwards.
+/// The images of a run, which go back to the device's idle ones afterwards where they may be used again.
 pub(crate) struct Images {
     device: Device,
     images: Vec<(usize, Image)>,
+    reusable: bool,
 }
 
 impl Images {
-    /// None at all.
-    pub fn none(device: &Device) -> Self {
-        Self::of(device, Vec::new())
-    }
-
     pub(super) fn acquire(gpu: &Gpu, planned: &[Planned]) -> Vec<(usize, Image)> {
         planned.iter().map(|image| (image.place, gpu.acquire_image(image.texel, image.rows))).collect()
     }
 
     /// Those that were acquired without an error.
-    pub(super) fn of(device: &Device, images: Vec<(usize, Image)>) -> Self {
-        Self { device: device.clone(), images }
+    pub(super) fn of(device: &Device, images: Vec<(usize, Image)>, reusable: bool) -> Self {
+        Self { device: device.clone(), images, reusable }
     }
 
     pub(super) fn get(&self, place: usize, texel: Texel) -> Option<&Image> {
@@ -75,7 +71,7 @@ impl Images {
 
 impl Drop for Images {
     fn drop(&mut self) {
-        if let Some(gpu) = self.device.gpu() {
+        if let Some(gpu) = self.device.gpu().filter(|_| self.reusable) {
             self.images.drain(..).for_each(|(_, image)| gpu.release_image(image));
         }
     }

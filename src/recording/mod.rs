@@ -5,25 +5,30 @@ mod cpu;
 mod gpu;
 mod images;
 mod plan;
+mod recording_plan;
 #[cfg(not(target_arch = "wasm32"))]
 mod repeated;
 mod trace;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-pub(crate) use gpu::{Prepared, Submitted, pipelines};
-pub(crate) use images::Images;
-pub(crate) use plan::Plan;
+pub(crate) use gpu::{Prepared, Submitted};
+pub use recording_plan::RecordingPlan;
 #[cfg(not(target_arch = "wasm32"))]
 pub use repeated::{Repeated, Took};
 pub use trace::{Step, trace};
 
 use crate::device::{Device, Texel};
 use crate::error::{Error, Result};
-use crate::kernel::{Access, Cost, Kernel, Variant};
+use crate::kernel::{Access, Cost, Kernel, Variant, module, parameter_bytes};
+use crate::kernels::elementwise::strided_copy::{self, StridedCopy};
+use crate::kernels::is_ours;
 use crate::tensor::{DType, Shape, Storage, Tensor, checked_words};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::waiting::{WAITS, WORK, block_on, unblock};
+
+/// Words of a constant that go with the parameters at most.
+const LARGEST_CONSTANT: u64 = 4096;
 
 /// A tensor that a recording will make, or one that it was given.
 #[derive(Clone, Debug)]
@@ -53,10 +58,30 @@ impl Value {
         Ok(Self { shape: self.shape.reshaped(shape.into())?, ..self.clone() })
     }
 
+    /// The place of its slot among [`Recording::raw_slots`].
+    #[doc(hidden)]
+    pub fn raw_slot(&self) -> usize {
+        self.index
+    }
+
     /// True if both are the same elements.
     pub fn is(&self, other: &Value) -> bool {
         (self.recording, self.index) == (other.recording, other.index)
     }
+}
+
+/// A dispatch as raw wgpu takes it.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct RawDispatch<'a> {
+    /// The whole WGSL module.
+    pub module: String,
+    /// The uniform's bytes.
+    pub parameters: &'a [u8],
+    /// Workgroups.
+    pub workgroups: [u32; 3],
+    /// The slot of each storage binding, and whether it is read alone.
+    pub bindings: Vec<(usize, bool)>,
 }
 
 /// One dispatch of a kernel.
@@ -71,6 +96,8 @@ pub(crate) struct Dispatch {
     /// Where in the model it stands.
     pub scope: String,
     pub cost: Cost,
+    /// Runs with naga's bounds checks and loop bounding.
+    pub checked: bool,
 }
 
 impl Dispatch {
@@ -97,9 +124,33 @@ impl Dispatch {
 pub(crate) struct Slot {
     /// The caller's tensor; without one the executor finds the memory.
     pub tensor: Option<Tensor>,
+    /// Words from the host, which go to the device with the parameters.
+    pub constant: Option<Vec<u32>>,
     pub words: u64,
     /// Outlives the run.
     pub output: bool,
+    /// Has something in it: the caller's tensor, or what a dispatch before writes. Without that its memory holds whatever
+    /// was there, so nothing may read it.
+    pub written: bool,
+}
+
+impl Slot {
+    /// Of so many words, with something in it.
+    fn written(words: u64) -> Self {
+        Self { tensor: None, constant: None, words, output: false, written: true }
+    }
+
+    /// Whether its memory is the executor's to find.
+    fn is_planned(&self) -> bool {
+        self.tensor.is_none() && self.constant.is_none()
+    }
+}
+
+/// What was marked on a slot that may be older than the marking, to be taken back with it.
+#[derive(Clone, Copy, Debug)]
+enum Mark {
+    Written(usize),
+    Output(usize),
 }
 
 /// Dispatches in order, to be run at once.
@@ -111,6 +162,7 @@ pub struct Recording {
     pub(crate) dispatches: Vec<Dispatch>,
     scope: Vec<String>,
     absent: Option<Value>,
+    marks: Vec<Mark>,
 }
 
 /// What a run took.
@@ -170,6 +222,7 @@ impl Recording {
             dispatches: Vec::new(),
             scope: Vec::new(),
             absent: None,
+            marks: Vec::new(),
         }
     }
 
@@ -185,27 +238,69 @@ impl Recording {
     pub fn tensor(&mut self, tensor: &Tensor) -> Result<Value> {
         let argument = || format!("a tensor {} {}", tensor.dtype(), tensor.shape());
         Error::expect_device("recording", argument, [&self.device, tensor.device()])?;
-        let slot = Slot { tensor: Some(tensor.clone()), words: tensor.words(), output: false };
+        let slot = Slot { tensor: Some(tensor.clone()), ..Slot::written(tensor.words()) };
         Ok(self.push(slot, tensor.shape().clone(), tensor.dtype()))
     }
 
-    /// A value that a dispatch of this recording will write.
+    /// A value that a dispatch of this recording will write, all of it; until then nothing may read it. What is written in
+    /// parts begins as [`Recording::zeros`].
     ///
     /// # Errors
     /// [`Error::Limit`] if it does not fit one buffer and one binding of the device.
     pub fn temporary(&mut self, shape: impl Into<Shape>, dtype: DType) -> Result<Value> {
         let shape = shape.into();
         let words = checked_words(&self.device, &shape, dtype, "a temporary")?;
-        Ok(self.push(Slot { tensor: None, words, output: false }, shape, dtype))
+        // Where there is no element, there is nothing to write.
+        Ok(self.push(Slot { written: words == 0, ..Slot::written(words) }, shape, dtype))
+    }
+
+    /// A value of zeros, of which dispatches may write as little as they like.
+    ///
+    /// # Errors
+    /// As [`Recording::temporary`].
+    pub fn zeros(&mut self, shape: impl Into<Shape>, dtype: DType) -> Result<Value> {
+        let zeros = self.temporary(shape, dtype)?;
+        let words = self.slots[zeros.index].words;
+        let elements = u32::try_from(words).map_err(|_| Error::Limit {
+            what: format!("zeros {dtype} {}", zeros.shape),
+            limit: "their number of words",
+            needed: words,
+            available: u32::MAX.into(),
+        })?;
+        let zero = self.absent()?;
+        let parameters = strided_copy::Parameters::repeated(elements);
+        self.dispatch_trusted(&StridedCopy, strided_copy::variant(), &parameters, &[&zero, &zeros])?;
+        Ok(zeros)
     }
 
     /// A stand-in for a binding that a variant does not use.
     pub(crate) fn absent(&mut self) -> Result<Value> {
-        if self.absent.is_none() {
-            let nothing = Tensor::from_u32(&self.device, [4], &[0; 4])?;
-            self.absent = Some(self.tensor(&nothing)?);
+        if let Some(absent) = &self.absent {
+            return Ok(absent.clone());
         }
-        self.absent.clone().ok_or_else(|| Error::argument("recording", "absent", "there", "absent"))
+        let absent = self.constant([4], DType::U32, vec![0; 4])?;
+        self.absent = Some(absent.clone());
+        Ok(absent)
+    }
+
+    /// A value of words from the host, for one recording: ids, lengths, tables. It goes to the device with the parameters of
+    /// all dispatches, in one piece; what is large has a tensor of its own.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_u32`].
+    pub(crate) fn constant(
+        &mut self,
+        shape: impl Into<Shape>,
+        dtype: DType,
+        words: Vec<u32>,
+    ) -> Result<Value> {
+        let shape = shape.into();
+        let needed = checked_words(&self.device, &shape, dtype, "a constant")?;
+        if needed > LARGEST_CONSTANT || needed != words.len() as u64 {
+            let tensor = Tensor::from_words(&self.device, shape, dtype, &words)?;
+            return self.tensor(&tensor);
+        }
+        Ok(self.push(Slot { constant: Some(words), ..Slot::written(needed) }, shape, dtype))
     }
 
     fn push(&mut self, slot: Slot, shape: Shape, dtype: DType) -> Value {
@@ -219,11 +314,40 @@ impl Recording {
     /// [`Error::Argument`] for a value of another recording.
     pub fn output(&mut self, value: &Value) -> Result<()> {
         self.own(value)?;
-        self.slots[value.index].output = true;
+        if let Some(words) = self.slots[value.index].constant.take() {
+            let shape = Shape::from([words.len()]);
+            let tensor = Tensor::from_words(&self.device, shape, DType::U32, &words)?;
+            self.slots[value.index].tensor = Some(tensor);
+        }
+        if !self.slots[value.index].output {
+            self.slots[value.index].output = true;
+            self.marks.push(Mark::Output(value.index));
+        }
         Ok(())
     }
 
-    /// Records under a name, such as `encoder.layer.3`, that `verify` and errors show.
+    /// Records all that `record` does, or nothing of it: where it ends in an error, its dispatches are taken back, and what
+    /// it wrote or marked as an output is so no longer.
+    ///
+    /// # Errors
+    /// Those of `record`.
+    pub fn atomically<T>(&mut self, record: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let (dispatches, marks) = (self.dispatches.len(), self.marks.len());
+        let result = record(self);
+        if result.is_err() {
+            self.dispatches.truncate(dispatches);
+            // Slots stay, since somebody may hold a value of them: without a dispatch they cost nothing.
+            for mark in self.marks.drain(marks..) {
+                match mark {
+                    Mark::Written(slot) => self.slots[slot].written = false,
+                    Mark::Output(slot) => self.slots[slot].output = false,
+                }
+            }
+        }
+        result
+    }
+
+    /// [`Recording::atomically`] under a name, such as `encoder.layer.3`, that `verify` and errors show.
     ///
     /// # Errors
     /// What `record` has for an error, as [`Error::In`] the name; names within each other are joined by dots.
@@ -234,28 +358,120 @@ impl Recording {
     ) -> Result<T> {
         let name = name.into();
         self.scope.push(name.clone());
-        let result = record(self);
+        let result = self.atomically(record);
         self.scope.pop();
         result.map_err(|error| error.within(&name))
     }
 
-    /// Appends a dispatch of `kernel`; `bindings` in its order.
-    pub(crate) fn dispatch(
+    /// Whether something is in the value: a tensor's, or what a dispatch writes.
+    pub(crate) fn is_written(&self, value: &Value) -> bool {
+        self.slots.get(value.index).is_some_and(|slot| slot.written)
+    }
+
+    /// [`Error::Argument`] for an output that nothing writes.
+    fn check_outputs(&self) -> Result<()> {
+        match self.slots.iter().find(|slot| slot.output && !slot.written) {
+            None => Ok(()),
+            Some(slot) => {
+                let found = format!("a temporary of {} words that nothing writes", slot.words);
+                Err(Error::argument("recording", "an output", "written by a dispatch", found))
+            }
+        }
+    }
+
+    /// Records a dispatch of a kernel, a user's own or one of this crate's, with `bindings` in the kernel's order. Each is
+    /// bound from its first element to its last, so that `arrayLength` tells the words that it has.
+    ///
+    /// `parameters` is what [`Kernel::parameters`] lists. An output is a tensor's value, one of [`Recording::zeros`], or a
+    /// [`Recording::temporary`], where the kernel says that it writes all of it ([`Kernel::extents`]). The shader runs with
+    /// naga's bounds checks unless the kernel has said that it needs none
+    /// ([`Unchecked`](crate::kernel::Unchecked)): an index out of bounds touches no memory of others. A dispatch of no
+    /// workgroups is left out.
+    ///
+    /// `examples/own_kernel.rs` is a whole kernel with its twin, its cases and its place in a recording.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for another number of bindings or of bytes of parameters than the kernel has, a value of another
+    /// recording, one with fewer words than the dispatch takes, one that nothing has written and that is read or written in
+    /// part, or one that is written and bound twice; [`Error::Limit`], [`Error::Implementation`] for what the device
+    /// cannot run. Then nothing is recorded. A shader that is no valid WGSL is an [`Error::Rejected`] with naga's words at
+    /// [`Recording::run`].
+    pub fn dispatch(
+        &mut self,
+        kernel: &'static dyn Kernel,
+        variant: &Variant,
+        parameters: &impl bytemuck::Pod,
+        bindings: &[&Value],
+    ) -> Result<()> {
+        let bytes = bytemuck::bytes_of(parameters);
+        let wrong =
+            |argument: &str, expected, found| Err(Error::argument(kernel.name(), argument, expected, found));
+        let needed = parameter_bytes(kernel);
+        if bytes.len() != needed {
+            let expected = format!("the {needed} bytes of the kernel's fields");
+            return wrong("the parameters", expected, format!("{} bytes", bytes.len()));
+        }
+        if bindings.len() != kernel.bindings().len() {
+            let names: Vec<&str> = kernel.bindings().iter().map(|binding| binding.name).collect();
+            let expected = format!("a value for each of [{}]", names.join(", "));
+            return wrong("the bindings", expected, format!("{} values", bindings.len()));
+        }
+        bindings.iter().try_for_each(|value| self.own(value))?;
+        let extents = kernel.extents(variant, bytes);
+        if let Some(extents) = extents.as_ref().filter(|extents| extents.len() != bindings.len()) {
+            let expected = format!("an extent for each of {} bindings", bindings.len());
+            return wrong("Kernel::extents", expected, extents.len().to_string());
+        }
+        for (place, (binding, value)) in kernel.bindings().iter().zip(bindings).enumerate() {
+            let (name, has) = (format!("`{}`", binding.name), self.slots[value.index].words);
+            let extent = extents.as_ref().map(|extents| extents[place]);
+            if let Some(extent) = extent.filter(|&extent| extent > has) {
+                let expected = format!("of {extent} words at least, as the parameters say");
+                return wrong(&name, expected, format!("{} {} of {has}", value.dtype, value.shape));
+            }
+            if binding.access == Access::Write && extent != Some(has) && !self.is_written(value) {
+                let expected = "a tensor's value or one of `Recording::zeros`, as the kernel does not say that it \
+                                writes all of it (`Kernel::extents`)";
+                let found = format!("a temporary {} {} that nothing has written", value.dtype, value.shape);
+                return wrong(&name, expected.to_owned(), found);
+            }
+        }
+        let checked = kernel.unchecked().is_none();
+        self.append(kernel, variant.clone(), bytes.to_vec(), bindings, checked)
+    }
+
+    /// Appends a dispatch of a kernel of ours for an op that has checked its arguments; `bindings` in the kernel's order.
+    /// What it writes the op writes wholly, in this dispatch or in those that follow.
+    pub(crate) fn dispatch_trusted(
         &mut self,
         kernel: &'static dyn Kernel,
         variant: Variant,
         parameters: &impl bytemuck::Pod,
         bindings: &[&Value],
     ) -> Result<()> {
-        self.dispatch_bytes(kernel, variant, bytemuck::bytes_of(parameters).to_vec(), bindings)
+        self.append(kernel, variant, bytemuck::bytes_of(parameters).to_vec(), bindings, false)
     }
 
-    pub(crate) fn dispatch_bytes(
+    /// [`Recording::dispatch_trusted`] of one of a kernel's own cases. A kernel that is none of ours runs with checks, unless
+    /// it says that it needs none.
+    pub(crate) fn dispatch_case(
+        &mut self,
+        kernel: &'static dyn Kernel,
+        variant: &Variant,
+        parameters: &[u8],
+        bindings: &[&Value],
+    ) -> Result<()> {
+        let checked = !is_ours(kernel) && kernel.unchecked().is_none();
+        self.append(kernel, variant.clone(), parameters.to_vec(), bindings, checked)
+    }
+
+    fn append(
         &mut self,
         kernel: &'static dyn Kernel,
         variant: Variant,
         parameters: Vec<u8>,
         bindings: &[&Value],
+        checked: bool,
     ) -> Result<()> {
         for value in bindings {
             self.own(value)?;
@@ -269,6 +485,13 @@ impl Recording {
                 let argument = format!("`{}`", written.name);
                 return Err(Error::argument(kernel.name(), argument, "a buffer of its own", found));
             }
+        }
+        if let Some((_, (binding, value))) =
+            each().find(|(_, (binding, value))| binding.access == Access::Read && !self.is_written(value))
+        {
+            let expected = "written before it is read (`Recording::zeros` is a value of zeros)";
+            let found = format!("a temporary {} {} that nothing has written", value.dtype, value.shape);
+            return Err(Error::argument(kernel.name(), format!("`{}`", binding.name), expected, found));
         }
         let capabilities = self.device.capabilities();
         if let Err(reason) = variant.runs_on(capabilities) {
@@ -307,9 +530,16 @@ impl Recording {
                 available,
             });
         }
-        let bindings = bindings.iter().map(|value| value.index).collect();
+        let bindings: Vec<usize> = bindings.iter().map(|value| value.index).collect();
         let scope = self.scope.join(".");
-        self.dispatches.push(Dispatch { kernel, variant, parameters, workgroups, bindings, scope, cost });
+        let dispatch = Dispatch { kernel, variant, parameters, workgroups, bindings, scope, cost, checked };
+        for slot in dispatch.writes() {
+            if !self.slots[slot].written {
+                self.slots[slot].written = true;
+                self.marks.push(Mark::Written(slot));
+            }
+        }
+        self.dispatches.push(dispatch);
         Ok(())
     }
 
@@ -334,14 +564,17 @@ impl Recording {
 
     fn fits_image(&self, value: &Value, texel: Texel) -> Result<()> {
         let slot = &self.slots[value.index];
+        if slot.constant.is_some() {
+            return Err(Error::argument("recording", "an image", "of a tensor", "words from the host"));
+        }
         let (needed, available) = (texel.rows(slot.words), self.device.capabilities().image_rows);
         if needed > available.into() {
             let what = format!("{} {} as an image", value.dtype, value.shape);
             let limit = "maxTextureDimension2D";
             return Err(Error::Limit { what, limit, needed, available: available.into() });
         }
-        let buffer = slot.tensor.as_ref().and_then(Tensor::wgpu_buffer);
-        match buffer.map(wgpu::Buffer::usage) {
+        let buffer = slot.tensor.as_ref().and_then(Tensor::gpu_buffer);
+        match buffer.map(|buffer| buffer.buffer.usage()) {
             Some(usage) if !usage.contains(wgpu::BufferUsages::COPY_SRC) => {
                 let expected = "with the usage COPY_SRC, to be read as an image";
                 Err(Error::argument("recording", "the buffer", expected, format!("{usage:?}")))
@@ -369,11 +602,33 @@ impl Recording {
         Err(Error::argument("recording", "a value", "of this recording", found))
     }
 
+    /// Each dispatch as raw wgpu takes it, for a program that compares with that.
+    #[doc(hidden)]
+    pub fn raw_dispatches(&self) -> Vec<RawDispatch<'_>> {
+        let dispatches = self.dispatches.iter().map(|dispatch| {
+            let access = dispatch.kernel.bindings().iter().map(|binding| binding.access == Access::Read);
+            RawDispatch {
+                module: module(dispatch.kernel, &dispatch.variant),
+                parameters: &dispatch.parameters,
+                workgroups: dispatch.workgroups,
+                bindings: dispatch.bindings.iter().copied().zip(access).collect(),
+            }
+        });
+        dispatches.collect()
+    }
+
+    /// The words of each slot, with its tensor or with what comes from the host.
+    #[doc(hidden)]
+    pub fn raw_slots(&self) -> impl Iterator<Item = (u64, Option<&Tensor>, Option<&[u32]>)> + '_ {
+        self.slots.iter().map(|slot| (slot.words, slot.tensor.as_ref(), slot.constant.as_deref()))
+    }
+
     /// Runs it: on a GPU in one submission (in more only where one would hold the device for too long), on the CPU
     /// device by the twins.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Timeout`], [`Error::Rejected`].
+    /// [`Error::Argument`] for an output that nothing writes, [`Error::OutOfMemory`], [`Error::DeviceLost`],
+    /// [`Error::Timeout`], [`Error::Rejected`].
     pub async fn run_async(self) -> Result<Outputs> {
         // A software adapter computes in the very call that submits: so all of it is somebody else's.
         #[cfg(not(target_arch = "wasm32"))]
@@ -387,6 +642,7 @@ impl Recording {
 
     /// Runs it on this thread, as far as it may.
     async fn run_unless(self, cancelled: &AtomicBool) -> Result<Outputs> {
+        self.check_outputs()?;
         match self.device.gpu() {
             Some(_) => gpu::run(self, cancelled).await,
             None => cpu::run(self, cancelled),

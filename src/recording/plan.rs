@@ -48,7 +48,7 @@ impl Plan {
         let mut free: Vec<usize> = Vec::new();
         for (time, dispatch) in recording.dispatches.iter().enumerate() {
             for &slot in &dispatch.bindings {
-                if slots[slot].tensor.is_some() || plan.buffer_of[slot].is_some() {
+                if !slots[slot].is_planned() || plan.buffer_of[slot].is_some() {
                     continue;
                 }
                 let words = slots[slot].words;
@@ -77,7 +77,7 @@ impl Plan {
         }
         // An output that nothing wrote is still asked for.
         for (slot, entry) in slots.iter().enumerate() {
-            if entry.output && entry.tensor.is_none() && plan.buffer_of[slot].is_none() {
+            if entry.output && entry.is_planned() && plan.buffer_of[slot].is_none() {
                 plan.buffer_of[slot] = Some(plan.buffers.len());
                 plan.buffers.push(entry.words);
                 plan.unshared_bytes += entry.words * 4;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::plan::Plan;
-use super::{Prepared, Recording, RunStatistics, Value, cpu};
+use super::{Prepared, Recording, RunStatistics, Submitted, Value, cpu};
 use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::tensor::{HostBuffer, Storage, Tensor};
@@ -47,9 +47,10 @@ impl Repeated {
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`], [`Error::Rejected`].
     pub async fn new(recording: Recording) -> Result<Self> {
+        recording.check_outputs()?;
         let plan = Plan::of(&recording);
         let executor = match recording.device.gpu() {
-            Some(_) => Executor::Gpu(Prepared::new(&recording, &plan).await?),
+            Some(_) => Executor::Gpu(Prepared::new(&recording, &plan, Submitted::ByUs, 0..0).await?),
             None => Executor::Cpu(cpu::host_buffers(&recording, &plan)?),
         };
         let submits = match &executor {

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use super::plan::Plan;
-use super::{Prepared, Recording, cpu};
+use super::{Prepared, Recording, Submitted, cpu};
 use crate::error::Result;
 use crate::tensor::{HostBuffer, Storage};
 
@@ -34,7 +34,7 @@ pub struct Step {
 /// As [`Recording::run_async`].
 pub async fn trace(recording: &Recording) -> Result<Vec<Step>> {
     let plan = Plan::unshared(recording);
-    let prepared = Prepared::new(recording, &plan).await?;
+    let prepared = Prepared::new(recording, &plan, Submitted::ByUs, 0..0).await?;
     prepared.submit(&AtomicBool::new(false)).await?;
     let mut device_values = Vec::with_capacity(recording.slots.len());
     let mut own_values = Vec::with_capacity(recording.slots.len());
@@ -42,7 +42,7 @@ pub async fn trace(recording: &Recording) -> Result<Vec<Step>> {
         let words = match (storage, recording.device.gpu()) {
             (Some(Storage::Gpu(buffer)), Some(gpu)) => gpu.read(&buffer.buffer, slot.words * 4).await?,
             (Some(Storage::Host(buffer)), _) => buffer.read().clone(),
-            _ => Vec::new(),
+            _ => slot.constant.clone().unwrap_or_default(),
         };
         // What no dispatch writes has no meaning, and memory that was used before has anything in it: the twins' run
         // begins with the same.

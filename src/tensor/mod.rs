@@ -5,6 +5,7 @@
 mod shape;
 mod upload;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use shape::Shape;
@@ -63,12 +64,15 @@ pub(crate) enum Storage {
     Host(HostBuffer),
 }
 
-/// A GPU buffer; one of ours goes back to its device's idle buffers when the last tensor on it is dropped.
+/// A GPU buffer; one of ours goes back to its device's idle buffers when the last tensor on it is dropped, unless a host
+/// has had it.
 pub(crate) struct GpuBuffer {
     device: Device,
     pub buffer: wgpu::Buffer,
-    /// Ours, to be used again; not a host's, nor one that a host's unsubmitted work may still use.
+    /// Ours, to be used again; not a host's.
     reusable: Option<Pooled>,
+    /// A host has its handle, or an encoder of a host's uses it, and nothing tells when the host is done with it.
+    given_out: AtomicBool,
 }
 
 impl std::fmt::Debug for Storage {
@@ -82,11 +86,19 @@ impl std::fmt::Debug for Storage {
 
 impl GpuBuffer {
     pub fn new(device: &Device, pooled: Pooled) -> Self {
-        Self { device: device.clone(), buffer: pooled.buffer.clone(), reusable: Some(pooled) }
+        let (device, buffer) = (device.clone(), pooled.buffer.clone());
+        Self { device, buffer, reusable: Some(pooled), given_out: AtomicBool::new(false) }
     }
 
-    pub fn not_reusable(device: &Device, buffer: wgpu::Buffer) -> Self {
-        Self { device: device.clone(), buffer, reusable: None }
+    /// A host's.
+    pub fn of_host(device: &Device, buffer: wgpu::Buffer) -> Self {
+        Self { device: device.clone(), buffer, reusable: None, given_out: AtomicBool::new(true) }
+    }
+
+    /// Makes it one that is not used again, since a host may use it after all tensors on it are gone. True at the first
+    /// time.
+    pub fn give_out(&self) -> bool {
+        !self.given_out.swap(true, Ordering::Relaxed)
     }
 
     /// Makes it one that is not used again.
@@ -109,7 +121,10 @@ impl std::fmt::Debug for GpuBuffer {
 impl Drop for GpuBuffer {
     fn drop(&mut self) {
         if let (Some(gpu), Some(pooled)) = (self.device.gpu(), self.reusable.take()) {
-            gpu.release(pooled);
+            match *self.given_out.get_mut() {
+                true => gpu.forget(&pooled),
+                false => gpu.release(pooled),
+            }
         }
     }
 }
@@ -293,7 +308,7 @@ impl Tensor {
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return wrong("a buffer with the usage STORAGE".to_owned(), format!("{:?}", buffer.usage()));
         }
-        let storage = Storage::Gpu(Arc::new(GpuBuffer::not_reusable(device, buffer.clone())));
+        let storage = Storage::Gpu(Arc::new(GpuBuffer::of_host(device, buffer.clone())));
         Ok(Self::from_storage(device, shape, dtype, storage))
     }
 
@@ -329,10 +344,35 @@ impl Tensor {
         &self.storage
     }
 
-    /// The wgpu buffer that holds it (its elements come first; the buffer may be larger), absent on the CPU device.
+    /// The wgpu buffer that holds it, absent on the CPU device. Its elements come first; the buffer may be larger, and what
+    /// is behind them is 0 at the first call.
+    ///
+    /// One of ours has the usages `STORAGE`, `COPY_SRC` and `COPY_DST`. Once it was asked for here it belongs to this tensor,
+    /// its clones and the caller's handles for good: it is not used again for another tensor, however long the handles live.
+    /// (Without that, the buffers of tensors that are dropped are used again.) What is written into it through a handle shows
+    /// in the tensor, in the order of the queue.
     pub fn wgpu_buffer(&self) -> Option<&wgpu::Buffer> {
+        let Storage::Gpu(buffer) = &self.storage else { return None };
+        if buffer.give_out() {
+            self.clear_padding(buffer);
+        }
+        Some(&buffer.buffer)
+    }
+
+    /// Zeros behind the elements of one of ours: the memory may have been another tensor's.
+    fn clear_padding(&self, buffer: &GpuBuffer) {
+        let (used, size) = (self.bytes(), buffer.buffer.size());
+        if let Some(gpu) = self.device.gpu().filter(|_| buffer.reusable.is_some() && used < size) {
+            let mut encoder = gpu.device.create_command_encoder(&Default::default());
+            encoder.clear_buffer(&buffer.buffer, used, None);
+            gpu.queue.submit([encoder.finish()]);
+        }
+    }
+
+    /// [`Tensor::wgpu_buffer`] for a look at it alone.
+    pub(crate) fn gpu_buffer(&self) -> Option<&GpuBuffer> {
         match &self.storage {
-            Storage::Gpu(buffer) => Some(&buffer.buffer),
+            Storage::Gpu(buffer) => Some(buffer),
             Storage::Host(_) => None,
         }
     }

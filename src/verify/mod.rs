@@ -9,7 +9,9 @@ pub use cooperative::{CooperativeReport, cooperative};
 
 use crate::device::Device;
 use crate::error::Result;
-use crate::kernel::{Access, Argument, Arguments, Case, CaseArgument, Depth, Kernel, Variant};
+use crate::kernel::{
+    Access, Argument, Arguments, Case, CaseArgument, Depth, Kernel, Variant, parameter_bytes,
+};
 use crate::kernels::KERNELS;
 use crate::progress::{IntoControlFlow, obey};
 use crate::recording::{Recording, Value};
@@ -134,6 +136,9 @@ pub async fn run_case(
     variant: &Variant,
     case: &Case,
 ) -> Result<CaseOutcome> {
+    if let Some(failure) = misfit(kernel, variant, case) {
+        return Ok(CaseOutcome { failure: Some(failure), ..CaseOutcome::default() });
+    }
     let words: Vec<Vec<u32>> = case.arguments.iter().map(guarded).collect();
     let outputs = run_on(device, kernel, variant, case, &words).await?;
     let twin_outputs = run_twin(kernel, variant, case, &words);
@@ -162,6 +167,50 @@ pub async fn run_case(
     }
     outcome.outputs = outputs;
     Ok(outcome)
+}
+
+/// Why a case is none of that kernel's, or is not what the kernel says of itself.
+fn misfit(kernel: &dyn Kernel, variant: &Variant, case: &Case) -> Option<String> {
+    let (bytes, bindings) = (parameter_bytes(kernel), kernel.bindings());
+    if case.parameters.len() != bytes {
+        return Some(format!(
+            "the case has {} bytes of parameters, the kernel {bytes}",
+            case.parameters.len()
+        ));
+    }
+    if case.arguments.len() != bindings.len() {
+        let (arguments, bindings) = (case.arguments.len(), bindings.len());
+        return Some(format!("the case has {arguments} arguments, the kernel {bindings} bindings"));
+    }
+    let extents = kernel.extents(variant, &case.parameters)?;
+    if extents.len() != bindings.len() {
+        return Some(format!("{} extents for {} bindings", extents.len(), bindings.len()));
+    }
+    for ((binding, argument), extent) in bindings.iter().zip(&case.arguments).zip(extents) {
+        // Words, and those of them that the oracle says are written.
+        let (words, written) = match argument {
+            CaseArgument::F32(values) => (values.len(), values.len()),
+            CaseArgument::Words(words) => (words.len(), words.len()),
+            CaseArgument::Exact(expected) => (expected.len(), first_gap(expected)),
+            CaseArgument::Output(expected)
+            | CaseArgument::OutputWithin(expected, _)
+            | CaseArgument::OutputRounded(expected, ..) => (expected.len(), first_gap(expected)),
+        };
+        let name = binding.name;
+        if extent > words as u64 {
+            return Some(format!("the kernel takes {extent} words of `{name}`, the case has {words}"));
+        }
+        if extent > written as u64 {
+            return Some(format!(
+                "the kernel says that it writes {extent} words of `{name}`, the oracle {written}"
+            ));
+        }
+    }
+    None
+}
+
+fn first_gap<T>(expected: &[Option<T>]) -> usize {
+    expected.iter().position(Option::is_none).unwrap_or(expected.len())
 }
 
 fn guarded(argument: &CaseArgument) -> Vec<u32> {
@@ -193,7 +242,7 @@ async fn run_on(
     let tensors = tensors.collect::<Result<Vec<_>>>()?;
     let values = tensors.iter().map(|tensor| recording.tensor(tensor)).collect::<Result<Vec<_>>>()?;
     let bindings: Vec<&Value> = values.iter().collect();
-    recording.dispatch_bytes(kernel, variant.clone(), case.parameters.clone(), &bindings)?;
+    recording.dispatch_case(kernel, variant, &case.parameters, &bindings)?;
     recording.run_async().await?;
     let mut outputs = Vec::new();
     for (binding, tensor) in kernel.bindings().iter().zip(&tensors) {

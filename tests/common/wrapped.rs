@@ -1,6 +1,6 @@
 //! A kernel with another text, or with its workgroups folded early; all else is its own.
 
-use attentive::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant, module};
+use attentive::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Unchecked, Variant, module};
 
 /// Workgroups in one dimension where they are folded.
 pub const FOLD: u32 = 2;
@@ -76,5 +76,11 @@ impl Kernel for Wrapped {
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         self.kernel.cases(variant, depth)
+    }
+
+    fn unchecked(&self) -> Option<Unchecked> {
+        // SAFETY: it stands in for a kernel that runs without checks, and shall run as that one does. Where a fault is
+        // planted, sentinels behind the buffers and a time limit are there to see it.
+        Some(unsafe { Unchecked::new() })
     }
 }

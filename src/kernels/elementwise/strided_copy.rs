@@ -73,6 +73,13 @@ impl Parameters {
         Self { elements, y_columns: elements.max(1), ..bytemuck::cast(words) }
     }
 
+    /// So many times the first element of x.
+    pub(crate) fn repeated(elements: u32) -> Self {
+        let mut axes = [[1, 0]; AXES];
+        axes[0] = [elements, 0];
+        Self::new(elements, axes)
+    }
+
     fn axes(self) -> [[u32; 2]; AXES] {
         let words: [u32; PLACES + 2 * AXES] = bytemuck::cast(self);
         std::array::from_fn(|axis| [words[PLACES + axis], words[PLACES + AXES + axis]])

@@ -151,27 +151,30 @@ impl BahdanauSeq2Seq {
     /// # Errors
     /// [`Error::Argument`] for no texts, an empty text, one longer than the model allows, or an id past its table.
     pub fn record_encoder(&self, recording: &mut Recording, texts: &[&[u32]]) -> Result<BahdanauMemory> {
-        let (padding, limit) = (self.config.padding_id, self.config.max_source_length);
-        let PaddedIds { ids, lengths, longest } =
-            PaddedIds::not_empty(OP, "a source", texts, padding, limit)?;
-        let x = recording
-            .scoped("embeddings", |recording| Embedding::new(&self.source).record(recording, &ids))?
-            .reshape([texts.len(), longest, self.config.embedding_dim])?;
-        let options = GruOptions { lengths: Some(&lengths), ..Default::default() };
-        let encoded =
-            recording.scoped("encoder", |recording| self.encoder.record(recording, &x, &options))?;
-        let keys = recording
-            .scoped("attention.key", |recording| self.attention.project_keys(recording, &encoded.output))?;
-        // The backward state at the first position.
-        let Some(last) = encoded.states.last() else {
-            return Err(Error::argument(OP, "the encoder", "of two directions", "none"));
-        };
-        let state = recording.scoped("initial", |recording| {
-            Linear::new(&self.initial).activation(Activation::Tanh).record(recording, last)
-        })?;
-        let lengths = Tensor::from_u32(recording.device(), [texts.len()], &lengths)?;
-        let lengths = recording.tensor(&lengths)?;
-        Ok(BahdanauMemory { annotations: encoded.output, keys, state, lengths })
+        recording.atomically(|recording| {
+            let (padding, limit) = (self.config.padding_id, self.config.max_source_length);
+            let PaddedIds { ids, lengths, longest } =
+                PaddedIds::not_empty(OP, "a source", texts, padding, limit)?;
+            let x = recording
+                .scoped("embeddings", |recording| Embedding::new(&self.source).record(recording, &ids))?
+                .reshape([texts.len(), longest, self.config.embedding_dim])?;
+            let options = GruOptions { lengths: Some(&lengths), ..Default::default() };
+            let encoded =
+                recording.scoped("encoder", |recording| self.encoder.record(recording, &x, &options))?;
+            let keys = recording.scoped("attention.key", |recording| {
+                self.attention.project_keys(recording, &encoded.output)
+            })?;
+            // The backward state at the first position.
+            let Some(last) = encoded.states.last() else {
+                return Err(Error::argument(OP, "the encoder", "of two directions", "none"));
+            };
+            let state = recording.scoped("initial", |recording| {
+                Linear::new(&self.initial).activation(Activation::Tanh).record(recording, last)
+            })?;
+            let lengths = Tensor::from_u32(recording.device(), [texts.len()], &lengths)?;
+            let lengths = recording.tensor(&lengths)?;
+            Ok(BahdanauMemory { annotations: encoded.output, keys, state, lengths })
+        })
     }
 
     /// Records one step of the decoder: the last token of each row, and the state `[rows, hidden_dim]` before. There are as
@@ -187,34 +190,37 @@ impl BahdanauSeq2Seq {
         state: &Value,
         with_weights: bool,
     ) -> Result<BahdanauStep> {
-        let (rows, hidden) = (tokens.len(), self.config.hidden_dim);
-        if state.shape().dims() != [rows, hidden] {
-            let expected = format!("[{rows}, {hidden}] for {rows} tokens");
-            return Err(Error::argument(OP, "the state", expected, state.shape().to_string()));
-        }
-        let mut attention = AdditiveAttention::new(&self.attention).key_lengths_value(&memory.lengths);
-        if with_weights {
-            attention = attention.with_weights();
-        }
-        let query = state.reshape([rows, 1, hidden])?;
-        let attended = recording.scoped("attention", |recording| {
-            attention.record_projected(recording, &query, &memory.keys, &memory.annotations)
-        })?;
-        let context = attended.output.reshape([rows, 2 * hidden])?;
-        let longest = memory.keys.shape()[1];
-        let weights = attended.weights.map(|weights| weights.reshape([rows, longest])).transpose()?;
-        let embedded = recording
-            .scoped("embeddings", |recording| Embedding::new(&self.target).record(recording, tokens))?;
-        let state = recording
-            .scoped("decoder", |recording| self.decoder.record(recording, &[&embedded, &context], state))?;
-        let logits = recording.scoped("output", |recording| {
-            let halves = self.readout.record(recording, &[&state, &embedded, &context])?;
-            // Maxout (Goodfellow et al. 2013) over the two halves.
-            let halves = halves.reshape([rows, 2, self.config.readout_dim])?;
-            let largest = pool(recording, &halves, &vec![2; rows], Pooling::Max, false)?;
-            Linear::new(&self.output).record(recording, &largest)
-        })?;
-        Ok(BahdanauStep { logits, state, weights })
+        recording.atomically(|recording| {
+            let (rows, hidden) = (tokens.len(), self.config.hidden_dim);
+            if state.shape().dims() != [rows, hidden] {
+                let expected = format!("[{rows}, {hidden}] for {rows} tokens");
+                return Err(Error::argument(OP, "the state", expected, state.shape().to_string()));
+            }
+            let mut attention = AdditiveAttention::new(&self.attention).key_lengths_value(&memory.lengths);
+            if with_weights {
+                attention = attention.with_weights();
+            }
+            let query = state.reshape([rows, 1, hidden])?;
+            let attended = recording.scoped("attention", |recording| {
+                attention.record_projected(recording, &query, &memory.keys, &memory.annotations)
+            })?;
+            let context = attended.output.reshape([rows, 2 * hidden])?;
+            let longest = memory.keys.shape()[1];
+            let weights = attended.weights.map(|weights| weights.reshape([rows, longest])).transpose()?;
+            let embedded = recording
+                .scoped("embeddings", |recording| Embedding::new(&self.target).record(recording, tokens))?;
+            let state = recording.scoped("decoder", |recording| {
+                self.decoder.record(recording, &[&embedded, &context], state)
+            })?;
+            let logits = recording.scoped("output", |recording| {
+                let halves = self.readout.record(recording, &[&state, &embedded, &context])?;
+                // Maxout (Goodfellow et al. 2013) over the two halves.
+                let halves = halves.reshape([rows, 2, self.config.readout_dim])?;
+                let largest = pool(recording, &halves, &vec![2; rows], Pooling::Max, false)?;
+                Linear::new(&self.output).record(recording, &largest)
+            })?;
+            Ok(BahdanauStep { logits, state, weights })
+        })
     }
 
     /// Records the whole model on pairs of source and target token ids, the target with its start token: a step for each
@@ -230,23 +236,25 @@ impl BahdanauSeq2Seq {
         targets: &[&[u32]],
         with_weights: bool,
     ) -> Result<Vec<BahdanauStep>> {
-        if sources.len() != targets.len() {
-            let expected = format!("as many as the {} sources", sources.len());
-            return Err(Error::argument(OP, "targets", expected, targets.len().to_string()));
-        }
-        let memory = self.record_encoder(recording, sources)?;
-        let longest = targets.iter().map(|target| target.len()).max().unwrap_or(0);
-        let mut steps: Vec<BahdanauStep> = Vec::with_capacity(longest);
-        for place in 0..longest {
-            let token = |target: &&[u32]| target.get(place).copied().unwrap_or(self.config.padding_id);
-            let tokens: Vec<u32> = targets.iter().map(token).collect();
-            let state = steps.last().map_or(&memory.state, |step| &step.state).clone();
-            let step = recording.scoped(format!("step.{place}"), |recording| {
-                self.record_step(recording, &memory, &tokens, &state, with_weights)
-            })?;
-            steps.push(step);
-        }
-        Ok(steps)
+        recording.atomically(|recording| {
+            if sources.len() != targets.len() {
+                let expected = format!("as many as the {} sources", sources.len());
+                return Err(Error::argument(OP, "targets", expected, targets.len().to_string()));
+            }
+            let memory = self.record_encoder(recording, sources)?;
+            let longest = targets.iter().map(|target| target.len()).max().unwrap_or(0);
+            let mut steps: Vec<BahdanauStep> = Vec::with_capacity(longest);
+            for place in 0..longest {
+                let token = |target: &&[u32]| target.get(place).copied().unwrap_or(self.config.padding_id);
+                let tokens: Vec<u32> = targets.iter().map(token).collect();
+                let state = steps.last().map_or(&memory.state, |step| &step.state).clone();
+                let step = recording.scoped(format!("step.{place}"), |recording| {
+                    self.record_step(recording, &memory, &tokens, &state, with_weights)
+                })?;
+                steps.push(step);
+            }
+            Ok(steps)
+        })
     }
 
     /// Encodes source texts and gives a decoder for them, of `beams` rows for each; with `capture` it tells what each row

@@ -137,12 +137,15 @@ impl TransformerSeq2Seq {
         texts: &[&[u32]],
         capture: &LayerCapture<'_>,
     ) -> Result<(Value, Vec<u32>, Vec<Value>)> {
-        let (x, lengths) = self.embed(recording, "a source", texts, &self.source, &self.positions[0])?;
-        let key_lengths = padded(&lengths);
-        let options = MultiHeadAttentionOptions { key_lengths, ..Default::default() };
-        let (memory, captured) = recording
-            .scoped("encoder", |recording| self.encoder.record_captured(recording, &x, &options, capture))?;
-        Ok((memory, lengths, captured))
+        recording.atomically(|recording| {
+            let (x, lengths) = self.embed(recording, "a source", texts, &self.source, &self.positions[0])?;
+            let key_lengths = padded(&lengths);
+            let options = MultiHeadAttentionOptions { key_lengths, ..Default::default() };
+            let (memory, captured) = recording.scoped("encoder", |recording| {
+                self.encoder.record_captured(recording, &x, &options, capture)
+            })?;
+            Ok((memory, lengths, captured))
+        })
     }
 
     /// Records the whole model on pairs of source and target token ids, the target with its start token: the logits
@@ -156,25 +159,29 @@ impl TransformerSeq2Seq {
         sources: &[&[u32]],
         targets: &[&[u32]],
     ) -> Result<Value> {
-        if sources.len() != targets.len() {
-            let expected = format!("as many as the {} sources", sources.len());
-            return Err(Error::argument(OP, "targets", expected, targets.len().to_string()));
-        }
-        let (memory, source_lengths) = self.record_encoder(recording, sources)?;
-        let (mut x, _) = self.embed(recording, "a target", targets, &self.target, &self.positions[1])?;
-        let options = DecoderLayerOptions {
-            // No query that counts sees the padding behind it.
-            self_attention: MultiHeadAttentionOptions { causal: Causal::TopLeft, ..Default::default() },
-            cross_attention: MultiHeadAttentionOptions {
-                key_lengths: padded(&source_lengths),
-                ..Default::default()
-            },
-        };
-        for (index, layer) in self.decoder.iter().enumerate() {
-            let name = format!("decoder.layer.{index}");
-            x = recording.scoped(name, |recording| layer.record(recording, &x, &memory, &options))?.output;
-        }
-        recording.scoped("output", |recording| Linear::new(&self.output).record(recording, &x))
+        recording.atomically(|recording| {
+            if sources.len() != targets.len() {
+                let expected = format!("as many as the {} sources", sources.len());
+                return Err(Error::argument(OP, "targets", expected, targets.len().to_string()));
+            }
+            let (memory, source_lengths) = self.record_encoder(recording, sources)?;
+            let (mut x, _) = self.embed(recording, "a target", targets, &self.target, &self.positions[1])?;
+            let options = DecoderLayerOptions {
+                // No query that counts sees the padding behind it.
+                self_attention: MultiHeadAttentionOptions { causal: Causal::TopLeft, ..Default::default() },
+                cross_attention: MultiHeadAttentionOptions {
+                    key_lengths: padded(&source_lengths),
+                    ..Default::default()
+                },
+            };
+            for (index, layer) in self.decoder.iter().enumerate() {
+                let name = format!("decoder.layer.{index}");
+                x = recording
+                    .scoped(name, |recording| layer.record(recording, &x, &memory, &options))?
+                    .output;
+            }
+            recording.scoped("output", |recording| Linear::new(&self.output).record(recording, &x))
+        })
     }
 
     /// Encodes source texts and gives a decoder for them: `beams` rows for each, of at most `capacity` tokens.

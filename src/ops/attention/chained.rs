@@ -68,7 +68,7 @@ impl Checked {
             self.record_softmax(recording, part, &raw, Parameters::new().stage, (&to, 0), sums)?;
             let p = self.part(part)?;
             let bindings = [&to, &v, &self.items, &self.output];
-            recording.dispatch(&WeightedValues, weighted_values::tiled(), &p, &bindings)?;
+            recording.dispatch_trusted(&WeightedValues, weighted_values::tiled(), &p, &bindings)?;
             last = Some(to);
         }
         match last {
@@ -126,7 +126,7 @@ impl Checked {
     fn record_scores(&self, recording: &mut Recording, k: &Value, part: Part) -> Result<Value> {
         let raw = recording.temporary([part.heads.1, part.queries.1, self.dims[3]], DType::F32)?;
         let bindings = [&self.q, k, &self.items, &raw];
-        recording.dispatch(&Scores, scores::tiled(), &self.part(part)?, &bindings)?;
+        recording.dispatch_trusted(&Scores, scores::tiled(), &self.part(part)?, &bindings)?;
         Ok(raw)
     }
 
@@ -151,7 +151,7 @@ impl Checked {
         };
         let variant = scale_mask_softmax::variant(choose_rows(recording.device(), "softmax", self.dims[3])?);
         let bindings = [raw, &self.mask, &self.items, &self.head_terms, to, &nowhere];
-        recording.dispatch(&ScaleMaskSoftmax, variant, &p, &bindings)
+        recording.dispatch_trusted(&ScaleMaskSoftmax, variant, &p, &bindings)
     }
 
     /// [`Error::Limit`] unless that many scores fit one tensor.

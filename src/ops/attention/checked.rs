@@ -8,7 +8,7 @@ use crate::kernels::attention::append::{self, Append};
 use crate::kernels::attention::{NONE, Parameters};
 use crate::ops::{cast, expect_dtype, expect_own, expect_shape, size};
 use crate::recording::{Recording, Value};
-use crate::tensor::{DType, Shape, Tensor};
+use crate::tensor::{DType, Shape};
 
 /// Positions are computed in i32.
 const LONGEST: usize = 1 << 30;
@@ -228,6 +228,17 @@ fn check_memory<'a>(
             return Err(Error::argument(OP, name, "a value of its own", format!("that of {other}")));
         }
         others.push((name, written));
+    }
+    // What is not written would be whatever the memory held before.
+    let elements: u64 = output.dims.iter().map(|&size| size as u64).product();
+    let wholly = elements == output.value.shape().elements() && sequences.is_none();
+    if !wholly && !recording.is_written(output.value) {
+        let expected = "all of a temporary, or a value of `Recording::zeros`, of which a part may be written";
+        let found = match sequences {
+            Some(_) => "a temporary, of which running sums on the device may leave rows out".to_owned(),
+            None => format!("{elements} elements of a temporary {}", output.value.shape()),
+        };
+        return Err(Error::argument(OP, "the output", expected, found));
     }
     Ok(())
 }
@@ -514,10 +525,8 @@ impl<'a> Items<'a> {
 
     /// One value of all parts: the part itself where there is but one, a tensor where all are the host's, else copies.
     fn bring_together(mut self, recording: &mut Recording, dtype: DType) -> Result<Value> {
-        let upload = |recording: &mut Recording, words: &[u32]| {
-            let tensor = Tensor::from_words(recording.device(), Shape::from([words.len()]), dtype, words)?;
-            recording.tensor(&tensor)
-        };
+        let upload =
+            |recording: &mut Recording, words: Vec<u32>| recording.constant([words.len()], dtype, words);
         let mut parts = std::mem::take(&mut self.parts);
         parts.retain(|part| !matches!(part, Part::Host(words) if words.is_empty()));
         match &parts[..] {
@@ -530,14 +539,14 @@ impl<'a> Items<'a> {
                 .into_iter()
                 .flat_map(|part| if let Part::Host(words) = part { words } else { Vec::new() })
                 .collect();
-            return upload(recording, &words);
+            return upload(recording, words);
         }
         let all = recording.temporary([self.words], dtype)?;
         let absent = recording.absent()?;
         let mut at = 0;
         for part in parts {
             let value = match part {
-                Part::Host(words) => upload(recording, &words)?,
+                Part::Host(words) => upload(recording, words)?,
                 Part::Device(value) => value.clone(),
             };
             let count = value.shape().elements() as u32;
@@ -550,7 +559,7 @@ impl<'a> Items<'a> {
                 k_offset: at,
                 ..Parameters::new()
             };
-            recording.dispatch(&Append, append::words(), &p, &[&value, &absent, &all])?;
+            recording.dispatch_trusted(&Append, append::words(), &p, &[&value, &absent, &all])?;
             at += count;
         }
         Ok(all)

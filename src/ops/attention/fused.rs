@@ -189,7 +189,7 @@ impl Checked {
         };
         self.dispatch_tiles(recording, fused, dense, [&parts, &part_sums])?;
         let bindings = [&parts, &part_sums, &self.items, &self.head_terms, &self.output, &nowhere];
-        recording.dispatch(&Merge, merge::invocation(), &p, &bindings)
+        recording.dispatch_trusted(&Merge, merge::invocation(), &p, &bindings)
     }
 
     /// All tiles, in as many dispatches as keep each of them short.
@@ -214,7 +214,7 @@ impl Checked {
             (p.first_tile, p.tiles) = (first, step.min(all - first));
             let bindings =
                 [&self.q, &self.k, &self.v, &self.mask, &self.items, &self.head_terms, output, sums];
-            recording.dispatch(fused.kernel, fused.variant.clone(), &p, &bindings)?;
+            recording.dispatch_trusted(fused.kernel, fused.variant.clone(), &p, &bindings)?;
         }
         Ok(())
     }

@@ -271,8 +271,7 @@ impl KvCache {
         let ends = self.ends(counts, new)?;
         let (table, left) = self.take_blocks(&ends)?;
         let items = [&ends[..], &self.lengths[..], &table[..]].concat();
-        let items = Tensor::from_u32(recording.device(), [items.len()], &items)?;
-        let items = recording.tensor(&items)?;
+        let items = recording.constant([items.len()], DType::U32, items)?;
         self.append(recording, [k, v], &items)?;
         self.take(table, ends, left);
         Ok(())
@@ -383,12 +382,11 @@ impl KvCache {
     fn append(&self, recording: &mut Recording, new: [&Heads<'_>; 2], items: &Value) -> Result<()> {
         let KvCacheShape { batch, key_heads, capacity, head_dim, value_dim, .. } = self.shape;
         let caches = [recording.tensor(&self.k)?, recording.tensor(&self.v)?];
-        let recorded = recording.dispatches.len();
-        for (heads, to, columns) in [(new[0], &caches[0], head_dim), (new[1], &caches[1], value_dim)] {
-            let [_, _, rows, row] = self.shape.dims(columns);
-            let of = |value: usize| size(OP, "a size or stride", value);
-            let parameters = || -> Result<Parameters> {
-                Ok(Parameters {
+        recording.atomically(|recording| {
+            for (heads, to, columns) in [(new[0], &caches[0], head_dim), (new[1], &caches[1], value_dim)] {
+                let [_, _, rows, row] = self.shape.dims(columns);
+                let of = |value: usize| size(OP, "a size or stride", value);
+                let parameters = Parameters {
                     batches: of(batch)?,
                     heads: of(key_heads)?,
                     heads_per_key: 1,
@@ -408,18 +406,13 @@ impl KvCache {
                     block_size: of(rows)?,
                     block_count: of(self.shape.paged.map_or(1, |(_, pool)| pool))?,
                     ..Parameters::new()
-                })
-            };
-            let half = self.shape.dtype == DType::F16;
-            let variant = if half { append::half() } else { append::words() };
-            let outcome = parameters()
-                .and_then(|p| recording.dispatch(&Append, variant, &p, &[heads.value, items, to]));
-            if let Err(error) = outcome {
-                recording.dispatches.truncate(recorded);
-                return Err(error);
+                };
+                let half = self.shape.dtype == DType::F16;
+                let variant = if half { append::half() } else { append::words() };
+                recording.dispatch_trusted(&Append, variant, &parameters, &[heads.value, items, to])?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The table for items of those lengths, and how many blocks are then left.

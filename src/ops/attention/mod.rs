@@ -391,22 +391,34 @@ impl<'a> Attention<'a> {
             Layout::RowsFirst => [batch, queries, heads, value_dim],
             Layout::HeadsFirst => [batch, heads, queries, value_dim],
         };
-        let output = recording.temporary(shape, DType::F32)?;
-        let mut values = self.record_into(recording, q, k, v, &Heads::in_layout(&output, self.layout)?)?;
-        if self.layout == Layout::RowsFirst {
-            values.output = values.output.reshape([batch, queries, heads * value_dim])?;
+        recording.atomically(|recording| {
+            let output = self.made(recording, shape)?;
+            let mut values =
+                self.record_into(recording, q, k, v, &Heads::in_layout(&output, self.layout)?)?;
+            if self.layout == Layout::RowsFirst {
+                values.output = values.output.reshape([batch, queries, heads * value_dim])?;
+            }
+            if q.value.dtype() == DType::F16 {
+                values.output = cast(recording, &values.output, DType::F16)?;
+            }
+            Ok(values)
+        })
+    }
+
+    /// A value that it writes. Running sums on the device may leave rows out, which are 0 then.
+    fn made<const RANK: usize>(&self, recording: &mut Recording, shape: [usize; RANK]) -> Result<Value> {
+        match self.sequences {
+            Some(Sequences::Value { .. }) => recording.zeros(shape, DType::F32),
+            _ => recording.temporary(shape, DType::F32),
         }
-        if q.value.dtype() == DType::F16 {
-            values.output = cast(recording, &values.output, DType::F16)?;
-        }
-        Ok(values)
     }
 
     /// [`Attention::record`] into an f32 `[B, H, Lq, Dv]` anywhere in a value that is there already.
     ///
     /// # Errors
-    /// As [`Attention::record`], and [`Error::Argument`] for an output of another shape, one whose rows overlap, or one
-    /// in the value of an input.
+    /// As [`Attention::record`], and [`Error::Argument`] for an output of another shape, one whose rows overlap, one
+    /// in the value of an input, or a part of a temporary that nothing has written
+    /// ([`Recording::zeros`] makes one to be written in parts).
     pub fn record_into(
         self,
         recording: &mut Recording,
@@ -415,12 +427,14 @@ impl<'a> Attention<'a> {
         v: &Heads,
         output: &Heads,
     ) -> Result<AttentionValues> {
-        let sums = match self.log_sum_exp {
-            // Packed queries have packed sums.
-            true => Some(recording.temporary([q.dims[0], q.dims[1], q.dims[2]], DType::F32)?),
-            false => None,
-        };
-        self.record_with(recording, [q, k, v], output, sums)
+        recording.atomically(|recording| {
+            let sums = match self.log_sum_exp {
+                // Packed queries have packed sums.
+                true => Some(self.made(recording, [q.dims[0], q.dims[1], q.dims[2]])?),
+                false => None,
+            };
+            self.record_with(recording, [q, k, v], output, sums)
+        })
     }
 
     /// [`Attention::record_into`] with a value for the sums' logarithms.
@@ -431,22 +445,12 @@ impl<'a> Attention<'a> {
         output: &Heads,
         sums: Option<Value>,
     ) -> Result<AttentionValues> {
-        let recorded = recording.dispatches.len();
-        let mut record = || {
+        recording.atomically(|recording| {
             let checked = Checked::new(&self, recording, inputs, output, sums.as_ref())?;
             let weights = checked.record(recording, self.implementation, sums.as_ref(), self.weights)?;
             let capture = self.capture.as_ref();
             let captured = capture.map(|capture| checked.capture(recording, capture)).transpose()?;
-            Ok((weights, captured))
-        };
-        match record() {
-            Ok((weights, captured)) => {
-                Ok(AttentionValues { output: output.value.clone(), weights, log_sum_exp: sums, captured })
-            }
-            Err(error) => {
-                recording.dispatches.truncate(recorded);
-                Err(error)
-            }
-        }
+            Ok(AttentionValues { output: output.value.clone(), weights, log_sum_exp: sums, captured })
+        })
     }
 }

@@ -3,22 +3,32 @@
 use std::sync::Arc;
 
 use super::{Attention, AttentionBuffers, AttentionShape, Heads, Layout, Mask, Placement};
-use crate::device::{Device, Pipeline, Purpose};
+use crate::device::{Device, Purpose};
 use crate::error::{Error, Result};
-use crate::recording::{Images, Plan, Prepared, Recording, Submitted, Value, pipelines};
-use crate::tensor::{DType, GpuBuffer, Tensor, settle};
+use crate::recording::{Recording, RecordingPlan, Value};
+use crate::tensor::{DType, GpuBuffer, Shape, Storage, Tensor, checked_words};
 
 const OP: &str = "attention plan";
 
 /// Attention with its pipelines and temporaries made, to be recorded into any encoder of the device. Nothing is
-/// submitted by it.
+/// submitted by it: a [`RecordingPlan`] over buffers that may be others at each time.
+///
+/// What it needs for a set of buffers is made when they are first recorded, and kept for the last 8 sets, as are the buffers
+/// themselves: recording over one of those makes nothing.
 #[derive(Debug)]
 pub struct AttentionPlan {
-    device: Device,
     shape: AttentionShape,
-    pipelines: Vec<Arc<Pipeline>>,
-    temporaries: Vec<Arc<GpuBuffer>>,
-    bytes: u64,
+    plan: RecordingPlan,
+    /// What each buffer must hold, in the order of their slots.
+    wanted: Vec<Wanted>,
+}
+
+/// What a buffer must hold.
+#[derive(Debug)]
+struct Wanted {
+    name: &'static str,
+    shape: Shape,
+    dtype: DType,
 }
 
 impl AttentionPlan {
@@ -30,22 +40,17 @@ impl AttentionPlan {
         let Some(gpu) = device.gpu() else {
             return Err(Error::argument(OP, "the device", "a GPU", device.name()));
         };
-        let recording = record(device, shape, |dims, dtype, _| {
+        let mut wanted = Vec::new();
+        let recording = record(device, shape, |dims, dtype, name| {
+            let shape = Shape::from(dims);
+            wanted.push(Wanted { name, shape: shape.clone(), dtype });
+            checked_words(device, &shape, dtype, name)?;
             // Stands in for the host's buffer: only its place in the recording counts here.
             let stand_in = Arc::new(GpuBuffer::new(device, gpu.acquire(Purpose::Storage, 4)));
-            let storage = crate::tensor::Storage::Gpu(stand_in);
-            Ok(Some(Tensor::from_storage(device, dims.into(), dtype, storage)))
+            Ok(Tensor::from_storage(device, shape, dtype, Storage::Gpu(stand_in)))
         })?;
-        let plan = Plan::of(&recording);
-        let pipelines = pipelines(&recording).await?;
-        let (temporaries, outcome) = gpu.scoped("the temporaries", plan.bytes(), || {
-            // Not given back for reuse: the host may submit its encoder after the plan is gone.
-            let make = |&words: &u64| gpu.acquire(Purpose::Storage, words * 4).buffer;
-            let buffers = plan.buffers.iter().map(make);
-            buffers.map(|buffer| Arc::new(GpuBuffer::not_reusable(device, buffer))).collect()
-        });
-        outcome.await?;
-        Ok(Self { device: device.clone(), shape: *shape, pipelines, temporaries, bytes: plan.bytes() })
+        let plan = RecordingPlan::with_open(recording, wanted.len()).await?;
+        Ok(Self { shape: *shape, plan, wanted })
     }
 
     /// The blocking form of [`AttentionPlan::new_async`].
@@ -59,60 +64,80 @@ impl AttentionPlan {
 
     /// Bytes of its temporaries.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.plan.bytes()
     }
 
-    /// Records it into `encoder`. May be recorded any number of times; the recordings share the temporaries, so they
-    /// must be executed one after the other, as one queue does.
+    /// Records it into an encoder of the device that has no open pass, any number of times, as
+    /// [`RecordingPlan::record`] does.
     ///
     /// # Errors
     /// [`Error::Argument`] for a buffer that is missing, not asked for, too small, of another usage, or written and that
     /// of another tensor too.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder, buffers: AttentionBuffers<'_>) -> Result<()> {
+        let of = |name: &str| match name {
+            "q" => Some(buffers.q),
+            "k" => Some(buffers.k),
+            "v" => Some(buffers.v),
+            "output" => Some(buffers.output),
+            "key_lengths" => buffers.key_lengths,
+            "key_padding_mask" => buffers.key_padding_mask,
+            "alibi_slopes" => buffers.alibi_slopes,
+            "sinks" => buffers.sinks,
+            "relative_bias" => buffers.relative_bias,
+            "packed" => buffers.packed,
+            "block_table" => buffers.block_table,
+            "log_sum_exp" => buffers.log_sum_exp,
+            _ => buffers.mask,
+        };
         let shape = &self.shape;
-        for (name, given, wanted) in [
-            ("key_lengths", buffers.key_lengths, shape.has_key_lengths),
-            ("key_padding_mask", buffers.key_padding_mask, shape.has_key_padding_mask),
-            ("mask", buffers.mask, shape.mask.is_some()),
-            ("alibi_slopes", buffers.alibi_slopes, shape.has_alibi_slopes),
-            ("sinks", buffers.sinks, shape.has_sinks),
-            ("relative_bias", buffers.relative_bias, shape.relative_bias.is_some()),
-            ("packed", buffers.packed, shape.packed.is_some()),
-            ("block_table", buffers.block_table, shape.paged.is_some()),
-            ("log_sum_exp", buffers.log_sum_exp, shape.has_log_sum_exp),
+        for (name, wanted) in [
+            ("key_lengths", shape.has_key_lengths),
+            ("key_padding_mask", shape.has_key_padding_mask),
+            ("mask", shape.mask.is_some()),
+            ("alibi_slopes", shape.has_alibi_slopes),
+            ("sinks", shape.has_sinks),
+            ("relative_bias", shape.relative_bias.is_some()),
+            ("packed", shape.packed.is_some()),
+            ("block_table", shape.paged.is_some()),
+            ("log_sum_exp", shape.has_log_sum_exp),
         ] {
-            if given.is_some() && !wanted {
-                let expected = "absent, as the plan was made without it";
-                return Err(Error::argument(OP, name, expected, "there"));
-            }
-        }
-        let recording = record(&self.device, shape, |dims, dtype, name| {
-            let buffer = match name {
-                "q" => Some(buffers.q),
-                "k" => Some(buffers.k),
-                "v" => Some(buffers.v),
-                "output" => Some(buffers.output),
-                "key_lengths" => buffers.key_lengths,
-                "key_padding_mask" => buffers.key_padding_mask,
-                "alibi_slopes" => buffers.alibi_slopes,
-                "sinks" => buffers.sinks,
-                "relative_bias" => buffers.relative_bias,
-                "packed" => buffers.packed,
-                "block_table" => buffers.block_table,
-                "log_sum_exp" => buffers.log_sum_exp,
-                _ => buffers.mask,
+            let expected = match (wanted, of(name).is_some()) {
+                (false, true) => "absent, as the plan was made without it",
+                (true, false) => "there, as the plan was made with it",
+                _ => continue,
             };
-            let tensor = |buffer| Tensor::from_wgpu_buffer(&self.device, buffer, dims, dtype);
-            buffer.map(|buffer| tensor(buffer).map_err(|error| named(error, name))).transpose()
-        })?;
-        let plan = Plan::of(&recording);
-        // No kernel of attention reads one.
-        let images = Images::none(&self.device);
-        let (temporaries, pipelines) = (&self.temporaries, &self.pipelines);
-        let prepared =
-            Prepared::assemble(&recording, &plan, temporaries, images, pipelines, Submitted::ByHost)?;
-        settle(prepared)?.encode(encoder);
-        Ok(())
+            let found = if wanted { "absent" } else { "there" };
+            return Err(Error::argument(OP, name, expected, found));
+        }
+        let given = self.wanted.iter().filter_map(|wanted| Some((of(wanted.name)?.clone(), 0)));
+        self.plan.record_over(encoder, given.collect(), |given| {
+            for (wanted, (buffer, _)) in self.wanted.iter().zip(given) {
+                let Wanted { name, shape, dtype } = wanted;
+                let device = self.plan.device();
+                let tensor = Tensor::from_wgpu_buffer(device, buffer, shape.clone(), *dtype);
+                tensor.map_err(|error| named(error, name))?;
+            }
+            // In the op's words: WebGPU forbids a buffer to be written and bound a second time in one dispatch.
+            let words = |name| match name {
+                "output" => "the output",
+                "mask" => "the mask",
+                name => name,
+            };
+            let each = || self.wanted.iter().map(|wanted| wanted.name).zip(given);
+            for (place, (written, (own, _))) in each().enumerate() {
+                if !["output", "log_sum_exp"].contains(&written) {
+                    continue;
+                }
+                let mut others = each().enumerate().filter(|&(other, (name, _))| {
+                    other != place && !(written == "output" && name == "log_sum_exp")
+                });
+                if let Some((_, (other, _))) = others.find(|(_, (_, (buffer, _)))| buffer == own) {
+                    let found = format!("that of {}", words(other));
+                    return Err(Error::argument(OP, words(written), "a value of its own", found));
+                }
+            }
+            Ok(())
+        })
     }
 }
 
@@ -130,16 +155,15 @@ fn named(error: Error, name: &str) -> Error {
 fn record(
     device: &Device,
     shape: &AttentionShape,
-    tensor: impl Fn(Vec<usize>, DType, &str) -> Result<Option<Tensor>>,
+    mut tensor: impl FnMut(Vec<usize>, DType, &'static str) -> Result<Tensor>,
 ) -> Result<Recording> {
     if shape.has_key_lengths && shape.has_key_padding_mask {
         let expected = "absent, as there are key_lengths";
         return Err(Error::argument(OP, "key_padding_mask", expected, "there"));
     }
     let mut recording = Recording::new(device);
-    let mut take = |dims: &[usize], dtype: DType, name: &str| match tensor(dims.to_vec(), dtype, name)? {
-        Some(tensor) => recording.tensor(&tensor),
-        None => Err(Error::argument(OP, name, "there, as the plan was made with it", "absent")),
+    let mut take = |dims: &[usize], dtype: DType, name: &'static str| {
+        recording.tensor(&tensor(dims.to_vec(), dtype, name)?)
     };
     let [(q_batch, queries), (k_batch, keys)] = shape.stored();
     let [q_dims, k_dims] = [[q_batch, shape.heads, queries], [k_batch, shape.key_heads, keys]];
@@ -152,7 +176,7 @@ fn record(
     let k = take(&k_lies.stored, shape.key_dtype, "k")?;
     let v = take(&v_lies.stored, shape.key_dtype, "v")?;
     let output = take(&output_lies.stored, DType::F32, "output")?;
-    let mut optional = |there: bool, dims: &[usize], dtype: DType, name: &str| {
+    let mut optional = |there: bool, dims: &[usize], dtype: DType, name: &'static str| {
         there.then(|| take(dims, dtype, name)).transpose()
     };
     let lengths = optional(shape.has_key_lengths, &[shape.batch], DType::U32, "key_lengths")?;

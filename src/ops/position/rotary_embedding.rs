@@ -186,7 +186,7 @@ impl<'a> RotaryEmbedding<'a> {
         };
         let y = recording.temporary(dims, DType::F32)?;
         let bindings = [x.value, self.cos, self.sin, &positions, &y];
-        recording.dispatch(&kernel::RotaryEmbedding, variant(), &parameters, &bindings)?;
+        recording.dispatch_trusted(&kernel::RotaryEmbedding, variant(), &parameters, &bindings)?;
         Ok(y)
     }
 
