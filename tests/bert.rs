@@ -9,7 +9,7 @@ use attentive::models::pretraining::{Corpus, Masking};
 use attentive::models::{BertHead, Classifications, HeadKind, TokenBatch};
 use attentive::ops::gather_rows;
 use attentive::verify::compare::compare_allclose;
-use attentive::weights::{Checkpoint, EncoderFolder, Problem};
+use attentive::weights::{Checkpoint, EncoderFolder, Problem, ScoreActivation};
 use attentive::{BertModel, BertModelOptions, DType, Device, Error, Recording};
 
 /// The bound on every logit: absolute, and make.py holds PyTorch's own f32 to a quarter of it.
@@ -214,15 +214,15 @@ fn texts_and_tokens_are_classified_as_by_pytorch() {
                 for (index, scores) in got.answers.iter().enumerate() {
                     let expected = fixture.answer("logits", from + index);
                     near(&device, &format!("{name} {}", from + index), &scores.logits, &expected);
-                    let sum: f32 = scores.probabilities.iter().sum();
+                    let sum: f32 = scores.scores.iter().sum();
                     match problem {
                         Problem::SingleLabel => assert!((sum - 1.0).abs() < 1e-6),
                         Problem::MultiLabel => {
-                            for (p, logit) in scores.probabilities.iter().zip(&scores.logits) {
+                            for (p, logit) in scores.scores.iter().zip(&scores.logits) {
                                 assert!((p - 1.0 / (1.0 + (-logit).exp())).abs() < 1e-6);
                             }
                         }
-                        _ => assert_eq!(scores.probabilities, scores.logits),
+                        _ => assert_eq!(scores.scores, scores.logits),
                     }
                 }
             };
@@ -456,4 +456,38 @@ fn texts_without_tokens_are_not_classified() {
     assert!(error.contains("text 1 must be at least 1 token"), "{error}");
     let error = bare.classify_pairs(&[("", "")]).run().unwrap_err().to_string();
     assert!(error.contains("pair 0 must be at least 1 token"), "{error}");
+}
+
+#[test]
+fn a_reranker_has_the_logits_of_sentence_transformers_on_every_device() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reranker");
+    let pairs = std::fs::read_to_string(folder.join("pairs.tsv")).unwrap();
+    let logits: Vec<f32> =
+        serde_json::from_slice(&std::fs::read(folder.join("logits.json")).unwrap()).unwrap();
+    for device in common::devices() {
+        let model = BertModel::from_dir(&device, &folder).unwrap();
+        model.check_reranker().unwrap();
+        for (pair, logit) in pairs.lines().zip(&logits) {
+            let (query, document) = pair.split_once('\t').unwrap();
+            // A long one beside it, so that there is padding.
+            let documents = [document.to_owned(), format!("{document} {document} {document}")];
+            let ranking = model.rerank(query, &documents).run().unwrap();
+            assert!(ranking.not_finite().is_empty() && ranking.truncations.is_empty());
+            assert!(ranking.ranked.is_sorted_by(|a, b| a.logit >= b.logit));
+            let found = ranking.ranked.iter().find(|ranked| ranked.document == 0).unwrap();
+            // config.json names Identity.
+            assert_eq!(found.score, found.logit);
+            assert!(f64::from(found.logit - logit).abs() <= ATOL, "{pair}: {} {logit}", found.logit);
+            let sigmoid =
+                model.rerank(query, &documents).activation(ScoreActivation::Sigmoid).top(1).run().unwrap();
+            assert_eq!((sigmoid.ranked.len(), sigmoid.ranked[0].document), (1, ranking.ranked[0].document));
+            assert!(sigmoid.ranked[0].score > 0.999 && sigmoid.ranked[0].score <= 1.0);
+        }
+        let none: [&str; 0] = [];
+        assert!(model.rerank("a", &none).run().unwrap().ranked.is_empty());
+        let unknown = model.rerank("a", &["b"]).prompt_name("absent").run();
+        assert!(matches!(unknown, Err(Error::Argument { .. })), "{unknown:?}");
+        let labels = BertModel::from_dir(&device, fixture("bert-sequence")).unwrap();
+        assert!(matches!(labels.rerank("a", &["b"]).run(), Err(Error::Argument { .. })));
+    }
 }

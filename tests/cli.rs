@@ -287,7 +287,7 @@ fn the_cache_of_the_hub_is_read_offline() {
 
 #[test]
 fn devices_lists_the_cpu_last_and_is_json() {
-    let end = run(attentive().args(["devices", "--json"]));
+    let end = run(attentive().args(["devices", "--json", "-"]));
     assert_eq!(end.code, Some(0), "{}", end.stderr);
     let list: Value = serde_json::from_str(&end.stdout).unwrap();
     let devices = list["devices"].as_array().unwrap();
@@ -319,7 +319,7 @@ fn doctor_ends_as_it_says() {
 fn verify_holds_the_tiny_model_against_the_cpu() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.json");
-    let adapters = run(attentive().args(["devices", "--json"])).stdout.contains("\"auto\": true");
+    let adapters = run(attentive().args(["devices", "--json", "-"])).stdout.contains("\"auto\": true");
     let device = if adapters { "auto" } else { "cpu" };
     let mut command = attentive();
     command.args(["verify", "--kernel", "pooling/pool", "--device", device, "-m"]).arg(model());
@@ -455,4 +455,98 @@ fn embeddings_that_are_not_finite_are_told_with_their_lines() {
     assert!(jsonl(&end.stdout)[1]["embedding"].as_array().unwrap().iter().all(Value::is_null));
     let end = run(&mut embed(&["hello", "the mat", "-o", "-"]));
     assert_eq!(end.code, Some(0), "{}", end.stderr);
+}
+
+#[test]
+fn json_is_a_file_or_standard_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let lines = run(&mut embed(&["the cat", "hello", "-o", "-"])).stdout;
+    let to_stdout = run(&mut embed(&["the cat", "hello", "--json", "-"]));
+    assert_eq!((to_stdout.code, &to_stdout.stdout), (Some(0), &lines));
+    assert!(to_stdout.stderr.contains("loading"), "{}", to_stdout.stderr);
+    // Beside the report, and beside another file.
+    let end = run(&mut embed(&["the cat", "hello", "--json", &path("a.json")]));
+    assert!(end.stdout.contains("Cosine similarities"), "{}", end.stdout);
+    let end = run(&mut embed(&["the cat", "hello", "--json", &path("b.json"), "-o", &path("b.npy")]));
+    assert_eq!((end.code, end.stdout.as_str()), (Some(0), ""), "{}", end.stderr);
+    assert_eq!(npy(Path::new(&path("b.npy"))).0, [2, 32]);
+    for name in ["a.json", "b.json"] {
+        assert_eq!(std::fs::read_to_string(path(name)).unwrap(), lines);
+    }
+    fails(&mut embed(&["x", "-o", "-", "--json", "-"]), 2, &["-o and --json name the same place"]);
+    let file = path("devices.json");
+    let end = run(attentive().args(["devices", "--json", &file]));
+    assert!(end.stdout.contains("the kernels' twins"), "{}", end.stdout);
+    assert!(serde_json::from_slice::<Value>(&std::fs::read(file).unwrap()).unwrap()["devices"].is_array());
+    // Wherever there is a --json, it takes a file.
+    for command in [
+        "bench",
+        "check",
+        "classify",
+        "devices",
+        "embed",
+        "evaluate",
+        "fill-mask",
+        "next-sentence",
+        "rerank",
+        "translate",
+        "verify",
+    ] {
+        let help = run(attentive().args([command, "--help"])).stdout;
+        assert!(!help.contains("--json") || help.contains("--json <FILE>"), "{command}: {help}");
+    }
+}
+
+#[test]
+fn texts_that_begin_with_a_hyphen_go_behind_two() {
+    for (text, tip) in [
+        ("-hello", "-- -hello"),
+        ("-Version", "-- -Version"),
+        ("-help me", "-- -help me"),
+        ("-5 degrees", "-- -5"),
+        ("-x", "-- -x"),
+    ] {
+        for words in [&[text][..], &["the cat", text]] {
+            fails(&mut embed(words), 2, &["unexpected argument", tip]);
+        }
+        let end = run(&mut embed(&["-o", "-", "--", text]));
+        assert_eq!(end.code, Some(0), "{}", end.stderr);
+        assert_eq!(jsonl(&end.stdout)[0]["text"], text);
+    }
+    for flag in ["-h", "--help"] {
+        let end = run(attentive().args(["embed", flag]));
+        assert!(end.code == Some(0) && end.stdout.contains("Usage: attentive embed"), "{}", end.stdout);
+    }
+}
+
+#[test]
+fn prompts_are_taken_by_their_names() {
+    let copied = altered::copy(&model());
+    let settings = serde_json::json!({ "prompts": { "query": "the cat ", "title": "hello " }, "default_prompt_name": "title" });
+    std::fs::write(copied.path().join("config_sentence_transformers.json"), settings.to_string()).unwrap();
+    let of = |folder: &Path, words: &[&str]| {
+        let mut command = attentive();
+        command.arg("embed").arg("-m").arg(folder).args(["--device", "cpu", "--json", "-"]).args(words);
+        let end = run(&mut command);
+        assert_eq!(end.code, Some(0), "{}", end.stderr);
+        (vector(&jsonl(&end.stdout)[0]), end.stderr)
+    };
+    let plain = |text: &str| of(&model(), &[text]).0;
+    assert_eq!(of(copied.path(), &["sat"]).0, plain("hello sat"));
+    assert_eq!(of(copied.path(), &["sat", "--prompt-name", "query"]).0, plain("the cat sat"));
+    assert_eq!(of(copied.path(), &["sat", "--prompt", ""]).0, plain("sat"));
+    // sentence-transformers has two in every model, empty where nothing is said.
+    let (found, said) = of(copied.path(), &["sat", "--prompt-name", "document"]);
+    assert_eq!(found, plain("sat"));
+    assert!(said.contains("the model has no prompt `document`: nothing is put before the texts"), "{said}");
+    let mut unknown = attentive();
+    unknown.arg("embed").arg("-m").arg(copied.path()).args([
+        "--device",
+        "cpu",
+        "sat",
+        "--prompt-name",
+        "absent",
+    ]);
+    fails(&mut unknown, 2, &["no prompt `absent`; there are query, title"]);
 }

@@ -276,7 +276,7 @@ fn answers_go_into_a_file_whole() {
         1,
         &["no folder"],
     );
-    for command in ["fill-mask", "next-sentence", "classify", "evaluate"] {
+    for command in ["fill-mask", "next-sentence", "classify", "rerank", "evaluate"] {
         let help = run(attentive().args([command, "--help"]));
         says(&help, 0, &["Examples:", "--model", "--device", "--json", "ATTENTIVE_MODEL"]);
     }
@@ -307,6 +307,16 @@ fn answers_that_are_not_finite_are_told_with_their_lines() {
     told(&end, "lines 1 and 3");
     assert!(jsonl(&end)[0]["score"].is_null() && !jsonl(&end)[1]["score"].is_null());
     told(&of("classify", &broken("bert-token"), &written, "hello\nthe cat\n"), "line 2");
+    let end = of(
+        "rerank",
+        // There `cat` is token 184.
+        &altered::with_a_word_too_large(&reranker(), 32, 184),
+        &["hello", "--input", "-", "--top", "1", "--json", "-"],
+        "hello\nthe cat\ntwo\n",
+    );
+    // Told though it is not among the best.
+    told(&end, "line 2");
+    assert!(jsonl(&end).len() == 1 && jsonl(&end)[0]["logit"].is_number());
     let end = of("evaluate", &model, &["-", "--json", "-"], "the cat sat\nthe mat\nhello\nthe the\n");
     says(&end, 1, &["the loss is not finite"]);
     assert!(
@@ -315,4 +325,192 @@ fn answers_that_are_not_finite_are_told_with_their_lines() {
     );
     let end = of("evaluate", &model, &["-"], "the mat\nthe mat\nhello\nthe the\n");
     says(&end, 0, &[]);
+}
+
+fn reranker() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reranker")
+}
+
+/// The fixture's pairs, and the logits that sentence-transformers has for them.
+fn reranked() -> (Vec<(String, String)>, Vec<f64>) {
+    let pairs = std::fs::read_to_string(reranker().join("pairs.tsv")).unwrap();
+    let pairs = pairs.lines().map(|line| line.split_once('\t').unwrap());
+    let logits = std::fs::read(reranker().join("logits.json")).unwrap();
+    (pairs.map(|(a, b)| (a.to_owned(), b.to_owned())).collect(), serde_json::from_slice(&logits).unwrap())
+}
+
+/// A command with the reranker, or another folder, on the CPU.
+fn ask(command: &str, folder: &Path, words: &[&str]) -> Command {
+    let mut call = attentive();
+    call.arg(command).arg("-m").arg(folder).args(["--device", "cpu"]).args(words);
+    call
+}
+
+#[test]
+fn a_classifier_s_scores_go_through_what_its_folder_names() {
+    let (_, expected) = reranked();
+    let pairs = reranker().join("pairs.tsv");
+    let pairs = ["--pairs", "--json", "-", "--input", pairs.to_str().unwrap()];
+    let of = |folder: &Path, words: &[&str]| {
+        let end = run(&mut ask("classify", folder, &[&pairs, words].concat()));
+        says(&end, 0, &[]);
+        let value = |row: &Value, key: &str| row[key]["LABEL_0"].as_f64().unwrap();
+        let rows = jsonl(&end);
+        rows.iter().map(|row| (row["score"].as_f64().unwrap(), value(row, "logits"))).collect::<Vec<_>>()
+    };
+    // config.json names Identity.
+    for ((score, logit), expected) in of(&reranker(), &[]).into_iter().zip(&expected) {
+        assert!((score - expected).abs() < 1e-4 && score == logit, "{score} {logit} {expected}");
+    }
+    for ((score, logit), expected) in of(&reranker(), &["--activation", "sigmoid"]).into_iter().zip(&expected)
+    {
+        assert!(score == 1.0 && (logit - expected).abs() < 1e-4, "{score} {logit} {expected}");
+    }
+    // What sentence-transformers 6 writes beside it wins over config.json.
+    let copied = altered::copy(&reranker());
+    let settings = copied.path().join("config_sentence_transformers.json");
+    let named = |name: &str| {
+        let json = serde_json::json!({ "model_type": "CrossEncoder", "activation_fn": name });
+        std::fs::write(&settings, json.to_string()).unwrap();
+    };
+    named("torch.nn.modules.activation.Tanh");
+    assert!(of(copied.path(), &[]).iter().all(|(score, logit)| *score == 1.0 && *logit > 18.0));
+    // Another's activation is told, and config.json's taken, as sentence-transformers does without trust_remote_code.
+    named("my.module.Squash");
+    assert!(of(copied.path(), &[]).iter().all(|(score, logit)| score == logit));
+    says(
+        &run(&mut ask("classify", copied.path(), &["x"])),
+        0,
+        &["names `my.module.Squash`, which is not PyTorch's"],
+    );
+    named("torch.nn.modules.activation.Hardtanh");
+    fails(
+        &mut ask("classify", copied.path(), &["x"]),
+        1,
+        &["activation_fn `torch.nn.modules.activation.Hardtanh`", "Sigmoid"],
+    );
+    // An embedder's settings are none of a classifier's.
+    std::fs::write(&settings, r#"{ "model_type": "SentenceTransformer", "activation_fn": "torch.nn.Tanh" }"#)
+        .unwrap();
+    assert!(of(copied.path(), &[]).iter().all(|(score, logit)| score == logit));
+}
+
+#[test]
+fn rerank_orders_documents_by_their_logits() {
+    let documents =
+        ["the cat sat", "Somebody eats bread", "Berlin", "The capital of France is Paris .", "three"];
+    // What the same pairs have one by one.
+    let pairs: Vec<String> = documents.iter().map(|document| format!("hello world\t{document}")).collect();
+    let pairs: Vec<&str> = pairs.iter().map(String::as_str).collect();
+    let end = run(&mut ask("classify", &reranker(), &[&["--pairs", "--json", "-"], &pairs[..]].concat()));
+    let logits: Vec<f64> = jsonl(&end).iter().map(|row| row["logits"]["LABEL_0"].as_f64().unwrap()).collect();
+    let (_, known) = reranked();
+    assert!((logits[0] - known[0]).abs() < 1e-4, "{logits:?}");
+    let mut order: Vec<usize> = (0..documents.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+
+    let call = [&["--json", "-", "hello world"], &documents[..]].concat();
+    for (activation, saturated) in [("identity", false), ("sigmoid", true)] {
+        let end = run(&mut ask("rerank", &reranker(), &[&["--activation", activation], &call[..]].concat()));
+        says(&end, 0, &[]);
+        let rows = jsonl(&end);
+        let found: Vec<usize> = rows.iter().map(|row| row["index"].as_u64().unwrap() as usize).collect();
+        assert_eq!(found, order, "{activation}");
+        for (number, row) in (1..).zip(&rows) {
+            let index = row["index"].as_u64().unwrap() as usize;
+            assert_eq!((&row["rank"], row["text"].as_str()), (&Value::from(number), Some(documents[index])));
+            assert!((row["logit"].as_f64().unwrap() - logits[index]).abs() < 1e-5);
+            assert_eq!(row["score"], if saturated { 1.0.into() } else { row["logit"].clone() });
+        }
+    }
+    let best = documents[order[0]];
+    let end =
+        run(&mut ask("rerank", &reranker(), &[&["hello world", "--top-k", "1"], &documents[..]].concat()));
+    says(&end, 0, &["1.", "logit", best, "5 documents"]);
+    assert!(!end.stdout.contains(documents[order[1]]), "{}", end.stdout);
+
+    // A file's lines, of which one cannot be read.
+    let mut bytes = documents[0].as_bytes().to_vec();
+    bytes.extend_from_slice(b"\nbad \xff\n");
+    bytes.extend_from_slice(documents[1..].join("\n").as_bytes());
+    let end =
+        with_input(&mut ask("rerank", &reranker(), &["hello world", "--input", "-", "--json", "-"]), &bytes);
+    says(&end, 1, &["line 2: not valid UTF-8", "1 of 6 rows not answered"]);
+    let rows = jsonl(&end);
+    assert_eq!((rows.len(), &rows[5]["index"]), (6, &1.into()));
+    assert!(rows[5]["error"].as_str().unwrap().starts_with("line 2: "));
+    assert!(rows[..5].is_sorted_by(|a, b| a["logit"].as_f64() >= b["logit"].as_f64()));
+}
+
+#[test]
+fn rerank_says_what_it_cannot_do() {
+    let long = "cat ".repeat(100);
+    let end = run(&mut ask("rerank", &reranker(), &["hello", &long, "world", "--json", "-"]));
+    says(&end, 0, &["1 document cut to 64 tokens with the query"]);
+    let cut = jsonl(&end).into_iter().find(|row| row["index"] == 0).unwrap();
+    assert_eq!(cut["truncated"]["kept"], 64);
+    fails(&mut ask("rerank", &reranker(), &["hello"]), 2, &["nothing to rank", "--input"]);
+    fails(&mut ask("rerank", &reranker(), &[]), 2, &["<QUERY>"]);
+    fails(&mut ask("rerank", &reranker(), &["a", "b", "--top", "0"]), 2, &["--top"]);
+    fails(
+        &mut ask("rerank", &reranker(), &["a", "b", "--activation", "softmax"]),
+        2,
+        &["softmax", "identity"],
+    );
+    fails(
+        &mut call("rerank", "bert-sequence", &["a", "b"]),
+        1,
+        &["rerank: the classification head must be of 1 label, but is of 3"],
+    );
+    fails(&mut call("rerank", "bert-pretraining", &["a", "b"]), 1, &["no sequence classification head"]);
+    let home = tempfile::tempdir().unwrap();
+    let mut without = attentive();
+    without.args(["rerank", "q", "d"]).env("HF_HOME", home.path()).env_remove("HF_HUB_CACHE");
+    fails(&mut without, 1, &["cross-encoder/ms-marco-MiniLM-L6-v2"]);
+    // No documents at all, and some that are equal.
+    let end = with_input(&mut ask("rerank", &reranker(), &["hello", "--input", "-", "--json", "-"]), b"");
+    assert_eq!((end.code, end.stdout.as_str()), (Some(0), ""), "{}", end.stderr);
+    let end = run(&mut ask("rerank", &reranker(), &["hello", "same", "same", "same", "--json", "-"]));
+    let order: Vec<Value> = jsonl(&end).iter().map(|row| row["index"].clone()).collect();
+    assert_eq!(order, [0, 1, 2]);
+}
+
+#[test]
+fn a_reranker_s_prompt_goes_before_the_query() {
+    let copied = altered::copy(&reranker());
+    let settings = serde_json::json!({
+        "model_type": "CrossEncoder", "prompts": { "web": "the cat " }, "default_prompt_name": "web",
+    });
+    std::fs::write(copied.path().join("config_sentence_transformers.json"), settings.to_string()).unwrap();
+    let logit = |folder: &Path, words: &[&str]| {
+        let end = run(&mut ask("rerank", folder, &[words, &["--json", "-"]].concat()));
+        says(&end, 0, &[]);
+        jsonl(&end)[0]["logit"].clone()
+    };
+    let (plain, prompted) =
+        (logit(&reranker(), &["sat", "the mat"]), logit(&reranker(), &["the cat sat", "the mat"]));
+    assert_ne!(plain, prompted);
+    let about = std::fs::read(reranker().with_file_name("prompts.json")).unwrap();
+    let about: Value = serde_json::from_slice(&about).unwrap();
+    for (document, expected) in
+        about["documents"].as_array().unwrap().iter().zip(about["logits"].as_array().unwrap())
+    {
+        let found = logit(copied.path(), &[about["query"].as_str().unwrap(), document.as_str().unwrap()]);
+        assert!((found.as_f64().unwrap() - expected.as_f64().unwrap()).abs() < 1e-4, "{found} {expected}");
+    }
+    assert_eq!(logit(copied.path(), &["sat", "the mat"]), prompted);
+    assert_eq!(logit(copied.path(), &["sat", "the mat", "--prompt", ""]), plain);
+    assert_eq!(logit(copied.path(), &["sat", "the mat", "--prompt-name", "web"]), prompted);
+    assert_eq!(logit(&reranker(), &["sat", "the mat", "--prompt", "the cat "]), prompted);
+    let pair = ["--pairs", "sat\tthe mat", "--json", "-"];
+    let classified = jsonl(&run(&mut ask("classify", copied.path(), &pair)));
+    assert_eq!(classified[0]["logits"]["LABEL_0"], prompted);
+    let unknown = ["sat", "the mat", "--prompt-name", "query"];
+    fails(&mut ask("rerank", copied.path(), &unknown), 2, &["no prompt `query`; there are web"]);
+    fails(&mut ask("rerank", &reranker(), &unknown), 2, &["no prompt `query`; it has none"]);
+    fails(
+        &mut ask("rerank", &reranker(), &["a", "b", "--prompt", "x", "--prompt-name", "y"]),
+        2,
+        &["cannot be used with"],
+    );
 }

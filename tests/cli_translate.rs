@@ -91,9 +91,8 @@ fn files_in_and_out() {
     let words = ["--input", input.to_str().unwrap(), "-o", plain.to_str().unwrap()];
     fails(&mut call("translate", &words), 1, &[]);
     assert_eq!(std::fs::read_to_string(&plain).unwrap(), "1979-05-03\n\n2004-01-01\n");
-    let end =
-        run(call("translate", &["--input", "-", "--json"])
-            .stdin(std::fs::File::open(path("in.txt")).unwrap()));
+    let end = run(call("translate", &["--input", "-", "--json", "-"])
+        .stdin(std::fs::File::open(path("in.txt")).unwrap()));
     let first: Value = serde_json::from_str(end.stdout.lines().next().unwrap()).unwrap();
     assert_eq!(first["translations"][0]["stopped"], true);
 }
@@ -224,7 +223,7 @@ fn a_line_that_cannot_be_translated_is_named_and_the_others_are() {
     let words = ["line 2: the text must be at most 128 tokens (split it", "1 of 3 rows not translated"];
     let end = ends(&mut call("translate", &["--input", input]), 1, &words);
     assert_eq!(end.stdout, "1979-05-03\n\n2004-01-01\n");
-    let end = ends(&mut call("translate", &["--input", input, "--json"]), 1, &words);
+    let end = ends(&mut call("translate", &["--input", input, "--json", "-"]), 1, &words);
     let lines: Vec<Value> = end.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(
         lines[1]["error"].as_str().unwrap().contains("at most 128 tokens") && lines[0]["error"].is_null()
@@ -251,7 +250,7 @@ fn scores_that_are_not_finite_are_told_and_the_rest_written() {
     });
     let model = ["-m", broken.path().to_str().unwrap()];
     for words in [&["--beams", "1"][..], &["--beams", "3", "--n-best", "2"], &["--sample"]] {
-        let words = [&model, words, &["--json", "the cat"]].concat();
+        let words = [&model, words, &["--json", "-", "the cat"]].concat();
         let end = ends(&mut call("translate", &words), 1, &["1 of 1 result is not finite", "text 1"]);
         let answer: Value = serde_json::from_str(end.stdout.trim()).unwrap();
         assert!(answer["translations"][0]["score"].is_null(), "{answer}");

@@ -1,5 +1,7 @@
 //! The embedder against transformers and sentence-transformers: tiny models of each family, and all-MiniLM-L6-v2.
 
+#[path = "common/altered.rs"]
+mod altered;
 mod common;
 
 use std::path::{Path, PathBuf};
@@ -88,5 +90,48 @@ fn minilm_agrees_with_sentence_transformers() {
             let cosine = dot(half, whole) / (dot(half, half) * dot(whole, whole)).sqrt();
             assert!(cosine >= 0.9999, "{}: text {index} in f16: cosine {cosine}", device.name());
         }
+    }
+}
+
+#[test]
+fn a_prompt_is_left_out_of_the_pooling_where_the_folder_says_so() {
+    let about = json(&fixture("prompts.json"));
+    let texts = texts_of(&about["texts"]);
+    let folder = altered::copy(&fixture("models/tiny-bert"));
+    let settings = serde_json::json!({ "prompts": { "query": about["prompt"] } });
+    std::fs::write(folder.path().join("config_sentence_transformers.json"), settings.to_string()).unwrap();
+    for device in common::devices() {
+        for mode in ["cls", "max", "mean"] {
+            let pooling = serde_json::json!({ "pooling_mode": mode, "include_prompt": false });
+            std::fs::write(folder.path().join("1_Pooling/config.json"), pooling.to_string()).unwrap();
+            let embedder = Embedder::from_dir(&device, folder.path()).unwrap();
+            let expected = about["embeddings"][mode].as_array().unwrap().iter();
+            let expected: Vec<f64> = expected
+                .flat_map(|row| row.as_array().unwrap())
+                .map(|value| value.as_f64().unwrap())
+                .collect();
+            let got = embedder.encode(&texts).prompt_name("query").run().unwrap();
+            for (got, expected) in got.values().iter().zip(&expected) {
+                assert!(
+                    (f64::from(*got) - expected).abs() < 2e-6,
+                    "{mode} on {}: {got} {expected}",
+                    device.name()
+                );
+            }
+            assert_eq!(got.values().len(), expected.len());
+            let by_text = embedder.encode(&texts).prompt(about["prompt"].as_str().unwrap()).run().unwrap();
+            assert_eq!(by_text.values(), got.values());
+            // Without a prompt nothing is left out.
+            let pooling = serde_json::json!({ "pooling_mode": mode });
+            std::fs::write(folder.path().join("1_Pooling/config.json"), pooling.to_string()).unwrap();
+            let whole = Embedder::from_dir(&device, folder.path()).unwrap();
+            let [plain, whole_plain] =
+                [&embedder, &whole].map(|embedder| embedder.encode(&texts).run().unwrap());
+            assert_eq!(plain.values(), whole_plain.values());
+            assert_eq!((embedder.prompts().len(), embedder.default_prompt_name()), (1, None));
+        }
+        let embedder = Embedder::from_dir(&device, folder.path()).unwrap();
+        let error = embedder.encode(&texts).prompt_name("absent").run().unwrap_err().to_string();
+        assert!(error.contains("must be one of the model's (query), but is `absent`"), "{error}");
     }
 }

@@ -1,9 +1,11 @@
 //! A BERT-family model with its heads, and the run over texts that all of them share.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::batches::{Bounds, Load, ModelStatistics, Progress, batch_tokens, batches, tokenize, widest};
 use super::heads::{BertHead, HeadKind};
+use super::prompts::Prompts;
 use super::{BertEncoder, TokenBatch};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -58,6 +60,7 @@ pub struct BertModel {
     mask_token: Option<(String, u32)>,
     pub(super) max_tokens: usize,
     max_tokens_source: String,
+    pub(super) prompts: Prompts,
     notices: Vec<String>,
     batch_tokens: usize,
     /// For the error where a head is missing.
@@ -93,6 +96,8 @@ impl BertModel {
             mask_token,
             max_tokens,
             max_tokens_source,
+            prompts,
+            default_prompt,
             notices,
             ..
         } = EncoderFolder::open(folder)?;
@@ -115,6 +120,7 @@ impl BertModel {
             mask_token,
             max_tokens,
             max_tokens_source,
+            prompts: Prompts::new(prompts, default_prompt, &[]),
             notices,
             batch_tokens: batch_tokens(device, widest(&config), options.max_batch_tokens),
             checkpoint,
@@ -182,6 +188,17 @@ impl BertModel {
     /// What the matrices are stored as on the device.
     pub fn dtype(&self) -> DType {
         self.dtype
+    }
+
+    /// The prompts of a cross-encoder's folder by their names, for [`Classify::prompt_name`](super::Classify::prompt_name) and
+    /// [`Rerank::prompt_name`](super::Rerank::prompt_name).
+    pub fn prompts(&self) -> &BTreeMap<String, String> {
+        self.prompts.texts()
+    }
+
+    /// The name of the prompt that is put before texts and queries where nothing is said.
+    pub fn default_prompt_name(&self) -> Option<&str> {
+        self.prompts.default_name()
     }
 
     /// What the user should be told about the folder.

@@ -4,11 +4,12 @@ use super::batches::{ModelStatistics, Progress};
 use super::bert_model::{BertModel, Wanted};
 use super::embedder::{Truncation, not_finite, truncations};
 use super::heads::HeadKind;
-use super::softmax::softmax;
+use super::prompts::Prompt;
+use super::softmax::{log_sum_exp, softmax};
 use crate::error::{Error, Result};
 use crate::progress::IntoControlFlow;
 use crate::waiting::{items_at_once, yield_now};
-use crate::weights::{Encoding, Problem};
+use crate::weights::{Encoding, ScoreActivation};
 
 impl BertModel {
     /// How probable it is that each second text follows the first, as the next-sentence head has learned it
@@ -40,12 +41,12 @@ impl BertModel {
 
     /// Labels of texts by the sequence classification head.
     pub fn classify<'a, S: AsRef<str> + Sync>(&'a self, texts: &'a [S]) -> Classify<'a, S> {
-        Classify { model: self, texts: Texts::Single(texts), progress: Progress::of("classify") }
+        Classify::new(self, Texts::Single(texts))
     }
 
     /// Labels of pairs of texts by the sequence classification head.
     pub fn classify_pairs<'a, S: AsRef<str> + Sync>(&'a self, pairs: &'a [(S, S)]) -> Classify<'a, S> {
-        Classify { model: self, texts: Texts::Pairs(pairs), progress: Progress::of("classify") }
+        Classify::new(self, Texts::Pairs(pairs))
     }
 
     /// Labels of each token of texts by the token classification head.
@@ -55,7 +56,7 @@ impl BertModel {
 }
 
 /// The first token of each, which must be there: a tokenizer without special tokens may leave none.
-fn first_tokens(op: &str, what: &str, encodings: &[Encoding]) -> Result<Vec<Vec<u32>>> {
+pub(super) fn first_tokens(op: &str, what: &str, encodings: &[Encoding]) -> Result<Vec<Vec<u32>>> {
     match encodings.iter().position(|encoding| encoding.ids.is_empty()) {
         None => Ok(vec![vec![0]; encodings.len()]),
         Some(index) => Err(Error::argument(op, format!("{what} {index}"), "at least 1 token", "none")),
@@ -156,10 +157,37 @@ enum Texts<'a, S> {
 pub struct Classify<'a, S> {
     model: &'a BertModel,
     texts: Texts<'a, S>,
+    activation: Option<ScoreActivation>,
+    prompt: Prompt,
     progress: Progress<'a>,
 }
 
 impl<'a, S: AsRef<str> + Sync> Classify<'a, S> {
+    fn new(model: &'a BertModel, texts: Texts<'a, S>) -> Self {
+        Self { model, texts, activation: None, prompt: Prompt::Default, progress: Progress::of("classify") }
+    }
+
+    /// Puts the scores through this, in place of what the folder names.
+    #[must_use]
+    pub fn activation(mut self, activation: ScoreActivation) -> Self {
+        self.activation = Some(activation);
+        self
+    }
+
+    /// Puts this before each text, of a pair before the first, in place of the folder's default prompt; empty for none.
+    #[must_use]
+    pub fn prompt(mut self, prompt: &str) -> Self {
+        self.prompt = Prompt::Text(prompt.to_owned());
+        self
+    }
+
+    /// As [`Classify::prompt`], with the folder's prompt of that name: one of [`BertModel::prompts`].
+    #[must_use]
+    pub fn prompt_name(mut self, name: &str) -> Self {
+        self.prompt = Prompt::Named(name.to_owned());
+        self
+    }
+
     /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
     #[must_use]
     pub fn progress<A: IntoControlFlow>(
@@ -174,22 +202,33 @@ impl<'a, S: AsRef<str> + Sync> Classify<'a, S> {
     /// [`Embedder`](crate::Embedder) cuts them.
     ///
     /// # Errors
-    /// [`Error::MissingHead`]; [`Error::Argument`] for a text without tokens, special ones counted; [`Error::Tokenize`],
-    /// [`Error::Interrupted`], and those of [`Recording::run_async`](crate::Recording::run_async).
+    /// [`Error::MissingHead`]; [`Error::Argument`] for a text without tokens, special ones counted, and for a prompt's name that
+    /// the folder does not have; [`Error::Tokenize`], [`Error::Interrupted`], and those of
+    /// [`Recording::run_async`](crate::Recording::run_async).
     pub async fn run_async(mut self) -> Result<Classifications> {
         let model = self.model;
         let head = model.head(HeadKind::Sequence)?;
+        let prompt = model.prompts.text("classify", &self.prompt)?;
+        let prompted = |text: &S| format!("{prompt}{}", text.as_ref());
         let encodings = match self.texts {
-            Texts::Single(texts) => model.encode_texts(texts).await?,
-            Texts::Pairs(pairs) => model.encode_pairs(pairs).await?,
+            Texts::Single(texts) if prompt.is_empty() => model.encode_texts(texts).await?,
+            Texts::Pairs(pairs) if prompt.is_empty() => model.encode_pairs(pairs).await?,
+            Texts::Single(texts) => {
+                let texts: Vec<String> = texts.iter().map(prompted).collect();
+                model.encode_texts(&texts).await?
+            }
+            Texts::Pairs(pairs) => {
+                let pairs = pairs.iter().map(|(a, b)| (prompted(a), b.as_ref().to_owned()));
+                model.encode_pairs(&pairs.collect::<Vec<_>>()).await?
+            }
         };
         let mut answers = vec![Scores::default(); encodings.len()];
         let what = if matches!(self.texts, Texts::Single(_)) { "text" } else { "pair" };
         let rows = first_tokens("classify", what, &encodings)?;
-        let problem = model.head_config().problem;
+        let activation = self.activation.unwrap_or(model.head_config().activation);
         let statistics = model
             .answer(&encodings, &[Wanted { head, rows: &rows }], &mut self.progress, &mut |place, logits| {
-                answers[place.encoding] = Scores::new(problem, logits);
+                answers[place.encoding] = Scores::new(activation, logits);
             })
             .await?;
         let labels = model.head_config().labels.clone();
@@ -231,27 +270,21 @@ impl Classifications {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Scores {
-    /// The head's scores, by labels.
+    /// What the head gives, by labels.
     pub logits: Vec<f32>,
-    /// What they come to, as [`Problem`] says: softmax, logistic, or the scores themselves.
-    pub probabilities: Vec<f32>,
+    /// What the activation makes of them: for a single label of several probabilities by softmax, for each label by itself by
+    /// the logistic function, or what the folder names ([`HeadConfig::activation`](crate::weights::HeadConfig::activation)).
+    pub scores: Vec<f32>,
 }
 
 impl Scores {
-    fn new(problem: Problem, logits: &[f32]) -> Self {
-        let probabilities = match problem {
-            Problem::SingleLabel => softmax(logits),
-            Problem::MultiLabel => {
-                logits.iter().map(|&logit| (1.0 / (1.0 + (-f64::from(logit)).exp())) as f32).collect()
-            }
-            Problem::Regression => logits.to_vec(),
-        };
-        Self { logits: logits.to_vec(), probabilities }
+    fn new(activation: ScoreActivation, logits: &[f32]) -> Self {
+        Self { scores: activated(activation, logits), logits: logits.to_vec() }
     }
 
     /// Whether none is NaN or infinite.
     pub fn are_finite(&self) -> bool {
-        self.logits.iter().chain(&self.probabilities).all(|score| score.is_finite())
+        self.logits.iter().chain(&self.scores).all(|score| score.is_finite())
     }
 
     /// The label with the largest score; of equals the first. `None` where there is none, or a NaN.
@@ -261,6 +294,25 @@ impl Scores {
         }
         let places = 0..self.logits.len();
         places.rev().max_by(|&a, &b| self.logits[a].total_cmp(&self.logits[b]))
+    }
+}
+
+/// What an activation makes of the logits of one text, in f64.
+pub(super) fn activated(activation: ScoreActivation, logits: &[f32]) -> Vec<f32> {
+    let each = |of: fn(f64) -> f64| logits.iter().map(|&logit| of(logit.into()) as f32).collect();
+    match activation {
+        ScoreActivation::Identity => logits.to_vec(),
+        ScoreActivation::Sigmoid => each(|x| 1.0 / (1.0 + (-x).exp())),
+        // log(1 / (1 + exp(−x))) without the exponential of a large number.
+        ScoreActivation::LogSigmoid => each(|x| x.min(0.0) - (-x.abs()).exp().ln_1p()),
+        ScoreActivation::Softmax => softmax(logits),
+        ScoreActivation::LogSoftmax => {
+            let sum = log_sum_exp(logits);
+            logits.iter().map(|&logit| (f64::from(logit) - sum) as f32).collect()
+        }
+        ScoreActivation::Tanh => each(f64::tanh),
+        // `max` would make 0 of a NaN.
+        ScoreActivation::Relu => each(|x| if x < 0.0 { 0.0 } else { x }),
     }
 }
 
@@ -305,7 +357,7 @@ impl<'a, S: AsRef<str> + Sync> ClassifyTokens<'a, S> {
             .collect();
         let statistics = model
             .answer(&encodings, &[Wanted { head, rows: &rows }], &mut self.progress, &mut |place, logits| {
-                texts[place.encoding][place.row].scores = Scores::new(Problem::SingleLabel, logits);
+                texts[place.encoding][place.row].scores = Scores::new(ScoreActivation::Softmax, logits);
             })
             .await?;
         let labels = model.head_config().labels.clone();
@@ -360,12 +412,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scores_follow_the_problem() {
-        let single = Scores::new(Problem::SingleLabel, &[0.0, 0.0]);
-        assert_eq!((single.probabilities.clone(), single.best()), (vec![0.5, 0.5], Some(0)));
-        assert_eq!(Scores::new(Problem::MultiLabel, &[0.0, 100.0]).probabilities, [0.5, 1.0]);
-        assert_eq!(Scores::new(Problem::Regression, &[-7.5]).probabilities, [-7.5]);
-        assert_eq!(Scores::new(Problem::SingleLabel, &[f32::NAN, 1.0]).best(), None);
+    fn scores_are_what_the_activation_makes_of_the_logits() {
+        let of = |activation, logits: &[f32]| Scores::new(activation, logits);
+        let single = of(ScoreActivation::Softmax, &[0.0, 0.0]);
+        assert_eq!((single.scores.clone(), single.best()), (vec![0.5, 0.5], Some(0)));
+        assert_eq!(of(ScoreActivation::Sigmoid, &[0.0, 100.0]).scores, [0.5, 1.0]);
+        assert_eq!(of(ScoreActivation::Identity, &[-7.5]).scores, [-7.5]);
+        assert_eq!(of(ScoreActivation::Tanh, &[0.5]).scores, [0.5_f64.tanh() as f32]);
+        assert_eq!(of(ScoreActivation::Relu, &[-1.0, 2.0]).scores, [0.0, 2.0]);
+        let half = 0.5_f64.ln() as f32;
+        assert_eq!(of(ScoreActivation::LogSigmoid, &[0.0, -1e4, 1e4]).scores, [half, -1e4, 0.0]);
+        assert_eq!(of(ScoreActivation::LogSoftmax, &[3.0, 3.0]).scores, [half, half]);
+        for (_, activation) in ScoreActivation::ALL {
+            let found = of(activation, &[f32::NAN, 1.0]);
+            assert!(
+                found.scores[0].is_nan() && !found.are_finite() && found.best().is_none(),
+                "{activation:?}"
+            );
+        }
         assert_eq!(Scores::default().best(), None);
     }
 }

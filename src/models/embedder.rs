@@ -1,19 +1,21 @@
 //! Sentence embeddings: tokenizer, BERT-family encoder, pooling, normalization.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::attention_maps::map_tokens;
 use super::batches::{Bounds, Load, ModelStatistics, Progress, batch_tokens, batches, tokenize, widest};
+use super::prompts::{Prompt, Prompts};
 use super::{AttentionMaps, BertEncoder, TokenBatch};
 use crate::device::Device;
 use crate::error::Result;
 use crate::layers::LayerCapture;
-use crate::ops::{Pooling, expect_weight_dtype, pool};
+use crate::ops::{Pooling, expect_weight_dtype, gather_rows, pool};
 use crate::progress::IntoControlFlow;
 use crate::recording::{Recording, RunStatistics, Step, Value, trace};
 use crate::tensor::DType;
 use crate::waiting::yield_now;
-use crate::weights::{EmbedderFolder, EncoderConfig, Encoding, Tokenizer};
+use crate::weights::{EVERY_EMBEDDERS, EmbedderFolder, EncoderConfig, Encoding, Tokenizer};
 
 /// How a model folder is loaded and run.
 #[derive(Clone, Debug)]
@@ -57,7 +59,9 @@ pub struct Embedder {
     normalize: bool,
     max_tokens: usize,
     max_tokens_source: String,
-    default_prompt: Option<String>,
+    prompts: Prompts,
+    /// Whether a prompt's tokens are pooled with the text's.
+    include_prompt: bool,
     notices: Vec<String>,
     batch_tokens: usize,
 }
@@ -85,7 +89,7 @@ impl Embedder {
         let folder = EmbedderFolder::open(folder)?;
         let encoder = BertEncoder::load(device, &folder.config, &folder.checkpoint, options.dtype)?;
         let batch_tokens = batch_tokens(device, widest(&folder.config), options.max_batch_tokens);
-        let default_prompt = folder.default_prompt_text().map(str::to_owned);
+        let prompts = Prompts::new(folder.prompts, folder.default_prompt, &EVERY_EMBEDDERS);
         Ok(Self {
             device: device.clone(),
             encoder,
@@ -94,7 +98,8 @@ impl Embedder {
             normalize: options.normalize.unwrap_or(folder.normalize),
             max_tokens: folder.max_tokens,
             max_tokens_source: folder.max_tokens_source,
-            default_prompt,
+            prompts,
+            include_prompt: folder.include_prompt,
             notices: folder.notices,
             batch_tokens,
         })
@@ -130,6 +135,16 @@ impl Embedder {
         (self.max_tokens, &self.max_tokens_source)
     }
 
+    /// The folder's prompts by their names, such as `query`, for [`Encode::prompt_name`].
+    pub fn prompts(&self) -> &BTreeMap<String, String> {
+        self.prompts.texts()
+    }
+
+    /// The name of the prompt that is put before texts where nothing is said.
+    pub fn default_prompt_name(&self) -> Option<&str> {
+        self.prompts.default_name()
+    }
+
     /// What the user should be told about the folder.
     pub fn notices(&self) -> &[String] {
         &self.notices
@@ -142,12 +157,7 @@ impl Embedder {
 
     /// Embeds texts, any number and any length.
     pub fn encode<'a, S: AsRef<str> + Sync>(&'a self, texts: &'a [S]) -> Encode<'a, S> {
-        Encode {
-            embedder: self,
-            texts,
-            prompt: self.default_prompt.clone(),
-            progress: Progress::of("encode"),
-        }
+        Encode { embedder: self, texts, prompt: Prompt::Default, progress: Progress::of("encode") }
     }
 
     /// Runs the encoder on a text, or on a pair, and gives the attention weights of some layers and heads. They are
@@ -213,6 +223,17 @@ impl Embedder {
         crate::waiting::block_on(self.attention_async(text, second, capture))
     }
 
+    /// How many tokens of a text are not pooled: where the folder leaves out its prompts (`include_prompt`), so many as the
+    /// prompt has by itself, but for a special one behind it, as sentence-transformers counts them.
+    fn unpooled_tokens(&self, prompt: &str) -> Result<usize> {
+        if self.include_prompt || prompt.is_empty() {
+            return Ok(0);
+        }
+        let ids = self.tokenizer.encode(prompt, self.max_tokens)?.ids;
+        let special = |id: &u32| self.tokenizer.special_ids().binary_search(id).is_ok();
+        Ok(ids.len() - usize::from(ids.last().is_some_and(special)))
+    }
+
     /// Runs the model on texts in one batch and holds each dispatch against its twin: see
     /// [`trace`](crate::recording::trace).
     ///
@@ -220,17 +241,19 @@ impl Embedder {
     /// Those of tokenizing and running.
     pub async fn trace<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Step>> {
         let encodings = self.tokenizer.encode_batch(texts, self.max_tokens)?;
-        let (recording, _) = self.record(&encodings.iter().collect::<Vec<_>>())?;
+        let (recording, _) = self.record(&encodings.iter().collect::<Vec<_>>(), 0)?;
         trace(&recording).await
     }
 
-    fn record(&self, batch: &[&Encoding]) -> Result<(Recording, Value)> {
+    /// Records a batch, of which the first `skipped` tokens of each text are not pooled.
+    fn record(&self, batch: &[&Encoding], skipped: usize) -> Result<(Recording, Value)> {
         let mut recording = Recording::new(&self.device);
         let ids: Vec<&[u32]> = batch.iter().map(|encoding| encoding.ids.as_slice()).collect();
         let types: Vec<&[u32]> = batch.iter().map(|encoding| encoding.type_ids.as_slice()).collect();
         let (hidden, lengths) =
             self.encoder.record(&mut recording, TokenBatch { ids: &ids, types: &types })?;
         let vectors = recording.scoped("pooling", |recording| {
+            let (hidden, lengths) = without_first(recording, hidden, lengths, skipped)?;
             pool(recording, &hidden, &lengths, self.pooling, self.normalize)
         })?;
         recording.output(&vectors)?;
@@ -238,11 +261,33 @@ impl Embedder {
     }
 }
 
+/// `[batch, longest, columns]` without the first tokens of each text.
+fn without_first(
+    recording: &mut Recording,
+    hidden: Value,
+    mut lengths: Vec<u32>,
+    skipped: usize,
+) -> Result<(Value, Vec<u32>)> {
+    let &[batch, longest, columns] = hidden.shape().dims() else { return Ok((hidden, lengths)) };
+    if skipped == 0 {
+        return Ok((hidden, lengths));
+    }
+    lengths.iter_mut().for_each(|length| *length = length.saturating_sub(skipped as u32));
+    let left = longest.saturating_sub(skipped);
+    if left == 0 {
+        return Ok((hidden, lengths));
+    }
+    let kept = (0..batch).flat_map(|text| text * longest + skipped..(text + 1) * longest);
+    let kept: Vec<u32> = kept.map(|row| row as u32).collect();
+    let rows = hidden.reshape([batch * longest, columns])?;
+    Ok((gather_rows(recording, &rows, &kept)?.reshape([batch, left, columns])?, lengths))
+}
+
 /// An [`Embedder::encode`] to be run.
 pub struct Encode<'a, S> {
     embedder: &'a Embedder,
     texts: &'a [S],
-    prompt: Option<String>,
+    prompt: Prompt,
     progress: Progress<'a>,
 }
 
@@ -250,7 +295,15 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
     /// Puts this before each text, in place of the folder's default prompt; empty for none.
     #[must_use]
     pub fn prompt(mut self, prompt: &str) -> Self {
-        self.prompt = Some(prompt.to_owned());
+        self.prompt = Prompt::Text(prompt.to_owned());
+        self
+    }
+
+    /// Puts the folder's prompt of that name before each text, in place of its default one: one of [`Embedder::prompts`], or
+    /// `query` or `document`, which are empty where a folder has none.
+    #[must_use]
+    pub fn prompt_name(mut self, name: &str) -> Self {
+        self.prompt = Prompt::Named(name.to_owned());
         self
     }
 
@@ -267,14 +320,17 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
     /// Embeds the texts: one vector each, in their order.
     ///
     /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for a prompt's name that the folder does not have;
     /// [`Error::Tokenize`](crate::Error::Tokenize), [`Error::Interrupted`](crate::Error::Interrupted), and those of
     /// [`Recording::run_async`].
     pub async fn run_async(mut self) -> Result<Embeddings> {
         let embedder = self.embedder;
+        let prompt = embedder.prompts.text("embed", &self.prompt)?;
+        let skipped = embedder.unpooled_tokens(prompt)?;
         let encode = |texts: &[S]| embedder.tokenizer.encode_batch(texts, embedder.max_tokens);
-        let encodings = match self.prompt.as_deref().filter(|prompt| !prompt.is_empty()) {
-            None => tokenize(self.texts, encode).await?,
-            Some(prompt) => {
+        let encodings = match prompt {
+            "" => tokenize(self.texts, encode).await?,
+            prompt => {
                 let prompted = |text: &S| format!("{prompt}{}", text.as_ref());
                 tokenize(self.texts, |texts| {
                     let texts: Vec<String> = texts.iter().map(prompted).collect();
@@ -296,7 +352,7 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
             encodings.iter().map(|encoding| Load { tokens: encoding.ids.len(), bytes: 0 }).collect();
         for batch in batches(&loads, &Bounds::of_tokens(embedder.batch_tokens)) {
             let members: Vec<&Encoding> = batch.iter().map(|&index| &encodings[index]).collect();
-            let (recording, vectors) = embedder.record(&members)?;
+            let (recording, vectors) = embedder.record(&members, skipped)?;
             let outputs = recording.run_async().await?;
             let values = outputs.tensor(&vectors)?.to_f32_async().await?;
             for (&index, row) in batch.iter().zip(values.chunks_exact(dimensions)) {

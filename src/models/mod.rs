@@ -14,6 +14,8 @@ mod generation;
 mod heads;
 mod padded;
 pub mod pretraining;
+mod prompts;
+mod rerank;
 mod seq2seq;
 mod softmax;
 mod source;
@@ -31,6 +33,7 @@ pub use evaluate::{Evaluate, Evaluation, TaskScore};
 pub use fill_mask::{FillMask, FilledMask, FilledText, FilledTexts, Prediction};
 pub use generation::{EarlyStopping, GenerationOptions, Strategy, TokenRules};
 pub use heads::{BertHead, HeadKind};
+pub use rerank::{Ranked, Ranking, Rerank};
 pub use seq2seq::{
     BahdanauMemory, BahdanauSeq2Seq, BahdanauStep, EmbeddedModel, Seq2SeqAttention, TransformerSeq2Seq,
     Translate, TranslateStatistics, Translation, TranslationProgress, Translations, Translator,

@@ -1,5 +1,6 @@
 //! A model folder of transformers: an encoder, and heads.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
@@ -8,11 +9,12 @@ use super::files::{bad, check_folder};
 use super::folder::{apply, limit};
 use super::head_config::HeadConfig;
 use super::json::Object;
+use super::sentence::{CrossEncoder, Prompts, TextSettings};
 use super::tokenizer::Tokenizer;
 use crate::error::Result;
 
 /// A folder with `config.json`, `model.safetensors` and `tokenizer.json`, read and checked: everything but the weights
-/// themselves. What sentence-transformers puts beside them is not read.
+/// themselves. Of what sentence-transformers puts beside them a cross-encoder's settings are read.
 ///
 /// ```no_run
 /// # fn main() -> attentive::Result<()> {
@@ -40,6 +42,10 @@ pub struct EncoderFolder {
     pub max_tokens: usize,
     /// The file that gave this limit, and its key.
     pub max_tokens_source: String,
+    /// Texts to put before the first text, by their names: a cross-encoder's.
+    pub prompts: BTreeMap<String, String>,
+    /// The name of the prompt that is used where the caller names none; it is in `prompts`.
+    pub default_prompt: Option<String>,
     /// What the user should be told about this folder.
     pub notices: Vec<String>,
 }
@@ -56,15 +62,31 @@ impl EncoderFolder {
         check_folder(root, "config.json")?;
         let mut notices = Vec::new();
         let config = EncoderConfig::open(root.join("config.json"))?;
-        let head_config = HeadConfig::open(root.join("config.json"))?;
+        let mut head_config = HeadConfig::open(root.join("config.json"))?;
+        let (mut prompts, mut texts) = (Prompts::default(), TextSettings::default());
+        if let Some(cross_encoder) = CrossEncoder::read(root)? {
+            (prompts, texts) = (cross_encoder.prompts, cross_encoder.texts);
+            match cross_encoder.activation {
+                None => {}
+                Some(Ok(activation)) => {
+                    (head_config.activation, head_config.activation_notice) = (activation, None)
+                }
+                Some(Err(notice)) => head_config.activation_notice = Some(notice),
+            }
+        }
+        notices.extend(head_config.activation_notice.clone());
         let mut tokenizer = Tokenizer::open(root.join("tokenizer.json"))?;
         tokenizer.check_vocabulary(config.vocabulary_size)?;
         let settings =
             Object::read_if_there(&root.join("tokenizer_config.json"), "the tokenizer's settings")?;
+        if texts.lowercase {
+            tokenizer.lowercase();
+        }
         if let Some(object) = &settings {
             apply(object, &mut tokenizer, &mut notices)?;
         }
-        let (max_tokens, max_tokens_source) = limit(&config, None, settings.as_ref(), &mut notices)?;
+        let (max_tokens, max_tokens_source) =
+            limit(&config, texts.max_tokens, settings.as_ref(), &mut notices)?;
         let special = tokenizer.special_tokens();
         if max_tokens <= special {
             let problem = format!(
@@ -83,6 +105,8 @@ impl EncoderFolder {
             mask_token,
             max_tokens,
             max_tokens_source,
+            prompts: prompts.texts,
+            default_prompt: prompts.default,
             notices,
         })
     }

@@ -43,6 +43,8 @@ pub struct EmbedderFolder {
     pub tokenizer: Tokenizer,
     /// How the tokens' vectors become one.
     pub pooling: Pooling,
+    /// Whether a prompt's tokens are pooled with the text's.
+    pub include_prompt: bool,
     /// Whether embeddings are scaled to length 1.
     pub normalize: bool,
     /// The most tokens of a text, special ones included; what is longer is cut.
@@ -68,21 +70,23 @@ impl EmbedderFolder {
         let root = folder.as_ref();
         check_folder(root, "config.json")?;
         let mut notices = Vec::new();
+        // A cross-encoder's says so; else its modules would only be told to lack a pooling.
+        let prompts = Prompts::read(root)?;
         let modules = Modules::read(root)?;
         let home = modules.as_ref().map_or(root, |modules| modules.transformer.as_path());
         let config = EncoderConfig::open(home.join("config.json"))?;
-        let (pooling, normalize) = match &modules {
+        let ((pooling, include_prompt), normalize) = match &modules {
             Some(modules) => (sentence::pooling(&modules.pooling, config.hidden_size)?, modules.normalize),
             None => {
                 notices.push(format!(
                     "{} has no modules.json: taken as a plain Hugging Face model, with mean pooling and without normalization",
                     root.display()
                 ));
-                (Pooling::Mean, false)
+                notices.extend(classifier_notice(root)?);
+                ((Pooling::Mean, true), false)
             }
         };
         let settings = TextSettings::read(home)?;
-        let prompts = Prompts::read(root)?;
 
         let mut tokenizer = Tokenizer::open(home.join("tokenizer.json"))?;
         tokenizer.check_vocabulary(config.vocabulary_size)?;
@@ -112,6 +116,7 @@ impl EmbedderFolder {
             checkpoint,
             tokenizer,
             pooling,
+            include_prompt,
             normalize,
             max_tokens,
             max_tokens_source,
@@ -125,6 +130,20 @@ impl EmbedderFolder {
     pub fn default_prompt_text(&self) -> Option<&str> {
         self.prompts.get(self.default_prompt.as_ref()?).map(String::as_str)
     }
+}
+
+/// A warning for a folder that was saved as a classifier or reranker, whose tokens' vectors serve its head.
+fn classifier_notice(root: &Path) -> Result<Option<String>> {
+    let config = Object::read(&root.join("config.json"), "the model's architecture")?;
+    let Some(Value::Array(classes)) = config.get("architectures") else { return Ok(None) };
+    let class = classes.first().and_then(Value::as_str);
+    Ok(class.filter(|class| class.ends_with("ForSequenceClassification")).map(|class| {
+        format!(
+            "{} was saved as {}, a classifier or reranker: its vectors were not trained to be compared with each other",
+            root.display(),
+            shown(class)
+        )
+    }))
 }
 
 /// The parts of tokenizer_config.json that change tokens.

@@ -23,6 +23,69 @@ pub enum Problem {
     Regression,
 }
 
+/// What the scores of a sequence classifier go through. Each keeps the order of the scores of one label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ScoreActivation {
+    /// Nothing: the scores as they are.
+    Identity,
+    /// 1 / (1 + exp(−x)), each for itself.
+    Sigmoid,
+    /// log of [`ScoreActivation::Sigmoid`].
+    LogSigmoid,
+    /// exp(xᵢ) / Σ exp(xⱼ) over the labels.
+    Softmax,
+    /// log of [`ScoreActivation::Softmax`].
+    LogSoftmax,
+    /// tanh(x), each for itself.
+    Tanh,
+    /// max(x, 0), each for itself.
+    Relu,
+}
+
+impl ScoreActivation {
+    /// All of them, with the names that PyTorch's modules have.
+    pub const ALL: [(&'static str, Self); 7] = [
+        ("Identity", Self::Identity),
+        ("Sigmoid", Self::Sigmoid),
+        ("LogSigmoid", Self::LogSigmoid),
+        ("Softmax", Self::Softmax),
+        ("LogSoftmax", Self::LogSoftmax),
+        ("Tanh", Self::Tanh),
+        ("ReLU", Self::Relu),
+    ];
+
+    /// What sentence-transformers' `CrossEncoder` takes where nothing is named: the logistic function for one label, else
+    /// nothing.
+    pub(super) fn of_cross_encoder(labels: usize) -> Self {
+        if labels == 1 { Self::Sigmoid } else { Self::Identity }
+    }
+}
+
+/// The activation that a file of sentence-transformers names by the path of its class, such as
+/// `torch.nn.modules.linear.Identity`. It makes an instance of PyTorch's alone; where another is named, it says so and takes
+/// its default, and so does this: `Err` is what is to be told.
+pub(super) fn named_activation(
+    object: &Object,
+    key: &str,
+    name: &str,
+) -> Result<std::result::Result<ScoreActivation, String>> {
+    let path = object.path();
+    if !name.starts_with("torch.") {
+        let problem = format!(
+            "{}: `{key}` names `{}`, which is not PyTorch's, and is not used",
+            path.display(),
+            shown(name)
+        );
+        return Ok(Err(problem));
+    }
+    let class = name.rsplit('.').next().unwrap_or_default();
+    match ScoreActivation::ALL.into_iter().find(|(known, _)| *known == class) {
+        Some((_, activation)) => Ok(Ok(activation)),
+        None => Err(unsupported(path, "activation_fn", name, &ScoreActivation::ALL.map(|(known, _)| known))),
+    }
+}
+
 /// What a `config.json` says beside the encoder's sizes: labels, and whether the output projection is the word table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -33,6 +96,12 @@ pub struct HeadConfig {
     pub labels: Vec<String>,
     /// `problem_type`, or what follows from the number of labels.
     pub problem: Problem,
+    /// What the scores of a sequence classifier go through: what `sentence_transformers.activation_fn` names (by
+    /// versions before 4 `sbert_ce_default_activation_function`), else what `problem` says. An [`EncoderFolder`](super::EncoderFolder) also heeds
+    /// `config_sentence_transformers.json`.
+    pub activation: ScoreActivation,
+    /// Why the activation that is named is not used, if so.
+    pub activation_notice: Option<String>,
     /// `tie_word_embeddings`: the decoder of a masked-language-model head is the word table.
     pub tied: bool,
 }
@@ -61,7 +130,9 @@ impl HeadConfig {
         };
         let labels = labels(&object)?;
         let problem = match object.text("problem_type")? {
-            Some("single_label_classification") => Problem::SingleLabel,
+            // The softmax of one score is 1 whatever it is, and transformers does not take it then either.
+            Some("single_label_classification") if labels.len() > 1 => Problem::SingleLabel,
+            Some("single_label_classification") => Problem::MultiLabel,
             Some("multi_label_classification") => Problem::MultiLabel,
             Some("regression") => Problem::Regression,
             Some(other) => {
@@ -72,9 +143,33 @@ impl HeadConfig {
             None if labels.len() == 1 => Problem::MultiLabel,
             None => Problem::SingleLabel,
         };
+        let of_problem = match problem {
+            Problem::SingleLabel => ScoreActivation::Softmax,
+            Problem::MultiLabel => ScoreActivation::Sigmoid,
+            Problem::Regression => ScoreActivation::Identity,
+        };
+        let (activation, activation_notice) = match activation(&object)? {
+            None => (of_problem, None),
+            Some(Ok(named)) => (named, None),
+            Some(Err(notice)) => (ScoreActivation::of_cross_encoder(labels.len()), Some(notice)),
+        };
         let tied = object.flag("tie_word_embeddings")?.unwrap_or(true);
-        Ok(Self { architecture, labels, problem, tied })
+        Ok(Self { architecture, labels, problem, activation, activation_notice, tied })
     }
+}
+
+/// The activation that sentence-transformers wrote into a `config.json`.
+fn activation(object: &Object) -> Result<Option<std::result::Result<ScoreActivation, String>>> {
+    const OLDER: &str = "sbert_ce_default_activation_function";
+    let newer = object.object("sentence_transformers")?;
+    if let Some(map) = newer.filter(|map| map.contains_key("activation_fn")) {
+        let settings = Object::new(object.path(), map.clone());
+        return settings
+            .text("activation_fn")?
+            .map(|name| named_activation(object, "sentence_transformers.activation_fn", name))
+            .transpose();
+    }
+    object.text(OLDER)?.map(|name| named_activation(object, OLDER, name)).transpose()
 }
 
 /// `id2label`: an object from "0", "1", … to names.
@@ -117,4 +212,77 @@ fn labels(object: &Object) -> Result<Vec<String>> {
         }
     }
     Ok(labels.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HeadConfig, Problem, ScoreActivation};
+    use crate::error::Error;
+
+    fn of(json: &str) -> HeadConfig {
+        HeadConfig::from_json(json.as_bytes(), "config.json").unwrap()
+    }
+
+    #[test]
+    fn the_activation_is_the_one_that_is_named() {
+        use ScoreActivation::{Identity, Relu, Sigmoid, Softmax, Tanh};
+        let one = r#""id2label": {"0": "L"}"#;
+        let newer =
+            |name: &str| format!(r#"{{ {one}, "sentence_transformers": {{ "activation_fn": "{name}" }} }}"#);
+        let older = |name: &str| format!(r#"{{ {one}, "sbert_ce_default_activation_function": "{name}" }}"#);
+        for (json, expected) in [
+            (newer("torch.nn.modules.linear.Identity"), Identity),
+            (newer("torch.nn.modules.activation.Sigmoid"), Sigmoid),
+            (newer("torch.nn.Tanh"), Tanh),
+            (older("torch.nn.modules.linear.Identity"), Identity),
+            (older("torch.nn.modules.activation.ReLU"), Relu),
+            // The newer key wins, and sentence-transformers looks at no other where it is null.
+            (
+                format!(
+                    r#"{{ {one}, "sentence_transformers": {{ "activation_fn": null }}, "sbert_ce_default_activation_function": "torch.nn.Tanh" }}"#
+                ),
+                Sigmoid,
+            ),
+            (
+                format!(
+                    r#"{{ {one}, "sentence_transformers": {{ "version": "5.0.0" }}, "sbert_ce_default_activation_function": "torch.nn.Tanh" }}"#
+                ),
+                Tanh,
+            ),
+            (format!("{{ {one} }}"), Sigmoid),
+            (r#"{ "num_labels": 3 }"#.to_owned(), Softmax),
+            (format!(r#"{{ {one}, "problem_type": "regression" }}"#), Identity),
+            (r#"{ "num_labels": 3, "problem_type": "multi_label_classification" }"#.to_owned(), Sigmoid),
+            (
+                r#"{ "num_labels": 3, "sentence_transformers": { "activation_fn": "torch.nn.Identity" } }"#
+                    .to_owned(),
+                Identity,
+            ),
+        ] {
+            let found = of(&json);
+            assert_eq!((found.activation, found.activation_notice), (expected, None), "{json}");
+        }
+    }
+
+    #[test]
+    fn activations_of_others_are_told_and_unknown_ones_refused() {
+        let found =
+            of(r#"{ "num_labels": 1, "sentence_transformers": { "activation_fn": "my.module.Squash" } }"#);
+        assert_eq!(found.activation, ScoreActivation::Sigmoid);
+        let notice = found.activation_notice.unwrap();
+        assert!(
+            notice.contains("`sentence_transformers.activation_fn` names `my.module.Squash`"),
+            "{notice}"
+        );
+        let json = br#"{ "sbert_ce_default_activation_function": "torch.nn.modules.activation.Hardtanh" }"#;
+        let error = HeadConfig::from_json(json, "config.json").unwrap_err();
+        assert!(matches!(&error, Error::Unsupported { what: "activation_fn", .. }), "{error}");
+        assert!(error.to_string().contains("Hardtanh") && error.to_string().contains("Sigmoid"), "{error}");
+    }
+
+    #[test]
+    fn one_label_is_never_a_softmax() {
+        let found = of(r#"{ "num_labels": 1, "problem_type": "single_label_classification" }"#);
+        assert_eq!((found.problem, found.activation), (Problem::MultiLabel, ScoreActivation::Sigmoid));
+    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::files::{self, CONFIG_BYTES, bad, shown, unsupported};
+use super::head_config::{ScoreActivation, named_activation};
 use super::json::{self, Object, brief};
 use crate::error::Result;
 use crate::ops::Pooling;
@@ -13,6 +14,7 @@ use crate::ops::Pooling;
 const MODULES: [&str; 3] = ["Transformer", "Pooling", "Normalize"];
 const POOLINGS: [&str; 3] = ["cls", "max", "mean"];
 const MAX_MODULES: usize = 100;
+const SETTINGS: &str = "config_sentence_transformers.json";
 
 /// The modules of `modules.json`, with their folders.
 pub(super) struct Modules {
@@ -25,16 +27,7 @@ impl Modules {
     /// Reads `modules.json`, if there is one.
     pub(super) fn read(root: &Path) -> Result<Option<Self>> {
         let path = root.join("modules.json");
-        if !path.exists() {
-            return Ok(None);
-        }
-        let bytes = files::read(&path, CONFIG_BYTES, "the list of the model's modules")?;
-        let Value::Array(list) = json::parse(&path, &bytes)? else {
-            return Err(bad(&path, "needed a list of modules"));
-        };
-        if list.len() > MAX_MODULES {
-            return Err(bad(&path, format!("{} modules, more than the {MAX_MODULES} allowed", list.len())));
-        }
+        let Some(list) = module_list(&path)? else { return Ok(None) };
         let (mut transformer, mut pooling, mut normalize) = (None, None, false);
         for (place, module) in list.iter().enumerate() {
             let text = |key: &str| match module.get(key) {
@@ -78,6 +71,21 @@ impl Modules {
     }
 }
 
+/// The list of `modules.json`, if there is one.
+fn module_list(path: &Path) -> Result<Option<Vec<Value>>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = files::read(path, CONFIG_BYTES, "the list of the model's modules")?;
+    let Value::Array(list) = json::parse(path, &bytes)? else {
+        return Err(bad(path, "needed a list of modules"));
+    };
+    if list.len() > MAX_MODULES {
+        return Err(bad(path, format!("{} modules, more than the {MAX_MODULES} allowed", list.len())));
+    }
+    Ok(Some(list))
+}
+
 /// Normalize may be set to work on the tokens instead of on the embedding.
 fn check_normalize(folder: &Path) -> Result<()> {
     let Some(config) = Object::read_if_there(&folder.join("config.json"), "the normalization")? else {
@@ -93,8 +101,8 @@ fn check_normalize(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads `1_Pooling/config.json`.
-pub(super) fn pooling(folder: &Path, hidden_size: usize) -> Result<Pooling> {
+/// Reads `1_Pooling/config.json`: how tokens are pooled, and whether a prompt's are among them.
+pub(super) fn pooling(folder: &Path, hidden_size: usize) -> Result<(Pooling, bool)> {
     let config = Object::read(&folder.join("config.json"), "how the tokens' vectors are pooled into one")?;
     for key in ["word_embedding_dimension", "embedding_dimension"] {
         if let Some(width) = config.get(key)
@@ -103,16 +111,9 @@ pub(super) fn pooling(folder: &Path, hidden_size: usize) -> Result<Pooling> {
             return Err(config.wrong(key, &format!("the model's hidden size, {hidden_size}"), width));
         }
     }
-    if config.flag("include_prompt")? == Some(false) {
-        return Err(unsupported(
-            config.path(),
-            "pooling",
-            "include_prompt: false",
-            &["include_prompt: true"],
-        ));
-    }
+    let include_prompt = config.flag("include_prompt")?.unwrap_or(true);
     let modes = pooling_modes(&config)?;
-    match modes.as_slice() {
+    let pooling = match modes.as_slice() {
         // sentence-transformers takes the mean where nothing is said.
         [] => Ok(Pooling::Mean),
         [mode] => match mode.as_str() {
@@ -122,7 +123,8 @@ pub(super) fn pooling(folder: &Path, hidden_size: usize) -> Result<Pooling> {
             other => Err(unsupported(config.path(), "pooling", other, &POOLINGS)),
         },
         several => Err(unsupported(config.path(), "pooling", &several.join(" and "), &POOLINGS)),
-    }
+    };
+    Ok((pooling?, include_prompt))
 }
 
 /// The modes by the newer key, a name or a list of names, or by the older flags.
@@ -161,28 +163,35 @@ pub(super) struct TextSettings {
 }
 
 impl TextSettings {
-    /// Reads `sentence_bert_config.json`, or what older versions called it.
+    /// Reads `sentence_bert_config.json`, or what older versions called it, of an embedder.
     pub(super) fn read(folder: &Path) -> Result<Self> {
+        Self::read_for(folder, ["feature-extraction", "token_embeddings"])
+    }
+
+    /// As [`TextSettings::read`], of a cross-encoder.
+    pub(super) fn read_of_cross_encoder(folder: &Path) -> Result<Self> {
+        Self::read_for(folder, ["sequence-classification", "scores"])
+    }
+
+    /// For a task, with what the module of it gives.
+    fn read_for(folder: &Path, [task, output]: [&str; 2]) -> Result<Self> {
         let names = ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"];
         for name in names.map(|name| format!("sentence_{name}_config.json")) {
             if let Some(config) = Object::read_if_there(&folder.join(&name), "the sequence limit")? {
-                return Self::of(&config, name);
+                return Self::of(&config, name, [task, output]);
             }
         }
         Ok(Self::default())
     }
 
-    fn of(config: &Object, name: String) -> Result<Self> {
+    fn of(config: &Object, name: String, [task, output]: [&str; 2]) -> Result<Self> {
         let path = config.path();
-        if let Some(task) = config.text("transformer_task")?
-            && task != "feature-extraction"
-        {
-            return Err(unsupported(path, "transformer_task", task, &["feature-extraction"]));
-        }
-        if let Some(output) = config.text("module_output_name")?
-            && output != "token_embeddings"
-        {
-            return Err(unsupported(path, "module_output_name", output, &["token_embeddings"]));
+        for (key, known) in [("transformer_task", task), ("module_output_name", output)] {
+            if let Some(found) = config.text(key)?
+                && found != known
+            {
+                return Err(unsupported(path, key, found, &[known]));
+            }
         }
         // Each of these changes the tokens or the model behind the back of the files read here.
         for key in ["processing_kwargs", "config_args", "config_kwargs", "query_expansion"] {
@@ -208,6 +217,9 @@ impl TextSettings {
     }
 }
 
+/// The prompts that sentence-transformers has, empty, in every embedding model.
+pub(crate) const EVERY_EMBEDDERS: [&str; 2] = ["query", "document"];
+
 /// What `config_sentence_transformers.json` says about prompts.
 #[derive(Default)]
 pub(super) struct Prompts {
@@ -217,7 +229,7 @@ pub(super) struct Prompts {
 
 impl Prompts {
     pub(super) fn read(root: &Path) -> Result<Self> {
-        let path = root.join("config_sentence_transformers.json");
+        let path = root.join(SETTINGS);
         let Some(config) = Object::read_if_there(&path, "the prompts")? else {
             return Ok(Self::default());
         };
@@ -226,6 +238,12 @@ impl Prompts {
         {
             return Err(unsupported(&path, "model_type", kind, &["SentenceTransformer"]));
         }
+        Self::of(&config, &EVERY_EMBEDDERS)
+    }
+
+    /// `of_every_model` are prompts that need not be listed, and are empty then.
+    fn of(config: &Object, of_every_model: &[&str]) -> Result<Self> {
+        let path = config.path();
         let mut texts = BTreeMap::new();
         for (name, prompt) in config.object("prompts")?.into_iter().flatten() {
             let prompt = match prompt {
@@ -233,7 +251,7 @@ impl Prompts {
                 Value::Null => "",
                 other => {
                     return Err(bad(
-                        &path,
+                        path,
                         format!("`prompts`: `{}` must be a string, but is {}", shown(name), brief(other)),
                     ));
                 }
@@ -242,14 +260,13 @@ impl Prompts {
         }
         let default = config.text("default_prompt_name")?.map(str::to_owned);
         if let Some(name) = &default {
-            // sentence-transformers has these two, empty, in every model.
-            if !texts.contains_key(name) && ["query", "document"].contains(&name.as_str()) {
+            if !texts.contains_key(name) && of_every_model.contains(&name.as_str()) {
                 texts.insert(name.clone(), String::new());
             }
             if !texts.contains_key(name) {
                 let names: Vec<_> = texts.keys().map(|name| shown(name)).collect();
                 return Err(bad(
-                    &path,
+                    path,
                     format!(
                         "`default_prompt_name` must be one of the prompts ({}), but is `{}`",
                         names.join(", "),
@@ -259,5 +276,40 @@ impl Prompts {
             }
         }
         Ok(Self { texts, default })
+    }
+}
+
+/// What sentence-transformers adds to a cross-encoder's folder.
+pub(super) struct CrossEncoder {
+    /// The activation of its scores; `Err` is why the named one is not used.
+    pub(super) activation: Option<std::result::Result<ScoreActivation, String>>,
+    pub(super) prompts: Prompts,
+    pub(super) texts: TextSettings,
+}
+
+impl CrossEncoder {
+    /// Reads `config_sentence_transformers.json` and the files beside it, if the folder was saved as a `CrossEncoder` (which
+    /// versions from 6 on say there).
+    pub(super) fn read(root: &Path) -> Result<Option<Self>> {
+        let Some(config) = Object::read_if_there(&root.join(SETTINGS), "the cross-encoder's settings")?
+        else {
+            return Ok(None);
+        };
+        if config.text("model_type")? != Some("CrossEncoder") {
+            return Ok(None);
+        }
+        let path = root.join("modules.json");
+        for module in module_list(&path)?.unwrap_or_default() {
+            let kind = module.get("type").and_then(Value::as_str).unwrap_or_default();
+            // What comes behind the model would change its scores.
+            if kind.rsplit('.').next() != Some("Transformer") {
+                return Err(unsupported(&path, "module of a cross-encoder", kind, &["Transformer"]));
+            }
+        }
+        let activation = config.text("activation_fn")?;
+        let activation =
+            activation.map(|name| named_activation(&config, "activation_fn", name)).transpose()?;
+        let texts = TextSettings::read_of_cross_encoder(root)?;
+        Ok(Some(Self { activation, prompts: Prompts::of(&config, &[])?, texts }))
     }
 }

@@ -228,7 +228,6 @@ fn unsupported_poolings_are_named() {
     unsupported(POOLING, json!({"pooling_mode_weightedmean_tokens": true}), "weightedmean");
     let both = json!({"pooling_mode_cls_token": true, "pooling_mode_max_tokens": true});
     unsupported(POOLING, both, "cls and max");
-    unsupported(POOLING, json!({"pooling_mode": "mean", "include_prompt": false}), "include_prompt");
     wrong(POOLING, json!({"pooling_mode": 3}));
     wrong(POOLING, json!({"pooling_mode_cls_token": 1}));
     wrong(POOLING, json!({"word_embedding_dimension": 5}));
@@ -254,4 +253,15 @@ fn a_notice_names_an_added_token_that_is_not_used() {
     let found = open(&[(TOKENIZER_CONFIG, json!({ "added_tokens_decoder": added }))]).unwrap();
     assert_eq!(found.notices.len(), 1);
     assert!(found.notices[0].contains("[NEW]"));
+}
+
+#[test]
+fn a_classifier_s_folder_is_no_embedder_without_a_word() {
+    let reranker = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reranker");
+    let found = EmbedderFolder::open(&reranker).unwrap();
+    let said = found.notices.join("\n");
+    assert!(said.contains("was saved as BertForSequenceClassification, a classifier or reranker"), "{said}");
+    // What says that it is one is named, not what it lacks for an embedder.
+    let error = open(&[(PROMPTS, json!({"model_type": "CrossEncoder"}))]).unwrap_err().to_string();
+    assert!(error.contains("model_type `CrossEncoder`"), "{error}");
 }

@@ -163,7 +163,7 @@ fn numbers_that_are_none_make_no_panic() {
     let infinite = folder("bert-sequence", &[], &[("classifier.bias", &[3], f32::INFINITY)]);
     let model = BertModel::from_dir(&Device::cpu(), infinite.path()).unwrap();
     let found = model.classify(&["the cat"]).run().unwrap();
-    assert!(found.answers[0].probabilities.iter().all(|value| value.is_nan()));
+    assert!(found.answers[0].scores.iter().all(|value| value.is_nan()));
 }
 
 fn head_config(changes: &[(&str, Value)]) -> attentive::Result<HeadConfig> {

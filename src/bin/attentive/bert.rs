@@ -1,20 +1,23 @@
 //! What the commands on BERT's heads have in common: the model, the texts, the report.
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use attentive::models::{HeadKind, ModelStatistics};
+use attentive::weights::ScoreActivation;
 use attentive::{BertModel, BertModelOptions, DType, Device, Error};
-use clap::Args;
 use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::embed::{DTypeName, say_bad_rows};
 use crate::input::Row;
 use crate::model::{ModelArguments, Place};
 use crate::open::{OpenArguments, say_if_slow};
-use crate::output::{Failure, Result, WholeFile, bytes, count, note, print, stdout_failure, thousands};
+use crate::output::{Failure, Result, WholeFile, bytes, count, note, print, thousands};
+use crate::table::shortened;
 use crate::{model, open};
 
 /// Where the hub has models that are called by one word.
@@ -54,11 +57,6 @@ pub struct BertArguments {
 }
 
 impl BertArguments {
-    /// The model's folder.
-    fn folder(&self) -> Result<PathBuf> {
-        model::find(&self.model, ORGANIZATION, self.hub.offline).map_err(with_hint)
-    }
-
     /// As [`BertArguments::load`] would find it, or the program's own.
     pub fn place(&self) -> Result<Place> {
         Place::find(&self.model, ORGANIZATION, self.hub.offline).map_err(with_hint)
@@ -81,7 +79,12 @@ impl BertArguments {
 
     /// The model with its heads.
     pub fn load(&self, heads: Option<Vec<HeadKind>>) -> Result<Loaded> {
-        let folder = self.folder()?;
+        self.load_of(ORGANIZATION, heads)
+    }
+
+    /// As [`BertArguments::load`], where the hub has one-word names in that organization.
+    pub fn load_of(&self, organization: &str, heads: Option<Vec<HeadKind>>) -> Result<Loaded> {
+        let folder = model::find(&self.model, organization, self.hub.offline).map_err(with_hint)?;
         let start = Instant::now();
         let device = self.device()?;
         let mut options = BertModelOptions::default();
@@ -99,11 +102,7 @@ impl BertArguments {
 
     /// Where the answers go; found wrong before the work.
     pub fn target(&self) -> Result<Target> {
-        match &self.json {
-            None => Ok(Target::Report),
-            Some(path) if path.as_os_str() == "-" => Ok(Target::Stdout),
-            Some(path) => WholeFile::create(path).map(Target::File),
-        }
+        Target::of(self.json.as_deref())
     }
 
     /// Device, model, sizes and times.
@@ -160,20 +159,83 @@ pub enum Target {
 }
 
 impl Target {
-    /// The report to stdout, unless the answers go there.
+    /// What `--json` names: a file, or `-` for standard output; found wrong before the work.
+    pub fn of(json: Option<&Path>) -> Result<Self> {
+        match json {
+            None => Ok(Self::Report),
+            Some(path) if path.as_os_str() == "-" => Ok(Self::Stdout),
+            Some(path) => WholeFile::create(path).map(Self::File),
+        }
+    }
+
+    /// An object a line; the report to stdout, unless the answers go there.
     pub fn write(self, answers: &[Value], report: &str) -> Result<()> {
-        let lines: String = answers.iter().map(|answer| format!("{answer}\n")).collect();
+        self.write_text(&answers.iter().map(|answer| format!("{answer}\n")).collect::<String>(), report)
+    }
+
+    /// As [`Target::write`], with what is JSON already.
+    pub fn write_text(self, json: &str, report: &str) -> Result<()> {
         match self {
             Self::Report => print(report),
-            Self::Stdout => {
-                let mut stdout = std::io::stdout().lock();
-                stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()).map_err(stdout_failure)
-            }
+            Self::Stdout => print(json),
             Self::File(mut file) => {
-                file.write_all(lines.as_bytes()).map_err(|error| Failure::file(file.path(), error))?;
+                file.write_all(json.as_bytes()).map_err(|error| Failure::file(file.path(), error))?;
                 file.finish()?;
                 print(report)
             }
+        }
+    }
+}
+
+/// What is put before texts.
+#[derive(Args)]
+pub struct PromptArguments {
+    /// Put before each text (of pairs the first; the query), in place of the model's default prompt; "" for none
+    #[arg(long, env = "ATTENTIVE_PROMPT", hide_env_values = true, value_name = "TEXT")]
+    pub prompt: Option<String>,
+
+    /// Put the model's prompt of that name before each text, such as query, in place of its default prompt
+    #[arg(long, env = "ATTENTIVE_PROMPT_NAME", hide_env_values = true, value_name = "NAME")]
+    #[arg(conflicts_with = "prompt")]
+    pub prompt_name: Option<String>,
+}
+
+impl PromptArguments {
+    /// Refuses a name that the model does not have; one of `always` is empty then, and that is said.
+    pub fn check(&self, prompts: &BTreeMap<String, String>, always: &[&str]) -> Result<()> {
+        let Some(name) = self.prompt_name.as_deref().filter(|name| !prompts.contains_key(*name)) else {
+            return Ok(());
+        };
+        if always.contains(&name) {
+            note(format_args!("the model has no prompt `{name}`: nothing is put before the texts"));
+            return Ok(());
+        }
+        let names: Vec<&str> = prompts.keys().map(String::as_str).collect();
+        let names = match names.as_slice() {
+            [] => "it has none (--prompt takes a text)".to_owned(),
+            names => format!("there are {}", shortened(&names.join(", "), 300)),
+        };
+        Err(Failure::Usage(format!("the model has no prompt `{}`; {names}", shortened(name, 60))))
+    }
+}
+
+/// What a classifier's logits go through to become scores.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ActivationName {
+    /// Nothing
+    Identity,
+    /// 1 / (1 + exp(−x)), each for itself
+    Sigmoid,
+    /// exp(x) over the sum of all labels'
+    Softmax,
+}
+
+impl ActivationName {
+    pub fn activation(self) -> ScoreActivation {
+        match self {
+            Self::Identity => ScoreActivation::Identity,
+            Self::Sigmoid => ScoreActivation::Sigmoid,
+            Self::Softmax => ScoreActivation::Softmax,
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct Arguments {
     device: String,
 
     /// Write all results as JSON; - is stdout, in place of the lines
-    #[arg(long, env = "ATTENTIVE_CHECK_JSON", hide_env_values = true, value_name = "FILE")]
+    #[arg(long, env = "ATTENTIVE_JSON", hide_env_values = true, value_name = "FILE")]
     json: Option<PathBuf>,
 
     #[command(flatten)]

@@ -4,7 +4,7 @@ use attentive::models::{HeadKind, Scores};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::bert::{Bad, BertArguments, falsey, objects};
+use crate::bert::{ActivationName, Bad, BertArguments, PromptArguments, falsey, objects};
 use crate::finite::NotFinite;
 use crate::input::TextArguments;
 use crate::next_sentence::{expect_pairs, parted};
@@ -14,6 +14,8 @@ use crate::table::{Align, Table, shortened};
 /// Labels of texts, or of each token, by a model's classification head
 ///
 /// Which of the two it is, the model decides. Labels are those of its config.json (id2label).
+/// A score is what the folder makes of the label's logit: softmax over several labels, the logistic function for one, or the
+/// activation that sentence-transformers wrote into it. The logits are in the JSON.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -27,6 +29,13 @@ pub struct Arguments {
     /// Each text is a pair, its two parts parted by a tab
     #[arg(long, env = "ATTENTIVE_PAIRS", hide_env_values = true, value_parser = falsey())]
     pairs: bool,
+
+    /// What a text's logits go through to become scores [default: what the model's folder says]
+    #[arg(long, env = "ATTENTIVE_ACTIVATION", hide_env_values = true, value_enum, value_name = "NAME")]
+    activation: Option<ActivationName>,
+
+    #[command(flatten)]
+    prompt: PromptArguments,
 
     #[command(flatten)]
     bert: BertArguments,
@@ -47,6 +56,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if !of_tokens {
         // Said before the work.
         model.head(HeadKind::Sequence)?;
+        arguments.prompt.check(model.prompts(), &[])?;
+    } else if arguments.activation.is_some() {
+        note("--activation does nothing here: a token has one label, by softmax");
     }
     let bad = Bad::say(&rows);
     let texts: Vec<&str> = rows.iter().filter_map(|row| row.text.as_deref().ok()).collect();
@@ -71,7 +83,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             report += &format!("{}\n{table}\n", shortened(text, 200));
             let tokens = tokens.iter().map(|token| {
                 let (label, probability) = best(&found.labels, &token.scores);
-                json!({ "token": token.token, "special": token.special, "label": label, "probability": probability })
+                json!({
+                    "token": token.token, "special": token.special, "label": label, "probability": probability,
+                    "logits": by_label(&found.labels, &token.scores.logits),
+                })
             });
             answers.push(json!({ "text": text, "tokens": tokens.collect::<Vec<_>>() }));
         }
@@ -81,7 +96,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             true => texts.iter().filter_map(|text| parted(text).ok()).collect(),
             false => Vec::new(),
         };
-        let call = if arguments.pairs { model.classify_pairs(&pairs) } else { model.classify(&texts) };
+        let mut call = if arguments.pairs { model.classify_pairs(&pairs) } else { model.classify(&texts) };
+        if let Some(activation) = arguments.activation {
+            call = call.activation(activation.activation());
+        }
+        if let Some(prompt) = &arguments.prompt.prompt {
+            call = call.prompt(prompt);
+        }
+        if let Some(name) = &arguments.prompt.prompt_name {
+            call = call.prompt_name(name);
+        }
         let found = call.progress(tell).run();
         bar.finish_and_clear();
         let found = found?;
@@ -89,9 +113,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         for (text, scores) in texts.iter().zip(&found.answers) {
             let (label, probability) = best(&found.labels, scores);
             table.row([format!("{probability:.4}"), shortened(label, 40), shortened(text, 80)]);
-            let scores: Map<String, Value> =
-                found.labels.iter().cloned().zip(scores.probabilities.iter().map(|&p| json!(p))).collect();
-            answers.push(json!({ "text": text, "label": label, "score": probability, "scores": scores }));
+            answers.push(json!({
+                "text": text,
+                "label": label,
+                "score": probability,
+                "scores": by_label(&found.labels, &scores.scores),
+                "logits": by_label(&found.labels, &scores.logits),
+            }));
         }
         report += &format!("{table}\n");
         (statistics, cut, not_finite) = (found.statistics, found.truncations.len(), found.not_finite());
@@ -106,9 +134,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     bad.end().and(not_finite.end())
 }
 
+fn by_label(labels: &[String], values: &[f32]) -> Map<String, Value> {
+    labels.iter().cloned().zip(values.iter().map(|&value| json!(value))).collect()
+}
+
 /// The best label and what it comes to.
 fn best<'a>(labels: &'a [String], scores: &Scores) -> (&'a str, f32) {
-    let found =
-        scores.best().and_then(|best| Some((labels.get(best)?.as_str(), *scores.probabilities.get(best)?)));
+    let found = scores.best().and_then(|best| Some((labels.get(best)?.as_str(), *scores.scores.get(best)?)));
     found.unwrap_or(("–", f32::NAN))
 }

@@ -1,12 +1,14 @@
 //! `attentive devices`: every adapter, with the features and limits that matter here.
 
+use std::path::PathBuf;
+
 use attentive::Device;
 use attentive::device::{AdapterSummary, Capabilities, list_adapters};
 use clap::Args;
-use clap::builder::FalseyValueParser;
 use serde_json::{Value, json};
 
-use crate::output::{GREEN, RED, Result, bytes, painted, print, thousands};
+use crate::bert::Target;
+use crate::output::{GREEN, RED, Result, bytes, painted, thousands};
 
 /// List the adapters, with the features and limits that matter here
 ///
@@ -16,21 +18,18 @@ use crate::output::{GREEN, RED, Result, bytes, painted, print, thousands};
 #[command(after_help = "\
 Examples:
   attentive devices
-  attentive devices --json | jq '.devices[].name'
+  attentive devices --json - | jq '.devices[].name'
   WGPU_BACKEND=gl attentive devices")]
 pub struct Arguments {
-    /// Print JSON
-    #[arg(long, env = "ATTENTIVE_DEVICES_JSON", hide_env_values = true)]
-    #[arg(value_parser = FalseyValueParser::new())]
-    json: bool,
+    /// Write the list as JSON into a file, or to standard output (-) in place of the report
+    #[arg(long, env = "ATTENTIVE_JSON", hide_env_values = true, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
+    let target = Target::of(arguments.json.as_deref())?;
     let adapters = pollster::block_on(list_adapters())?;
     let auto = taken_by_auto(&adapters);
-    if arguments.json {
-        return print(&format!("{:#}\n", as_json(&adapters, auto)));
-    }
     let mut text = String::new();
     for adapter in &adapters {
         text += &block(adapter, auto == Some(adapter.index));
@@ -39,7 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if auto.is_none() {
         text += "\nThere is no adapter that could be used. `attentive doctor` says what is missing.\n";
     }
-    print(&text)
+    target.write_text(&format!("{:#}\n", as_json(&adapters, auto)), &text)
 }
 
 /// The number of the adapter that `auto` takes: as the library chooses it.

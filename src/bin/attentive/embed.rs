@@ -1,6 +1,7 @@
 //! `attentive embed`: texts in, vectors out.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::bert::PromptArguments;
 use crate::finite::NotFinite;
 use crate::input::{Row, Rows, TextArguments};
 use crate::model::ModelArguments;
@@ -29,7 +31,8 @@ Examples:
   attentive embed -m all-MiniLM-L6-v2 \"A man is eating.\" \"Somebody eats.\" \"It rains.\"
   attentive embed -m ./my-model --input sentences.txt -o sentences.npy
   attentive embed -m BAAI/bge-small-en-v1.5 --input table.csv --column title -o titles.jsonl
-  cat sentences.txt | attentive embed -m all-MiniLM-L6-v2 --input - -o - | jq .embedding")]
+  attentive embed -m intfloat/e5-small-v2 --prompt-name query \"how tall is the tower?\"
+  cat sentences.txt | attentive embed -m all-MiniLM-L6-v2 --input - --json - | jq .embedding")]
 pub struct Arguments {
     /// A folder, or a model of the Hugging Face hub (ORG/NAME; NAME is sentence-transformers/NAME), which is
     /// downloaded into its cache (HF_HOME)
@@ -39,7 +42,7 @@ pub struct Arguments {
     #[command(flatten)]
     texts: TextArguments,
 
-    /// Where the vectors go: NAME.npy ([texts, dimensions], f32), NAME.jsonl, or - for JSONL on stdout
+    /// Where the vectors go: NAME.npy ([texts, dimensions], f32), NAME.jsonl, or - for JSONL on stdout, as --json has it
     #[arg(short, long, env = "ATTENTIVE_OUTPUT", hide_env_values = true, value_name = "FILE")]
     #[arg(value_parser = Target::parse)]
     output: Option<Target>,
@@ -67,9 +70,12 @@ pub struct Arguments {
     #[arg(long, env = "ATTENTIVE_DTYPE", hide_env_values = true, value_enum, default_value = "f32")]
     dtype: DTypeName,
 
-    /// Put before each text, in place of the model's default prompt; "" for none
-    #[arg(long, env = "ATTENTIVE_PROMPT", hide_env_values = true, value_name = "TEXT")]
-    prompt: Option<String>,
+    #[command(flatten)]
+    prompt: PromptArguments,
+
+    /// Write the vectors as JSON, an object a line, into a file, or to standard output (-) in place of the report
+    #[arg(long, env = "ATTENTIVE_JSON", hide_env_values = true, value_name = "FILE")]
+    json: Option<PathBuf>,
 
     #[command(flatten)]
     open: OpenArguments,
@@ -132,11 +138,11 @@ const LONG: usize = 10_000;
 const PART: [usize; 2] = [16_384, 16 << 20];
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let mut writers: Vec<Writer> =
-        arguments.output.clone().map(Writer::create).transpose()?.into_iter().collect();
+    let mut writers = arguments.writers()?;
+    let reports = arguments.output.is_none() && !writers.iter().any(Writer::is_stdout);
     let mut rows = arguments.texts.stream("embed")?;
-    // Without a file all are compared with each other.
-    let part_of = if writers.is_empty() { [usize::MAX; 2] } else { PART };
+    // In a report all are compared with each other.
+    let part_of = if reports { [usize::MAX; 2] } else { PART };
     // What is wrong with the input's beginning is said before the model is loaded.
     let mut part = next_part(&mut rows, part_of)?;
     let mut embedded = Embedded::default();
@@ -152,18 +158,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for notice in embedder.notices() {
         note(notice);
     }
+    arguments.prompt.check(embedder.prompts(), &["query", "document"])?;
 
     let noun = arguments.texts.noun();
     let mut view = None;
     loop {
         let texts: Vec<&str> = part.iter().filter_map(|row| row.text.as_deref().ok()).collect();
         let begun = embedded.statistics.batches > 0;
-        let embeddings = embed(&embedder, &texts, arguments.prompt.as_deref(), begun, &mut times)?;
+        let embeddings = embed(&embedder, &texts, &arguments.prompt, begun, &mut times)?;
         embedded.add(&part, &embeddings);
         for writer in &mut writers {
             writer.append(&part, &embeddings)?;
         }
-        if writers.is_empty() {
+        if reports {
             view = Some(summary::view(&texts, &embeddings));
         }
         part = next_part(&mut rows, part_of)?;
@@ -245,6 +252,19 @@ impl Embedded {
 }
 
 impl Arguments {
+    /// Where the vectors go, if anywhere.
+    fn writers(&self) -> Result<Vec<Writer>> {
+        let json = self.json.clone().map(Target::json);
+        let targets: Vec<Target> = self.output.iter().cloned().chain(json).collect();
+        if let [first, second] = targets.as_slice()
+            && first == second
+        {
+            let problem = "-o and --json name the same place, and one of them would be lost";
+            return Err(Failure::Usage(problem.to_owned()));
+        }
+        targets.into_iter().map(Writer::create).collect()
+    }
+
     fn options(&self) -> EmbedderOptions {
         let mut options = EmbedderOptions::default();
         options.dtype = self.dtype.dtype();
@@ -279,7 +299,7 @@ pub fn say_bad_rows(rows: &[Row]) -> usize {
 fn embed(
     embedder: &Embedder,
     texts: &[&str],
-    prompt: Option<&str>,
+    prompt: &PromptArguments,
     begun: bool,
     times: &mut Times,
 ) -> Result<Embeddings> {
@@ -292,8 +312,11 @@ fn embed(
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     });
-    if let Some(prompt) = prompt {
-        encode = encode.prompt(prompt);
+    if let Some(text) = &prompt.prompt {
+        encode = encode.prompt(text);
+    }
+    if let Some(name) = &prompt.prompt_name {
+        encode = encode.prompt_name(name);
     }
     let embeddings = encode.run();
     bar.finish_and_clear();

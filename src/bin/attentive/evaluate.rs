@@ -40,13 +40,15 @@ pub struct Arguments {
     bert: BertArguments,
 }
 
-fn text(path: &Path) -> Result<String> {
+/// The text of a file or of standard input, and what that is called.
+fn text(path: &Path) -> Result<(String, String)> {
     let (bytes, name) = content(path)?;
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
         Failure::Failed(format!("{name}: line {line} is not valid UTF-8"))
-    })
+    })?;
+    Ok((text, name))
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -58,9 +60,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         return evaluate_pairs::run(&arguments.bert, &place, &arguments.file, target);
     }
-    let corpus = Corpus::parse(&text(&arguments.file)?);
+    let (text, name) = text(&arguments.file)?;
+    let corpus = Corpus::parse(&text);
     if corpus.sentences() == 0 {
-        return Err(Failure::file(&arguments.file, "there are no sentences in it"));
+        return Err(Failure::Failed(format!("{name}: there are no sentences in it")));
     }
     let loaded = arguments.bert.load(None)?;
     let model = &loaded.model;

@@ -24,6 +24,7 @@ mod next_sentence;
 mod open;
 mod output;
 mod pending;
+mod rerank;
 mod summary;
 mod system;
 mod table;
@@ -33,9 +34,11 @@ mod vectors;
 mod verify;
 mod whole_file;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use output::{Failure, Result};
@@ -63,6 +66,7 @@ enum Command {
     Evaluate(evaluate::Arguments),
     FillMask(fill_mask::Arguments),
     NextSentence(next_sentence::Arguments),
+    Rerank(rerank::Arguments),
     Translate(translate::Arguments),
     Tune(tune::Arguments),
     Verify(verify::Arguments),
@@ -93,11 +97,26 @@ fn without_empty_variable(argument: clap::Arg) -> clap::Arg {
     }
 }
 
+/// An argument that begins as `-h` or `-V` do and is more than that.
+fn cluster(arguments: impl Iterator<Item = OsString>) -> Option<String> {
+    let options = arguments.skip(1).take_while(|argument| argument != "--");
+    options
+        .filter_map(|argument| argument.into_string().ok())
+        .find(|argument| ["-h", "-V"].iter().any(|flag| argument.starts_with(flag) && argument != flag))
+}
+
 fn main() -> ExitCode {
     let cli = match parsed() {
         Ok(cli) => cli,
         // Help and the version are data; a full disk is no place for them.
         Err(said) if !said.use_stderr() => {
+            // To clap `-hello` is -h and four more; who wrote it meant a text.
+            if let Some(text) = cluster(std::env::args_os()) {
+                let problem = format!(
+                    "unexpected argument '{text}' found; a text that begins with - goes behind --: -- {text}"
+                );
+                Cli::command().error(ErrorKind::UnknownArgument, problem).exit();
+            }
             let printed = said.print().and_then(|()| std::io::stdout().flush());
             return ended(printed.map_err(output::stdout_failure));
         }
@@ -158,6 +177,7 @@ fn run(command: Command) -> Result<()> {
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::FillMask(arguments) => fill_mask::run(&arguments),
         Command::NextSentence(arguments) => next_sentence::run(&arguments),
+        Command::Rerank(arguments) => rerank::run(&arguments),
         Command::Translate(arguments) => translate::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
@@ -167,6 +187,21 @@ fn run(command: Command) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+
+    #[test]
+    fn texts_that_begin_with_a_hyphen_are_no_call_for_help() {
+        let of = |words: &[&str]| super::cluster(words.iter().map(Into::into));
+        assert_eq!(of(&["attentive", "embed", "-m", "x", "-hello"]), Some("-hello".to_owned()));
+        assert_eq!(of(&["attentive", "-Venice"]), Some("-Venice".to_owned()));
+        for words in [
+            &["attentive", "embed", "-h"][..],
+            &["attentive", "--help"],
+            &["attentive", "-V", "--", "-hello"],
+            &["-hello"],
+        ] {
+            assert_eq!(of(words), None, "{words:?}");
+        }
+    }
 
     #[test]
     fn the_arguments_are_consistent() {

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use crate::bert::check_rows;
+use crate::bert::{self, check_rows};
 use crate::draw::{Drawing, PictureArguments, Target, Writer, capture_failure};
 use crate::embed::{DTypeName, say_bad_rows};
 use crate::finite::NotFinite;
@@ -50,7 +50,7 @@ pub struct Arguments {
     #[command(flatten)]
     texts: TextArguments,
 
-    /// Where the translations go: NAME.jsonl (with ids and scores), or any other name for lines [default: stdout]
+    /// Where the translations go: NAME.jsonl (as --json has them), or any other name for lines [default: stdout]
     #[arg(short, long, env = "ATTENTIVE_OUTPUT", hide_env_values = true, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -60,9 +60,10 @@ pub struct Arguments {
     #[arg(value_parser = Target::parse)]
     alignment: Vec<Target>,
 
-    /// Print a JSON object for each text
-    #[arg(long, env = "ATTENTIVE_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    json: bool,
+    /// Write the translations as JSON (with ids and scores), an object a line, into a file, or to standard output (-) in
+    /// place of the lines
+    #[arg(long, env = "ATTENTIVE_JSON", hide_env_values = true, value_name = "FILE")]
+    json: Option<PathBuf>,
 
     /// Put each translation's score and a tab before it
     #[arg(long, env = "ATTENTIVE_SCORES", hide_env_values = true, value_parser = FalseyValueParser::new())]
@@ -161,6 +162,7 @@ enum EarlyStoppingName {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let output = arguments.output.as_deref().map(WholeFile::create).transpose()?;
+    let json = bert::Target::of(arguments.json.as_deref())?;
     let pictures = arguments.alignment.iter().map(Writer::create).collect::<Result<Vec<_>>>()?;
     let mut rows = arguments.texts.rows("translate")?;
     if !pictures.is_empty() {
@@ -191,14 +193,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let translations = translations?;
     let took = start.elapsed();
     let not_finite = NotFinite::say(&rows, &translations.not_finite(), arguments.texts.noun());
-    let text = arguments.written(&rows, &translations)?;
-    match output {
-        Some(mut file) => {
-            let path = file.path().to_owned();
-            file.write_all(text.as_bytes()).map_err(|error| Failure::file(&path, error))?;
-            file.finish()?;
-        }
-        None => print(&text)?,
+    let named_json = arguments.output.as_deref().is_some_and(|path| Format::of(path) == Format::Jsonl);
+    let text =
+        if named_json { json_lines(&rows, &translations) } else { arguments.lines(&rows, &translations) };
+    let lines = if output.is_some() { "" } else { text.as_str() };
+    match json {
+        bert::Target::Report => print(lines)?,
+        json => json.write_text(&json_lines(&rows, &translations), lines)?,
+    }
+    if let Some(mut file) = output {
+        let path = file.path().to_owned();
+        file.write_all(text.as_bytes()).map_err(|error| Failure::file(&path, error))?;
+        file.finish()?;
     }
     if let (false, Some(best)) =
         (pictures.is_empty(), translations.texts.first().and_then(|outputs| outputs.first()))
@@ -304,31 +310,11 @@ impl Arguments {
         translate.run().map_err(capture_failure)
     }
 
-    /// What goes to stdout or the file: for each row its translations, an empty line for a row that has none.
-    fn written(&self, rows: &[Row], translations: &Translations) -> Result<String> {
-        let as_json =
-            self.json || self.output.as_deref().is_some_and(|path| Format::of(path) == Format::Jsonl);
+    /// For each row its translations, an empty line for a row that has none.
+    fn lines(&self, rows: &[Row], translations: &Translations) -> String {
         let with_scores = self.scores || self.n_best > 1;
         let mut text = String::new();
-        let mut found = translations.texts.iter();
-        for row in rows {
-            let outputs = row.text.as_ref().ok().and_then(|_| found.next());
-            if as_json {
-                let of = |t: &Translation| {
-                    json!({
-                        "text": t.text, "ids": t.ids, "score": t.score, "probability": t.probability(),
-                        "log_probability": t.log_probability, "stopped": t.stopped,
-                    })
-                };
-                let outputs = outputs.map(|outputs| outputs.iter().map(of).collect::<Vec<_>>());
-                let mut object =
-                    json!({ "line": row.line, "source": row.text.as_ref().ok(), "translations": outputs });
-                if let Err(problem) = &row.text {
-                    object["error"] = problem.as_str().into();
-                }
-                let _ = writeln!(text, "{object}");
-                continue;
-            }
+        for (_, outputs) in with_outputs(rows, translations) {
             for output in outputs.into_iter().flatten() {
                 if with_scores {
                     let _ = write!(text, "{:.4}\t", output.score);
@@ -340,8 +326,40 @@ impl Arguments {
                 text.push('\n');
             }
         }
-        Ok(text)
+        text
     }
+}
+
+/// The rows, each with its translations if it was translated.
+fn with_outputs<'a>(
+    rows: &'a [Row],
+    translations: &'a Translations,
+) -> impl Iterator<Item = (&'a Row, Option<&'a Vec<Translation>>)> {
+    let mut found = translations.texts.iter();
+    rows.iter().map(move |row| (row, row.text.as_ref().ok().and_then(|_| found.next())))
+}
+
+/// An object for each row.
+fn json_lines(rows: &[Row], translations: &Translations) -> String {
+    let mut text = String::new();
+    for (index, (row, outputs)) in with_outputs(rows, translations).enumerate() {
+        let of = |t: &Translation| {
+            json!({
+                "text": t.text, "ids": t.ids, "score": t.score, "probability": t.probability(),
+                "log_probability": t.log_probability, "stopped": t.stopped,
+            })
+        };
+        let outputs = outputs.map(|outputs| outputs.iter().map(of).collect::<Vec<_>>());
+        let source = row.text.as_ref().ok();
+        let mut object = json!({
+            "index": index, "line": row.line, "source": source, "translations": outputs,
+        });
+        if let Err(problem) = &row.text {
+            object["error"] = problem.as_str().into();
+        }
+        let _ = writeln!(text, "{object}");
+    }
+    text
 }
 
 /// The model, the device, how sure it is, the time.

@@ -38,6 +38,11 @@ impl Target {
         }
     }
 
+    /// Of `--json`: a file of any name, or `-`.
+    pub fn json(path: PathBuf) -> Self {
+        if path.as_os_str() == "-" { Self::Stdout } else { Self::Jsonl(path) }
+    }
+
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Npy(path) | Self::Jsonl(path) => Some(path),
@@ -61,6 +66,10 @@ impl Writer {
     pub fn create(target: Target) -> Result<Self> {
         let file = target.path().map(WholeFile::create).transpose()?;
         Ok(Self { target, file, rows: 0, dimensions: 0, held: Vec::new() })
+    }
+
+    pub fn is_stdout(&self) -> bool {
+        self.target == Target::Stdout
     }
 
     /// Writes the next rows: those without text have no embedding.
@@ -157,7 +166,10 @@ fn jsonl(out: &mut impl Write, first: usize, rows: &[Row], embeddings: &Embeddin
             }
         };
         object["embedding"] = json!(place.map(|place| embeddings.row(place)));
-        let cut = embeddings.truncations.iter().find(|cut| Some(cut.index) == place);
+        // They are in the order of the texts.
+        let cut = place
+            .and_then(|place| embeddings.truncations.binary_search_by_key(&place, |cut| cut.index).ok())
+            .map(|cut| embeddings.truncations[cut]);
         if let Some(cut) = cut {
             object["truncated"] = json!({ "tokens": cut.tokens, "kept": cut.kept });
         }

@@ -60,7 +60,7 @@ pub struct Arguments {
     seeds: Option<Range<u64>>,
 
     /// Write all results as JSON; - is stdout, in place of the tables
-    #[arg(long, env = "ATTENTIVE_VERIFY_JSON", hide_env_values = true, value_name = "FILE")]
+    #[arg(long, env = "ATTENTIVE_JSON", hide_env_values = true, value_name = "FILE")]
     json: Option<PathBuf>,
 
     #[command(flatten)]
