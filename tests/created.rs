@@ -61,6 +61,41 @@ fn a_second_translation_makes_nothing() {
     }
 }
 
+/// A run copies small outputs for reading back; what is written into one afterwards is read all the same.
+#[test]
+fn an_output_that_is_written_again_is_read_as_it_is_then() {
+    for device in common::devices() {
+        let square = |x: &Tensor| {
+            let mut recording = Recording::new(&device);
+            let x = recording.tensor(x).unwrap();
+            let y = ops::multiply(&mut recording, &x, &x).unwrap();
+            recording.output(&y).unwrap();
+            recording.run().unwrap().tensor(&y).unwrap()
+        };
+        let x = Tensor::from_f32(&device, [4], &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        let y = square(&x);
+        assert_eq!([y.to_f32().unwrap(), y.to_f32().unwrap()], [[1.0, 4.0, 9.0, 16.0]; 2]);
+        // By the host, by its handle, and by a dispatch.
+        let y = square(&x);
+        y.write_f32(&[5.0; 4]).unwrap();
+        assert_eq!(y.to_f32().unwrap(), [5.0; 4], "{}", device.name());
+        if let Some((_, queue)) = device.wgpu() {
+            let y = square(&x);
+            queue.write_buffer(y.wgpu_buffer().unwrap(), 0, bytemuck::cast_slice(&[6.0_f32; 4]));
+            assert_eq!(y.to_f32().unwrap(), [6.0; 4], "{}", device.name());
+        }
+        let y = square(&x);
+        let y = y.reshape([1, 1, 1, 4]).unwrap();
+        let mut recording = Recording::new(&device);
+        let seven = Tensor::from_f32(&device, [1, 1, 1, 4], &[7.0; 4]).unwrap();
+        let (seven, value) = (recording.tensor(&seven).unwrap(), recording.tensor(&y).unwrap());
+        let [seven, to] = [&seven, &value].map(|value| ops::Heads::first(value).unwrap());
+        ops::Attention::new().record_into(&mut recording, &seven, &seven, &seven, &to).unwrap();
+        recording.run().unwrap();
+        assert_eq!(y.to_f32().unwrap(), [7.0; 4], "{}", device.name());
+    }
+}
+
 #[test]
 fn an_attention_plan_over_the_same_buffers_makes_nothing() {
     for device in common::adapters() {

@@ -220,3 +220,99 @@ fn without_features_and_raised_limits_the_results_are_right() {
         assert!(!run.iter().any(|variant| variant.starts_with("subgroup")), "{run:?}");
     }
 }
+
+/// The vectors of a few texts of different lengths, as bits.
+#[cfg(feature = "models")]
+fn vectors(embedder: &attentive::Embedder, first: usize) -> Vec<u32> {
+    let texts = ["a sentence", "the cat sat on the mat and looked at another cat", "", "one more", "dogs"];
+    let texts: Vec<&str> = texts.iter().cycle().skip(first % 5).take(5).copied().collect();
+    let vectors = embedder.encode(&texts).run().unwrap();
+    vectors.values().iter().map(|value| value.to_bits()).collect()
+}
+
+#[cfg(feature = "models")]
+fn tiny_embedder(device: &Device) -> attentive::Embedder {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/tiny-bert");
+    attentive::Embedder::from_dir(device, folder).unwrap()
+}
+
+/// Bytes of this process that are in memory.
+#[cfg(target_os = "linux")]
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    4096 * statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
+}
+
+/// The same bits from each thread at each time, and memory that does not grow: what it is in the last quarter of the minute is
+/// held against the second. `cargo test --test repeatability -- --ignored --nocapture eight_threads`
+#[cfg(all(feature = "models", target_os = "linux"))]
+#[test]
+#[ignore = "a minute for each device"]
+fn eight_threads_on_one_embedder_for_a_minute() {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+
+    for device in common::devices() {
+        let embedder = tiny_embedder(&device);
+        let expected: Vec<Vec<u32>> = (0..5).map(|first| vectors(&embedder, first)).collect();
+        let (ended, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let mut samples = Vec::new();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let (embedder, expected, ended, calls) = (&embedder, &expected, &ended, &calls);
+                scope.spawn(move || {
+                    let mut first = thread;
+                    while !ended.load(Ordering::Relaxed) {
+                        assert_eq!(vectors(embedder, first), expected[first % 5]);
+                        calls.fetch_add(1, Ordering::Relaxed);
+                        first += 1;
+                    }
+                });
+            }
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_secs(60) {
+                std::thread::sleep(Duration::from_millis(500));
+                samples.push(resident());
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        let quarter = samples.len() / 4;
+        let largest = |samples: &[u64]| samples.iter().copied().max().unwrap_or(0);
+        let [second, last] = [&samples[quarter..2 * quarter], &samples[3 * quarter..]].map(largest);
+        println!("{}: {calls:?} calls, {} and then {} KiB", device.name(), second / 1024, last / 1024);
+        assert!(last <= second + second / 50 + (1 << 20), "memory grows: {samples:?}");
+    }
+}
+
+/// Four processes at once, 200 calls each on every device: the same bits in all of them.
+#[cfg(feature = "models")]
+#[test]
+#[ignore = "half a minute"]
+fn four_processes_at_once_give_the_same_bits_200_times() {
+    if common::child::is_child() {
+        for device in common::devices() {
+            let embedder = tiny_embedder(&device);
+            let expected = vectors(&embedder, 0);
+            for repeat in 0..200 {
+                assert_eq!(vectors(&embedder, 0), expected, "repeat {repeat} on {}", device.name());
+            }
+            let sum =
+                expected.iter().fold(0_u64, |sum, &bits| sum.wrapping_mul(31).wrapping_add(bits.into()));
+            println!("\nbits of {}: {sum:x}", device.name());
+        }
+        return;
+    }
+    let name = "four_processes_at_once_give_the_same_bits_200_times";
+    let command = || {
+        let mut command = common::child::command(name);
+        command.arg("--ignored");
+        command
+    };
+    let children = [(); 4].map(|()| common::child::spawn(command()));
+    let bits = children.map(|child| {
+        let output = child.passed();
+        output.lines().filter(|line| line.starts_with("bits of ")).map(str::to_owned).collect::<Vec<_>>()
+    });
+    println!("{:?}", bits[0]);
+    assert!(!bits[0].is_empty() && bits.iter().all(|other| *other == bits[0]), "{bits:?}");
+}

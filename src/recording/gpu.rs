@@ -18,6 +18,10 @@ use crate::tensor::{GpuBuffer, Storage, settle};
 /// takes a second.
 const FLOPS_PER_SUBMIT: u64 = 60_000_000_000;
 
+/// Words of an output that is copied for reading back in the run's own submission, at most, and how many such outputs.
+const COPIED_WORDS: u64 = 16_384;
+const MOST_COPIED: usize = 4;
+
 /// WebGPU's least alignment of a storage binding.
 const STORAGE_ALIGNMENT: usize = 256;
 
@@ -56,7 +60,16 @@ struct PreparedStep {
 pub(super) async fn run(recording: Recording, cancelled: &AtomicBool) -> Result<Outputs> {
     let plan = Plan::of(&recording);
     let prepared = Prepared::new(&recording, &plan, Submitted::ByUs, 0..0).await?;
-    let submits = prepared.submit(cancelled).await?;
+    let outputs = || recording.slots.iter().zip(&prepared.storages).filter(|(slot, _)| slot.output);
+    // What is made here and is small is copied at once: who reads it then waits for no second submission.
+    let small = outputs().filter_map(|(slot, storage)| match storage {
+        Some(Storage::Gpu(buffer)) if slot.is_planned() && (1..=COPIED_WORDS).contains(&slot.words) => {
+            Some((&**buffer, 4 * slot.words))
+        }
+        _ => None,
+    });
+    let small: Vec<_> = small.take(MOST_COPIED).collect();
+    let submits = prepared.submit(cancelled, &small).await?;
     let statistics = recording.statistics(&plan, &submits);
     let slots = recording.slots.iter().zip(prepared.storages);
     let tensors = slots.map(|(slot, storage)| storage.filter(|_| slot.output)).collect();
@@ -207,18 +220,31 @@ impl Prepared {
         encode(&self.steps, bound, encoder);
     }
 
-    /// Encodes and submits it, as far as it is not told to end, and gives the floating-point operations of each submission.
-    pub async fn submit(&self, cancelled: &AtomicBool) -> Result<Vec<u64>> {
+    /// Encodes and submits it, as far as it is not told to end, with a copy for reading back of so many bytes of each of `copied`
+    /// at the end, and gives the floating-point operations of each submission.
+    pub async fn submit(&self, cancelled: &AtomicBool, copied: &[(&GpuBuffer, u64)]) -> Result<Vec<u64>> {
         let Some(gpu) = self.device.gpu() else { return Ok(Vec::new()) };
         let mut submits = Vec::new();
         for part in self.submissions() {
+            let last = part.end == self.steps.len();
             let steps = &self.steps[part];
-            let ((), outcome) = gpu.scoped("a submission", 0, || {
+            let ((staged, submission), outcome) = gpu.scoped("a submission", 0, || {
                 let mut encoder = gpu.device.create_command_encoder(&Default::default());
                 encode(steps, &[], &mut encoder);
-                gpu.submit(encoder, cancelled);
+                let copied = copied.iter().filter(|_| last).map(|&(buffer, bytes)| {
+                    let staging = gpu.acquire(Purpose::Readback, bytes);
+                    encoder.copy_buffer_to_buffer(&buffer.buffer, 0, &staging.buffer, 0, bytes);
+                    (buffer, staging)
+                });
+                let staged: Vec<_> = copied.collect();
+                (staged, gpu.submit(encoder, cancelled))
             });
             outcome.await?;
+            if let Some(submission) = submission {
+                staged
+                    .into_iter()
+                    .for_each(|(buffer, staging)| buffer.keep_copy(staging, submission.clone()));
+            }
             submits.push(steps.iter().map(|step| step.flops).sum());
         }
         Ok(submits)

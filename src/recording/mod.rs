@@ -534,6 +534,9 @@ impl Recording {
         let scope = self.scope.join(".");
         let dispatch = Dispatch { kernel, variant, parameters, workgroups, bindings, scope, cost, checked };
         for slot in dispatch.writes() {
+            if let Some(buffer) = self.slots[slot].tensor.as_ref().and_then(Tensor::gpu_buffer) {
+                buffer.changes();
+            }
             if !self.slots[slot].written {
                 self.slots[slot].written = true;
                 self.marks.push(Mark::Written(slot));
@@ -625,6 +628,10 @@ impl Recording {
 
     /// Runs it: on a GPU in one submission (in more only where one would hold the device for too long), on the CPU
     /// device by the twins.
+    ///
+    /// On a GPU it returns once the work is submitted, before it is done. What comes after it on the device's queue, further
+    /// recordings too, sees its results; reading a tensor waits for them, and an error that the GPU meets while it computes
+    /// (a lost device, a time limit) shows there.
     ///
     /// # Errors
     /// [`Error::Argument`] for an output that nothing writes, [`Error::OutOfMemory`], [`Error::DeviceLost`],

@@ -107,7 +107,8 @@ impl RecordingPlan {
     }
 
     /// Records it into an encoder of the device that has no open pass: one compute pass, or one from each copy into an image
-    /// to the next.
+    /// to the next. An encoder of another device, or one with an open pass, wgpu refuses when the encoder is finished, in the
+    /// error scope or by the error handler of whoever finishes it; one of another `wgpu::Instance` it cannot tell.
     ///
     /// # Errors
     /// None today.

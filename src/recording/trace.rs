@@ -35,7 +35,7 @@ pub struct Step {
 pub async fn trace(recording: &Recording) -> Result<Vec<Step>> {
     let plan = Plan::unshared(recording);
     let prepared = Prepared::new(recording, &plan, Submitted::ByUs, 0..0).await?;
-    prepared.submit(&AtomicBool::new(false)).await?;
+    prepared.submit(&AtomicBool::new(false), &[]).await?;
     let mut device_values = Vec::with_capacity(recording.slots.len());
     let mut own_values = Vec::with_capacity(recording.slots.len());
     for (slot, storage) in recording.slots.iter().zip(&prepared.storages) {

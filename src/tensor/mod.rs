@@ -6,7 +6,7 @@ mod shape;
 mod upload;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use shape::Shape;
 
@@ -73,6 +73,9 @@ pub(crate) struct GpuBuffer {
     reusable: Option<Pooled>,
     /// A host has its handle, or an encoder of a host's uses it, and nothing tells when the host is done with it.
     given_out: AtomicBool,
+    /// A copy for reading back that a run made of it in its own submission: a second one would take longer than the copy.
+    /// There until something may have written the buffer again.
+    copied: Mutex<Option<(Pooled, wgpu::SubmissionIndex)>>,
 }
 
 impl std::fmt::Debug for Storage {
@@ -87,18 +90,53 @@ impl std::fmt::Debug for Storage {
 impl GpuBuffer {
     pub fn new(device: &Device, pooled: Pooled) -> Self {
         let (device, buffer) = (device.clone(), pooled.buffer.clone());
-        Self { device, buffer, reusable: Some(pooled), given_out: AtomicBool::new(false) }
+        Self {
+            device,
+            buffer,
+            reusable: Some(pooled),
+            given_out: AtomicBool::new(false),
+            copied: Mutex::default(),
+        }
     }
 
     /// A host's.
     pub fn of_host(device: &Device, buffer: wgpu::Buffer) -> Self {
-        Self { device: device.clone(), buffer, reusable: None, given_out: AtomicBool::new(true) }
+        Self {
+            device: device.clone(),
+            buffer,
+            reusable: None,
+            given_out: AtomicBool::new(true),
+            copied: Mutex::default(),
+        }
     }
 
     /// Makes it one that is not used again, since a host may use it after all tensors on it are gone. True at the first
     /// time.
     pub fn give_out(&self) -> bool {
+        self.changes();
         !self.given_out.swap(true, Ordering::Relaxed)
+    }
+
+    /// Keeps the copy that a run makes of it.
+    pub fn keep_copy(&self, staging: Pooled, submission: wgpu::SubmissionIndex) {
+        self.give_back(Some((staging, submission)));
+    }
+
+    /// Something may write it from now on: the copy for reading back is no longer what it holds.
+    pub fn changes(&self) {
+        self.give_back(None);
+    }
+
+    fn give_back(&self, next: Option<(Pooled, wgpu::SubmissionIndex)>) {
+        let mut copied = self.copied.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(gpu), Some((last, _))) = (self.device.gpu(), std::mem::replace(&mut *copied, next)) {
+            gpu.release(last);
+        }
+    }
+
+    /// The copy, once.
+    fn take_copy(&self) -> Option<(Pooled, wgpu::SubmissionIndex)> {
+        self.copied.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Makes it one that is not used again.
@@ -120,6 +158,7 @@ impl std::fmt::Debug for GpuBuffer {
 
 impl Drop for GpuBuffer {
     fn drop(&mut self) {
+        self.changes();
         if let (Some(gpu), Some(pooled)) = (self.device.gpu(), self.reusable.take()) {
             match *self.given_out.get_mut() {
                 true => gpu.forget(&pooled),
@@ -280,8 +319,11 @@ impl Tensor {
         upload.finish()
     }
 
-    /// A tensor over a host's own buffer, whose usage must include `STORAGE`. With `COPY_SRC` too, products on lavapipe can
-    /// read it as an image, which is faster.
+    /// A tensor over a host's own buffer, whose usage must include `STORAGE`. The buffer stays the host's: it is never used for
+    /// anything else, and is let go of with the last tensor and plan over it. It must be of the wgpu device that `device` is, and of
+    /// its instance; wgpu tells neither here. A buffer of another device is an [`Error::Rejected`] when it is bound; one of
+    /// another `wgpu::Instance` is a number that means nothing in this one, at which wgpu panics, or takes another buffer for it.
+    /// With `COPY_SRC` too, products on lavapipe can read it as an image, which is faster.
     ///
     /// # Errors
     /// [`Error::Argument`] if the buffer is too small, has another usage, or the device is the CPU;
@@ -542,6 +584,7 @@ impl Tensor {
                 }
                 let words = words();
                 let bytes: &[u8] = bytemuck::cast_slice(&words);
+                buffer.changes();
                 settle(gpu.scoped(op, bytes.len() as u64, || {
                     gpu.queue.write_buffer(&buffer.buffer, 0, bytes);
                 }))?;
@@ -567,7 +610,10 @@ impl Tensor {
     /// Its words, waited for on this thread.
     async fn read(&self) -> Result<Vec<u32>> {
         match (&self.storage, self.device.gpu()) {
-            (Storage::Gpu(buffer), Some(gpu)) => gpu.read(&buffer.buffer, self.bytes()).await,
+            (Storage::Gpu(buffer), Some(gpu)) => match buffer.take_copy() {
+                Some((copied, submission)) => gpu.read_copied(copied, self.bytes(), Some(submission)).await,
+                None => gpu.read(&buffer.buffer, self.bytes()).await,
+            },
             (Storage::Host(buffer), _) => {
                 host_memory::joined(&[&buffer.read()[..self.words() as usize]], || self.what_is_read())
             }
