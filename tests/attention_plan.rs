@@ -5,7 +5,7 @@ mod common;
 
 use attentive::kernel::Inputs;
 use attentive::ops::{
-    Alignment, Attention, AttentionVariableLengths, Heads, Layout, Mask, PagedKeys, Placement,
+    Alignment, Attention, AttentionVariableLengths, BufferPart, Heads, Layout, Mask, PagedKeys, Placement,
     RelativePositionBias, cast,
 };
 use attentive::recording::Value;
@@ -209,15 +209,15 @@ impl Problem {
         let mut encoder = host.create_command_encoder(&Default::default());
         for [output, sums] in &made {
             let buffers = AttentionBuffers {
-                key_lengths: lengths.as_ref(),
-                key_padding_mask: padding.as_ref(),
-                mask: mask.as_ref(),
-                alibi_slopes: slopes.as_ref(),
-                sinks: sinks.as_ref(),
-                relative_bias: relative.as_ref(),
-                packed: packed.as_ref(),
-                block_table: table.as_ref(),
-                log_sum_exp: Some(sums).filter(|_| self.shape.has_log_sum_exp),
+                key_lengths: lengths.as_ref().map(BufferPart::from),
+                key_padding_mask: padding.as_ref().map(BufferPart::from),
+                mask: mask.as_ref().map(BufferPart::from),
+                alibi_slopes: slopes.as_ref().map(BufferPart::from),
+                sinks: sinks.as_ref().map(BufferPart::from),
+                relative_bias: relative.as_ref().map(BufferPart::from),
+                packed: packed.as_ref().map(BufferPart::from),
+                block_table: table.as_ref().map(BufferPart::from),
+                log_sum_exp: Some(sums.into()).filter(|_| self.shape.has_log_sum_exp),
                 ..AttentionBuffers::new(&q, &k, &v, output)
             };
             plan.record(&mut encoder, buffers).unwrap();
@@ -444,6 +444,79 @@ fn packed_and_placed_tensors_need_no_copy() {
     }
 }
 
+/// Queries, keys, values and a mask in one buffer, the output in the middle of another, at other places each time.
+#[test]
+fn parts_of_buffers_are_as_whole_buffers() {
+    let shape =
+        AttentionShape { mask: Some([1, 1, 5, 9]), ..AttentionShape::cross([2, 4, 5, 8], 9).grouped(2) };
+    let problem = Problem::new(shape, 31);
+    for device in common::adapters() {
+        let (host, queue) = device.wgpu().unwrap();
+        let [expected, _] = problem.by_op(&device, None);
+        let plan = AttentionPlan::new(&device, &shape).unwrap();
+        let alignment = u64::from(host.limits().min_storage_buffer_offset_alignment);
+        let inputs = [&problem.q, &problem.k, &problem.v, problem.mask.as_ref().unwrap()];
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+        let storage = |words: &[u32]| {
+            let contents = bytemuck::cast_slice(words);
+            host.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: None, contents, usage })
+        };
+        for before in [0, 1, 3] {
+            // Each behind what is before it, at the next place that is allowed.
+            let mut arena = vec![0x7fc0_dead; before * alignment as usize / 4];
+            let places = inputs.map(|words| {
+                arena.resize((arena.len() * 4).next_multiple_of(alignment as usize) / 4, 0x7fc0_dead);
+                arena.extend(words);
+                ((arena.len() - words.len()) * 4, words.len() * 4)
+            });
+            let inputs = storage(&arena);
+            let first = (before + 1) as u64 * alignment;
+            let output = storage(&vec![0x7fc0_dead; first as usize / 4 + expected.len() + 7]);
+            let part = |(offset, bytes): (usize, usize)| wgpu::BufferBinding {
+                buffer: &inputs,
+                offset: offset as u64,
+                size: wgpu::BufferSize::new(bytes as u64),
+            };
+            let [q, k, v, mask] = places.map(part);
+            let to = BufferPart { buffer: &output, offset: first, size: None };
+            let buffers = AttentionBuffers { mask: Some(mask.into()), ..AttentionBuffers::new(q, k, v, to) };
+            let mut encoder = host.create_command_encoder(&Default::default());
+            plan.record(&mut encoder, buffers).unwrap();
+            queue.submit([encoder.finish()]);
+            let elements = output.size() as usize / 4;
+            let got = Tensor::from_wgpu_buffer(&device, &output, [elements], DType::F32).unwrap();
+            let got = got.to_f32().unwrap();
+            let (around, own) = (first as usize / 4, first as usize / 4 + expected.len());
+            assert!(compare_bits(&got[around..own], &expected).passed, "{}", device.name());
+            let left = got[..around].iter().chain(&got[own..]);
+            assert!(left.into_iter().all(|value| value.to_bits() == 0x7fc0_dead), "{}", device.name());
+
+            let refused = |buffers: AttentionBuffers<'_>, words: &[&str]| {
+                let mut encoder = host.create_command_encoder(&Default::default());
+                common::assert_refused(plan.record(&mut encoder, buffers), words);
+            };
+            let between = BufferPart { offset: buffers.v.offset + 4, ..buffers.v };
+            let words = ["the offset of v", &format!("a multiple of {alignment}"), "bytes"];
+            refused(AttentionBuffers { v: between, ..buffers }, &words);
+            let short = BufferPart { size: wgpu::BufferSize::new(2 * 4 * 5 * 8 * 4 - 4), ..buffers.q };
+            refused(
+                AttentionBuffers { q: short, ..buffers },
+                &["the buffer of q", "1280 bytes", "1276 bytes"],
+            );
+            let late = BufferPart { offset: first + 4096 * alignment, ..buffers.output };
+            refused(
+                AttentionBuffers { output: late, ..buffers },
+                &["the buffer of output", "is 0 bytes from byte"],
+            );
+            let own = BufferPart { buffer: &inputs, offset: 0, size: None };
+            refused(
+                AttentionBuffers { output: own, ..buffers },
+                &["the output", "a value of its own", "that of q"],
+            );
+        }
+    }
+}
+
 #[test]
 fn a_plan_takes_what_its_device_is_forced_to() {
     for adapter in common::usable_adapters() {
@@ -498,13 +571,13 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
         let (small, uniform) =
             (buffer(8, wgpu::BufferUsages::STORAGE), buffer(1 << 16, wgpu::BufferUsages::UNIFORM));
         let plain =
-            AttentionBuffers { log_sum_exp: Some(log_sums), ..AttentionBuffers::new(q, k, v, output) };
+            AttentionBuffers { log_sum_exp: Some(log_sums.into()), ..AttentionBuffers::new(q, k, v, output) };
         let whole = AttentionBuffers {
-            key_lengths: Some(lengths),
-            alibi_slopes: Some(slopes),
-            sinks: Some(sinks),
-            relative_bias: Some(relative),
-            mask: Some(mask),
+            key_lengths: Some(lengths.into()),
+            alibi_slopes: Some(slopes.into()),
+            sinks: Some(sinks.into()),
+            relative_bias: Some(relative.into()),
+            mask: Some(mask.into()),
             ..plain
         };
         let refused = |shape: &AttentionShape, buffers: AttentionBuffers<'_>, words: &[&str]| {
@@ -519,16 +592,16 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
         };
         // Too small, or of another usage.
         for (name, needed, buffers) in [
-            ("q", 3 * 4 * 11 * 7 * 4, AttentionBuffers { q: &small, ..whole }),
-            ("k", 3 * 2 * 37 * 7 * 4, AttentionBuffers { k: &small, ..whole }),
-            ("v", 3 * 2 * 37 * 9 * 4, AttentionBuffers { v: &small, ..whole }),
-            ("output", 3 * 4 * 11 * 9 * 4, AttentionBuffers { output: &small, ..whole }),
-            ("key_lengths", 12, AttentionBuffers { key_lengths: Some(&small), ..whole }),
-            ("mask", 3 * 11 * 37 * 4, AttentionBuffers { mask: Some(&small), ..whole }),
-            ("alibi_slopes", 16, AttentionBuffers { alibi_slopes: Some(&small), ..whole }),
-            ("sinks", 16, AttentionBuffers { sinks: Some(&small), ..whole }),
-            ("relative_bias", 80, AttentionBuffers { relative_bias: Some(&small), ..whole }),
-            ("log_sum_exp", 3 * 4 * 11 * 4, AttentionBuffers { log_sum_exp: Some(&small), ..whole }),
+            ("q", 3 * 4 * 11 * 7 * 4, AttentionBuffers { q: (&small).into(), ..whole }),
+            ("k", 3 * 2 * 37 * 7 * 4, AttentionBuffers { k: (&small).into(), ..whole }),
+            ("v", 3 * 2 * 37 * 9 * 4, AttentionBuffers { v: (&small).into(), ..whole }),
+            ("output", 3 * 4 * 11 * 9 * 4, AttentionBuffers { output: (&small).into(), ..whole }),
+            ("key_lengths", 12, AttentionBuffers { key_lengths: Some((&small).into()), ..whole }),
+            ("mask", 3 * 11 * 37 * 4, AttentionBuffers { mask: Some((&small).into()), ..whole }),
+            ("alibi_slopes", 16, AttentionBuffers { alibi_slopes: Some((&small).into()), ..whole }),
+            ("sinks", 16, AttentionBuffers { sinks: Some((&small).into()), ..whole }),
+            ("relative_bias", 80, AttentionBuffers { relative_bias: Some((&small).into()), ..whole }),
+            ("log_sum_exp", 3 * 4 * 11 * 4, AttentionBuffers { log_sum_exp: Some((&small).into()), ..whole }),
         ] {
             let needed = format!("{needed} bytes");
             refused(
@@ -539,22 +612,22 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
         }
         refused(
             &shape,
-            AttentionBuffers { k: &uniform, ..whole },
+            AttentionBuffers { k: (&uniform).into(), ..whole },
             &["the buffer of k ", "STORAGE", "UNIFORM"],
         );
         refused(
             &padded,
-            AttentionBuffers { key_padding_mask: Some(&small), ..plain },
+            AttentionBuffers { key_padding_mask: Some((&small).into()), ..plain },
             &["the buffer of key_padding_mask ", "444 bytes"],
         );
         refused(
             &packed,
-            AttentionBuffers { packed: Some(&small), ..plain },
+            AttentionBuffers { packed: Some((&small).into()), ..plain },
             &["the buffer of packed ", "32 bytes"],
         );
         refused(
             &paged,
-            AttentionBuffers { block_table: Some(&small), ..plain },
+            AttentionBuffers { block_table: Some((&small).into()), ..plain },
             &["the buffer of block_table ", "108 bytes"],
         );
         // Missing.
@@ -575,29 +648,29 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
         let bare = AttentionShape { has_log_sum_exp: false, ..self::shape() };
         let only = AttentionBuffers { log_sum_exp: None, ..plain };
         for (name, buffers) in [
-            ("key_lengths", AttentionBuffers { key_lengths: Some(lengths), ..only }),
-            ("key_padding_mask", AttentionBuffers { key_padding_mask: Some(padding), ..only }),
-            ("mask", AttentionBuffers { mask: Some(mask), ..only }),
-            ("alibi_slopes", AttentionBuffers { alibi_slopes: Some(slopes), ..only }),
-            ("sinks", AttentionBuffers { sinks: Some(sinks), ..only }),
-            ("relative_bias", AttentionBuffers { relative_bias: Some(relative), ..only }),
-            ("packed", AttentionBuffers { packed: Some(sums), ..only }),
-            ("block_table", AttentionBuffers { block_table: Some(table), ..only }),
+            ("key_lengths", AttentionBuffers { key_lengths: Some(lengths.into()), ..only }),
+            ("key_padding_mask", AttentionBuffers { key_padding_mask: Some(padding.into()), ..only }),
+            ("mask", AttentionBuffers { mask: Some(mask.into()), ..only }),
+            ("alibi_slopes", AttentionBuffers { alibi_slopes: Some(slopes.into()), ..only }),
+            ("sinks", AttentionBuffers { sinks: Some(sinks.into()), ..only }),
+            ("relative_bias", AttentionBuffers { relative_bias: Some(relative.into()), ..only }),
+            ("packed", AttentionBuffers { packed: Some(sums.into()), ..only }),
+            ("block_table", AttentionBuffers { block_table: Some(table.into()), ..only }),
             ("log_sum_exp", plain),
         ] {
             refused(&bare, buffers, &["attention plan", name, "absent, as the plan was made without it"]);
         }
         // One buffer twice, one of them to be written.
         for (name, other, buffers) in [
-            ("the output", "q", AttentionBuffers { output: q, ..whole }),
-            ("the output", "k", AttentionBuffers { output: k, ..whole }),
-            ("the output", "v", AttentionBuffers { output: v, ..whole }),
-            ("the output", "the mask", AttentionBuffers { output: mask, ..whole }),
-            ("the output", "key_lengths", AttentionBuffers { output: lengths, ..whole }),
-            ("the output", "alibi_slopes", AttentionBuffers { output: slopes, ..whole }),
-            ("the output", "relative_bias", AttentionBuffers { output: relative, ..whole }),
-            ("log_sum_exp", "sinks", AttentionBuffers { log_sum_exp: Some(sinks), ..whole }),
-            ("log_sum_exp", "the output", AttentionBuffers { log_sum_exp: Some(output), ..whole }),
+            ("the output", "q", AttentionBuffers { output: q.into(), ..whole }),
+            ("the output", "k", AttentionBuffers { output: k.into(), ..whole }),
+            ("the output", "v", AttentionBuffers { output: v.into(), ..whole }),
+            ("the output", "the mask", AttentionBuffers { output: mask.into(), ..whole }),
+            ("the output", "key_lengths", AttentionBuffers { output: lengths.into(), ..whole }),
+            ("the output", "alibi_slopes", AttentionBuffers { output: slopes.into(), ..whole }),
+            ("the output", "relative_bias", AttentionBuffers { output: relative.into(), ..whole }),
+            ("log_sum_exp", "sinks", AttentionBuffers { log_sum_exp: Some(sinks.into()), ..whole }),
+            ("log_sum_exp", "the output", AttentionBuffers { log_sum_exp: Some(output.into()), ..whole }),
         ] {
             refused(&shape, buffers, &[name, "a value of its own", &format!("that of {other}")]);
         }

@@ -91,8 +91,8 @@ fn run(device: &Device, plan: &AttentionPlan, inputs: [&[f32]; 3], mask: &[f32],
     let mut encoder = wgpu_device.create_command_encoder(&Default::default());
     for output in [&first, &output] {
         let buffers = AttentionBuffers {
-            key_lengths: Some(&lengths),
-            mask: Some(&mask),
+            key_lengths: Some((&lengths).into()),
+            mask: Some((&mask).into()),
             ..AttentionBuffers::new(&q, &k, &v, output)
         };
         plan.record(&mut encoder, buffers).unwrap();
@@ -114,8 +114,8 @@ fn what_does_not_fit_is_refused_by_name() {
         let large = storage(wgpu_device, &[0; 1 << 20]);
         let small = storage(wgpu_device, &[0; 64]);
         let whole = AttentionBuffers {
-            key_lengths: Some(&large),
-            mask: Some(&large),
+            key_lengths: Some((&large).into()),
+            mask: Some((&large).into()),
             ..AttentionBuffers::new(&large, &large, &large, &large)
         };
         let refused = |buffers: AttentionBuffers<'_>, words: &[&str]| {
@@ -123,7 +123,10 @@ fn what_does_not_fit_is_refused_by_name() {
             let message = plan.record(&mut encoder, buffers).unwrap_err().to_string();
             assert!(words.iter().all(|word| message.contains(word)), "{message}");
         };
-        refused(AttentionBuffers { q: &small, ..whole }, &["[2, 4, 37, 24]", "28416 bytes", "64 bytes"]);
+        refused(
+            AttentionBuffers { q: (&small).into(), ..whole },
+            &["[2, 4, 37, 24]", "28416 bytes", "64 bytes"],
+        );
         refused(AttentionBuffers { key_lengths: None, ..whole }, &["key_lengths", "absent"]);
         refused(AttentionBuffers { mask: None, ..whole }, &["mask", "absent"]);
         let odd = AttentionShape { key_heads: 3, ..shape };

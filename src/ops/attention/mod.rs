@@ -17,7 +17,9 @@ pub use capture::{Capture, Stage};
 pub use heads::{Heads, Layout};
 pub use kv_cache::{KvCache, KvCacheShape};
 pub use plan::AttentionPlan;
-pub use plan_shape::{AttentionBuffers, AttentionShape, AttentionVariableLengths, PagedKeys, Placement};
+pub use plan_shape::{
+    AttentionBuffers, AttentionShape, AttentionVariableLengths, BufferPart, PagedKeys, Placement,
+};
 
 use checked::Checked;
 

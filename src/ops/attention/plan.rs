@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Attention, AttentionBuffers, AttentionShape, Heads, Layout, Mask, Placement};
+use super::{Attention, AttentionBuffers, AttentionShape, BufferPart, Heads, Layout, Mask, Placement};
 use crate::device::{Device, Purpose};
 use crate::error::{Error, Result};
 use crate::recording::{Recording, RecordingPlan, Value};
@@ -72,23 +72,9 @@ impl AttentionPlan {
     ///
     /// # Errors
     /// [`Error::Argument`] for a buffer that is missing, not asked for, too small, of another usage, or written and that
-    /// of another tensor too.
+    /// of another tensor too (parts of one buffer are one buffer there, as WebGPU has it), and for a part that begins where the
+    /// device's alignment forbids it.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder, buffers: AttentionBuffers<'_>) -> Result<()> {
-        let of = |name: &str| match name {
-            "q" => Some(buffers.q),
-            "k" => Some(buffers.k),
-            "v" => Some(buffers.v),
-            "output" => Some(buffers.output),
-            "key_lengths" => buffers.key_lengths,
-            "key_padding_mask" => buffers.key_padding_mask,
-            "alibi_slopes" => buffers.alibi_slopes,
-            "sinks" => buffers.sinks,
-            "relative_bias" => buffers.relative_bias,
-            "packed" => buffers.packed,
-            "block_table" => buffers.block_table,
-            "log_sum_exp" => buffers.log_sum_exp,
-            _ => buffers.mask,
-        };
         let shape = &self.shape;
         for (name, wanted) in [
             ("key_lengths", shape.has_key_lengths),
@@ -101,7 +87,7 @@ impl AttentionPlan {
             ("block_table", shape.paged.is_some()),
             ("log_sum_exp", shape.has_log_sum_exp),
         ] {
-            let expected = match (wanted, of(name).is_some()) {
+            let expected = match (wanted, buffers.get(name).is_some()) {
                 (false, true) => "absent, as the plan was made without it",
                 (true, false) => "there, as the plan was made with it",
                 _ => continue,
@@ -109,14 +95,11 @@ impl AttentionPlan {
             let found = if wanted { "absent" } else { "there" };
             return Err(Error::argument(OP, name, expected, found));
         }
-        let given = self.wanted.iter().filter_map(|wanted| Some((of(wanted.name)?.clone(), 0)));
+        let parts = self.wanted.iter().filter_map(|wanted| Some((wanted, buffers.get(wanted.name)?)));
+        let parts: Vec<(&Wanted, BufferPart<'_>)> = parts.collect();
+        parts.iter().try_for_each(|(wanted, part)| self.check(wanted, part))?;
+        let given = parts.iter().map(|(_, part)| (part.buffer.clone(), part.offset));
         self.plan.record_over(encoder, given.collect(), |given| {
-            for (wanted, (buffer, _)) in self.wanted.iter().zip(given) {
-                let Wanted { name, shape, dtype } = wanted;
-                let device = self.plan.device();
-                let tensor = Tensor::from_wgpu_buffer(device, buffer, shape.clone(), *dtype);
-                tensor.map_err(|error| named(error, name))?;
-            }
             // In the op's words: WebGPU forbids a buffer to be written and bound a second time in one dispatch.
             let words = |name| match name {
                 "output" => "the output",
@@ -139,15 +122,32 @@ impl AttentionPlan {
             Ok(())
         })
     }
-}
 
-/// The error with the name of the buffer that it is about.
-fn named(error: Error, name: &str) -> Error {
-    match error {
-        Error::Argument { argument, expected, found, .. } => {
-            Error::argument(OP, format!("{argument} of {name}"), expected, found)
+    /// Whether a part of a buffer can hold what it must.
+    fn check(&self, Wanted { name, shape, dtype }: &Wanted, part: &BufferPart<'_>) -> Result<()> {
+        let wrong = |what: &str, expected: String, found: String| {
+            Err(Error::argument(OP, format!("{what} of {name}"), expected, found))
+        };
+        let gpu = self.plan.device().gpu();
+        let alignment = gpu.map_or(1, |gpu| gpu.device.limits().min_storage_buffer_offset_alignment.max(4));
+        if !part.offset.is_multiple_of(alignment.into()) {
+            let expected = format!("a multiple of {alignment}, as the device asks of storage buffers");
+            return wrong("the offset", expected, format!("{} bytes", part.offset));
         }
-        other => other,
+        let needed = dtype.words(shape.elements()) * 4;
+        if part.bytes() < needed {
+            let expected = format!("at least {needed} bytes for {dtype} {shape}");
+            let found = match part.offset {
+                0 => format!("{} bytes", part.bytes()),
+                offset => format!("{} bytes from byte {offset} on", part.bytes()),
+            };
+            return wrong("the buffer", expected, found);
+        }
+        let usage = part.buffer.usage();
+        if !usage.contains(wgpu::BufferUsages::STORAGE) {
+            return wrong("the buffer", "a buffer with the usage STORAGE".to_owned(), format!("{usage:?}"));
+        }
+        Ok(())
     }
 }
 

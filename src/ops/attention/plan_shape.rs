@@ -231,50 +231,85 @@ impl Default for AttentionShape {
     }
 }
 
-/// A host's buffers, in the plan's layout or placement; usage `STORAGE`. Those that the plan was made with, and no others.
+/// A buffer of a host's, or a part of it: what a [`wgpu::BufferBinding`] says. A `&wgpu::Buffer` is all of it.
+///
+/// A part begins at a multiple of the device's alignment for storage buffers
+/// ([`Limits::min_storage_buffer_offset_alignment`](wgpu::Limits)). Where q, k, v and the output begin at other elements,
+/// [`Placement::offset`] says so.
+#[derive(Clone, Copy, Debug)]
+pub struct BufferPart<'a> {
+    /// The buffer.
+    pub buffer: &'a wgpu::Buffer,
+    /// The byte at which the part begins.
+    pub offset: u64,
+    /// Its bytes; `None` for all from there on.
+    pub size: Option<wgpu::BufferSize>,
+}
+
+impl BufferPart<'_> {
+    /// Bytes of the part, as far as the buffer has them.
+    pub(super) fn bytes(&self) -> u64 {
+        let rest = self.buffer.size().saturating_sub(self.offset);
+        self.size.map_or(rest, |size| size.get().min(rest))
+    }
+}
+
+impl<'a> From<&'a wgpu::Buffer> for BufferPart<'a> {
+    fn from(buffer: &'a wgpu::Buffer) -> Self {
+        Self { buffer, offset: 0, size: None }
+    }
+}
+
+impl<'a> From<wgpu::BufferBinding<'a>> for BufferPart<'a> {
+    fn from(wgpu::BufferBinding { buffer, offset, size }: wgpu::BufferBinding<'a>) -> Self {
+        Self { buffer, offset, size }
+    }
+}
+
+/// A host's buffers or parts of them, in the plan's layout or placement; usage `STORAGE`. Those that the plan was made with, and no others.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionBuffers<'a> {
     /// Queries.
-    pub q: &'a wgpu::Buffer,
+    pub q: BufferPart<'a>,
     /// Keys.
-    pub k: &'a wgpu::Buffer,
+    pub k: BufferPart<'a>,
     /// Values.
-    pub v: &'a wgpu::Buffer,
+    pub v: BufferPart<'a>,
     /// f32 output, written.
-    pub output: &'a wgpu::Buffer,
+    pub output: BufferPart<'a>,
     /// u32 `[batch]`: keys of each item.
-    pub key_lengths: Option<&'a wgpu::Buffer>,
+    pub key_lengths: Option<BufferPart<'a>>,
     /// u32 `[batch, keys]`: nonzero for keys that take part.
-    pub key_padding_mask: Option<&'a wgpu::Buffer>,
+    pub key_padding_mask: Option<BufferPart<'a>>,
     /// Added to the scaled scores (f32 or f16), or nonzero for what takes part (u32).
-    pub mask: Option<&'a wgpu::Buffer>,
+    pub mask: Option<BufferPart<'a>>,
     /// f32 `[heads]`.
-    pub alibi_slopes: Option<&'a wgpu::Buffer>,
+    pub alibi_slopes: Option<BufferPart<'a>>,
     /// f32 `[heads]`.
-    pub sinks: Option<&'a wgpu::Buffer>,
+    pub sinks: Option<BufferPart<'a>>,
     /// f32 `[heads, 2 · reach + 1]`.
-    pub relative_bias: Option<&'a wgpu::Buffer>,
+    pub relative_bias: Option<BufferPart<'a>>,
     /// u32 `[2, batch + 1]`: running sums of the packed items' queries, then of their keys.
-    pub packed: Option<&'a wgpu::Buffer>,
+    pub packed: Option<BufferPart<'a>>,
     /// u32 `[batch, blocks]`.
-    pub block_table: Option<&'a wgpu::Buffer>,
+    pub block_table: Option<BufferPart<'a>>,
     /// f32 `[batch, heads, queries]`, of packed items `[heads, all queries]`; written.
-    pub log_sum_exp: Option<&'a wgpu::Buffer>,
+    pub log_sum_exp: Option<BufferPart<'a>>,
 }
 
 impl<'a> AttentionBuffers<'a> {
-    /// The buffers that every plan needs.
+    /// The buffers that every plan needs, or parts of them; q, k and v may be parts of one.
     pub fn new(
-        q: &'a wgpu::Buffer,
-        k: &'a wgpu::Buffer,
-        v: &'a wgpu::Buffer,
-        output: &'a wgpu::Buffer,
+        q: impl Into<BufferPart<'a>>,
+        k: impl Into<BufferPart<'a>>,
+        v: impl Into<BufferPart<'a>>,
+        output: impl Into<BufferPart<'a>>,
     ) -> Self {
         Self {
-            q,
-            k,
-            v,
-            output,
+            q: q.into(),
+            k: k.into(),
+            v: v.into(),
+            output: output.into(),
             key_lengths: None,
             key_padding_mask: None,
             mask: None,
@@ -284,6 +319,25 @@ impl<'a> AttentionBuffers<'a> {
             packed: None,
             block_table: None,
             log_sum_exp: None,
+        }
+    }
+
+    /// The one of that name.
+    pub(super) fn get(&self, name: &str) -> Option<BufferPart<'a>> {
+        match name {
+            "q" => Some(self.q),
+            "k" => Some(self.k),
+            "v" => Some(self.v),
+            "output" => Some(self.output),
+            "key_lengths" => self.key_lengths,
+            "key_padding_mask" => self.key_padding_mask,
+            "alibi_slopes" => self.alibi_slopes,
+            "sinks" => self.sinks,
+            "relative_bias" => self.relative_bias,
+            "packed" => self.packed,
+            "block_table" => self.block_table,
+            "log_sum_exp" => self.log_sum_exp,
+            _ => self.mask,
         }
     }
 }
