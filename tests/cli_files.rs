@@ -431,10 +431,39 @@ fn a_long_input_is_embedded_in_parts() {
     {
         let pipe = folder.path().join("pipe.npy");
         assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let reader = Command::new("cat").arg(&pipe).stdout(Stdio::piped()).spawn().unwrap();
+        let read = folder.path().join("read");
+        let mut reader =
+            Command::new("cat").arg(&pipe).stdout(fs::File::create(&read).unwrap()).spawn().unwrap();
         let end = run(embed(&["-o"]).arg(&pipe).arg("--input").arg(&input));
         assert_eq!(end.code, Some(1), "{}", end.stderr);
-        assert!(reader.wait_with_output().unwrap().stdout == bytes);
+        assert!(reader.wait().unwrap().success() && fs::read(&read).unwrap() == bytes);
+    }
+}
+
+/// A limit of processes holds for who is not root, and counts all that the user has: so a user who has none.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_system_that_gives_no_threads_is_worked_on_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = embed(&["the cat", "the mat", "a b c", "-o", "-"]);
+    for threads in ["1", "2", "3", "100"] {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=54321", "--regid=54321", "--clear-groups", "prlimit"])
+            .arg(format!("--nproc={threads}"));
+        command.arg(plain.get_program()).args(plain.get_args()).env("HOME", folder.path());
+        let Ok(output) = command.env("HF_HUB_OFFLINE", "1").stdin(Stdio::null()).output() else { return };
+        let end = ended(output);
+        if end.stderr.contains("setpriv") || end.stderr.contains("Permission denied") {
+            eprintln!("this user may not become another: not tried");
+            return;
+        }
+        assert_eq!(
+            (end.code, texts(&end)),
+            (Some(0), some(&["the cat", "the mat", "a b c"])),
+            "{}",
+            end.stderr
+        );
     }
 }
 

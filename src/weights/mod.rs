@@ -23,6 +23,8 @@ mod sentence;
 mod sentencepiece;
 mod seq2seq_folder;
 mod seq2seq_tokenizer;
+#[cfg(not(target_arch = "wasm32"))]
+mod threads;
 mod tokenizer;
 
 pub use bahdanau::BahdanauConfig;

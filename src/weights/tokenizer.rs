@@ -93,6 +93,8 @@ impl Tokenizer {
     /// [`Error::File`] for what is no tokenizer.
     pub fn from_json(json: &[u8], path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
+        #[cfg(not(target_arch = "wasm32"))]
+        super::threads::prepare();
         if is_lfs_pointer(json) {
             return Err(bad(&path, LFS_POINTER));
         }
