@@ -206,6 +206,9 @@ impl Kernel for Additive {
                 [-1.0, -f32::from(u8::from(key % 3 > 0))]
             }),
             ends("of −∞ in the first tile", f32::MAX, |key| [-1.0, -f32::from(u8::from(key < 67))]),
+            ends("of −∞ for a tile's first lanes", f32::MAX, |key| {
+                [-1.0, -f32::from(u8::from(key % 64 < 8))]
+            }),
         ]);
         cases
     }
