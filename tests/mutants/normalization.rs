@@ -166,7 +166,6 @@ pub const SOFTMAX: Mutants = Mutants {
             mutant("exp ends at −11", "-110.0", "-11.0"),
             mutant("the weights are not divided", "y[place] / sum", "y[place]"),
             mutant("a NaN does not reach the row", " || seen == POISON", ""),
-            mutant("a row of −∞ alone is no NaN", "seen == INFINITIES || ", ""),
             mutant("what the lanes have seen is each one's", "u32(reduce_max(f32(seen), lane))", "seen")
                 .on("!invocation"),
             mutant(
