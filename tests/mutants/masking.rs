@@ -181,7 +181,7 @@ pub const LOGIT: &[Mutant] = &[
     ),
 ];
 
-/// What four logits are: in every fused kernel but `flash_decode`.
+/// What four logits are: `flash_tiled` stands for the other kernels that call the same function.
 pub const KINDS_OF_FOUR: &[Mutant] = &[
     mutant(
         "−∞ is a NaN",
@@ -345,7 +345,7 @@ pub const OF_FOUR: &[Mutant] = &[
     ),
 ];
 
-/// Where a logit's word goes from lane to lane: `flash_tiled`, `flash_lanes` and `flash_cooperative`.
+/// Where a logit's word goes from lane to lane: `flash_tiled` stands for `flash_lanes` and `flash_cooperative` too.
 pub const WORDS_OF_FOUR: &[Mutant] = &[
     mutant("what the second key is, is not seen", "max(max(kinds.x, kinds.y), max(", "max(kinds.x, max("),
     mutant(
