@@ -137,6 +137,7 @@ impl BertEncoder {
                     (format!("{} sequences", batch.ids.len()), batch.types.len().to_string());
                 return Err(Error::argument("bert", "types", expected, found));
             }
+            self.check_types(batch.types)?;
             let mut positions = Vec::with_capacity(padded.ids.len());
             let mut types = Vec::with_capacity(padded.ids.len());
             for (index, sequence) in batch.ids.iter().enumerate() {
@@ -159,6 +160,21 @@ impl BertEncoder {
             })?;
             Ok((output, padded.lengths, captured))
         })
+    }
+
+    /// Whether the model has a row for each token type. A model without types, such as DistilBERT, has no use for any.
+    fn check_types(&self, types: &[&[u32]]) -> Result<()> {
+        let rows = self.config.type_vocabulary_size;
+        let too_large = |&kind: &u32| rows > 0 && kind as usize >= rows;
+        let found = types.iter().enumerate().find_map(|(text, kinds)| {
+            let token = kinds.iter().position(&too_large)?;
+            Some(format!("{} for token {token} of text {text}", kinds[token]))
+        });
+        let Some(found) = found else { return Ok(()) };
+        let expected = format!(
+            "below {rows}, the number of types that the model has (`type_vocab_size`); a pair's second text has another type than the first where the tokenizer's `model_input_names` has `token_type_ids`"
+        );
+        Err(Error::argument("bert", "the token type", expected, found))
     }
 
     /// The position of each token. RoBERTa counts the tokens that are not padding from `position_offset` on, and gives

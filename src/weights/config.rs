@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::files::{CONFIG_BYTES, bad, read, unsupported};
-use super::json::{Object, brief};
+use super::json::{Object, bare};
 use crate::error::{Error, Result};
 use crate::ops::Activation;
 
@@ -202,7 +202,7 @@ fn refuse(object: &Object) -> Result<()> {
     }
     // Code of the model's own may compute anything, whatever `model_type` says.
     if let Some(class) = object.object("auto_map")?.and_then(|map| map.get("AutoModel")) {
-        return Err(unsupported(path, "custom code", &brief(class), &ARCHITECTURES));
+        return Err(unsupported(path, "custom code", &bare(class), &ARCHITECTURES));
     }
     Ok(())
 }

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use super::checkpoint::Checkpoint;
 use super::config::{EncoderConfig, Family};
 use super::files::{bad, check_folder};
-use super::folder::{apply, limit};
+use super::folder::limit;
 use super::head_config::HeadConfig;
 use super::json::Object;
 use super::sentence::{CrossEncoder, Prompts, TextSettings};
 use super::tokenizer::Tokenizer;
+use super::tokenizer_settings::Source;
 use crate::error::Result;
 
 /// A folder with `config.json`, `model.safetensors` and `tokenizer.json`, read and checked: everything but the weights
@@ -75,18 +76,15 @@ impl EncoderFolder {
             }
         }
         notices.extend(head_config.activation_notice.clone());
-        let mut tokenizer = Tokenizer::open(root.join("tokenizer.json"))?;
+        let arguments = Some(&texts.tokenizer_arguments);
+        let (mut tokenizer, settings) = Tokenizer::of_folder(root, arguments, Source::Class)?;
         tokenizer.check_vocabulary(config.vocabulary_size)?;
-        let settings =
-            Object::read_if_there(&root.join("tokenizer_config.json"), "the tokenizer's settings")?;
+        notices.extend_from_slice(tokenizer.notices());
+        notices.extend(texts.notices);
         if texts.lowercase {
             tokenizer.lowercase();
         }
-        if let Some(object) = &settings {
-            apply(object, &mut tokenizer, &mut notices)?;
-        }
-        let (max_tokens, max_tokens_source) =
-            limit(&config, texts.max_tokens, settings.as_ref(), &mut notices)?;
+        let (max_tokens, max_tokens_source) = limit(&config, texts.max_tokens, &settings, &mut notices)?;
         let special = tokenizer.special_tokens();
         if max_tokens <= special {
             let problem = format!(
@@ -94,7 +92,7 @@ impl EncoderFolder {
             );
             return Err(bad(root, problem));
         }
-        let mask_token = mask_token(config.family, settings.as_ref(), &tokenizer)?;
+        let mask_token = mask_token(&config, &settings, &tokenizer)?;
         let checkpoint = Checkpoint::open(root)?;
         Ok(Self {
             root: root.to_owned(),
@@ -114,15 +112,16 @@ impl EncoderFolder {
 
 /// The token that tokenizer_config.json names, else the family's own.
 fn mask_token(
-    family: Family,
-    settings: Option<&Object>,
+    config: &EncoderConfig,
+    settings: &Object,
     tokenizer: &Tokenizer,
 ) -> Result<Option<(String, u32)>> {
-    let named = settings.map(|object| object.token("mask_token")).transpose()?.flatten();
-    let usual = match family {
+    let named = settings.token("mask_token")?;
+    let usual = match config.family {
         Family::Roberta => "<mask>",
         Family::Bert | Family::DistilBert => "[MASK]",
     };
     let token = named.unwrap_or(usual);
-    Ok(tokenizer.token_id(token).map(|id| (token.to_owned(), id)))
+    let id = tokenizer.token_id(token).filter(|&id| (id as usize) < config.vocabulary_size);
+    Ok(id.map(|id| (token.to_owned(), id)))
 }

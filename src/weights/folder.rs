@@ -10,7 +10,8 @@ use super::config::EncoderConfig;
 use super::files::{bad, check_folder, shown};
 use super::json::Object;
 use super::sentence::{self, Modules, Prompts, TextSettings};
-use super::tokenizer::{Tokenizer, TruncationSide};
+use super::tokenizer::Tokenizer;
+use super::tokenizer_settings::Source;
 use crate::error::Result;
 use crate::ops::Pooling;
 
@@ -88,18 +89,16 @@ impl EmbedderFolder {
         };
         let settings = TextSettings::read(home)?;
 
-        let mut tokenizer = Tokenizer::open(home.join("tokenizer.json"))?;
+        let arguments = Some(&settings.tokenizer_arguments);
+        let (mut tokenizer, tokenizer_config) = Tokenizer::of_folder(home, arguments, Source::Class)?;
         tokenizer.check_vocabulary(config.vocabulary_size)?;
+        notices.extend_from_slice(tokenizer.notices());
+        notices.extend(settings.notices);
         if settings.lowercase {
             tokenizer.lowercase();
         }
-        let tokenizer_config =
-            Object::read_if_there(&home.join("tokenizer_config.json"), "the tokenizer's settings")?;
-        if let Some(object) = &tokenizer_config {
-            apply(object, &mut tokenizer, &mut notices)?;
-        }
         let (max_tokens, max_tokens_source) =
-            limit(&config, settings.max_tokens, tokenizer_config.as_ref(), &mut notices)?;
+            limit(&config, settings.max_tokens, &tokenizer_config, &mut notices)?;
         if max_tokens <= tokenizer.special_tokens() {
             return Err(bad(
                 root,
@@ -146,52 +145,18 @@ fn classifier_notice(root: &Path) -> Result<Option<String>> {
     }))
 }
 
-/// The parts of tokenizer_config.json that change tokens.
-pub(super) fn apply(object: &Object, tokenizer: &mut Tokenizer, notices: &mut Vec<String>) -> Result<()> {
-    if let Some(side) = truncation_side(object)? {
-        tokenizer.set_truncation_side(side);
-    }
-    // transformers adds tokens that only this file lists; here they stay ordinary text.
-    for (id, token) in object.object("added_tokens_decoder")?.into_iter().flatten() {
-        if let Some(content) = token.get("content").and_then(Value::as_str)
-            && tokenizer.token_id(content).map(|id| id.to_string()).as_ref() != Some(id)
-        {
-            notices.push(format!(
-                "{}: the added token `{}` ({}) is not in tokenizer.json and is not used",
-                object.path().display(),
-                shown(content),
-                shown(id)
-            ));
-            // One says it; a hostile file has a million.
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// The side on which tokenizer_config.json cuts, if it says so.
-pub(super) fn truncation_side(object: &Object) -> Result<Option<TruncationSide>> {
-    match object.text("truncation_side")? {
-        None => Ok(None),
-        Some("left") => Ok(Some(TruncationSide::Left)),
-        Some("right") => Ok(Some(TruncationSide::Right)),
-        Some(other) => Err(object.wrong("truncation_side", "`left` or `right`", &Value::from(other))),
-    }
-}
-
 /// The sequence limit: sentence-transformers' own, else the tokenizer's, and never above the positions.
 pub(super) fn limit(
     config: &EncoderConfig,
     sentence: Option<(usize, String)>,
-    tokenizer_config: Option<&Object>,
+    tokenizer_config: &Object,
     notices: &mut Vec<String>,
 ) -> Result<(usize, String)> {
     let positions = config.usable_positions();
-    let wanted = match (sentence, tokenizer_config) {
-        (Some((limit, file)), _) => Some((limit, format!("{file}: max_seq_length"))),
-        (None, Some(object)) => model_max_length(object)?
+    let wanted = match sentence {
+        Some((limit, file)) => Some((limit, format!("{file}: max_seq_length"))),
+        None => model_max_length(tokenizer_config)?
             .map(|limit| (limit, "tokenizer_config.json: model_max_length".to_owned())),
-        (None, None) => None,
     };
     let from_positions = "config.json: max_position_embeddings".to_owned();
     match wanted {
@@ -208,14 +173,17 @@ pub(super) fn limit(
 
 /// The limit that tokenizer_config.json sets, if it sets one.
 pub(super) fn model_max_length(object: &Object) -> Result<Option<usize>> {
-    const KEY: &str = "model_max_length";
-    match object.number(KEY)? {
-        None => Ok(None),
-        Some(limit) if limit > MAX_SANE_LIMIT => Ok(None),
-        Some(limit) if limit >= 1.0 && limit.fract() == 0.0 => Ok(Some(limit as usize)),
-        Some(_) => {
-            let found = object.get(KEY).unwrap_or(&Value::Null);
-            Err(object.wrong(KEY, "a whole number above 0", found))
+    // The second is what the first was called before.
+    for key in ["model_max_length", "max_len"] {
+        match object.number(key)? {
+            None => continue,
+            Some(limit) if limit > MAX_SANE_LIMIT => return Ok(None),
+            Some(limit) if limit >= 1.0 && limit.fract() == 0.0 => return Ok(Some(limit as usize)),
+            Some(_) => {
+                let found = object.get(key).unwrap_or(&Value::Null);
+                return Err(object.wrong(key, "a whole number above 0", found));
+            }
         }
     }
+    Ok(None)
 }

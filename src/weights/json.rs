@@ -55,6 +55,16 @@ impl Object {
         self.map.get(key).filter(|value| !value.is_null())
     }
 
+    /// Whether the key is there, be it with `null`.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
+    }
+
+    /// Sets a key, as if the file had it.
+    pub(crate) fn put(&mut self, key: &str, value: Value) {
+        self.map.insert(key.to_owned(), value);
+    }
+
     /// The key's own object, if it has one.
     pub(crate) fn object(&self, key: &str) -> Result<Option<&Map<String, Value>>> {
         match self.get(key) {
@@ -129,6 +139,11 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Value> {
         return Err(bad(path, files::LFS_POINTER));
     }
     serde_json::from_slice(bytes).map_err(|error| bad(path, format!("not valid JSON: {error}")))
+}
+
+/// A value as it may stand in a message, where backticks are around it already.
+pub(crate) fn bare(value: &Value) -> String {
+    value.as_str().map_or_else(|| brief(value), shown)
 }
 
 /// A value as it may stand in a message.

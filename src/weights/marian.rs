@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::config::{MAX_HEADS, MAX_LAYERS, MAX_POSITIONS, MAX_VOCABULARY, MAX_WIDTH, activation};
 use super::files::{CONFIG_BYTES, bad, read, unsupported};
-use super::json::{Object, brief};
+use super::json::{Object, bare};
 use crate::error::Result;
 use crate::ops::Activation;
 
@@ -309,7 +309,7 @@ fn refuse_others(object: &Object) -> Result<()> {
     }
     for key in ANY {
         if let Some(found) = object.get(key) {
-            return refused(format!("{key}: {}", brief(found)));
+            return refused(format!("{key}: {}", bare(found)));
         }
     }
     Ok(())

@@ -26,6 +26,9 @@ mod seq2seq_tokenizer;
 #[cfg(not(target_arch = "wasm32"))]
 mod threads;
 mod tokenizer;
+mod tokenizer_class;
+mod tokenizer_pieces;
+mod tokenizer_settings;
 
 pub use bahdanau::BahdanauConfig;
 pub use checkpoint::Checkpoint;

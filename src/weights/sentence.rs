@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::files::{self, CONFIG_BYTES, bad, shown, unsupported};
 use super::head_config::{ScoreActivation, named_activation};
-use super::json::{self, Object, brief};
+use super::json::{self, Object, bare, brief};
 use crate::error::Result;
 use crate::ops::Pooling;
 
@@ -160,6 +160,10 @@ pub(super) struct TextSettings {
     /// The limit, and the file that gave it.
     pub(super) max_tokens: Option<(usize, String)>,
     pub(super) lowercase: bool,
+    /// What is given to transformers' tokenizer over its own settings.
+    pub(super) tokenizer_arguments: Map<String, Value>,
+    /// What the user should be told about them.
+    pub(super) notices: Vec<String>,
 }
 
 impl TextSettings {
@@ -194,6 +198,9 @@ impl TextSettings {
             }
         }
         // Each of these changes the tokens or the model behind the back of the files read here.
+        if let Some(other) = config.text("tokenizer_name_or_path")? {
+            return Err(unsupported(path, "tokenizer_name_or_path", other, &["the tokenizer of the folder"]));
+        }
         for key in ["processing_kwargs", "config_args", "config_kwargs", "query_expansion"] {
             if config.object(key)?.is_some_and(|map| !map.is_empty()) {
                 return Err(unsupported(path, "setting", key, &["none"]));
@@ -204,21 +211,51 @@ impl TextSettings {
                 return Err(unsupported(
                     path,
                     "setting",
-                    &format!("{key}: {}", brief(value)),
+                    &format!("{key}: {}", bare(value)),
                     &["max_seq_length"],
                 ));
             }
         }
+        let mut tokenizer_arguments = Map::new();
+        for key in ["tokenizer_args", "processor_kwargs"] {
+            tokenizer_arguments
+                .extend(config.object(key)?.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+        }
         let limit = config.count("max_seq_length", 1..=usize::MAX)?;
+        // As in sentence-transformers, where this one is the tokenizer's own name for the limit.
+        let limit = limit.filter(|_| !tokenizer_arguments.contains_key("model_max_length"));
         Ok(Self {
             max_tokens: limit.map(|limit| (limit, name)),
             lowercase: config.flag("do_lower_case")?.unwrap_or(false),
+            tokenizer_arguments,
+            notices: model_arguments(config)?,
         })
     }
 }
 
 /// The prompts that sentence-transformers has, empty, in every embedding model.
 pub(crate) const EVERY_EMBEDDERS: [&str; 2] = ["query", "document"];
+
+/// What is given to transformers' model over its own config, and is not followed here; some of it changes no number.
+fn model_arguments(config: &Object) -> Result<Vec<String>> {
+    const WITHOUT_EFFECT: [&str; 5] = [
+        "attn_implementation",
+        "_attn_implementation",
+        "add_pooling_layer",
+        "trust_remote_code",
+        "use_safetensors",
+    ];
+    let mut notices = Vec::new();
+    for key in ["model_args", "model_kwargs"] {
+        let names = config.object(key)?.into_iter().flatten().map(|(name, _)| name.as_str());
+        let names: Vec<_> = names.filter(|name| !WITHOUT_EFFECT.contains(name)).map(shown).collect();
+        if !names.is_empty() {
+            let (path, names) = (config.path().display(), names.join(", "));
+            notices.push(format!("{path}: `{key}` is not followed: {names}"));
+        }
+    }
+    Ok(notices)
+}
 
 /// What `config_sentence_transformers.json` says about prompts.
 #[derive(Default)]

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::files::{bad, check_folder};
-use super::folder::{apply, model_max_length, truncation_side};
+use super::folder::model_max_length;
 use super::json::Object;
 use super::marian_tokenizer::{Marian, check_code, split_code};
 use super::tokenizer::{Encoding, Tokenizer};
+use super::tokenizer_settings::{Source, truncation_side};
 use crate::error::Result;
 
 /// From text to the encoder's ids and from the decoder's ids to text.
@@ -60,12 +61,10 @@ impl Seq2SeqTokenizer {
             Object::read_if_there(&folder.join("tokenizer_config.json"), "the tokenizer's settings")?;
         let config = config.as_ref();
         let mut notices = Vec::new();
-        let json = folder.join("tokenizer.json");
-        let inner = if json.exists() {
-            let mut tokenizer = Tokenizer::open(json)?;
-            if let Some(config) = config {
-                apply(config, &mut tokenizer, &mut notices)?;
-            }
+        let inner = if folder.join("tokenizer.json").exists() {
+            // transformers' own class would read the SentencePiece models: the file stands for it.
+            let (tokenizer, _) = Tokenizer::of_folder(folder, None, Source::File)?;
+            notices.extend_from_slice(tokenizer.notices());
             Inner::json(tokenizer)
         } else if ["source.spm", "target.spm", "vocab.json"].iter().any(|file| folder.join(file).exists()) {
             let mut marian = Marian::open(folder, config, &mut notices)?;
@@ -82,7 +81,9 @@ impl Seq2SeqTokenizer {
         let max_tokens = config.map(model_max_length).transpose()?.flatten();
         let clean_up =
             config.map(|config| config.flag("clean_up_tokenization_spaces")).transpose()?.flatten();
-        Ok(Self { inner, max_tokens, clean_up: clean_up.unwrap_or(false), notices })
+        // It would take spaces out of byte pairs' text that are its own; transformers 5 leaves those, too.
+        let takes_own = matches!(&inner, Inner::Json { tokenizer, .. } if tokenizer.is_byte_pair());
+        Ok(Self { inner, max_tokens, clean_up: clean_up.unwrap_or(false) && !takes_own, notices })
     }
 
     /// A tokenizer that is read already, with no settings beside it.

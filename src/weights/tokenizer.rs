@@ -3,18 +3,24 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::parallelism::MaybeParallelIterator;
 use tokenizers::{
-    DecoderWrapper, Encoding as Tokens, PostProcessor, PostProcessorWrapper, TruncationDirection,
+    DecoderWrapper, Encoding as Tokens, ModelWrapper, PostProcessor, PostProcessorWrapper,
+    TruncationDirection,
 };
 
-use super::files::{LFS_POINTER, bad, is_lfs_pointer, read, shown};
+use super::files::{LFS_POINTER, bad, check_folder, is_lfs_pointer, read, shown};
+use super::json::Object;
 use super::marian_tokenizer::no_token;
+use super::tokenizer_pieces::{Cuts, Pieces};
+use super::tokenizer_settings::{Applied, Settings, Source};
 use crate::error::{Error, Result};
 
 /// The largest published tokenizers have 40 MB.
 const MAX_BYTES: u64 = 512 << 20;
+const PURPOSE: &str = "the tokenizer (vocab.txt alone is not read)";
 
 /// A text as a model takes it, with its special tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +28,8 @@ const MAX_BYTES: u64 = 512 << 20;
 pub struct Encoding {
     /// Rows of the word embedding table.
     pub ids: Vec<u32>,
-    /// Rows of the type embedding table: 0, and for the second text of a pair 1 (RoBERTa: 0).
+    /// Rows of the type embedding table: 0, and for the second text of a pair what the tokenizer gives it, 1 for BERT;
+    /// all 0 where the tokenizer's settings do not let token types reach the model ([`Tokenizer::passes_types`]).
     pub type_ids: Vec<u32>,
     /// The tokens as the vocabulary writes them.
     pub tokens: Vec<String>,
@@ -75,16 +82,21 @@ pub struct Tokenizer {
     largest_id: u32,
     /// The special tokens that are put around texts.
     around: Vec<u32>,
+    passes_types: bool,
+    /// Where long texts are cut into pieces, if they may be.
+    cuts: Option<Cuts>,
+    notices: Vec<String>,
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`.
+    /// Reads a `tokenizer.json` alone. What other files of its folder change is not known then:
+    /// [`Tokenizer::open_folder`] reads them too.
     ///
     /// # Errors
     /// [`Error::Io`] for a file that is missing or cannot be read, and those of [`Tokenizer::from_json`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::from_json(&read(path, MAX_BYTES, "the tokenizer (vocab.txt alone is not read)")?, path)
+        Self::from_json(&read(path, MAX_BYTES, PURPOSE)?, path)
     }
 
     /// Reads the content of a `tokenizer.json`; `path` stands for it in errors.
@@ -93,24 +105,57 @@ impl Tokenizer {
     /// [`Error::File`] for what is no tokenizer.
     pub fn from_json(json: &[u8], path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        #[cfg(not(target_arch = "wasm32"))]
-        super::threads::prepare();
-        if is_lfs_pointer(json) {
-            return Err(bad(&path, LFS_POINTER));
-        }
-        let invalid =
-            |problem: String| bad(&path, format!("not a tokenizer that can be read: {}", shown(&problem)));
-        let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(json)).map_err(invalid)?;
-        let side = match inner.get_truncation().map(|truncation| truncation.direction) {
-            Some(TruncationDirection::Left) => TruncationSide::Left,
-            Some(TruncationDirection::Right) | None => TruncationSide::Right,
-        };
+        let (inner, side) = parse(json, &path)?;
+        Self::new(path, inner, side, Applied { passes_types: true, ..Applied::default() })
+    }
+
+    /// Reads the tokenizer of a model's folder, the one that transformers 5 makes of it: `tokenizer.json`, and the files
+    /// beside it that change what it says.
+    ///
+    /// The class decides that `tokenizer_config.json` or `config.json` names, or else the model's type. For
+    /// `BertTokenizer`, `DistilBertTokenizer`, `MPNetTokenizer`, `RobertaTokenizer`, `XLMRobertaTokenizer` and
+    /// `CamembertTokenizer` only the vocabulary is `tokenizer.json`'s; `do_lower_case`, `strip_accents`,
+    /// `tokenize_chinese_chars`, `add_prefix_space` and the special tokens are those of the settings, or else the class's
+    /// own. For `PreTrainedTokenizerFast` and classes that transformers does not know, `tokenizer.json` stands. Added
+    /// tokens come from `added_tokens_decoder`, or from `special_tokens_map.json`, `added_tokens.json` and
+    /// `tokenizer.json` where that is not there. `docs/tokenizers.md` has all settings, and where transformers 4 differs.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a file that is missing or cannot be read, [`Error::File`] for one that is damaged,
+    /// [`Error::Unsupported`] for a class that does not read `tokenizer.json` at all.
+    pub fn open_folder(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        check_folder(folder, "tokenizer.json")?;
+        Ok(Self::of_folder(folder, None, Source::Class)?.0)
+    }
+
+    /// [`Tokenizer::open_folder`] with the settings; `arguments` win over them.
+    pub(super) fn of_folder(
+        folder: &Path,
+        arguments: Option<&Map<String, Value>>,
+        source: Source,
+    ) -> Result<(Self, Object)> {
+        let path = folder.join("tokenizer.json");
+        let json = read(&path, MAX_BYTES, PURPOSE)?;
+        let (mut inner, side) = parse(&json, &path)?;
+        let mut notices = Vec::new();
+        let settings = Settings::read(folder, arguments, &inner, source, &mut notices)?;
+        let applied = settings.apply(&mut inner, &json, &mut notices)?;
+        let mut tokenizer = Self::new(path, inner, side, applied)?;
+        tokenizer.notices = notices;
+        Ok((tokenizer, settings.into_config()))
+    }
+
+    fn new(
+        path: PathBuf,
+        mut inner: tokenizers::Tokenizer,
+        side: TruncationSide,
+        applied: Applied,
+    ) -> Result<Self> {
         let special = inner.get_post_processor().cloned();
-        inner.with_padding(None);
         inner.with_post_processor(None::<PostProcessorWrapper>);
-        guarded(|| inner.with_truncation(None).map(|_| ())).map_err(invalid)?;
-        let largest = inner.get_vocab(true).into_values().max();
-        let Some(largest_id) = largest else {
+        let ids = inner.get_vocab(true).into_values();
+        let Some(largest_id) = ids.filter(|id| !applied.unlisted.contains(id)).max() else {
             return Err(bad(&path, "the tokenizer's vocabulary is empty"));
         };
         let mut tokenizer = Self {
@@ -119,10 +164,14 @@ impl Tokenizer {
             special,
             special_in_single: 0,
             special_in_pair: 0,
-            side,
+            side: applied.side.unwrap_or(side),
             largest_id,
             around: Vec::new(),
+            passes_types: applied.passes_types,
+            cuts: None,
+            notices: Vec::new(),
         };
+        tokenizer.cuts = Cuts::of(&tokenizer.inner);
         tokenizer.measure_special_tokens()?;
         Ok(tokenizer)
     }
@@ -146,7 +195,9 @@ impl Tokenizer {
         &self.path
     }
 
-    /// The largest id that a token can have, added and special tokens included.
+    /// The largest id that a token can have, added and special tokens included. Not counted are special tokens that a
+    /// class of transformers or a name in its settings adds behind a vocabulary without them, such as `[MASK]`: few models
+    /// have rows for those. What is put around texts always counts.
     pub fn largest_id(&self) -> u32 {
         self.largest_id
     }
@@ -212,6 +263,17 @@ impl Tokenizer {
         self.inner.get_vocab(true).into_keys().collect::<std::collections::BTreeSet<_>>().into_iter()
     }
 
+    /// Whether token types reach the model. transformers keeps them back where `model_input_names` of
+    /// `tokenizer_config.json`, or by default the tokenizer's class, does not name them, and the model takes 0 for all.
+    pub fn passes_types(&self) -> bool {
+        self.passes_types
+    }
+
+    /// What the user should be told about the files that it was read from.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
     /// The side at which long texts are cut.
     pub fn truncation_side(&self) -> TruncationSide {
         self.side
@@ -224,14 +286,21 @@ impl Tokenizer {
 
     /// Lowercases all text first, as sentence-transformers does where its config says `do_lower_case`.
     pub fn lowercase(&mut self) {
+        let lowers = |step: &NormalizerWrapper| matches!(step, NormalizerWrapper::Lowercase(_));
         let mut steps = vec![NormalizerWrapper::Lowercase(Lowercase)];
-        steps.extend(self.inner.get_normalizer().cloned());
+        match self.inner.get_normalizer() {
+            Some(NormalizerWrapper::Sequence(there)) if there.as_ref().iter().any(lowers) => return,
+            Some(there) if lowers(there) => return,
+            there => steps.extend(there.cloned()),
+        }
         self.inner.with_normalizer(Some(Sequence::new(steps)));
+        self.cuts = Cuts::of(&self.inner);
     }
 
     /// Tokenizes a text, adds the special tokens and cuts it to `max_tokens` in all.
     ///
-    /// Special tokens survive truncation. Where the text itself spells one (`[SEP]`), it becomes one,
+    /// Special tokens survive truncation. Of a long text only what can be kept is tokenized as a whole; the rest is counted
+    /// in pieces, so that time grows with the text and memory with its longest stretch without a space. Where the text itself spells one (`[SEP]`), it becomes one,
     /// as in Hugging Face's tokenizers.
     ///
     /// # Errors
@@ -326,6 +395,11 @@ impl Tokenizer {
         matches!(self.inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_)))
     }
 
+    /// Whether the model is one of byte pairs.
+    pub(super) fn is_byte_pair(&self) -> bool {
+        matches!(self.inner.get_model(), ModelWrapper::BPE(_))
+    }
+
     fn encode_at(
         &self,
         index: usize,
@@ -341,7 +415,10 @@ impl Tokenizer {
         let tokens = whole.get_ids().iter().zip(whole.get_tokens());
         Encoding {
             ids: whole.get_ids().to_vec(),
-            type_ids: whole.get_type_ids().to_vec(),
+            type_ids: match self.passes_types {
+                true => whole.get_type_ids().to_vec(),
+                false => vec![0; whole.len()],
+            },
             tokens: tokens.map(|(&id, token)| self.spell(id, token)).collect(),
             total_tokens,
         }
@@ -366,22 +443,19 @@ impl Tokenizer {
             ));
         };
         let failed = |problem: String| Error::Tokenize { index, problem: shown(&problem) };
-        let tokens = |text: &str| {
-            let encode = || match with_origins {
-                true => self.inner.encode(text, false),
-                false => self.inner.encode_fast(text, false),
-            };
-            guarded(encode).map_err(failed)
+        let pieces = Pieces { inner: &self.inner, cuts: self.cuts.as_ref(), side: self.side, with_origins };
+        let tokens = |text: &str| pieces.tokens(text, room).map_err(failed);
+        let (first, first_total) = tokens(text)?;
+        let (second, second_total) = match second {
+            Some(text) => tokens(text).map(|(second, total)| (Some(second), total))?,
+            None => (None, 0),
         };
-        let first = tokens(text)?;
-        let second = second.map(tokens).transpose()?;
 
-        let lengths = (first.len(), second.as_ref().map_or(0, Tokens::len));
-        let (keep_first, keep_second) = longest_first(lengths, room);
+        let (keep_first, keep_second) = longest_first((first_total, second_total), room);
         let first = self.cut(first, keep_first);
         let second = second.map(|second| self.cut(second, keep_second));
         let whole = self.add_special_tokens(first, second).map_err(failed)?;
-        Ok((whole, lengths.0 + lengths.1 + special))
+        Ok((whole, first_total + second_total + special))
     }
 
     /// The fast encoding leaves a text's own tokens blank, which saves it a million strings.
@@ -452,9 +526,28 @@ fn longest_first((first, second): (usize, usize), room: usize) -> (usize, usize)
     if first <= second { (short, long) } else { (long, short) }
 }
 
+/// Reads a `tokenizer.json`, and the side on which it cuts; its own truncation and padding are set aside.
+fn parse(json: &[u8], path: &Path) -> Result<(tokenizers::Tokenizer, TruncationSide)> {
+    #[cfg(not(target_arch = "wasm32"))]
+    super::threads::prepare();
+    if is_lfs_pointer(json) {
+        return Err(bad(path, LFS_POINTER));
+    }
+    let invalid =
+        |problem: String| bad(path, format!("not a tokenizer that can be read: {}", shown(&problem)));
+    let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(json)).map_err(invalid)?;
+    let side = match inner.get_truncation().map(|truncation| truncation.direction) {
+        Some(TruncationDirection::Left) => TruncationSide::Left,
+        Some(TruncationDirection::Right) | None => TruncationSide::Right,
+    };
+    inner.with_padding(None);
+    guarded(|| inner.with_truncation(None).map(|_| ())).map_err(invalid)?;
+    Ok((inner, side))
+}
+
 /// A call into the tokenizers crate, which panics on some files (a template that names the second text
 /// of a pair where there is one text; a special token that it does not define).
-fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+pub(super) fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(payload) => {

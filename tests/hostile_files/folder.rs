@@ -33,7 +33,7 @@ fn model(home: &str, changes: &[(&str, Value)]) -> TempDir {
         (MODULES.to_owned(), modules),
         (POOLING.to_owned(), pooling),
         (PROMPTS.to_owned(), json!({"__version__": {}})),
-        (at_home("config.json"), bert()),
+        (at_home("config.json"), follows_file(bert())),
         (at_home("tokenizer.json"), tokenizer()),
         (at_home(TOKENIZER_CONFIG), json!({"model_max_length": 12})),
         (at_home(SENTENCE), json!({"max_seq_length": 8, "do_lower_case": false})),
@@ -46,6 +46,11 @@ fn model(home: &str, changes: &[(&str, Value)]) -> TempDir {
         write(folder.path(), name, content.to_string().as_bytes());
     }
     folder
+}
+
+/// The tokenizer keeps upper case, which a class of BERT's would not.
+fn follows_file(config: Value) -> Value {
+    with(config, "tokenizer_class", json!("PreTrainedTokenizerFast"))
 }
 
 fn open(changes: &[(&str, Value)]) -> attentive::Result<EmbedderFolder> {
@@ -116,6 +121,7 @@ fn the_limit_is_found_in_its_order() {
     assert_eq!(limit(&without(huge)), (16, positions(), 0));
     assert_eq!(limit(&without(json!({}))), (16, positions(), 0));
     let roberta = with(with(bert(), "model_type", json!("roberta")), "pad_token_id", json!(1));
+    let roberta = follows_file(roberta);
     let found = limit(&[("config.json", roberta), (SENTENCE, json!({"max_seq_length": 16}))]);
     assert_eq!(found, (14, positions(), 1));
     for bad in [json!(0), json!(-1), json!("8"), json!(2.5)] {
@@ -248,11 +254,36 @@ fn other_settings_are_checked() {
 }
 
 #[test]
-fn a_notice_names_an_added_token_that_is_not_used() {
-    let added = json!({"4": {"content": "[MASK]"}, "12": {"content": "[NEW]"}});
-    let found = open(&[(TOKENIZER_CONFIG, json!({ "added_tokens_decoder": added }))]).unwrap();
+fn an_added_token_is_used_and_needs_a_row() {
+    let added = json!({"4": {"content": "[MASK]", "special": true}, "12": {"content": "[NEW]"}});
+    let settings = [(TOKENIZER_CONFIG, json!({ "added_tokens_decoder": added }))];
+    match open(&settings) {
+        Err(Error::File { problem, .. }) => {
+            assert!(problem.contains("vocabulary size (12), but go up to 12"), "{problem}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // One that no file numbers is not refused before it is met.
+    let found = open(&[(TOKENIZER_CONFIG, json!({ "additional_special_tokens": ["[NEW]"] }))]).unwrap();
+    assert_eq!(found.tokenizer.largest_id(), 11);
+    assert_eq!(found.tokenizer.encode("a [NEW]", 8).unwrap().ids, [2, 5, 12, 3]);
+}
+
+#[test]
+fn what_sentence_transformers_gives_to_the_tokenizer_wins() {
+    let found = open(&[
+        (SENTENCE, json!({"max_seq_length": 8, "tokenizer_args": {"truncation_side": "left", "model_max_length": 4}})),
+        (TOKENIZER_CONFIG, json!({"truncation_side": "right"})),
+    ])
+    .unwrap();
+    assert_eq!(found.max_tokens, 4);
+    assert_eq!(found.tokenizer.encode("a b the cat", 4).unwrap().ids, [2, 10, 11, 3]);
+    let model =
+        json!({"max_seq_length": 8, "model_args": {"attn_implementation": "sdpa", "dtype": "float16"}});
+    let found = open(&[(SENTENCE, model)]).unwrap();
     assert_eq!(found.notices.len(), 1);
-    assert!(found.notices[0].contains("[NEW]"));
+    assert!(found.notices[0].contains("`model_args` is not followed: dtype"), "{:?}", found.notices);
+    unsupported(SENTENCE, json!({"tokenizer_name_or_path": "another"}), "another");
 }
 
 #[test]

@@ -1,28 +1,16 @@
 //! SentencePiece models and Marian's tokenizer against SentencePiece and transformers: tiny models of every kind.
-#![cfg(feature = "models")]
 
 use std::path::{Path, PathBuf};
 
 use attentive::Error;
 use attentive::weights::{SentencePiece, Seq2SeqTokenizer};
-use serde_json::Value;
+
+use super::{ids, json, texts};
 
 /// The committed folder, and a larger one where there is one (`make_sentencepiece.py --large`).
 fn folders() -> Vec<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sentencepiece");
     [own].into_iter().chain(std::env::var_os("ATTENTIVE_TEST_SENTENCEPIECE").map(PathBuf::from)).collect()
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
-fn texts(value: &Value) -> Vec<&str> {
-    value.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
-}
-
-fn ids(value: &Value) -> Vec<u32> {
-    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
 #[test]
