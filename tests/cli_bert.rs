@@ -98,12 +98,13 @@ fn texts_without_an_answer_are_named_and_the_others_answered() {
             "line 3: the text must be one with the mask token `[MASK]`, but is empty",
             "line 4: the text must be at most 40 tokens",
             "`<mask>` is not this model's",
-            "4 of 6 rows not answered",
+            "line 6: it holds a NUL character",
+            "5 of 6 rows not answered",
         ],
     );
     let rows = jsonl(&end);
     let errors: Vec<bool> = rows.iter().map(|row| row.get("error").is_some()).collect();
-    assert_eq!(errors, [false, true, true, true, true, false]);
+    assert_eq!(errors, [false, true, true, true, true, true]);
     assert!(rows.iter().enumerate().all(|(index, row)| row["index"] == index));
     fails(&mut call("fill-mask", "bert-pretraining", &[]), 2, &["nothing to fill", "--input"]);
     fails(&mut call("fill-mask", "bert-pretraining", &["x", "--top", "0"]), 2, &["--top"]);
