@@ -355,6 +355,41 @@ fn tensors_are_written_anew() {
     }
 }
 
+/// Two values over one tensor in a dispatch, while another thread writes it: neither waits for ever, and no sum is of two
+/// states.
+#[test]
+fn a_tensor_is_written_while_recordings_read_it_twice() {
+    for device in common::devices() {
+        let x = Tensor::from_f32(&device, [4096], &[1.0; 4096]).unwrap();
+        let (done, finished) = std::sync::mpsc::channel();
+        let writer = {
+            let (x, done) = (x.clone(), done.clone());
+            move || {
+                (0..2000).for_each(|step| x.write_f32(&[(step % 7) as f32; 4096]).unwrap());
+                done.send(()).unwrap();
+            }
+        };
+        let (name, reader_done) = (device.name().to_owned(), done);
+        let reader = move || {
+            for _ in 0..200 {
+                let mut recording = Recording::new(x.device());
+                let [a, b] = [recording.tensor(&x).unwrap(), recording.tensor(&x).unwrap()];
+                let y = subtract(&mut recording, &a, &b).unwrap();
+                recording.output(&y).unwrap();
+                let y = recording.run().unwrap().tensor(&y).unwrap().to_f32().unwrap();
+                assert!(y.iter().all(|&y| y == 0.0), "{}: {y:?}", x.device().name());
+            }
+            reader_done.send(()).unwrap();
+        };
+        let threads = [std::thread::spawn(writer), std::thread::spawn(reader)];
+        for _ in &threads {
+            let waited = finished.recv_timeout(std::time::Duration::from_secs(120));
+            waited.unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+}
+
 /// Compositions that gave wrong numbers elsewhere; with each stands the report that it was in.
 #[test]
 fn what_users_of_other_libraries_met() {
