@@ -11,7 +11,7 @@ use attentive::ops::{Attention, Heads, KvCache, KvCacheShape, Layout, Mask, Rela
 use attentive::recording::Value;
 use attentive::reference::attention::{self as oracle, Dims, Options, Strided, View};
 use attentive::reference::rounding_floor;
-use attentive::{Causal, DType, Device, Recording};
+use attentive::{Causal, DType, Device, Recording, RecordingPlan, Tensor};
 use common::assert_agrees;
 use scenario::{Scenario, taken};
 
@@ -68,6 +68,59 @@ fn items_that_go_on_from_each_other() {
         let shape = KvCacheShape { head_dim, value_dim, dtype, paged: Some((1, 36)), ..SHAPE };
         let scenario = Scenario::new(shape, 4, &steps, 77).reordered(&parents);
         scenario.check(&devices, &format!("reordered {shape:?}"));
+    }
+}
+
+/// One plan for all steps of a decoding: between two of them the inputs are written anew and the keys counted on the device, and
+/// nothing is made.
+#[test]
+fn one_plan_for_all_steps() {
+    let steps: [(usize, &[u32]); 6] = [
+        (1, &[1, 1, 0]),
+        (1, &[1, 0, 1]),
+        (1, &[1, 1, 1]),
+        (1, &[0, 1, 1]),
+        (1, &[1, 1, 1]),
+        (1, &[1, 1, 1]),
+    ];
+    for device in common::adapters() {
+        let (host, queue) = device.wgpu().unwrap();
+        for (dtype, paged) in [(DType::F32, None), (DType::F16, None), (DType::F32, Some((3, 12)))] {
+            let shape = KvCacheShape { dtype, paged, ..SHAPE };
+            let KvCacheShape { batch, key_heads, head_dim, value_dim, .. } = shape;
+            let heads = 4;
+            let scenario = Scenario::new(shape, heads, &steps, 5);
+            let mut cache = KvCache::new(&device, shape).unwrap();
+            scenario.poison(&mut cache, &device);
+            let zeros = |dims: [usize; 4]| Tensor::zeros(&device, dims, DType::F32).unwrap();
+            let q = zeros([batch, heads, 1, head_dim]);
+            let (k, v) = (zeros([batch, key_heads, 1, head_dim]), zeros([batch, key_heads, 1, value_dim]));
+            let mut recording = Recording::new(&device);
+            let taken = [&q, &k, &v].map(|tensor| recording.tensor(tensor).unwrap());
+            let [q_heads, k_heads, v_heads] = [0, 1, 2].map(|place| Heads::first(&taken[place]).unwrap());
+            cache.record_append_at_device(&mut recording, &k_heads, &v_heads).unwrap();
+            let attention = Attention::new().causal(Causal::BottomRight).output_layout(Layout::HeadsFirst);
+            let values = cache.record_attention_at_device(&mut recording, attention, &q_heads).unwrap();
+            recording.output(&values.output).unwrap();
+            let plan = RecordingPlan::new(recording).unwrap();
+            let output = plan.tensor(&values.output).unwrap();
+            let floor = rounding_floor(head_dim + shape.capacity, 1.0) + 1e-6;
+            let mut made = None;
+            for (place, (step, [expected, _])) in scenario.steps.iter().zip(scenario.expected()).enumerate() {
+                q.write_f32(&step.q).unwrap();
+                k.write_f32(&step.k).unwrap();
+                v.write_f32(&step.v).unwrap();
+                cache.advance(&step.counts).unwrap();
+                let mut encoder = host.create_command_encoder(&Default::default());
+                plan.record(&mut encoder).unwrap();
+                queue.submit([encoder.finish()]);
+                let got = output.to_f32().unwrap();
+                let rounded: Vec<f32> = expected.iter().map(|&value| value as f32).collect();
+                let what = format!("step {place} of {shape:?}");
+                assert_agrees(&device, &what, (&got, &rounded, &expected), floor);
+                assert_eq!(*made.get_or_insert(device.created()), device.created(), "{what}");
+            }
+        }
     }
 }
 

@@ -277,8 +277,8 @@ impl KvCache {
         Ok(())
     }
 
-    /// [`KvCache::record_append`] for a recording that is run step after step: how many keys there are stands on the device, and
-    /// [`KvCache::advance`] moves it on before each run. All L rows, or fewer, are appended, as it says.
+    /// [`KvCache::record_append`] for a recording that is run step after step, as a [`RecordingPlan`](crate::RecordingPlan) is: how
+    /// many keys there are stands on the device, and [`KvCache::advance`] moves it on before each run. All L rows, or fewer, are appended, as it says.
     ///
     /// # Errors
     /// [`Error::Argument`] for shapes that do not fit the cache, [`Error::OutOfMemory`]. Then nothing is recorded.
