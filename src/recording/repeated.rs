@@ -20,7 +20,7 @@ pub struct Repeated {
 }
 
 enum Executor {
-    Gpu(Prepared),
+    Gpu(Box<Prepared>),
     Cpu(Vec<Option<HostBuffer>>),
 }
 
@@ -50,7 +50,9 @@ impl Repeated {
         recording.check_outputs()?;
         let plan = Plan::of(&recording);
         let executor = match recording.device.gpu() {
-            Some(_) => Executor::Gpu(Prepared::new(&recording, &plan, Submitted::ByUs, 0..0).await?),
+            Some(_) => {
+                Executor::Gpu(Box::new(Prepared::new(&recording, &plan, Submitted::ByUs, 0..0).await?))
+            }
             None => Executor::Cpu(cpu::host_buffers(&recording, &plan)?),
         };
         let submits = match &executor {
