@@ -151,19 +151,33 @@ fn wrong_shapes_are_told() {
 
 #[test]
 fn numbers_that_are_none_make_no_panic() {
-    let nan = folder("bert-pretraining", &[], &[("cls.predictions.bias", &[102], f32::NAN)]);
-    let model = BertModel::from_dir(&Device::cpu(), nan.path()).unwrap();
+    // In the weights they are refused.
+    for (name, tensor, shape, value) in [
+        ("bert-pretraining", "cls.predictions.bias", &[102], f32::NAN),
+        ("bert-sequence", "classifier.bias", &[3], f32::INFINITY),
+    ] {
+        let changed = folder(name, &[], &[(tensor, shape, value)]);
+        let found = BertModel::from_dir(&Device::cpu(), changed.path());
+        assert!(matches!(&found, Err(Error::Weight { name, .. }) if name == tensor), "{:?}", found.err());
+    }
+    // Made of weights that are finite, they are the answers.
+    let large = ("cls.predictions.transform.LayerNorm.weight", &[16][..], f32::MAX);
+    let folder_of_words = folder("bert-pretraining", &[], &[large]);
+    let model = BertModel::from_dir(&Device::cpu(), folder_of_words.path()).unwrap();
     let filled = model.fill_mask(&["the [MASK]"]).run().unwrap();
     assert!(filled.texts[0].masks[0].predictions.iter().all(|word| word.probability.is_nan()));
+    assert_eq!(filled.not_finite(), [0]);
     let corpus = attentive::models::pretraining::Corpus::parse("the cat\nsat on it");
     let found = model.evaluate(&corpus).run().unwrap();
     let words = found.masked_language.unwrap();
     assert!(words.loss.is_nan() && words.right == 0);
     assert!(found.next_sentence.unwrap().loss.is_finite());
-    let infinite = folder("bert-sequence", &[], &[("classifier.bias", &[3], f32::INFINITY)]);
-    let model = BertModel::from_dir(&Device::cpu(), infinite.path()).unwrap();
+    let large = ("classifier.weight", &[3, 16][..], f32::MAX);
+    let folder_of_labels = folder("bert-sequence", &[], &[large]);
+    let model = BertModel::from_dir(&Device::cpu(), folder_of_labels.path()).unwrap();
     let found = model.classify(&["the cat"]).run().unwrap();
     assert!(found.answers[0].scores.iter().all(|value| value.is_nan()));
+    assert_eq!(found.not_finite(), [0]);
 }
 
 fn head_config(changes: &[(&str, Value)]) -> attentive::Result<HeadConfig> {

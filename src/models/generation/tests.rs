@@ -338,12 +338,16 @@ fn draws_have_the_distribution_asked_for() {
         (1.0, 0, (likeliest * 0.9) as f32, 1),
         (1.0, 0, (likeliest + second * 0.5) as f32, 2),
     ] {
-        let n = 20_000;
-        let strategy = Strategy::Sample { temperature, top_k, top_p, seed: 5 };
-        let options = GenerationOptions { strategy, max_tokens: 1, n_best: n, rules: stopping_at_0() };
-        decoder.rows.clear();
+        // Twenty seeds, each with about as many samples as one call gives.
+        let (seeds, n_best) = (20, 1000);
+        let n = seeds as usize * n_best;
         let mut counts = [0; 6];
-        run(&mut decoder, &options)[0].iter().for_each(|h| counts[h.ids[0] as usize] += 1);
+        for seed in 0..seeds {
+            let strategy = Strategy::Sample { temperature, top_k, top_p, seed };
+            let options = GenerationOptions { strategy, max_tokens: 1, n_best, rules: stopping_at_0() };
+            decoder.rows.clear();
+            run(&mut decoder, &options)[0].iter().for_each(|h| counts[h.ids[0] as usize] += 1);
+        }
         for (p, count) in expected(temperature, &order[..kept]).iter().zip(counts) {
             // Five standard deviations.
             let bound = 5.0 * (p * (1.0 - p) * n as f64).sqrt();
