@@ -25,7 +25,7 @@ use attentive::recording::{Repeated, trace};
 use attentive::verify::{cooperative, run_case, verify_attention, verify_kernels, verify_variant};
 use attentive::{
     AttentionPlan, AttentionShape, BertModel, DType, Device, DeviceOptions, Embedder, EmbedderOptions, Error,
-    Recording, Tensor, attention, wgpu,
+    Recording, RecordingPlan, Tensor, attention, wgpu,
 };
 
 /// What an async function of this crate is called with, for the compiler to look at.
@@ -75,11 +75,13 @@ async_functions! { given:
     "models/embedder.rs" trace => given.embedder.trace(given.texts);
     "models/evaluate.rs" run_async => given.bert.evaluate(given.corpus).run_async();
     "models/fill_mask.rs" run_async => given.bert.fill_mask(given.texts).run_async();
+    "models/rerank.rs" run_async => given.bert.rerank("a", given.texts).run_async();
     "models/seq2seq/translator.rs" run_async => given.translator.translate(given.texts).run_async();
     "ops/attention/call.rs" run_all_async => attention(given.tensor, given.tensor, given.tensor).run_all_async();
     "ops/attention/call.rs" run_async => attention(given.tensor, given.tensor, given.tensor).run_async();
     "ops/attention/plan.rs" new_async => AttentionPlan::new_async(given.device, given.shape);
     "recording/mod.rs" run_async => (given.recording)().run_async();
+    "recording/recording_plan.rs" new_async => RecordingPlan::new_async((given.recording)());
     "recording/repeated.rs" new => Repeated::new((given.recording)());
     "recording/repeated.rs" run => given.repeated.run(1);
     "recording/trace.rs" trace => trace(&(given.recording)());

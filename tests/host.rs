@@ -2,6 +2,7 @@
 
 mod common;
 
+use attentive::device::{required_features, required_limits};
 use attentive::ops::Layout;
 use attentive::verify::compare::compare_bits;
 use attentive::wgpu::{self, util::DeviceExt};
@@ -175,4 +176,30 @@ fn what_a_tensor_does_not_fill_of_its_buffer_is_zero_and_no_other_tensors() {
             assert!(words(&device, tensor.wgpu_buffer().unwrap())[used].is_nan());
         }
     }
+}
+
+/// wgpu tells what is of another device of its instance: an error, and no panic.
+#[test]
+fn buffers_of_another_device_are_refused() {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions::default());
+    let Ok(adapter) = pollster::block_on(adapter) else { return };
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: required_features(&adapter),
+        required_limits: required_limits(&adapter, false),
+        ..Default::default()
+    };
+    let [(device, queue), (other, _)] =
+        [(); 2].map(|()| pollster::block_on(adapter.request_device(&descriptor)).unwrap());
+    let attentive = Device::from_wgpu(&adapter, device.clone(), queue);
+    let plan = AttentionPlan::new(&attentive, &AttentionShape::new([1, 2, 8, 4])).unwrap();
+    let mut encoder = device.create_command_encoder(&Default::default());
+    let mut record = |of: &wgpu::Device| {
+        let [q, k, v, output] = [(); 4].map(|()| storage(of, &[0; 4 * 64]));
+        plan.record(&mut encoder, AttentionBuffers::new(&q, &k, &v, &output))
+    };
+    let found = record(&other);
+    assert!(matches!(&found, Err(Error::Rejected { .. })), "{found:?}");
+    // The plan is none the worse for it.
+    record(&device).unwrap();
 }
