@@ -234,7 +234,8 @@ impl Problem {
             window,
             padding,
             mask: masked.then_some((float_mask, axes)),
-            low: if masked && float_mask { low } else { Low::Infinite },
+            // Beside such numbers weights are 0 in f32, which takes nothing from a value: a NaN there would not show.
+            low: if masked && float_mask && poison != Poison::Value { low } else { Low::Infinite },
             slopes: slopes && spread < 100.0,
             sinks,
             relative,
