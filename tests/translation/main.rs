@@ -310,13 +310,13 @@ fn what_cannot_be_translated_is_refused() {
         refused(capture(LayerCapture::all().heads(&[1, 1])), &["named once", "1"]);
         refused(capture(LayerCapture::all().max_bytes(63)), &["at most 63 bytes", "name fewer layers"]);
     }
-    // More rows for one text than one tensor can have.
+    // More samples of one text than a call gives.
     let sample = Strategy::Sample { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 0 };
     let dates = Translator::embedded(&device, EmbeddedModel::DatesGru, DType::F32).unwrap();
     for translator in [&translator, &dates] {
         for n_best in [usize::MAX, 1 << 40] {
             let many = translator.translate(&texts).strategy(sample).n_best(n_best).run();
-            refused(many, &["n_best must be at most", "one tensor", &n_best.to_string()]);
+            refused(many, &["n_best must be at most 1024", &n_best.to_string()]);
         }
     }
     // The text that cannot be read is named by its own number.
