@@ -331,7 +331,7 @@ fn words(case: &Case) -> usize {
 }
 
 /// The first case that fails, if one does: the cases as they are, and then with their workgroups folded, as
-/// `tests/kernels.rs` runs them.
+/// `tests/kernels/agreement.rs` runs them.
 fn seen_by(
     device: &Device,
     (kernel, variant): (Wrapped, Variant),

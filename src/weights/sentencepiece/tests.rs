@@ -1,4 +1,4 @@
-//! Models written here byte by byte; comparisons with SentencePiece itself are in tests/tokenizers/sentencepiece.rs.
+//! Models written here byte by byte; comparisons with SentencePiece itself are in tests/models/tokenizers/sentencepiece.rs.
 
 use proptest::prelude::*;
 

@@ -1,0 +1,17 @@
+//! Models: others' answers, tokenizers, async runs, damaged folders.
+#![cfg(feature = "models")]
+
+#[path = "../common/altered.rs"]
+mod altered;
+#[path = "../common/mod.rs"]
+mod common;
+
+mod answers;
+mod attention_maps;
+mod bahdanau;
+mod bert;
+mod bert_sizes;
+mod futures;
+mod hostile_files;
+mod tokenizers;
+mod translation;

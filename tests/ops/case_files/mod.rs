@@ -1,0 +1,95 @@
+//! Case files: every committed one agrees on every device, and one that is wrong, damaged or hostile is an error or a
+//! disagreement, never a panic.
+#![cfg(feature = "models")]
+
+mod damaged;
+mod hostile;
+
+use crate::common;
+use std::path::{Path, PathBuf};
+
+use attentive::DeviceOptions;
+use attentive::case_files::{CaseFile, ops};
+
+fn committed(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(folder);
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// Runs all of a folder on every device, and tells every disagreement.
+fn check(folder: &str, count: usize) {
+    let paths = committed(folder);
+    assert_eq!(paths.len(), count, "{folder}");
+    for device in common::devices() {
+        let mut failures = Vec::new();
+        for path in &paths {
+            match CaseFile::open(path).and_then(|case| case.run(&device)) {
+                Ok(report) if report.passed() => {}
+                Ok(report) => failures.push(format!("{}: {report}", path.display())),
+                Err(error) => failures.push(error.to_string()),
+            }
+        }
+        assert!(failures.is_empty(), "{}:\n{}", device.name(), failures.join("\n"));
+    }
+}
+
+#[test]
+fn pytorch_agrees() {
+    check("pytorch", 120);
+}
+
+#[test]
+fn onnx_agrees() {
+    check("onnx", 168);
+}
+
+#[test]
+fn t5_agrees() {
+    check("t5", 11);
+}
+
+/// T5's biases in each implementation of attention.
+#[test]
+fn t5_agrees_whatever_the_implementation() {
+    for adapter in common::usable_adapters() {
+        let plain = common::open(&adapter, &DeviceOptions::default());
+        for implementation in common::attention_implementations(&plain) {
+            let mut options = DeviceOptions::default();
+            options.implementations = vec![format!("attention={implementation}")];
+            let device = common::open(&adapter, &options);
+            for path in committed("t5") {
+                let report = CaseFile::open(&path).unwrap().run(&device).unwrap();
+                assert!(report.passed(), "{} {implementation} {}: {report}", device.name(), path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn vision_agrees() {
+    check("vision", 20);
+}
+
+#[test]
+fn the_example_agrees() {
+    check("example", 9);
+}
+
+#[test]
+fn every_op_has_a_committed_case() {
+    let folders = ["onnx", "pytorch", "t5", "vision"];
+    let cases = folders.into_iter().flat_map(committed).map(|path| CaseFile::open(path).unwrap().op_name());
+    let seen: std::collections::BTreeSet<&str> = cases.collect();
+    assert_eq!(seen, ops().collect());
+}
+
+#[test]
+fn the_page_names_every_op() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cases.md")).unwrap();
+    for op in ops() {
+        assert!(page.contains(&format!("`{op}`")), "docs/cases.md says nothing of {op}");
+    }
+}

@@ -1,0 +1,18 @@
+//! Ops, layers and recordings: results, refusals, sizes of 0.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod arguments;
+mod attention_arguments;
+mod attention_options;
+mod attention_plan;
+mod case_files;
+mod decoding;
+mod empty;
+mod kv_cache;
+mod random_sizes;
+mod recording;
+mod scored_attention;
+mod tensor_ops;
+mod vision;
