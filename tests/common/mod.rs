@@ -4,9 +4,15 @@
 pub mod child;
 pub mod wrapped;
 
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use attentive::device::{AdapterSummary, list_adapters, required_features, required_limits};
+use attentive::kernel::{Depth, Kernel, Variant};
 use attentive::recording::Value;
 use attentive::verify::compare::{Bounds, compare};
+use attentive::verify::{VariantReport, verify_variant};
 use attentive::{DType, Device, DeviceOptions, Error, Recording, Result, Tensor, wgpu};
 
 /// Every usable adapter, and the CPU device. Says which; with `ATTENTIVE_REQUIRE_ADAPTER` a machine without an adapter
@@ -29,9 +35,65 @@ pub fn adapters_with(options: &DeviceOptions) -> Vec<Device> {
 
 /// Every usable adapter, with the cooperative matrices that it has: for kernels, as ops would choose by them.
 pub fn adapters_with_matrices() -> Vec<Device> {
+    adapters_with(&with_matrices())
+}
+
+/// The options that take an adapter's cooperative matrices.
+pub fn with_matrices() -> DeviceOptions {
     let mut options = DeviceOptions::default();
     options.cooperative = true;
-    adapters_with(&options)
+    options
+}
+
+/// One variant of each implementation and tile that the device has: activations and the like change no geometry, and nothing
+/// that could race.
+pub fn one_of_each_tile(kernel: &dyn Kernel, device: &Device) -> Vec<Variant> {
+    let mut seen = BTreeSet::new();
+    let mut variants = kernel.variants();
+    variants.retain(|variant| {
+        let shared: Vec<_> = variant.shared().iter().map(|shared| shared.name).collect();
+        let tile = ["TILE_ROWS", "TILE_COLUMNS", "FRAGMENTS"].map(|name| variant.u32(name));
+        let tile = (tile, variant.flag("RIGHT_TRANSPOSED"));
+        variant.runs_on(device.capabilities()).is_ok() && seen.insert((variant.name(), tile, shared))
+    });
+    variants
+}
+
+/// Holds the quick cases of these variants against their oracles, on as many devices as there are cores: a software
+/// driver compiles on one core, and that is what takes the time.
+#[track_caller]
+pub fn verify(
+    open: impl Fn() -> Device + Sync,
+    work: &[(&'static dyn Kernel, Variant)],
+) -> Vec<VariantReport> {
+    let name = open().name().to_owned();
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let device = open();
+        let mut reports = Vec::new();
+        while let Some((kernel, variant)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let report = verify_variant(&device, *kernel, variant, Depth::Quick);
+            reports.push(pollster::block_on(report).unwrap());
+        }
+        reports
+    };
+    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(4);
+    let reports: Vec<VariantReport> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(&worker)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    let failures = reports.iter().flat_map(|report| {
+        let of = move |(case, reason): &(String, String)| {
+            format!("{} {}: {case}: {reason}", report.kernel, report.variant)
+        };
+        report.failures.iter().map(of)
+    });
+    let failures: Vec<String> = failures.collect();
+    let cases: usize = reports.iter().map(|report| report.cases).sum();
+    println!("{name}: {cases} cases of {} variants, {} failures", work.len(), failures.len());
+    assert!(failures.is_empty(), "{name}:\n{}", failures.join("\n"));
+    assert!(cases > 0, "{name}: no case was run");
+    reports
 }
 
 /// That adapter, opened with these options.

@@ -1,51 +1,49 @@
 //! Every kernel's quick cases, on every adapter that there is and on the CPU.
 
-use crate::common::{self, wrapped::Wrapped};
 use attentive::Device;
-use attentive::kernel::{Depth, Kernel};
+use attentive::kernel::{Kernel, Variant};
 use attentive::kernels::KERNELS;
-use attentive::verify::{VariantReport, verify_kernels, verify_variant};
 
-#[track_caller]
-fn assert_no_failures(device: &Device, reports: &[VariantReport]) {
-    let mut failures = Vec::new();
-    for report in reports {
-        for (case, reason) in &report.failures {
-            failures.push(format!("{} {}: {case}: {reason}", report.kernel, report.variant));
-        }
-    }
-    let cases: usize = reports.iter().map(|report| report.cases).sum();
-    println!("{}: {cases} cases, {} failures", device.name(), failures.len());
-    assert!(failures.is_empty(), "{}:\n{}", device.name(), failures.join("\n"));
-    assert!(cases > 0);
+use crate::common;
+use crate::common::wrapped::Wrapped;
+
+/// Every variant of every kernel.
+fn all() -> Vec<(&'static dyn Kernel, Variant)> {
+    let variants =
+        |&kernel: &&'static dyn Kernel| kernel.variants().into_iter().map(move |variant| (kernel, variant));
+    KERNELS.iter().flat_map(variants).collect()
 }
 
 #[test]
-fn every_kernel_agrees_with_its_oracle() {
-    for device in common::adapters_with_matrices().into_iter().chain([Device::cpu()]) {
-        let reports = pollster::block_on(verify_kernels(&device, Depth::Quick, |_, _, _| {})).unwrap();
-        assert_no_failures(&device, &reports);
-        // The CPU device runs every variant; an adapter may run none of a kernel's.
-        if device.is_cpu() {
-            let empty = reports.iter().find(|report| report.cases == 0);
-            assert!(empty.is_none(), "no cases: {empty:?}");
-        }
+fn every_kernel_agrees_with_its_oracle_on_adapters() {
+    let options = common::with_matrices();
+    for adapter in common::usable_adapters() {
+        common::verify(|| common::open(&adapter, &options), &all());
     }
+}
+
+#[test]
+fn every_twin_agrees_with_its_oracle() {
+    let reports = common::verify(Device::cpu, &all());
+    // The CPU device runs every variant; an adapter may run none of a kernel's.
+    let empty = reports.iter().find(|report| report.cases == 0);
+    assert!(empty.is_none(), "no cases: {empty:?}");
 }
 
 /// More workgroups than one dimension holds: a device has them from 65,536 on, which is long for a case. Two in a
-/// dimension leave a surplus too.
+/// dimension leave a surplus too. Workgroups are counted by tiles, so that one variant of each tile shows all of it.
 #[test]
 fn every_kernel_agrees_where_its_workgroups_fold() {
-    for device in common::adapters_with_matrices() {
-        let mut reports = Vec::new();
-        for &kernel in KERNELS {
-            let folded = Wrapped::folded(kernel, common::wrapped::FOLD);
-            for variant in folded.variants() {
-                let report = verify_variant(&device, folded, &variant, Depth::Quick);
-                reports.push(pollster::block_on(report).unwrap());
-            }
-        }
-        assert_no_failures(&device, &reports);
+    let options = common::with_matrices();
+    for adapter in common::usable_adapters() {
+        let device = common::open(&adapter, &options);
+        let folded = |&kernel: &&'static dyn Kernel| {
+            let folded: &dyn Kernel = Wrapped::folded(kernel, common::wrapped::FOLD);
+            common::one_of_each_tile(kernel, &device).into_iter().map(move |variant| (folded, variant))
+        };
+        common::verify(
+            || common::open(&adapter, &options),
+            &KERNELS.iter().flat_map(folded).collect::<Vec<_>>(),
+        );
     }
 }

@@ -2,29 +2,15 @@
 //! adapter, with naga's checks in the shaders and without any feature, give right results too.
 
 use crate::common;
-use std::collections::BTreeSet;
 
-use attentive::kernel::{Case, CaseArgument, Depth, Inputs, Kernel, Variant};
+use attentive::kernel::{Case, CaseArgument, Depth, Inputs, Kernel};
 use attentive::kernels::KERNELS;
 use attentive::ops::{Attention, Heads, LayerNormWeights, Linear, LinearWeights, Mask, layer_norm};
 use attentive::verify::compare::{compare_allclose, compare_bits};
-use attentive::verify::{run_case, verify_kernels};
+use attentive::verify::run_case;
 use attentive::{Activation, Causal, DType, Device, DeviceOptions, Recording, Tensor, wgpu};
 
 const RUNS: usize = 50;
-
-/// One variant of each implementation and tile: activations and the like change nothing that could race.
-fn chosen(kernel: &dyn Kernel, device: &Device) -> Vec<Variant> {
-    let mut seen = BTreeSet::new();
-    let mut variants = kernel.variants();
-    variants.retain(|variant| {
-        let shared: Vec<_> = variant.shared().iter().map(|shared| shared.name).collect();
-        let tile = ["TILE_ROWS", "TILE_COLUMNS", "FRAGMENTS"].map(|name| variant.u32(name));
-        let tile = (tile, variant.flag("RIGHT_TRANSPOSED"));
-        variant.runs_on(device.capabilities()).is_ok() && seen.insert((variant.name(), tile, shared))
-    });
-    variants
-}
 
 /// The cases with the most output: the most workgroups at once.
 fn largest(mut cases: Vec<Case>, count: usize) -> Vec<Case> {
@@ -47,7 +33,7 @@ fn every_kernel_gives_the_same_bits_each_time() {
     for device in common::adapters_with_matrices() {
         let mut runs = 0;
         for &kernel in KERNELS {
-            for variant in chosen(kernel, &device) {
+            for variant in common::one_of_each_tile(kernel, &device) {
                 for case in largest(kernel.cases(&variant, Depth::Quick), 1) {
                     let run = || pollster::block_on(run_case(&device, kernel, &variant, &case)).unwrap();
                     let first = run();
@@ -173,16 +159,13 @@ fn attention_gives_the_same_bits_each_time() {
     }
 }
 
-fn assert_quick_cases(device: &Device) -> Vec<String> {
-    let reports = pollster::block_on(verify_kernels(device, Depth::Quick, |_, _, _| {})).unwrap();
-    let failures = reports.iter().flat_map(|report| {
-        let of = move |(case, reason): &(String, String)| {
-            format!("{} {} {case}: {reason}", report.kernel, report.variant)
-        };
-        report.failures.iter().map(of)
-    });
-    let failures: Vec<String> = failures.collect();
-    assert!(failures.is_empty(), "{}:\n{}", device.name(), failures.join("\n"));
+/// The quick cases of one variant of each tile: what the device is opened with changes all alike.
+fn assert_quick_cases(open: impl Fn() -> Device + Sync) -> Vec<String> {
+    let device = open();
+    let variants = |&kernel: &&'static dyn Kernel| {
+        common::one_of_each_tile(kernel, &device).into_iter().map(move |variant| (kernel, variant))
+    };
+    let reports = common::verify(open, &KERNELS.iter().flat_map(variants).collect::<Vec<_>>());
     // A kernel may need an extension in every variant; then another kernel of the op is the baseline.
     let anywhere =
         |kernel: &&&dyn Kernel| kernel.variants().iter().any(|variant| variant.enables().is_empty());
@@ -191,16 +174,16 @@ fn assert_quick_cases(device: &Device) -> Vec<String> {
             reports.iter().filter(|report| report.kernel == kernel.name()).map(|r| r.cases).sum();
         assert!(run > 0, "{}: no variant of {} runs", device.name(), kernel.name());
     }
-    reports.iter().filter(|report| report.skipped.is_none()).map(|report| report.variant.clone()).collect()
+    reports.iter().map(|report| report.variant.clone()).collect()
 }
 
 #[test]
 fn with_shader_checks_the_results_are_right() {
     let mut options = DeviceOptions::default();
     options.shader_checks = true;
-    for device in common::adapters_with(&options) {
-        assert!(device.options().shader_checks);
-        assert_quick_cases(&device);
+    for adapter in common::usable_adapters() {
+        assert!(common::open(&adapter, &options).options().shader_checks);
+        assert_quick_cases(|| common::open(&adapter, &options));
     }
 }
 
@@ -208,14 +191,15 @@ fn with_shader_checks_the_results_are_right() {
 fn without_features_and_raised_limits_the_results_are_right() {
     let mut options = DeviceOptions::default();
     options.baseline = true;
-    for device in common::adapters_with(&options) {
+    for adapter in common::usable_adapters() {
+        let device = common::open(&adapter, &options);
         let (inner, _) = device.wgpu().unwrap();
         assert_eq!(inner.features(), wgpu::Features::empty(), "{}", device.name());
         let limits = inner.limits();
         assert!(limits.check_limits(&wgpu::Limits::defaults()), "{}: {limits:?}", device.name());
         let capabilities = device.capabilities();
         assert!(!capabilities.shader_f16 && capabilities.subgroups.is_none(), "{capabilities:?}");
-        let run = assert_quick_cases(&device);
+        let run = assert_quick_cases(|| common::open(&adapter, &options));
         assert!(!run.iter().any(|variant| variant.starts_with("subgroup")), "{run:?}");
     }
 }
