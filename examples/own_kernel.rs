@@ -23,8 +23,10 @@ attentive::parameters! {
 }
 
 // 2. The shader. Binding 0 is the parameters, the others follow in the order of `bindings`. `WORKGROUP` comes from the variant,
-//    `workgroup_index` from the shared file `geometry::INDEXING`, which undoes the fold of `workgroups`.
+//    `workgroup_index` from the shared file `indexing`, which undoes the fold of `workgroups`.
 const SOURCE: &str = "
+#import indexing
+
 struct Parameters {
     elements: u32,
 }
@@ -74,7 +76,7 @@ impl Kernel for Gate {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        vec![Variant::new("invocation").with("WORKGROUP", WORKGROUP).sharing(geometry::INDEXING)]
+        vec![Variant::new("invocation").with("WORKGROUP", WORKGROUP)]
     }
 
     fn workgroups(&self, _: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {

@@ -141,6 +141,7 @@ pub mod ops;
 mod progress;
 pub mod recording;
 pub mod reference;
+mod shaders;
 pub mod tensor;
 pub mod verify;
 mod waiting;

@@ -33,7 +33,7 @@ fn main() -> Result<()> {
     println!("{}", device.name());
     let mut model = Model::new(&device)?;
     let (recording, logits) = model.record(3)?;
-    println!("{} dispatches", recording.raw_dispatches().len());
+    println!("{} dispatches", recording.raw_dispatches().expect("its shaders are resolved").len());
     let raw = (!device.is_cpu()).then(|| Raw::new(&device, &recording, &logits));
     model.forget()?;
     let expected = model.step(3)?;
@@ -175,7 +175,7 @@ impl Raw {
         };
         let storage =
             wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        let dispatches = recording.raw_dispatches();
+        let dispatches = recording.raw_dispatches().expect("its shaders are resolved");
         let mut words = Vec::new();
         let mut put = |bytes: &[u8]| {
             let offset = words.len();

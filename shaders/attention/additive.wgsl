@@ -1,6 +1,12 @@
 // output_i = Σ_j softmax_j(Σ_a w_a · tanh(q_ia + k_ja)) · v_j. A workgroup takes one or four queries of an item and goes
 // over its keys in tiles of 64: SHARES lanes for each key while scores are made, a lane for each key while they become
 // weights, a lane for each column while values are summed. The running sums of the values stay in `output`.
+
+#import attention/query_rows_1 if QUERY_ROWS == 1
+#import attention/query_rows_4 if QUERY_ROWS == 4
+#import indexing
+#import kinds
+
 struct Parameters {
     items: u32,
     // Queries of each item.

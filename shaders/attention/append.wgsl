@@ -2,6 +2,11 @@
 // as f32, or (HALF) as f16, two in a word. An invocation takes 2 columns of a row.
 //
 // With key_padding, items holds where each item's keys end, then where its new rows begin; the rest are not written.
+
+#import attention/parameters
+#import half
+#import indexing
+
 @group(0) @binding(1) var<storage, read> rows: array<u32>;
 @group(0) @binding(2) var<storage, read> items: array<u32>;
 @group(0) @binding(3) var<storage, read_write> cache: array<u32>;

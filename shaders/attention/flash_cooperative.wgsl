@@ -6,6 +6,18 @@
 // The summed values stay in matrices, FRAGMENTS for each subgroup, and have names: an array might be indexed in memory. A
 // matrix gives its elements to no lane, so to be rescaled they go through workgroup memory. That is put off while a row's
 // maximum has risen by at most SLACK: its weights are then up to exp(SLACK), well within f16.
+
+#import attention/flash
+#import attention/flash_tile
+#import attention/keys
+#import attention/masking
+#import attention/parameters
+#import attention/queries
+#import attention/values
+#import component
+#import kinds
+#import matrices/matrices
+
 const ROWS: u32 = 4u * SIDE;
 const KEYS: u32 = KEY_FRAGMENTS * SIDE;
 const DIM: u32 = FRAGMENTS * SIDE;

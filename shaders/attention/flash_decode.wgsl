@@ -1,6 +1,17 @@
 // output = softmax(scale · q·kᵀ + mask) · v for few queries over many keys. A workgroup takes up to 8 rows of one
 // key-value head, the queries of all the heads that share it, and goes over the keys of its split in tiles of 64. Each
 // key is read once for all the rows: first a lane for each key, then a lane for each 4 columns of a share of the keys.
+
+#import attention/flash
+#import attention/keys
+#import attention/masking
+#import attention/parameters
+#import attention/queries
+#import attention/values
+#import component
+#import indexing
+#import kinds
+
 const ROWS: u32 = 8u;
 const LANES: u32 = 64u;
 // Shares of the keys, each summed by VALUE_LANES lanes.

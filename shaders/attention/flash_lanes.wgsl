@@ -4,6 +4,19 @@
 // trip over 4 elements it loads them of its keys, and those of the queries go round by broadcasts from constant lanes.
 // Weights: they go through workgroup memory, so that here a lane has whole rows, and maxima and sums need no exchange.
 // Values: a lane has 4 columns of every row. One subgroup is the whole workgroup, so that the barriers are its own.
+
+#import attention/flash
+#import attention/flash_tile
+#import attention/keys
+#import attention/masking
+#import attention/parameters
+#import attention/queries
+#import attention/values
+#import component
+#import indexing
+#import kinds
+#import panel
+
 @group(0) @binding(1) var<storage, read> q: array<QueryBlock>;
 @group(0) @binding(2) var<storage, read> k: array<KeyBlock>;
 @group(0) @binding(3) var<storage, read> v: array<ValueBlock>;

@@ -8,6 +8,20 @@
 //
 // A value that is no number shows in the sums, so that nothing is looked for in the trips. Where one does, three further
 // turns over the keys find which sums are to have what (a weight of 0 takes nothing of it), and the sums without it.
+
+#import attention/flash
+#import attention/flash_tile
+#import attention/keys
+#import attention/masking
+#import attention/output_blocks if ALIGNED
+#import attention/output_elements if !ALIGNED
+#import attention/parameters
+#import attention/queries
+#import attention/values
+#import indexing
+#import kinds
+#import panel
+
 @group(0) @binding(1) var<storage, read> q: array<QueryBlock>;
 @group(0) @binding(2) var<storage, read> k: array<KeyBlock>;
 @group(0) @binding(3) var<storage, read> v: array<ValueBlock>;

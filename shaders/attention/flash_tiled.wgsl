@@ -1,5 +1,17 @@
 // output = softmax(scale · q·kᵀ + mask) · v in one pass over the keys. A workgroup takes 32 queries of one head and
 // goes over the keys of its split in tiles of 32: products, masked logits, running maximum and sum, weights, values.
+
+#import attention/flash
+#import attention/flash_tile
+#import attention/keys
+#import attention/masking
+#import attention/parameters
+#import attention/queries
+#import attention/values
+#import component
+#import indexing
+#import kinds
+
 const ROWS: u32 = 32u;
 const KEYS: u32 = 32u;
 // vec4s of a row in one panel.

@@ -1,5 +1,11 @@
 // The whole of what splits of the keys came to: output = Σ_s exp(sum_s − sum) · output_s, sum = log Σ_s exp(sum_s).
 // An invocation takes 4 columns of a row. The sums of each split are followed by what its rows have seen.
+
+#import attention/parameters
+#import component
+#import indexing
+#import kinds
+
 @group(0) @binding(1) var<storage, read> parts: array<f32>;
 @group(0) @binding(2) var<storage, read> part_sums: array<f32>;
 @group(0) @binding(3) var<storage, read> items: array<u32>;

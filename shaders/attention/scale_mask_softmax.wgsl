@@ -1,6 +1,13 @@
 // weights[r, j] = exp(s_j − max) / Σ exp(s_j − max), s_j = softcap(scale · scores[r, j]) + bias, over the keys j that
 // query r may attend to. A key that is masked out has weight 0, and so has every key of a row that may attend to none:
 // decided on the mask, never on the value of a score. Or an earlier stage of it, to be looked at.
+
+#import attention/masking
+#import attention/parameters
+#import indexing
+#import kinds
+#import reduce/rows
+
 @group(0) @binding(1) var<storage, read> scores: array<f32>;
 @group(0) @binding(2) var<storage, read> mask: array<u32>;
 @group(0) @binding(3) var<storage, read> items: array<u32>;

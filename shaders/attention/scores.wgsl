@@ -1,4 +1,10 @@
 // scores[b, h, i, j] = q[b, h, i, :] · k[b, h', j, :], tiled; h' is the key-value head of h.
+
+#import attention/parameters
+#import component
+#import indexing
+#import linear/multiply_tile
+
 @group(0) @binding(1) var<storage, read> q: array<f32>;
 @group(0) @binding(2) var<storage, read> k: array<f32>;
 @group(0) @binding(3) var<storage, read> items: array<u32>;

@@ -1,4 +1,7 @@
 // y = x, in vectors of four words: what memory allows.
+
+#import indexing
+
 struct Parameters {
     vectors: u32,
 }

@@ -1,5 +1,8 @@
 // y[i] is the sum of eight chains a ← a · factor + term, begun at x[i], x[i] + 1, …: what arithmetic allows. No chain waits
 // for another, and nothing is read on the way.
+
+#import indexing
+
 struct Parameters {
     invocations: u32,
     trips: u32,

@@ -1,4 +1,9 @@
 // y = activation(x), by shaders/shared/activation.wgsl.
+
+#import activation
+#import indexing
+#import is_nan
+
 struct Parameters {
     elements: u32,
 }

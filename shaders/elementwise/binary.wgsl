@@ -1,5 +1,8 @@
 // y[i] = a[Σ index_k(i) · a_stride_k] ∘ b[Σ index_k(i) · b_stride_k], ∘ being OPERATION: 0 for +, 1 for −, 2 for ·. A stride
 // of 0 repeats an operand along an axis. Axis 0 is the last, the one that moves fastest.
+
+#import indexing
+
 struct Parameters {
     elements: u32,
     size_0: u32,

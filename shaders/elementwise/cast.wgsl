@@ -1,4 +1,8 @@
 // y = x as f16 (TO_F16: from f32) or as f32 (from f16), two f16 in a word.
+
+#import half
+#import indexing
+
 struct Parameters {
     elements: u32,
 }

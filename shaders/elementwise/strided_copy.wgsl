@@ -1,5 +1,8 @@
 // y[place(i)] = x[x_first + Σ index_k(i) · stride_k]: the elements of x from one on along other axes, those of stride 0
 // repeated, into some neighbouring columns of y's rows. Axis 0 is the last, the one that moves fastest.
+
+#import indexing
+
 struct Parameters {
     elements: u32,
     x_first: u32,

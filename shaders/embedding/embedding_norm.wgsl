@@ -1,5 +1,10 @@
 // y[r, :] = layer norm of word[id_r] + position[p_r] (+ type[t_r]). A word table above the binding limit comes in parts:
 // each dispatch has the ids from first_id on and leaves the rows of other ids alone.
+
+#import indexing
+#import linear/weight
+#import reduce/rows
+
 struct Parameters {
     rows: u32,
     columns: u32,

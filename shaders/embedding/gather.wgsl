@@ -1,5 +1,9 @@
 // y[r, :] = scale * word[id_r] (+ position[p_r]), an invocation for each element. A table above the binding limit comes
 // in parts: each dispatch has the ids from first_id on and leaves the rows of other ids alone.
+
+#import indexing
+#import linear/weight
+
 struct Parameters {
     rows: u32,
     columns: u32,

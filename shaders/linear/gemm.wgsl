@@ -1,6 +1,13 @@
 // y = activation(x · W + bias) + residual, W as [columns, depth] (TRANSPOSED: x · Wᵀ, as checkpoints store it) or as
 // [depth, columns]. With GENERAL it is y = alpha · x · W + beta · (bias + residual), for many x and W at once.
 
+#import activation
+#import component
+#import indexing
+#import linear/multiply_tile
+#import linear/parameters
+#import linear/weight
+
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> weight: array<WeightWord>;
 

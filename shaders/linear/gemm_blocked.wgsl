@@ -5,6 +5,14 @@
 // A workgroup computes a tile of TILE_ROWS × TILE_COLUMNS, which are the same, each invocation EACH × EACH of it in
 // registers. Each invocation loads one vec4 of x and one of W a panel, while it multiplies the panel before.
 
+#import component
+#import indexing
+#import linear/parameters
+#import linear/product
+#import linear/weight4
+#import linear/x4_buffer
+#import panel
+
 // Invocations side by side in a tile, and of a workgroup.
 const GROUPS: u32 = TILE_COLUMNS / EACH;
 const INVOCATIONS: u32 = TILE_ROWS / EACH * GROUPS;

@@ -5,6 +5,10 @@
 // A workgroup is 2 × 2 subgroups, each with FRAGMENTS × FRAGMENTS (2 or 4) matrices of sums, and goes over the depth in
 // panels of 2 matrices. The sums have names: an array might be indexed in memory. What lies beyond x and W is 0.
 
+#import activation
+#import linear/parameters
+#import matrices/matrices
+
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f16>>;
 

@@ -7,6 +7,17 @@
 // stored.
 // With GENERAL it is y = alpha · x · W + beta · (bias + residual), for many x and W at once.
 
+#import activation
+#import indexing
+#import linear/eight
+#import linear/parameters
+#import linear/weight4 if !IMAGES
+#import linear/weight4_f16_image if IMAGES && HALF_WEIGHTS
+#import linear/weight4_f32_image if IMAGES && !HALF_WEIGHTS
+#import linear/x4_buffer if !IMAGES
+#import linear/x4_image if IMAGES
+#import panel
+
 // Where a lane's columns begin in W, in vec4s: columns may be far apart (transposed) or side by side.
 fn places_of(first_column: u32) -> vec4<u32> {
     if (RIGHT_TRANSPOSED) {

@@ -5,6 +5,16 @@
 // W crosses memory once, and nothing else counts. A workgroup has 4 columns for each of COLUMN_LANES lanes; its lanes share
 // the depth, 4 k at a time each, and add their sums at the end.
 
+#import component
+#import indexing
+#import linear/lane_sums_subgroup if subgroups
+#import linear/lane_sums_workgroup if !subgroups
+#import linear/parameters
+#import linear/product
+#import linear/weight4
+#import linear/x4_buffer
+#import panel
+
 // The lanes that share the depth.
 const DEPTH_LANES: u32 = WORKGROUP / COLUMN_LANES;
 

@@ -1,5 +1,9 @@
 // y = activation(alpha · Σ parts + beta · bias) + beta · residual: the end of a product whose depth was shared out. The
 // parts are [splits, rows, columns]; an invocation takes one element of y.
+
+#import activation
+#import indexing
+
 struct Parameters {
     rows: u32,
     columns: u32,

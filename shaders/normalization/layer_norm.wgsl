@@ -1,4 +1,8 @@
 // y = (a − mean(a)) / sqrt(var(a) + epsilon) · gamma + beta, a = x (+ residual), over each row.
+
+#import indexing
+#import reduce/rows
+
 struct Parameters {
     rows: u32,
     columns: u32,

@@ -1,4 +1,8 @@
 // y = x / sqrt(mean(x²) + epsilon) · gamma, over each row.
+
+#import indexing
+#import reduce/rows
+
 struct Parameters {
     rows: u32,
     columns: u32,

@@ -1,5 +1,10 @@
 // y_j = exp(x_j − max) / Σ exp(x_j − max) over each row. Elements of a row lie `stride` apart; with a stride of 1 rows
 // follow each other, else `stride` rows lie side by side.
+
+#import indexing
+#import kinds
+#import reduce/rows
+
 struct Parameters {
     rows: u32,
     columns: u32,

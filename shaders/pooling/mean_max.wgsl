@@ -1,4 +1,9 @@
 // mean[o, i] and maximum[o, i] of x[o, 0..columns, i]. A row is one pair of o and i; its elements lie `inner` apart.
+
+#import indexing
+#import is_nan
+#import reduce/rows
+
 struct Parameters {
     // Pairs of o and i.
     rows: u32,

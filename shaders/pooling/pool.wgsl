@@ -1,5 +1,9 @@
 // y[b, :] = the mean, the first or the largest of x[b, 0..length_b, :], then divided by its L2 norm if NORMALIZE asks
 // for it. A length of 0 gives zeros.
+
+#import indexing
+#import reduce/rows
+
 struct Parameters {
     rows: u32,
     length: u32,

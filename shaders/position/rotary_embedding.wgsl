@@ -1,5 +1,8 @@
 // (y_a, y_b) = (cos · x_a − sin · x_b, sin · x_a + cos · x_b) for each pair of columns among the first rotary_dim of a
 // head; those behind are copied.
+
+#import indexing
+
 struct Parameters {
     elements: u32,
     heads: u32,

@@ -1,5 +1,10 @@
 // One step of a GRU for all rows, from the gates' sums over the input and over the state:
 // r = σ(x_r + h_r), z = σ(x_z + h_z), n = tanh(x_n + r · h_n), state = (1 − z) · n + z · h. An invocation for each unit.
+
+#import indexing
+#import is_nan
+#import tanh
+
 struct Parameters {
     rows: u32,
     // Steps of each row, padding included.

@@ -1,5 +1,8 @@
 // Activations, chosen by the constant ACTIVATION (the order of ops::Activation).
 
+#import is_nan
+#import tanh
+
 // erf to 1.4e-7 (about two units in the last place): an odd polynomial up to 1, 1 − exp(−a·q(a)) beyond. Both were
 // fitted for the smallest largest error in f64 (Lawson's iteration); from 4 on, erf is 1 in f32.
 fn erf(x: f32) -> f32 {

@@ -1,5 +1,9 @@
 // output[b, q, h·D + d] = Σ_l Σ_p weights[b, q, h, l, p] · sample_l(reference + offset), the sample of element d of head h
 // of the values of level l, bilinear, where what lies outside of a level is 0.
+
+#import indexing
+#import is_nan
+
 struct Parameters {
     // Elements of the output: batch · queries · heads · head_dim.
     elements: u32,

@@ -1,5 +1,9 @@
 // map[b, i, j] = sigmoid(bias + Σ_{u,v} weight[0, u, v] · mean[b, i + u − p, j + v − p] + weight[1, u, v] · maximum[…]):
 // a convolution of two maps to one, with zeros around them.
+
+#import activation
+#import indexing
+
 struct Parameters {
     // Elements of the map: batch · height · width.
     elements: u32,

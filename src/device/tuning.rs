@@ -39,8 +39,7 @@ impl TuningKey {
             driver: info.driver.clone(),
             driver_info: info.driver_info.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            // The one place where this module looks up to the kernels: only they know their texts.
-            kernels: format!("{:016x}", crate::kernels::texts_hash()),
+            kernels: format!("{:016x}", crate::shaders::hash()),
         }
     }
 

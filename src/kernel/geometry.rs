@@ -1,13 +1,7 @@
 //! Dispatch geometry.
 
-use super::Shared;
-
-/// The shared file with `workgroup_index(id, count)`, by which a shader undoes [`fold`].
-pub const INDEXING: Shared =
-    Shared { name: "indexing", source: include_str!("../../shaders/shared/indexing.wgsl") };
-
 /// Folds a number of workgroups into two dimensions where it passes the limit of one (65,535 by WebGPU's default).
-/// The shader undoes it by `workgroup_index()` of `shaders/shared/indexing.wgsl` and leaves the surplus idle.
+/// The shader undoes it by `workgroup_index(id, count)`, which `#import indexing` brings, and leaves the surplus idle.
 pub fn fold(workgroups: u64, per_dimension: u32) -> [u32; 3] {
     let limit = u64::from(per_dimension.max(1));
     if workgroups <= limit {

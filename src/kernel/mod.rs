@@ -11,7 +11,10 @@ pub use crate::parameters;
 pub use arguments::{Argument, Arguments};
 pub use case::{Case, CaseArgument, Depth, Inputs};
 pub use parameters::{Field, FieldKind};
-pub use variant::{Constant, Shared, Variant};
+pub use variant::{Constant, Variant};
+
+use crate::error::{Error, Result};
+use crate::shaders;
 
 /// How a kernel uses one of its storage bindings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +72,7 @@ pub trait Kernel: Send + Sync + 'static {
     /// The formula, in one line.
     fn formula(&self) -> &'static str;
 
-    /// The shader's own file.
+    /// The shader's own file. `#import indexing` and the like take files of `shaders/shared/`.
     fn source(&self) -> &'static str;
 
     /// The storage bindings, in order.
@@ -139,23 +142,39 @@ impl std::fmt::Debug for dyn Kernel {
     }
 }
 
-/// The whole WGSL module of a variant: the generated prelude, the shared files, the kernel's own file.
-pub fn module(kernel: &dyn Kernel, variant: &Variant) -> String {
+/// The whole WGSL module of a variant: the generated prelude, the files of `shaders/shared/` that its shader imports, and the
+/// shader itself with its loops written out (`src/shaders.rs`).
+///
+/// # Errors
+/// [`Error::Argument`] for an import or a loop that is wrong.
+pub fn module(kernel: &dyn Kernel, variant: &Variant) -> Result<String> {
     after(variant.prelude(), kernel, variant)
 }
 
 /// The same as a browser gets it: WebGPU's `enable` lines and diagnostics are not all naga's.
-pub fn browser_module(kernel: &dyn Kernel, variant: &Variant) -> String {
+///
+/// # Errors
+/// As [`module`].
+pub fn browser_module(kernel: &dyn Kernel, variant: &Variant) -> Result<String> {
     after(variant.browser_prelude(), kernel, variant)
 }
 
-fn after(prelude: String, kernel: &dyn Kernel, variant: &Variant) -> String {
-    let mut text = prelude;
-    for shared in variant.shared() {
-        text.push_str(&format!("\n// shaders/shared/{}.wgsl\n", shared.name));
-        text.push_str(shared.source);
+fn after(mut module: String, kernel: &dyn Kernel, variant: &Variant) -> Result<String> {
+    match shaders::append(&mut module, kernel.name(), kernel.source(), variant) {
+        Ok(()) => Ok(module),
+        Err(problem) => Err(wrong(kernel, problem)),
     }
-    text.push_str(&format!("\n// shaders/{}.wgsl\n", kernel.name()));
-    text.push_str(kernel.source());
-    text
+}
+
+/// The files of `shaders/shared/` that a variant's shader imports, each behind those that it imports itself.
+///
+/// # Errors
+/// As [`module`].
+pub fn imports(kernel: &dyn Kernel, variant: &Variant) -> Result<Vec<&'static str>> {
+    let imports = shaders::imports(kernel.source(), variant).map_err(|problem| wrong(kernel, problem))?;
+    Ok(imports.iter().map(|file| file.name).collect())
+}
+
+fn wrong(kernel: &dyn Kernel, problem: String) -> Error {
+    Error::argument(kernel.name(), "the shader", "imports and loops that can be resolved", problem)
 }

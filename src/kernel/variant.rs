@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::device::{IMAGE_COLUMNS, Texel};
+use crate::shaders::Facts;
 
 /// A `const` in a module's prelude.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,26 +26,16 @@ impl From<bool> for Constant {
     }
 }
 
-/// A file of `shaders/shared/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shared {
-    /// The stem of its name.
-    pub name: &'static str,
-    /// Its text.
-    pub source: &'static str,
-}
-
 /// Bytes of workgroup memory that every adapter has: the 16 KiB of WebGPU, less what OpenGL drivers keep.
 const EVERYWHERE: u32 = 16352;
 
-/// One specialization of a kernel: the constants of its prelude, the shared files that it is put together from, and
-/// what it needs of the device.
+/// One specialization of a kernel: the constants of its prelude, by which its shader also takes its shared files, and what it
+/// needs of the device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Variant {
     name: &'static str,
     enables: Vec<&'static str>,
     constants: Vec<(&'static str, Constant)>,
-    shared: Vec<Shared>,
     workgroup_bytes: u32,
     images: Vec<(&'static str, Texel)>,
     subgroups_agree: bool,
@@ -57,7 +48,6 @@ impl Variant {
             name,
             enables: Vec::new(),
             constants: Vec::new(),
-            shared: Vec::new(),
             workgroup_bytes: EVERYWHERE,
             images: Vec::new(),
             subgroups_agree: false,
@@ -77,13 +67,6 @@ impl Variant {
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Constant>) -> Self {
         self.constants.push((name, value.into()));
-        self
-    }
-
-    /// Adds a shared file. An extension that it needs is added by [`Variant::enable`].
-    #[must_use]
-    pub fn sharing(mut self, shared: Shared) -> Self {
-        self.shared.push(shared);
         self
     }
 
@@ -110,22 +93,9 @@ impl Variant {
         if self.images.len() > 1 { self } else { self.with("IMAGE_COLUMNS", IMAGE_COLUMNS) }
     }
 
-    /// The variant without its shared files, for a test that puts a module together itself.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn without_shared(mut self) -> Self {
-        self.shared.clear();
-        self
-    }
-
     /// The implementation's name.
     pub fn name(&self) -> &'static str {
         self.name
-    }
-
-    /// The shared files.
-    pub fn shared(&self) -> &[Shared] {
-        &self.shared
     }
 
     /// The `enable` lines' extensions.
@@ -151,19 +121,12 @@ impl Variant {
 
     /// A `const` of type `u32`, or 0.
     pub fn u32(&self, name: &str) -> u32 {
-        match self.constant(name) {
-            Some(Constant::U32(value)) => value,
-            _ => 0,
-        }
+        self.constant(name).unwrap_or(0)
     }
 
     /// A `const` of type `bool`, or false.
     pub fn flag(&self, name: &str) -> bool {
-        self.constant(name) == Some(Constant::Bool(true))
-    }
-
-    fn constant(&self, name: &str) -> Option<Constant> {
-        self.constants.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        self.constant(name) == Some(1)
     }
 
     /// The generated head of the module.
@@ -212,10 +175,7 @@ impl Variant {
             key.extend_from_slice(&value.to_ne_bytes());
         }
         key.push(b';');
-        for shared in &self.shared {
-            key.extend_from_slice(&(shared.source.as_ptr() as usize).to_ne_bytes());
-            key.extend_from_slice(&shared.source.len().to_ne_bytes());
-        }
+        key.extend_from_slice(self.name.as_bytes());
         key.push(b';');
         for (binding, texel) in &self.images {
             key.extend_from_slice(binding.as_bytes());
@@ -285,6 +245,20 @@ impl Variant {
     }
 }
 
+impl Facts for Variant {
+    fn constant(&self, name: &str) -> Option<u32> {
+        let (_, value) = self.constants.iter().find(|(known, _)| *known == name)?;
+        Some(match *value {
+            Constant::U32(value) => value,
+            Constant::Bool(value) => value.into(),
+        })
+    }
+
+    fn is(&self, word: &str) -> bool {
+        self.name == word || self.enables.contains(&word)
+    }
+}
+
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;
@@ -295,9 +269,6 @@ impl fmt::Display for Variant {
                 Constant::Bool(true) => write!(f, " {name}")?,
                 Constant::Bool(false) => {}
             }
-        }
-        for shared in &self.shared {
-            write!(f, " {}", shared.name)?;
         }
         Ok(())
     }

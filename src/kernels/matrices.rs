@@ -2,7 +2,6 @@
 
 use crate::device::Cooperative;
 use crate::kernel::Variant;
-use crate::kernels::shared::{MATRICES_8, MATRICES_16, PANEL_BLOCKS, PANEL_ELEMENTS};
 
 /// Which matrices a variant is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +34,9 @@ impl Geometry {
     }
 
     /// The variant with them.
-    pub fn share(self, variant: Variant) -> Variant {
-        let matrices = if self.side == 8 { MATRICES_8 } else { MATRICES_16 };
-        let panels = if self.blocks { PANEL_BLOCKS } else { PANEL_ELEMENTS };
+    pub fn add_to(self, variant: Variant) -> Variant {
         let variant = variant.enable("f16").enable("subgroups").enable("wgpu_cooperative_matrix");
-        variant.with("SIDE", self.side).sharing(matrices).sharing(panels)
+        variant.with("SIDE", self.side).with("PANEL_BLOCKS", self.blocks)
     }
 }
 

@@ -62,14 +62,3 @@ pub static KERNELS: &[&dyn Kernel] = &[
 pub(crate) fn is_ours(kernel: &dyn Kernel) -> bool {
     KERNELS.iter().any(|ours| std::ptr::eq(ours.source(), kernel.source()))
 }
-
-/// FNV-1a over the texts of all kernels and of their shared files: what is measured with others may hold no longer.
-pub(crate) fn texts_hash() -> u64 {
-    static HASH: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    *HASH.get_or_init(|| {
-        let kernels = KERNELS.iter().map(|kernel| kernel.source());
-        let bytes = kernels.chain(shared::TEXTS.iter().copied()).flat_map(str::bytes);
-        bytes
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-    })
-}

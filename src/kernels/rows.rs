@@ -2,29 +2,23 @@
 
 use crate::device::Capabilities;
 use crate::kernel::{Variant, geometry};
-use crate::kernels::shared::{INDEXING, ROWS_INVOCATION, ROWS_SUBGROUP, ROWS_WORKGROUP};
 
 /// Sizes that subgroups have on the adapters there are.
 const SUBGROUP_SIZES: [u32; 6] = [4, 8, 16, 32, 64, 128];
 
 /// A workgroup for each row. 64 lanes: rows here are 10 to 4,096 long, and no barrier is free.
 pub(crate) fn workgroup() -> Variant {
-    Variant::new("workgroup").with("WORKGROUP", 64).sharing(INDEXING).sharing(ROWS_WORKGROUP)
+    Variant::new("workgroup").with("WORKGROUP", 64)
 }
 
 /// A subgroup of that size for each row.
 pub(crate) fn subgroup(size: u32) -> Variant {
-    Variant::new("subgroup")
-        .enable("subgroups")
-        .with("WORKGROUP", size)
-        .with("SUBGROUP_SIZE", size)
-        .sharing(INDEXING)
-        .sharing(ROWS_SUBGROUP)
+    Variant::new("subgroup").enable("subgroups").with("WORKGROUP", size).with("SUBGROUP_SIZE", size)
 }
 
 /// An invocation for each row.
 pub(crate) fn invocation() -> Variant {
-    Variant::new("invocation").with("WORKGROUP", 64).sharing(INDEXING).sharing(ROWS_INVOCATION)
+    Variant::new("invocation").with("WORKGROUP", 64)
 }
 
 /// All of them.

@@ -162,7 +162,7 @@ pub fn embedding_norm(
                 has_types: types.is_some().into(),
             };
             let storage = WeightStorage::of(part.dtype(), device.capabilities().shader_f16);
-            let variant = storage.share(base.clone());
+            let variant = storage.add_to(base.clone());
             let part = recording.tensor(part)?;
             let bindings = [&packed, &part, &position, &token_type, &gamma, &beta, &y];
             recording.dispatch_trusted(&EmbeddingNorm, variant, &parameters, &bindings)?;

@@ -6,7 +6,7 @@ use super::axes::product;
 use super::{choose, choose_rows, expect_dtype};
 use crate::error::{Error, Result};
 use crate::kernel::Variant;
-use crate::kernels::pooling::mean_max::{self, MeanMax, Parameters};
+use crate::kernels::pooling::mean_max::{MeanMax, Parameters};
 use crate::kernels::rows;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
@@ -55,7 +55,7 @@ fn record(recording: &mut Recording, x: &Value, axes: Range<usize>, has_maximum:
         inner: product(OP, "the axes of x behind", &dims[axes.end..])?,
         has_maximum: has_maximum.into(),
     };
-    let variant = mean_max::variant(choose_lanes(recording, columns as usize, parameters.inner)?);
+    let variant = choose_lanes(recording, columns as usize, parameters.inner)?;
     let mean = recording.temporary(others.clone(), DType::F32)?;
     // What is not asked for is bound too, and not written.
     let maximum = recording.temporary(if has_maximum { others } else { vec![1] }, DType::F32)?;

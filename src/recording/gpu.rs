@@ -95,7 +95,7 @@ async fn pipelines(recording: &Recording) -> Result<Vec<Arc<Pipeline>>> {
         new.push(Module {
             key: key.clone(),
             label: dispatch.kernel.name(),
-            source: module(dispatch.kernel, &dispatch.variant),
+            source: module(dispatch.kernel, &dispatch.variant)?,
             slots: slots.collect(),
             checked: dispatch.checked,
         });

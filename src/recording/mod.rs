@@ -607,15 +607,15 @@ impl Recording {
 
     /// Each dispatch as raw wgpu takes it, for a program that compares with that.
     #[doc(hidden)]
-    pub fn raw_dispatches(&self) -> Vec<RawDispatch<'_>> {
+    pub fn raw_dispatches(&self) -> Result<Vec<RawDispatch<'_>>> {
         let dispatches = self.dispatches.iter().map(|dispatch| {
             let access = dispatch.kernel.bindings().iter().map(|binding| binding.access == Access::Read);
-            RawDispatch {
-                module: module(dispatch.kernel, &dispatch.variant),
+            Ok(RawDispatch {
+                module: module(dispatch.kernel, &dispatch.variant)?,
                 parameters: &dispatch.parameters,
                 workgroups: dispatch.workgroups,
                 bindings: dispatch.bindings.iter().copied().zip(access).collect(),
-            }
+            })
         });
         dispatches.collect()
     }

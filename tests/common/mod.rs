@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use attentive::device::{AdapterSummary, list_adapters, required_features, required_limits};
-use attentive::kernel::{Depth, Kernel, Variant};
+use attentive::kernel::{Depth, Kernel, Variant, imports};
 use attentive::recording::Value;
 use attentive::verify::compare::{Bounds, compare};
 use attentive::verify::{VariantReport, verify_variant};
@@ -51,7 +51,7 @@ pub fn one_of_each_tile(kernel: &dyn Kernel, device: &Device) -> Vec<Variant> {
     let mut seen = BTreeSet::new();
     let mut variants = kernel.variants();
     variants.retain(|variant| {
-        let shared: Vec<_> = variant.shared().iter().map(|shared| shared.name).collect();
+        let shared = imports(kernel, variant).unwrap();
         let tile = ["TILE_ROWS", "TILE_COLUMNS", "FRAGMENTS"].map(|name| variant.u32(name));
         let tile = (tile, variant.flag("RIGHT_TRANSPOSED"));
         variant.runs_on(device.capabilities()).is_ok() && seen.insert((variant.name(), tile, shared))

@@ -14,7 +14,7 @@ pub struct Wrapped {
 
 /// The module of a variant without its prelude, with the line ends of the checkout taken away.
 pub fn text(kernel: &dyn Kernel, variant: &Variant) -> String {
-    module(kernel, variant)[variant.prelude().len()..].replace("\r\n", "\n")
+    module(kernel, variant).unwrap()[variant.prelude().len()..].replace("\r\n", "\n")
 }
 
 impl Wrapped {
@@ -24,11 +24,10 @@ impl Wrapped {
         Box::leak(Box::new(Self { kernel, source: kernel.source(), per_dimension }))
     }
 
-    /// The kernel with that text in the place of its own and of its shared files, and the variant to run it in.
+    /// The kernel with that text in the place of its own and of its shared files.
     /// Devices keep pipelines by their text, so that it shares none with the kernel.
-    pub fn rewritten(kernel: &'static dyn Kernel, variant: &Variant, text: String) -> (Self, Variant) {
-        let wrapped = Self { kernel, source: text.leak(), per_dimension: u32::MAX };
-        (wrapped, variant.clone().without_shared())
+    pub fn rewritten(kernel: &'static dyn Kernel, text: String) -> Self {
+        Self { kernel, source: text.leak(), per_dimension: u32::MAX }
     }
 
     /// The same with its workgroups folded, too.

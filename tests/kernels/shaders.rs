@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use attentive::device::Texel;
-use attentive::kernel::{Access, Depth, FieldKind, Kernel, Variant, module};
+use attentive::kernel::{Access, Depth, FieldKind, Kernel, Variant, imports, module};
 use attentive::kernels::KERNELS;
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::BoundsCheckPolicies;
@@ -36,7 +36,7 @@ fn modules() -> Vec<Made> {
     let mut made = Vec::new();
     for &kernel in KERNELS {
         for variant in kernel.variants() {
-            let text = module(kernel, &variant);
+            let text = module(kernel, &variant).unwrap();
             if texts.insert(text.clone()) {
                 made.push(Made { kernel, variant, text });
             }
@@ -238,7 +238,7 @@ fn a_browser_takes_every_module() {
     for made in modules() {
         let refused = REFUSED.iter().find(|(extension, _)| made.needs(extension));
         names.push((made.name(), refused));
-        texts.push(attentive::kernel::browser_module(made.kernel, &made.variant));
+        texts.push(attentive::kernel::browser_module(made.kernel, &made.variant).unwrap());
     }
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("modules.html");
@@ -477,21 +477,60 @@ fn every_shader_file_belongs_to_one_kernel_of_its_name() {
 
 #[test]
 fn every_shared_file_is_used() {
-    let mut used = BTreeMap::new();
+    let mut used = BTreeSet::new();
     for kernel in KERNELS {
         for variant in kernel.variants() {
             let mut once = BTreeSet::new();
-            for shared in variant.shared() {
-                assert!(once.insert(shared.name), "{} {variant} has {} twice", kernel.name(), shared.name);
-                used.insert(format!("shared/{}", shared.name), shared.source);
+            for name in imports(*kernel, &variant).unwrap() {
+                assert!(once.insert(name), "{} {variant} has {name} twice", kernel.name());
+                used.insert(format!("shared/{name}"));
             }
         }
     }
     let files = shader_files().into_iter().filter(|name| name.starts_with("shared/"));
-    assert_eq!(files.collect::<Vec<_>>(), used.keys().cloned().collect::<Vec<_>>());
-    for (name, source) in used {
-        let file = text_of(&root().join(format!("shaders/{name}.wgsl")));
-        assert!(file == source.replace("\r\n", "\n"), "{name}: the source is another file's");
+    assert_eq!(files.collect::<Vec<_>>(), used.into_iter().collect::<Vec<_>>());
+}
+
+/// The words of a file's code, without its comments and imports.
+fn words(name: &str) -> BTreeSet<String> {
+    let text = text_of(&root().join(format!("shaders/{name}.wgsl")));
+    let code = text.lines().filter(|line| !line.starts_with("#import "));
+    let code = code.filter_map(|line| line.split("//").next()).collect::<Vec<_>>().join("\n");
+    let words = code.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+fn imported_by(name: &str) -> Vec<String> {
+    let text = text_of(&root().join(format!("shaders/{name}.wgsl")));
+    let names = text.lines().filter_map(|line| line.strip_prefix("#import ")?.split(' ').next());
+    names.map(|name| format!("shared/{name}")).collect()
+}
+
+/// What a file declares, and for a file of imports alone what they declare.
+fn declared_by(name: &str) -> BTreeSet<String> {
+    if words(name).is_empty() {
+        return imported_by(name).iter().flat_map(|import| declared_by(import)).collect();
+    }
+    let text = text_of(&root().join(format!("shaders/{name}.wgsl")));
+    let names = text.lines().filter_map(|line| {
+        let (kind, rest) = line.split_once(' ')?;
+        let is_declared = ["fn", "struct", "alias", "const"].contains(&kind) || kind.starts_with("var<");
+        is_declared.then(|| rest.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next())?
+    });
+    let bindings = text.lines().filter(|line| line.starts_with("@group"));
+    let bindings = bindings.filter_map(|line| line.split_once("> ")?.1.split(':').next());
+    names.chain(bindings).map(str::to_owned).collect()
+}
+
+/// That a module has what it names, naga tells; this tells of what nobody names.
+#[test]
+fn every_import_is_needed() {
+    for name in shader_files() {
+        let words = words(&name);
+        for import in imported_by(&name).iter().filter(|_| !words.is_empty()) {
+            let declared = declared_by(import);
+            assert!(!declared.is_disjoint(&words), "{name} uses none of {import}: {declared:?}");
+        }
     }
 }
 

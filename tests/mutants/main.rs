@@ -272,9 +272,9 @@ fn run(bench: &mut Bench, mutants: &Mutants, sample: bool, survivors: &mut Vec<S
                 let mut made = kernel.cases(&variant, Depth::Quick);
                 made.sort_by_key(words);
                 // What is wrong without a fault would be no proof of one.
-                let unchanged = Wrapped::rewritten(kernel, &variant, text(kernel, &variant));
+                let unchanged = Wrapped::rewritten(kernel, text(kernel, &variant));
                 assert_eq!(
-                    seen_by(bench.device(), unchanged, &made),
+                    seen_by(bench.device(), unchanged, &variant, &made),
                     Ok(None),
                     "{} {variant}, unchanged",
                     kernel.name()
@@ -287,7 +287,7 @@ fn run(bench: &mut Bench, mutants: &Mutants, sample: bool, survivors: &mut Vec<S
             let planted_at = Instant::now();
             let planted = mutant.plant(&text(kernel, &variant));
             let seen = planted.and_then(|text| {
-                seen_by(bench.device(), Wrapped::rewritten(kernel, &variant, text), &cases[known].1)
+                seen_by(bench.device(), Wrapped::rewritten(kernel, text), &variant, &cases[known].1)
             });
             if planted_at.elapsed() > SLOW {
                 println!("{:.0} s: {name} {variant}: `{what}`", planted_at.elapsed().as_secs_f64());
@@ -334,13 +334,14 @@ fn words(case: &Case) -> usize {
 /// `tests/kernels/agreement.rs` runs them.
 fn seen_by(
     device: &Device,
-    (kernel, variant): (Wrapped, Variant),
+    kernel: Wrapped,
+    variant: &Variant,
     cases: &[Case],
 ) -> Result<Option<String>, String> {
     for per_dimension in [u32::MAX, FOLD] {
         let kernel = kernel.fold(per_dimension);
         for case in cases {
-            let outcome = pollster::block_on(run_case(device, kernel, &variant, case));
+            let outcome = pollster::block_on(run_case(device, kernel, variant, case));
             let outcome = outcome.map_err(|error| format!("{}: {error}", case.label))?;
             if let Some(reason) = outcome.failure {
                 return Ok(Some(format!("{}: {reason}", case.label)));

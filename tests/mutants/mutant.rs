@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use attentive::kernel::{Kernel, Variant};
+use attentive::kernel::{Kernel, Variant, imports};
 use attentive::kernels::KERNELS;
 
 /// A fault, as a replacement in the text of a kernel's module.
@@ -14,8 +14,8 @@ pub struct Mutant {
     to: &'static str,
     /// How often `from` is in the module.
     times: usize,
-    /// Words that a variant has in its name, or with `!` has not (`Variant` displays as its implementation,
-    /// constants and shared files).
+    /// Words that a variant has, or with `!` has not: those of its name (its implementation and its constants), and the names of
+    /// the shared files that it takes, without their folders.
     on: &'static str,
     /// Whether one variant is enough.
     once: bool,
@@ -27,7 +27,7 @@ pub const fn mutant(fault: &'static str, from: &'static str, to: &'static str) -
 }
 
 impl Mutant {
-    /// Only in variants with these words in their names, such as `"workgroup !has_bias"`.
+    /// Only in variants with these words, such as `"workgroup !has_bias"`.
     pub const fn on(self, on: &'static str) -> Self {
         Self { on, ..self }
     }
@@ -67,9 +67,9 @@ impl Mutant {
         self.on.contains("subgroup_size=")
     }
 
-    fn is_for(&self, variant: &Variant) -> bool {
+    fn is_for(&self, variant: &Variant, files: &[&str]) -> bool {
         let name = variant.to_string();
-        let has = |word: &str| name.split(' ').any(|other| other == word);
+        let has = |word: &str| name.split(' ').chain(files.iter().copied()).any(|other| other == word);
         self.on.split_whitespace().all(|word| match word.strip_prefix('!') {
             Some(word) => !has(word),
             None => has(word),
@@ -129,11 +129,14 @@ impl Mutants {
     pub fn variants(&self, mutant: &Mutant, variants: &[Variant]) -> Vec<Variant> {
         let mut seen = BTreeSet::new();
         let new = |variant: &&Variant| {
-            let files = variant.shared().iter().map(|shared| shared.name.to_owned());
+            let files = imports(self.kernel(), variant).unwrap();
+            let files: Vec<&str> = files.iter().filter_map(|name| name.rsplit('/').next()).collect();
+            let is_for = mutant.is_for(variant, &files);
+            let files = files.into_iter().map(str::to_owned);
             let constants = self.constants.iter();
             let values = constants.map(|name| format!("{name} {} {}", variant.u32(name), variant.flag(name)));
             let features = files.chain(values).chain([format!("implementation {}", variant.name())]);
-            mutant.is_for(variant) && features.filter(|feature| seen.insert(feature.clone())).count() > 0
+            is_for && features.filter(|feature| seen.insert(feature.clone())).count() > 0
         };
         let most = if mutant.once { 1 } else { usize::MAX };
         variants.iter().filter(new).take(most).cloned().collect()

@@ -19,9 +19,9 @@ use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
 };
 use crate::kernels::parallel;
-use crate::kernels::shared::{COMPONENT, INDEXING, KINDS, QUERY_ROWS_1, QUERY_ROWS_4, TANH};
 use crate::reference::additive::{self as oracle, Dims};
 use crate::reference::rounding_floor;
+use crate::shaders;
 
 parameters! {
     /// Sizes, and what is there.
@@ -53,17 +53,13 @@ const SHARES: u64 = 8;
 
 /// The variant for items of that many queries.
 pub(crate) fn variant(rows: u32) -> Variant {
-    let variant =
-        Variant::new("tiled").with("WORKGROUP", WORKGROUP).sharing(INDEXING).sharing(KINDS).sharing(TANH);
-    match rows {
-        0..=1 => variant.sharing(QUERY_ROWS_1),
-        _ => variant.sharing(COMPONENT).sharing(QUERY_ROWS_4),
-    }
+    let rows = if rows > 1 { 4 } else { 1 };
+    Variant::new("tiled").with("WORKGROUP", WORKGROUP).with("QUERY_ROWS", rows)
 }
 
 /// Queries of a workgroup.
 fn tile_rows(variant: &Variant) -> u32 {
-    if variant.shared().contains(&QUERY_ROWS_4) { 4 } else { 1 }
+    variant.u32("QUERY_ROWS")
 }
 
 impl Kernel for Additive {
@@ -76,7 +72,7 @@ impl Kernel for Additive {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/attention/additive.wgsl")
+        const { shaders::text("attention/additive") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

@@ -10,7 +10,7 @@ use super::{NONE, Parameters};
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
 };
-use crate::kernels::shared::{ATTENTION, HALF, INDEXING};
+use crate::shaders;
 
 /// The kernel.
 pub struct Append;
@@ -27,7 +27,7 @@ pub fn half() -> Variant {
 
 fn variant(half: bool) -> Variant {
     let variant = Variant::new(if half { "half" } else { "words" }).with("WORKGROUP", 64).with("HALF", half);
-    variant.sharing(INDEXING).sharing(ATTENTION).sharing(HALF)
+    variant
 }
 
 fn rows(p: &Parameters) -> u64 {
@@ -44,7 +44,7 @@ impl Kernel for Append {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/attention/append.wgsl")
+        const { shaders::text("attention/append") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

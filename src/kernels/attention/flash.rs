@@ -10,12 +10,7 @@ use super::chosen::{self, Chosen};
 use super::parameters::{NONE, Parameters};
 use super::problem::Problem;
 use super::problem_data::Data;
-use crate::kernel::{Binding, Case, CaseArgument, Cost, Depth, Shared, Variant, geometry};
-use crate::kernels::shared::{
-    ATTENTION, ATTENTION_MASKING, COMPONENT, FLASH, INDEXING, KEYS_F16, KEYS_F16_UNALIGNED, KEYS_F32,
-    KEYS_F32_UNALIGNED, KINDS, QUERIES, QUERIES_UNALIGNED, TANH, VALUES_F16, VALUES_F16_UNALIGNED,
-    VALUES_F32, VALUES_F32_UNALIGNED,
-};
+use crate::kernel::{Binding, Case, CaseArgument, Cost, Depth, Variant, geometry};
 
 /// The largest head_dim and value_dim that the fused kernels take.
 pub const LARGEST_DIM: u32 = 256;
@@ -92,43 +87,13 @@ impl Form {
         Self { half, aligned: aligned && Self::of(p, half).aligned }
     }
 
-    /// The variant with what all of the fused kernels are put together from.
-    pub(super) fn share(self, variant: Variant) -> Variant {
-        let variant = self.tell(variant);
-        let shared = [INDEXING, ATTENTION, COMPONENT, TANH, KINDS, ATTENTION_MASKING, FLASH];
-        let files = shared.into_iter().chain([self.queries(), self.keys(), self.values()]);
-        files.fold(variant, Variant::sharing)
-    }
-
-    /// The variant with the form as its constants.
-    pub(super) fn tell(self, variant: Variant) -> Variant {
+    /// The variant with the form as its constants, by which its shader takes the files that read keys and values.
+    pub(super) fn add_to(self, variant: Variant) -> Variant {
         variant.with("HALF_KEYS", self.half).with("ALIGNED", self.aligned)
     }
 
-    pub(super) fn told(variant: &Variant) -> Self {
+    pub(super) fn from_variant(variant: &Variant) -> Self {
         Self { half: variant.flag("HALF_KEYS"), aligned: variant.flag("ALIGNED") }
-    }
-
-    pub(super) fn queries(self) -> Shared {
-        if self.aligned { QUERIES } else { QUERIES_UNALIGNED }
-    }
-
-    pub(super) fn keys(self) -> Shared {
-        match (self.half, self.aligned) {
-            (false, true) => KEYS_F32,
-            (false, false) => KEYS_F32_UNALIGNED,
-            (true, true) => KEYS_F16,
-            (true, false) => KEYS_F16_UNALIGNED,
-        }
-    }
-
-    pub(super) fn values(self) -> Shared {
-        match (self.half, self.aligned) {
-            (false, true) => VALUES_F32,
-            (false, false) => VALUES_F32_UNALIGNED,
-            (true, true) => VALUES_F16,
-            (true, false) => VALUES_F16_UNALIGNED,
-        }
     }
 }
 

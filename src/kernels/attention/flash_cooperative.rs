@@ -28,7 +28,7 @@ use super::Parameters;
 use super::flash::{BINDINGS, Form, Tiling};
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
 use crate::kernels::matrices::Geometry;
-use crate::kernels::shared::FLASH_TILE;
+use crate::shaders;
 
 /// The kernel.
 pub struct FlashCooperative;
@@ -55,7 +55,7 @@ pub(crate) fn cooperative(geometry: Geometry, form: Form, dim: u32) -> Variant {
         .with("FRAGMENTS", fragments)
         .with("KEY_FRAGMENTS", key_fragments)
         .taking(panels + 4 * (rows * (keys + 4) + lanes + 2 * rows) + 16);
-    geometry.share(form.share(variant).sharing(FLASH_TILE))
+    geometry.add_to(form.add_to(variant))
 }
 
 /// How a variant divides its work.
@@ -74,7 +74,7 @@ impl Kernel for FlashCooperative {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/attention/flash_cooperative.wgsl")
+        const { shaders::text("attention/flash_cooperative") }
     }
 
     fn bindings(&self) -> &'static [Binding] {
@@ -125,6 +125,6 @@ impl Kernel for FlashCooperative {
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let largest = variant.u32("FRAGMENTS") * variant.u32("SIDE");
         let all_options = variant.u32("FRAGMENTS") == 2;
-        tiling(variant).cases(Form::told(variant), [largest; 2], all_options, depth)
+        tiling(variant).cases(Form::from_variant(variant), [largest; 2], all_options, depth)
     }
 }

@@ -10,6 +10,7 @@
 use super::Parameters;
 use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
+use crate::shaders;
 
 /// The kernel.
 pub struct FlashDecode;
@@ -20,7 +21,7 @@ pub const TILING: Tiling = Tiling { rows: 8, keys: 64, grouped: true, rounded: f
 /// The variant for that form and values of that size.
 pub fn decode(form: Form, value_dim: u32) -> Variant {
     let lanes = value_dim.div_ceil(4).next_power_of_two().max(16);
-    form.share(Variant::new("decode").with("WORKGROUP", 64).with("VALUE_LANES", lanes))
+    form.add_to(Variant::new("decode").with("WORKGROUP", 64).with("VALUE_LANES", lanes))
 }
 
 impl Kernel for FlashDecode {
@@ -33,7 +34,7 @@ impl Kernel for FlashDecode {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/attention/flash_decode.wgsl")
+        const { shaders::text("attention/flash_decode") }
     }
 
     fn bindings(&self) -> &'static [Binding] {
@@ -53,18 +54,23 @@ impl Kernel for FlashDecode {
     }
 
     fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
-        TILING.twin(Form::told(variant).half, parameters, arguments);
+        TILING.twin(Form::from_variant(variant).half, parameters, arguments);
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
         let p = Parameters::from_bytes(parameters);
         let depth4 = u64::from(p.head_dim.div_ceil(4));
         let each = depth4 + 8 + 8 + 8 + 8 + u64::from(variant.u32("VALUE_LANES")) + 1;
-        TILING.cost(&p, Form::told(variant).half, [each, depth4 + 200])
+        TILING.cost(&p, Form::from_variant(variant).half, [each, depth4 + 200])
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let smallest = variant.u32("VALUE_LANES") == 16;
-        TILING.cases(Form::told(variant), [LARGEST_DIM, variant.u32("VALUE_LANES") * 4], smallest, depth)
+        TILING.cases(
+            Form::from_variant(variant),
+            [LARGEST_DIM, variant.u32("VALUE_LANES") * 4],
+            smallest,
+            depth,
+        )
     }
 }

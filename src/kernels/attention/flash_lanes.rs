@@ -18,7 +18,7 @@
 use super::Parameters;
 use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
-use crate::kernels::shared::{FLASH_TILE, PANEL};
+use crate::shaders;
 
 /// The kernel.
 pub struct FlashLanes;
@@ -35,7 +35,7 @@ pub fn subgroup(size: u32, form: Form, value_dim: u32) -> Variant {
         // The weights of a tile lie in workgroup memory.
         .with("TILE_ROWS", if size > 32 { 8 } else { 16 })
         .with("VALUE_BLOCKS", blocks);
-    form.share(variant).sharing(FLASH_TILE).sharing(PANEL)
+    form.add_to(variant)
 }
 
 /// How a variant divides its work.
@@ -58,7 +58,7 @@ impl Kernel for FlashLanes {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/attention/flash_lanes.wgsl")
+        const { shaders::text("attention/flash_lanes") }
     }
 
     fn bindings(&self) -> &'static [Binding] {
@@ -90,7 +90,7 @@ impl Kernel for FlashLanes {
     }
 
     fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
-        tiling(variant).twin(Form::told(variant).half, parameters, arguments);
+        tiling(variant).twin(Form::from_variant(variant).half, parameters, arguments);
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
@@ -98,12 +98,17 @@ impl Kernel for FlashLanes {
         let [size, rows, blocks] =
             ["SUBGROUP_SIZE", "TILE_ROWS", "VALUE_BLOCKS"].map(|name| u64::from(variant.u32(name)));
         let each = u64::from(p.head_dim.div_ceil(4)) + rows + blocks * (size + 1) + 1;
-        tiling(variant).cost(&p, Form::told(variant).half, [each, rows * (2 + 5 * blocks)])
+        tiling(variant).cost(&p, Form::from_variant(variant).half, [each, rows * (2 + 5 * blocks)])
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let value_dim = variant.u32("VALUE_BLOCKS") * 4 * variant.u32("SUBGROUP_SIZE");
         let smallest = variant.u32("VALUE_BLOCKS") == 1;
-        tiling(variant).cases(Form::told(variant), [LARGEST_DIM, value_dim.min(LARGEST_DIM)], smallest, depth)
+        tiling(variant).cases(
+            Form::from_variant(variant),
+            [LARGEST_DIM, value_dim.min(LARGEST_DIM)],
+            smallest,
+            depth,
+        )
     }
 }

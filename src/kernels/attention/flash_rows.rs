@@ -35,7 +35,7 @@
 use super::flash::{BINDINGS, Form, Tiling};
 use super::parameters::{NONE, Parameters};
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
-use crate::kernels::shared::{FLASH_TILE, OUTPUT_BLOCKS, OUTPUT_ELEMENTS, PANEL};
+use crate::shaders;
 
 /// The largest head_dim and value_dim.
 pub const LARGEST_DIM: u32 = 128;
@@ -98,8 +98,7 @@ pub fn rows(form: Form, dim: u32, terms: Terms) -> Variant {
         .with("DIM_BLOCKS", dim.div_ceil(32).next_power_of_two())
         .with("TERMS", terms != Terms::None)
         .with("PAGED", terms == Terms::Paged);
-    let output = if form.aligned { OUTPUT_BLOCKS } else { OUTPUT_ELEMENTS };
-    form.share(variant).sharing(FLASH_TILE).sharing(PANEL).sharing(output)
+    form.add_to(variant)
 }
 
 /// The variant for these parameters, of keys and values in f16 if `half`.
@@ -117,7 +116,7 @@ impl Kernel for FlashRows {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/attention/flash_rows.wgsl")
+        const { shaders::text("attention/flash_rows") }
     }
 
     fn bindings(&self) -> &'static [Binding] {
@@ -138,17 +137,17 @@ impl Kernel for FlashRows {
     }
 
     fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
-        TILING.twin(Form::told(variant).half, parameters, arguments);
+        TILING.twin(Form::from_variant(variant).half, parameters, arguments);
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
         // Up to four turns over the keys, four at a time.
-        TILING.cost(&Parameters::from_bytes(parameters), Form::told(variant).half, [32, 20])
+        TILING.cost(&Parameters::from_bytes(parameters), Form::from_variant(variant).half, [32, 20])
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let dim = 32 * variant.u32("DIM_BLOCKS");
-        let cases = TILING.cases(Form::told(variant), [dim; 2], true, depth);
+        let cases = TILING.cases(Form::from_variant(variant), [dim; 2], true, depth);
         let takes = |case: &Case| Terms::of_variant(variant).take(&Parameters::from_bytes(&case.parameters));
         cases.into_iter().filter(takes).collect()
     }

@@ -13,7 +13,7 @@
 use super::Parameters;
 use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
-use crate::kernels::shared::FLASH_TILE;
+use crate::shaders;
 
 /// The kernel.
 pub struct FlashTiled;
@@ -31,7 +31,7 @@ pub fn tiled(form: Form, value_dim: u32) -> Variant {
         .with("TILE_ROWS", TILING.rows)
         .with("TILE_COLUMNS", TILING.keys)
         .with("VALUE_BLOCKS", blocks);
-    form.share(variant).sharing(FLASH_TILE)
+    form.add_to(variant)
 }
 
 impl Kernel for FlashTiled {
@@ -44,7 +44,7 @@ impl Kernel for FlashTiled {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/attention/flash_tiled.wgsl")
+        const { shaders::text("attention/flash_tiled") }
     }
 
     fn bindings(&self) -> &'static [Binding] {
@@ -64,7 +64,7 @@ impl Kernel for FlashTiled {
     }
 
     fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
-        TILING.twin(Form::told(variant).half, parameters, arguments);
+        TILING.twin(Form::from_variant(variant).half, parameters, arguments);
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
@@ -73,11 +73,16 @@ impl Kernel for FlashTiled {
         // Loads of 4 and products of 8 in each panel; the shares' reduction; the same for each block of values.
         let panels = u64::from(p.head_dim.div_ceil(32));
         let each = panels * 13 + 4 * 7 + blocks * 13 + 1;
-        TILING.cost(&p, Form::told(variant).half, [each, 8 * 7 + blocks * 21])
+        TILING.cost(&p, Form::from_variant(variant).half, [each, 8 * 7 + blocks * 21])
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let smallest = variant.u32("VALUE_BLOCKS") == 1;
-        TILING.cases(Form::told(variant), [LARGEST_DIM, variant.u32("VALUE_BLOCKS") * BLOCK], smallest, depth)
+        TILING.cases(
+            Form::from_variant(variant),
+            [LARGEST_DIM, variant.u32("VALUE_BLOCKS") * BLOCK],
+            smallest,
+            depth,
+        )
     }
 }

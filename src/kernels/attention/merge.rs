@@ -12,16 +12,15 @@ use super::{NONE, Parameters};
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
 };
-use crate::kernels::shared::{ATTENTION, COMPONENT, INDEXING, KINDS};
 use crate::reference::{largest, rounding_floor};
+use crate::shaders;
 
 /// The kernel.
 pub struct Merge;
 
 /// Its variant.
 pub fn invocation() -> Variant {
-    let variant = Variant::new("invocation").with("WORKGROUP", 64);
-    variant.sharing(INDEXING).sharing(ATTENTION).sharing(KINDS).sharing(COMPONENT)
+    Variant::new("invocation").with("WORKGROUP", 64)
 }
 
 fn rows(p: &Parameters) -> u64 {
@@ -38,7 +37,7 @@ impl Kernel for Merge {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/attention/merge.wgsl")
+        const { shaders::text("attention/merge") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

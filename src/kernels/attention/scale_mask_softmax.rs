@@ -19,18 +19,13 @@ use std::sync::{Mutex, PoisonError};
 use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant};
 use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{NONE, Parameters, Row, Sizes, chosen};
-use crate::kernels::shared::{ATTENTION, ATTENTION_MASKING, KINDS, TANH};
 use crate::kernels::{parallel, rows};
 use crate::reference::attention::{self as oracle, Causal, Mask, Options};
 use crate::reference::{largest, rounding_floor};
+use crate::shaders;
 
 /// The kernel.
 pub struct ScaleMaskSoftmax;
-
-/// The rows' variants, for this kernel.
-pub(crate) fn variant(rows: Variant) -> Variant {
-    rows.sharing(ATTENTION).sharing(TANH).sharing(KINDS).sharing(ATTENTION_MASKING)
-}
 
 impl Kernel for ScaleMaskSoftmax {
     fn name(&self) -> &'static str {
@@ -42,7 +37,7 @@ impl Kernel for ScaleMaskSoftmax {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/attention/scale_mask_softmax.wgsl")
+        const { shaders::text("attention/scale_mask_softmax") }
     }
 
     fn bindings(&self) -> &'static [Binding] {
@@ -63,7 +58,7 @@ impl Kernel for ScaleMaskSoftmax {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        rows::variants().into_iter().map(variant).collect()
+        rows::variants()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {

@@ -16,9 +16,10 @@ use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{Parameters, Sizes, chosen};
 use crate::kernels::multiply::multiply;
 use crate::kernels::parallel;
-use crate::kernels::shared::{ATTENTION, COMPONENT, INDEXING, MULTIPLY_TILE, tile_iterations};
+use crate::kernels::shared::tile_iterations;
 use crate::reference::rounding_floor;
 use crate::reference::{self, attention::View};
+use crate::shaders;
 
 /// The kernel.
 pub struct Scores;
@@ -30,10 +31,6 @@ pub fn tiled() -> Variant {
         .with("TILE_COLUMNS", 32)
         .with("RIGHT_TRANSPOSED", true)
         .with("SKIP_ZEROS", false)
-        .sharing(INDEXING)
-        .sharing(ATTENTION)
-        .sharing(MULTIPLY_TILE)
-        .sharing(COMPONENT)
 }
 
 impl Kernel for Scores {
@@ -46,7 +43,7 @@ impl Kernel for Scores {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/attention/scores.wgsl")
+        const { shaders::text("attention/scores") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

@@ -17,9 +17,10 @@ use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{Parameters, Sizes, chosen};
 use crate::kernels::multiply::multiply_carefully;
 use crate::kernels::parallel;
-use crate::kernels::shared::{ATTENTION, COMPONENT, INDEXING, MULTIPLY_TILE, tile_iterations};
+use crate::kernels::shared::tile_iterations;
 use crate::reference::rounding_floor;
 use crate::reference::{self, attention::View};
+use crate::shaders;
 
 /// The kernel.
 pub struct WeightedValues;
@@ -31,10 +32,6 @@ pub fn tiled() -> Variant {
         .with("TILE_COLUMNS", 32)
         .with("RIGHT_TRANSPOSED", false)
         .with("SKIP_ZEROS", true)
-        .sharing(INDEXING)
-        .sharing(ATTENTION)
-        .sharing(MULTIPLY_TILE)
-        .sharing(COMPONENT)
 }
 
 impl Kernel for WeightedValues {
@@ -47,7 +44,7 @@ impl Kernel for WeightedValues {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/attention/weighted_values.wgsl")
+        const { shaders::text("attention/weighted_values") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

@@ -5,7 +5,7 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
 };
-use crate::kernels::shared::INDEXING;
+use crate::shaders;
 
 parameters! {
     /// Sizes.
@@ -31,7 +31,7 @@ impl Kernel for Copy {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/ceiling/copy.wgsl")
+        const { shaders::text("ceiling/copy") }
     }
 
     fn bindings(&self) -> &'static [Binding] {
@@ -45,7 +45,7 @@ impl Kernel for Copy {
     fn variants(&self) -> Vec<Variant> {
         let variant = |(workgroup, vectors)| {
             let variant = Variant::new("invocation").with("WORKGROUP", workgroup).with("VECTORS", vectors);
-            variant.sharing(INDEXING)
+            variant
         };
         SIZES.map(variant).to_vec()
     }

@@ -6,9 +6,9 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
 };
-use crate::kernels::shared::INDEXING;
 use crate::reference;
 use crate::reference::rounding_floor;
+use crate::shaders;
 
 parameters! {
     /// Sizes and numbers.
@@ -43,7 +43,7 @@ impl Kernel for MultiplyAdd {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/ceiling/multiply_add.wgsl")
+        const { shaders::text("ceiling/multiply_add") }
     }
 
     fn bindings(&self) -> &'static [Binding] {
@@ -57,7 +57,7 @@ impl Kernel for MultiplyAdd {
     fn variants(&self) -> Vec<Variant> {
         let variant = |fused: bool| {
             let variant = Variant::new("invocation").with("WORKGROUP", WORKGROUP).with("FUSED", fused);
-            variant.sharing(INDEXING)
+            variant
         };
         vec![variant(false), variant(true)]
     }

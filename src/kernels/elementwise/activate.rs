@@ -8,9 +8,9 @@ use crate::kernel::{
 };
 use crate::kernels::activation::Activation;
 use crate::kernels::parallel;
-use crate::kernels::shared::{ACTIVATION, IS_NAN, TANH};
 use crate::reference;
 use crate::reference::rounding_floor;
+use crate::shaders;
 
 parameters! {
     /// The size.
@@ -25,11 +25,7 @@ pub struct Activate;
 
 /// The variant for an activation.
 pub(crate) fn variant(activation: Activation) -> Variant {
-    super::invocation()
-        .with("ACTIVATION", activation.code())
-        .sharing(TANH)
-        .sharing(IS_NAN)
-        .sharing(ACTIVATION)
+    super::invocation().with("ACTIVATION", activation.code())
 }
 
 impl Kernel for Activate {
@@ -42,7 +38,7 @@ impl Kernel for Activate {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/elementwise/activate.wgsl")
+        const { shaders::text("elementwise/activate") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

@@ -9,6 +9,7 @@ use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
 use crate::reference::{self, largest, rounding_floor};
+use crate::shaders;
 
 /// Axes that operands may have, neighbours that lie alike in both merged.
 pub(crate) const AXES: usize = 4;
@@ -116,7 +117,7 @@ impl Kernel for Binary {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/elementwise/binary.wgsl")
+        const { shaders::text("elementwise/binary") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

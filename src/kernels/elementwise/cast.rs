@@ -8,8 +8,8 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
-use crate::kernels::shared::HALF;
 use crate::reference::cast as oracle;
+use crate::shaders;
 use crate::tensor::{pack_f16, unpack_f16};
 
 parameters! {
@@ -25,7 +25,7 @@ pub struct Cast;
 
 /// To f16, or to f32.
 pub(crate) fn variant(to_f16: bool) -> Variant {
-    super::invocation().with("TO_F16", to_f16).sharing(HALF)
+    super::invocation().with("TO_F16", to_f16)
 }
 
 impl Kernel for Cast {
@@ -38,7 +38,7 @@ impl Kernel for Cast {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/elementwise/cast.wgsl")
+        const { shaders::text("elementwise/cast") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

@@ -6,14 +6,13 @@ pub mod cast;
 pub mod strided_copy;
 
 use crate::kernel::{Variant, geometry};
-use crate::kernels::shared::INDEXING;
 
 /// Invocations in a workgroup.
 const WORKGROUP: u32 = 64;
 
 /// The one implementation: an invocation for each unit of work.
 pub(crate) fn invocation() -> Variant {
-    Variant::new("invocation").with("WORKGROUP", WORKGROUP).sharing(INDEXING)
+    Variant::new("invocation").with("WORKGROUP", WORKGROUP)
 }
 
 /// Workgroups for that many units.

@@ -8,6 +8,7 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
+use crate::shaders;
 
 /// Axes that a copy may have, neighbours that lie alike merged.
 pub(crate) const AXES: usize = 8;
@@ -104,7 +105,7 @@ impl Kernel for StridedCopy {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/elementwise/strided_copy.wgsl")
+        const { shaders::text("elementwise/strided_copy") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

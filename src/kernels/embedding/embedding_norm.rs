@@ -15,6 +15,7 @@ use crate::kernels::shared::{WeightStorage, row_f32};
 use crate::kernels::{parallel, rows};
 use crate::reference;
 use crate::reference::rounding_floor;
+use crate::shaders;
 use crate::tensor::{pack_f16, unpack_f16};
 
 parameters! {
@@ -48,7 +49,7 @@ impl Kernel for EmbeddingNorm {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/embedding/embedding_norm.wgsl")
+        const { shaders::text("embedding/embedding_norm") }
     }
 
     fn bindings(&self) -> &'static [Binding] {
@@ -71,7 +72,7 @@ impl Kernel for EmbeddingNorm {
 
     fn variants(&self) -> Vec<Variant> {
         let rows = rows::variants().into_iter();
-        rows.flat_map(|rows| WeightStorage::ALL.map(|storage| storage.share(rows.clone()))).collect()
+        rows.flat_map(|rows| WeightStorage::ALL.map(|storage| storage.add_to(rows.clone()))).collect()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {

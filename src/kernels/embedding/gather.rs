@@ -14,6 +14,7 @@ use crate::kernels::shared::{WeightStorage, row_f32};
 use crate::kernels::{elementwise, parallel};
 use crate::reference;
 use crate::reference::rounding_floor;
+use crate::shaders;
 use crate::tensor::{pack_f16, unpack_f16};
 
 parameters! {
@@ -39,7 +40,7 @@ pub struct Gather;
 
 /// Its one implementation, over a table stored that way.
 pub(crate) fn variant(storage: WeightStorage) -> Variant {
-    storage.share(elementwise::invocation())
+    storage.add_to(elementwise::invocation())
 }
 
 impl Kernel for Gather {
@@ -52,7 +53,7 @@ impl Kernel for Gather {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/embedding/gather.wgsl")
+        const { shaders::text("embedding/gather") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

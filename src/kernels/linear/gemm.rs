@@ -19,12 +19,10 @@ use crate::kernels::activation::Activation;
 use crate::kernels::matrices::rounded_to_f16;
 use crate::kernels::multiply::multiply;
 use crate::kernels::parallel;
-use crate::kernels::shared::{
-    ACTIVATION, COMPONENT, INDEXING, IS_NAN, LINEAR, MULTIPLY_TILE, TANH, WeightStorage, tile_iterations,
-    weights_f32,
-};
+use crate::kernels::shared::{WeightStorage, tile_iterations, weights_f32};
 use crate::reference;
 use crate::reference::rounding_floor;
+use crate::shaders;
 use crate::tensor::{pack_f16, unpack_f16};
 
 parameters! {
@@ -101,15 +99,8 @@ pub(crate) fn tiled(side: u32, form: Form) -> Variant {
         .with("RIGHT_TRANSPOSED", form.transposed)
         .with("SKIP_ZEROS", false)
         .with("GENERAL", form.general)
-        .with("ACTIVATION", form.activation.code())
-        .sharing(INDEXING)
-        .sharing(LINEAR)
-        .sharing(MULTIPLY_TILE)
-        .sharing(COMPONENT)
-        .sharing(TANH)
-        .sharing(IS_NAN)
-        .sharing(ACTIVATION);
-    form.storage.share(variant)
+        .with("ACTIVATION", form.activation.code());
+    form.storage.add_to(variant)
 }
 
 /// The side of the tile to take: the large one once it gives every core of a GPU some work.
@@ -128,7 +119,7 @@ impl Kernel for Gemm {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/linear/gemm.wgsl")
+        const { shaders::text("linear/gemm") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

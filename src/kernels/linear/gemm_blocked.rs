@@ -26,11 +26,9 @@ use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, 
 use crate::kernels::activation::Activation;
 use crate::kernels::linear::gemm::{self, Gemm, Parameters};
 use crate::kernels::multiply::multiply;
-use crate::kernels::shared::{
-    ACTIVATION, COMPONENT, INDEXING, IS_NAN, LINEAR, PANEL, PRODUCT, TANH, WEIGHT4_BUFFER,
-    WEIGHT4_F16_PACKED, WEIGHT4_F32, X4_BUFFER, weights_f32,
-};
+use crate::kernels::shared::weights_f32;
 use crate::reference::{self, rounding_floor};
+use crate::shaders;
 
 /// Rows of x and of W are read this many elements at a time.
 pub(crate) const DEPTH_MULTIPLE: u32 = 4;
@@ -58,27 +56,16 @@ fn with_tiles(name: &'static str, side: u32, each: u32, transposed: bool, half: 
         .with("TILE_COLUMNS", side)
         .with("EACH", each)
         .with("SPLIT", name == "split");
-    vec4_weights(variant, transposed, half).sharing(COMPONENT).sharing(INDEXING)
+    vec4_weights(variant, transposed, half)
 }
 
-/// The constants and files of a kernel that reads weights by vec4s and has its activation in its parameters.
+/// The constants of a kernel that reads weights by vec4s and has its activation in its parameters.
 pub(crate) fn vec4_weights(variant: Variant, transposed: bool, half: bool) -> Variant {
-    let variant = variant
+    // f16 is read as words even where it could be read as such: a load of 8 bytes either way.
+    variant
         .with("DEPTH_MULTIPLE", DEPTH_MULTIPLE)
         .with("RIGHT_TRANSPOSED", transposed)
-        .sharing(TANH)
-        .sharing(IS_NAN)
-        .sharing(ACTIVATION)
-        .sharing(PANEL)
-        .sharing(LINEAR)
-        .sharing(X4_BUFFER)
-        .sharing(WEIGHT4_BUFFER)
-        .sharing(PRODUCT);
-    match half {
-        false => variant.sharing(WEIGHT4_F32),
-        // Words even where f16 could be read as such: a load of 8 bytes either way.
-        true => variant.with("HALF_WEIGHTS", true).sharing(WEIGHT4_F16_PACKED),
-    }
+        .with("HALF_WEIGHTS", half)
 }
 
 /// Both layouts of W, stored as f32 and as f16.
@@ -107,7 +94,7 @@ impl Kernel for GemmBlocked {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/linear/gemm_blocked.wgsl")
+        const { shaders::text("linear/gemm_blocked") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

@@ -24,7 +24,8 @@
 use crate::kernel::{Argument, Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant, geometry};
 use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
 use crate::kernels::matrices::{Geometry, rounded_to_f16};
-use crate::kernels::shared::{ACTIVATION, IS_NAN, LINEAR, TANH, WeightStorage};
+use crate::kernels::shared::WeightStorage;
+use crate::shaders;
 
 /// Rows of x and of W are read this many elements at a time.
 const MULTIPLE: u32 = 4;
@@ -44,12 +45,8 @@ pub(crate) fn cooperative(geometry: Geometry, fragments: u32, form: Form) -> Var
         .with("HALF_WEIGHTS", true)
         .with("ACTIVATION", form.activation.code())
         // Two panels in f16, four matrices in f32.
-        .taking(2 * 2 * tile * (2 * side + 8) + 4 * 4 * side * (side + 4))
-        .sharing(LINEAR)
-        .sharing(TANH)
-        .sharing(IS_NAN)
-        .sharing(ACTIVATION);
-    geometry.share(variant)
+        .taking(2 * 2 * tile * (2 * side + 8) + 4 * 4 * side * (side + 4));
+    geometry.add_to(variant)
 }
 
 /// The rows and columns of a variant's tile.
@@ -82,7 +79,7 @@ impl Kernel for GemmCooperative {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/linear/gemm_cooperative.wgsl")
+        const { shaders::text("linear/gemm_cooperative") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

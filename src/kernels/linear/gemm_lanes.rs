@@ -41,10 +41,8 @@
 use crate::device::Texel;
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
 use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
-use crate::kernels::shared::{
-    ACTIVATION, EIGHT, INDEXING, IS_NAN, LINEAR, PANEL, TANH, TEXEL, WEIGHT4_BUFFER, WEIGHT4_F16_IMAGE,
-    WEIGHT4_F16_PACKED, WEIGHT4_F32, WEIGHT4_F32_IMAGE, WeightStorage, X4_BUFFER, X4_IMAGE,
-};
+use crate::kernels::shared::WeightStorage;
+use crate::shaders;
 
 /// Rows of x and of W are read this many elements at a time.
 const DEPTH_MULTIPLE: u32 = 4;
@@ -56,6 +54,8 @@ pub struct GemmLanes;
 
 /// Tiles of that many rows (8, 16 or 32), x and W in buffers or read as images.
 pub(crate) fn lanes(tile_rows: u32, through_images: bool, form: Form) -> Variant {
+    // f16 as words even where it could be read as such: two loads for four weights instead of four.
+    let half = form.storage != WeightStorage::F32;
     let variant = Variant::new("lanes")
         .enable("subgroups")
         .with("SUBGROUP_SIZE", 8)
@@ -65,24 +65,13 @@ pub(crate) fn lanes(tile_rows: u32, through_images: bool, form: Form) -> Variant
         .with("RIGHT_TRANSPOSED", form.transposed)
         .with("GENERAL", form.general)
         .with("ACTIVATION", form.activation.code())
-        .sharing(INDEXING)
-        .sharing(LINEAR)
-        .sharing(PANEL)
-        .sharing(EIGHT)
-        .sharing(TANH)
-        .sharing(IS_NAN)
-        .sharing(ACTIVATION);
-    // f16 as words even where it could be read as such: two loads for four weights instead of four.
-    let half = form.storage != WeightStorage::F32;
-    let variant = if half { variant.with("HALF_WEIGHTS", true) } else { variant };
-    if through_images {
-        let (texel, weights) =
-            if half { (Texel::U32x2, WEIGHT4_F16_IMAGE) } else { (Texel::F32x4, WEIGHT4_F32_IMAGE) };
-        let variant = variant.through_image("x", Texel::F32x4).through_image("weight", texel);
-        return variant.sharing(TEXEL).sharing(X4_IMAGE).sharing(weights);
+        .with("HALF_WEIGHTS", half)
+        .with("IMAGES", through_images);
+    if !through_images {
+        return variant;
     }
-    let weights = if half { WEIGHT4_F16_PACKED } else { WEIGHT4_F32 };
-    variant.sharing(X4_BUFFER).sharing(WEIGHT4_BUFFER).sharing(weights)
+    let texel = if half { Texel::U32x2 } else { Texel::F32x4 };
+    variant.through_image("x", Texel::F32x4).through_image("weight", texel)
 }
 
 /// The tile to take for a product of that many rows and columns: the largest that leaves some work to each core.
@@ -127,7 +116,7 @@ impl Kernel for GemmLanes {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/linear/gemm_lanes.wgsl")
+        const { shaders::text("linear/gemm_lanes") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

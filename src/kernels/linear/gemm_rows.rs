@@ -15,7 +15,7 @@
 use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant, geometry};
 use crate::kernels::linear::gemm::{self, Gemm, Parameters};
 use crate::kernels::linear::gemm_blocked::{DEPTH_MULTIPLE, LAYOUTS, general_cases, vec4_weights};
-use crate::kernels::shared::{COMPONENT, INDEXING, LANE_SUMS_SUBGROUP, LANE_SUMS_WORKGROUP};
+use crate::shaders;
 
 /// The most rows.
 pub(crate) const MOST_ROWS: u32 = 8;
@@ -29,13 +29,13 @@ pub struct GemmRows;
 /// Through workgroup memory, for at most so many rows.
 pub(crate) fn workgroup(rows: u32, transposed: bool, half: bool) -> Variant {
     let lanes = if transposed { 1 } else { 8 };
-    with_lanes(Variant::new("rows"), rows, 64, lanes, transposed, half).sharing(LANE_SUMS_WORKGROUP)
+    with_lanes(Variant::new("rows"), rows, 64, lanes, transposed, half)
 }
 
 /// By a subgroup of that size, for transposed W.
 pub(crate) fn subgroup(size: u32, rows: u32, half: bool) -> Variant {
     let variant = Variant::new("rows").enable("subgroups").with("SUBGROUP_SIZE", size);
-    with_lanes(variant, rows, size, 1, true, half).sharing(LANE_SUMS_SUBGROUP)
+    with_lanes(variant, rows, size, 1, true, half)
 }
 
 fn with_lanes(
@@ -48,7 +48,7 @@ fn with_lanes(
 ) -> Variant {
     let variant =
         variant.with("ROWS", tile_rows(rows)).with("WORKGROUP", workgroup).with("COLUMN_LANES", lanes);
-    vec4_weights(variant, transposed, half).sharing(COMPONENT).sharing(INDEXING)
+    vec4_weights(variant, transposed, half)
 }
 
 /// Rows that the kernel is made for, of which so many are wanted.
@@ -70,7 +70,7 @@ impl Kernel for GemmRows {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/linear/gemm_rows.wgsl")
+        const { shaders::text("linear/gemm_rows") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

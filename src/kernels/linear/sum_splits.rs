@@ -11,8 +11,8 @@ use crate::kernel::{
 };
 use crate::kernels::activation::Activation;
 use crate::kernels::linear::gemm;
-use crate::kernels::shared::{ACTIVATION, INDEXING, IS_NAN, TANH};
 use crate::reference::{self, rounding_floor};
+use crate::shaders;
 
 parameters! {
     /// Sizes, and the epilogue.
@@ -64,12 +64,7 @@ pub struct SumSplits;
 
 /// Its one implementation.
 pub(crate) fn invocation() -> Variant {
-    Variant::new("invocation")
-        .with("WORKGROUP", 64)
-        .sharing(INDEXING)
-        .sharing(TANH)
-        .sharing(IS_NAN)
-        .sharing(ACTIVATION)
+    Variant::new("invocation").with("WORKGROUP", 64)
 }
 
 impl Kernel for SumSplits {
@@ -82,7 +77,7 @@ impl Kernel for SumSplits {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/linear/sum_splits.wgsl")
+        const { shaders::text("linear/sum_splits") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

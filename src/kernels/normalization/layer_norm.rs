@@ -15,6 +15,7 @@ use crate::kernel::{
 use crate::kernels::{parallel, rows};
 use crate::reference;
 use crate::reference::rounding_floor;
+use crate::shaders;
 
 parameters! {
     /// Sizes and ε.
@@ -82,7 +83,7 @@ impl Kernel for LayerNorm {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/normalization/layer_norm.wgsl")
+        const { shaders::text("normalization/layer_norm") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

@@ -9,6 +9,7 @@ use crate::kernel::{
 use crate::kernels::rows;
 use crate::reference;
 use crate::reference::rounding_floor;
+use crate::shaders;
 
 parameters! {
     /// Sizes and ε.
@@ -37,7 +38,7 @@ impl Kernel for RmsNorm {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/normalization/rms_norm.wgsl")
+        const { shaders::text("normalization/rms_norm") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

@@ -9,10 +9,10 @@
 use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
-use crate::kernels::shared::KINDS;
 use crate::kernels::{parallel, rows};
 use crate::reference::rounding_floor;
 use crate::reference::softmax as oracle;
+use crate::shaders;
 
 parameters! {
     /// Sizes.
@@ -29,11 +29,6 @@ parameters! {
 /// The kernel.
 pub struct Softmax;
 
-/// The rows' variants, for this kernel.
-pub(crate) fn variant(rows: Variant) -> Variant {
-    rows.sharing(KINDS)
-}
-
 impl Kernel for Softmax {
     fn name(&self) -> &'static str {
         "normalization/softmax"
@@ -44,7 +39,7 @@ impl Kernel for Softmax {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/normalization/softmax.wgsl")
+        const { shaders::text("normalization/softmax") }
     }
 
     fn bindings(&self) -> &'static [Binding] {
@@ -56,7 +51,7 @@ impl Kernel for Softmax {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        rows::variants().into_iter().map(variant).collect()
+        rows::variants()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {

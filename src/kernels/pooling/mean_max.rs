@@ -11,9 +11,9 @@ use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::rows;
-use crate::kernels::shared::IS_NAN;
 use crate::reference::pooling as oracle;
 use crate::reference::{largest, rounding_floor};
+use crate::shaders;
 
 parameters! {
     /// Sizes: x is `[rows / inner, columns, inner]`.
@@ -32,11 +32,6 @@ parameters! {
 /// The kernel.
 pub struct MeanMax;
 
-/// The variant with rows read that way.
-pub(crate) fn variant(rows: Variant) -> Variant {
-    rows.sharing(IS_NAN)
-}
-
 impl Kernel for MeanMax {
     fn name(&self) -> &'static str {
         "pooling/mean_max"
@@ -47,7 +42,7 @@ impl Kernel for MeanMax {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/pooling/mean_max.wgsl")
+        const { shaders::text("pooling/mean_max") }
     }
 
     fn bindings(&self) -> &'static [Binding] {
@@ -59,7 +54,7 @@ impl Kernel for MeanMax {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        rows::variants().into_iter().map(variant).collect()
+        rows::variants()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {

@@ -12,6 +12,7 @@ use crate::kernel::{
 use crate::kernels::{parallel, rows};
 use crate::reference::pooling::{self as oracle, Dims, Kind};
 use crate::reference::rounding_floor;
+use crate::shaders;
 
 parameters! {
     /// Sizes and what to take.
@@ -42,7 +43,7 @@ impl Kernel for Pool {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/pooling/pool.wgsl")
+        const { shaders::text("pooling/pool") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

@@ -12,6 +12,7 @@ use crate::kernel::{
 use crate::kernels::elementwise;
 use crate::reference::rotary as oracle;
 use crate::reference::rounding_floor;
+use crate::shaders;
 
 parameters! {
     /// Sizes, and how x and y lie.
@@ -63,7 +64,7 @@ impl Kernel for RotaryEmbedding {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/position/rotary_embedding.wgsl")
+        const { shaders::text("position/rotary_embedding") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

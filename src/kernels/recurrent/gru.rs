@@ -18,9 +18,9 @@ use crate::kernel::{
 };
 use crate::kernels::activation::Activation;
 use crate::kernels::elementwise;
-use crate::kernels::shared::{IS_NAN, TANH};
 use crate::reference::recurrent as oracle;
 use crate::reference::rounding_floor;
+use crate::shaders;
 
 parameters! {
     /// Sizes, the step, and where things lie.
@@ -55,7 +55,7 @@ pub struct Gru;
 
 /// Its one variant.
 pub(crate) fn variant() -> Variant {
-    elementwise::invocation().sharing(TANH).sharing(IS_NAN)
+    elementwise::invocation()
 }
 
 impl Kernel for Gru {
@@ -68,7 +68,7 @@ impl Kernel for Gru {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/recurrent/gru.wgsl")
+        const { shaders::text("recurrent/gru") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

@@ -17,9 +17,9 @@ use crate::kernel::{
     Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::elementwise;
-use crate::kernels::shared::IS_NAN;
 use crate::reference::vision::{self as oracle, DeformableDims};
 use crate::reference::{largest, rounding_floor};
+use crate::shaders;
 
 parameters! {
     /// Sizes and options.
@@ -50,7 +50,7 @@ pub struct DeformableAttention;
 
 /// Its one variant.
 pub(crate) fn variant() -> Variant {
-    elementwise::invocation().sharing(IS_NAN)
+    elementwise::invocation()
 }
 
 impl Kernel for DeformableAttention {
@@ -63,7 +63,7 @@ impl Kernel for DeformableAttention {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/vision/deformable_attention.wgsl")
+        const { shaders::text("vision/deformable_attention") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

@@ -13,9 +13,9 @@ use crate::kernel::{
 };
 use crate::kernels::activation::Activation;
 use crate::kernels::elementwise;
-use crate::kernels::shared::{ACTIVATION, IS_NAN, TANH};
 use crate::reference::rounding_floor;
 use crate::reference::vision as oracle;
+use crate::shaders;
 
 parameters! {
     /// Sizes and β.
@@ -39,7 +39,7 @@ pub struct SpatialAttention;
 /// Its one variant.
 pub(crate) fn variant() -> Variant {
     let sigmoid = Activation::Sigmoid.code();
-    elementwise::invocation().with("ACTIVATION", sigmoid).sharing(TANH).sharing(IS_NAN).sharing(ACTIVATION)
+    elementwise::invocation().with("ACTIVATION", sigmoid)
 }
 
 impl Kernel for SpatialAttention {
@@ -52,7 +52,7 @@ impl Kernel for SpatialAttention {
     }
 
     fn source(&self) -> &'static str {
-        include_str!("../../../shaders/vision/spatial_attention.wgsl")
+        const { shaders::text("vision/spatial_attention") }
     }
 
     fn bindings(&self) -> &'static [Binding] {

@@ -5,7 +5,7 @@ use super::checked::Checked;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::attention::Parameters;
-use crate::kernels::attention::scale_mask_softmax::{self, ScaleMaskSoftmax};
+use crate::kernels::attention::scale_mask_softmax::ScaleMaskSoftmax;
 use crate::kernels::attention::scores::{self, Scores};
 use crate::kernels::attention::weighted_values::{self, WeightedValues};
 use crate::ops::{cast, choose_rows};
@@ -149,7 +149,7 @@ impl Checked {
             stage,
             ..self.part(part)?
         };
-        let variant = scale_mask_softmax::variant(choose_rows(recording.device(), "softmax", self.dims[3])?);
+        let variant = choose_rows(recording.device(), "softmax", self.dims[3])?;
         let bindings = [raw, &self.mask, &self.items, &self.head_terms, to, &nowhere];
         recording.dispatch_trusted(&ScaleMaskSoftmax, variant, &p, &bindings)
     }

@@ -1,6 +1,10 @@
 // What the fused attention kernels share: logits, the running maximum, the end of a row. Logits stay natural: scaled by
 // log₂ e for exp2 beforehand, one of 10⁴ would be off by 8e-4, where their difference is nearly exact.
 
+#import attention/masking
+#import attention/parameters
+#import kinds
+
 // A logit goes from lane to lane as its bits, and one without a weight as WEIGHTLESS with its kind.
 const WEIGHTLESS: u32 = 0xff800000u;
 

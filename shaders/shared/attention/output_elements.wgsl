@@ -1,4 +1,7 @@
 // An output of f32 in rows of any length and place.
+
+#import component
+
 alias OutputBlock = f32;
 
 fn my_column(column: u32, count: u32) -> u32 {

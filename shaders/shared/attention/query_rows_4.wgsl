@@ -1,7 +1,10 @@
 // Four queries in a workgroup, for kernels that take one of them or four: a vector has a number for each query.
+
+#import component
+#import tanh
+
 alias Numbers = vec4<f32>;
 alias Words = vec4<u32>;
-const QUERY_ROWS: u32 = 4u;
 
 // Where the queries' rows begin in a dense matrix; those past the last of `rows` are that one again.
 fn row_places(first: u32, rows: u32, columns: u32) -> Words {

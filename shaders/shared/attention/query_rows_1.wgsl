@@ -1,7 +1,9 @@
 // One query in a workgroup, for kernels that take it or four of them at once: a number for each query.
+
+#import tanh
+
 alias Numbers = f32;
 alias Words = u32;
-const QUERY_ROWS: u32 = 1u;
 
 // Where the queries' rows begin in a dense matrix.
 fn row_places(first: u32, rows: u32, columns: u32) -> Words {

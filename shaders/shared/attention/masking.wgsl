@@ -1,5 +1,9 @@
 // Which keys a query may attend to, and what is added to their scores. Decided on the masks, never on a score.
 
+#import attention/parameters
+#import kinds
+#import tanh
+
 // Constants of these bits would be folded to what WGSL does not allow.
 fn from_bits(bits: u32) -> f32 {
     return bitcast<f32>(bits | (parameters.batches & 0u));

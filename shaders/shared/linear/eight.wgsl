@@ -1,4 +1,7 @@
 // 4 columns of 8 rows, in a lane's registers. For subgroups of exactly 8: each lane has a row's left side.
+
+#import panel
+
 struct Eight {
     r0: vec4<f32>,
     r1: vec4<f32>,

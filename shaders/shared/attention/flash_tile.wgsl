@@ -1,5 +1,8 @@
 // How `flash_tiled`, `flash_lanes`, `flash_rows` and `flash_cooperative` divide the work: a workgroup takes some queries of a
 // head, and the keys of one split that any of them sees.
+
+#import attention/parameters
+
 struct Tile {
     batch: u32,
     head: u32,

@@ -1,5 +1,8 @@
 // The end of a sum in `gemm_blocked` and `gemm_rows`, which are general and have one pipeline for all activations.
 
+#import activation
+#import linear/parameters
+
 // The activation, which `activate` asks for.
 var<private> ACTIVATION: u32;
 
