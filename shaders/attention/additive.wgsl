@@ -157,10 +157,9 @@ fn main(
             sum = sum + tile[place];
         }
         for (var column = lane; column < parameters.value_dim; column = column + WORKGROUP) {
-            var value = Numbers();
-            if (first_key > 0u) {
-                value = taken(factor, output_numbers(outputs, column));
-            }
+            // Before the first tile nothing is there that counts. A branch would do, but Microsoft's FXC then takes the loop's
+            // barriers for divergent ones (X3663), and refuses the module.
+            var value = select(taken(factor, output_numbers(outputs, column)), Numbers(), first_key == 0u);
             let values_at = (first_item_key + first_key) * parameters.value_dim + column;
             for (var place = 0u; place < here; place = place + 1u) {
                 value = value + taken(tile[place], Numbers(v[values_at + place * parameters.value_dim]));
