@@ -37,14 +37,9 @@ var<workgroup> largest: array<f32, ROWS>;
 var<workgroup> factors: array<f32, ROWS>;
 
 struct Sums {
-    row0: vec4<f32>,
-    row1: vec4<f32>,
-    row2: vec4<f32>,
-    row3: vec4<f32>,
-    row4: vec4<f32>,
-    row5: vec4<f32>,
-    row6: vec4<f32>,
-    row7: vec4<f32>,
+    #for i in 0..8
+    row{i}: vec4<f32>,
+    #end
 }
 
 fn store(base: u32, first_column: u32, values: vec4<f32>, end: Ending) {
@@ -159,14 +154,9 @@ fn main(
             sum = sum + weight;
         }
         workgroupBarrier();
-        values.row0 *= factors[0];
-        values.row1 *= factors[1];
-        values.row2 *= factors[2];
-        values.row3 *= factors[3];
-        values.row4 *= factors[4];
-        values.row5 *= factors[5];
-        values.row6 *= factors[6];
-        values.row7 *= factors[7];
+        #for i in 0..8
+        values.row{i} *= factors[{i}];
+        #end
         if (my_column < parameters.value_dim) {
             for (var place = my_share; place < LANES; place = place + SHARES) {
                 let other = min(first_key + place, span.keys - 1u);
@@ -174,22 +164,14 @@ fn main(
                 let at = place * ROWS;
                 if (any_nonfinite(elements)) {
                     values.row0 += careful_product(bitcast<f32>(weight_tile[at]), elements);
-                    values.row1 += careful_product(bitcast<f32>(weight_tile[at + 1u]), elements);
-                    values.row2 += careful_product(bitcast<f32>(weight_tile[at + 2u]), elements);
-                    values.row3 += careful_product(bitcast<f32>(weight_tile[at + 3u]), elements);
-                    values.row4 += careful_product(bitcast<f32>(weight_tile[at + 4u]), elements);
-                    values.row5 += careful_product(bitcast<f32>(weight_tile[at + 5u]), elements);
-                    values.row6 += careful_product(bitcast<f32>(weight_tile[at + 6u]), elements);
-                    values.row7 += careful_product(bitcast<f32>(weight_tile[at + 7u]), elements);
+                    #for i in 1..8
+                    values.row{i} += careful_product(bitcast<f32>(weight_tile[at + {i}u]), elements);
+                    #end
                 } else {
                     values.row0 += bitcast<f32>(weight_tile[at]) * elements;
-                    values.row1 += bitcast<f32>(weight_tile[at + 1u]) * elements;
-                    values.row2 += bitcast<f32>(weight_tile[at + 2u]) * elements;
-                    values.row3 += bitcast<f32>(weight_tile[at + 3u]) * elements;
-                    values.row4 += bitcast<f32>(weight_tile[at + 4u]) * elements;
-                    values.row5 += bitcast<f32>(weight_tile[at + 5u]) * elements;
-                    values.row6 += bitcast<f32>(weight_tile[at + 6u]) * elements;
-                    values.row7 += bitcast<f32>(weight_tile[at + 7u]) * elements;
+                    #for i in 1..8
+                    values.row{i} += bitcast<f32>(weight_tile[at + {i}u]) * elements;
+                    #end
                 }
             }
         }

@@ -129,10 +129,9 @@ fn bits_of(block: Panel, bit: u32) -> vec4<u32> {
 
 // What the sums of each query met: bits of columns 0 to 31, 32 to 63, and so on.
 struct Met {
-    k0: vec4<u32>,
-    k1: vec4<u32>,
-    k2: vec4<u32>,
-    k3: vec4<u32>,
+    #for i in 0..4
+    k{i}: vec4<u32>,
+    #end
 }
 
 // Bits of the columns from `column` on, which is divisible by 4: as many as are in its 32.
@@ -254,72 +253,15 @@ fn main(
     let first_steps = key_steps(batch, 0u);
     let first_places = vec2<u32>(k_at(first_steps, tile.key_head), v_at(first_steps, tile.key_head));
     let query_places = q_place(batch, head, 0u) + my_queries * parameters.q_row;
-    var query0 = Panel();
-    var query1 = Panel();
-    var query2 = Panel();
-    var query3 = Panel();
-    var query4 = Panel();
-    var query5 = Panel();
-    var query6 = Panel();
-    var query7 = Panel();
-    var query8 = Panel();
-    var query9 = Panel();
-    var query10 = Panel();
-    var query11 = Panel();
-    var query12 = Panel();
-    var query13 = Panel();
-    var query14 = Panel();
-    var query15 = Panel();
-    var query16 = Panel();
-    var query17 = Panel();
-    var query18 = Panel();
-    var query19 = Panel();
-    var query20 = Panel();
-    var query21 = Panel();
-    var query22 = Panel();
-    var query23 = Panel();
-    var query24 = Panel();
-    var query25 = Panel();
-    var query26 = Panel();
-    var query27 = Panel();
-    var query28 = Panel();
-    var query29 = Panel();
-    var query30 = Panel();
-    var query31 = Panel();
+    #for i in 0..32
+    var query{i} = Panel();
+    #end
     // A loop, since each load takes long to compile; in each turn all go down a place, which takes less than to choose one.
     // lane / 32 is 0, and keeps Mesa from writing the turns out.
     for (var block = 0u; block < 8u * DIM_BLOCKS + lane / 32u; block = block + 1u) {
-        query0 = query1;
-        query1 = query2;
-        query2 = query3;
-        query3 = query4;
-        query4 = query5;
-        query5 = query6;
-        query6 = query7;
-        query7 = query8;
-        query8 = query9;
-        query9 = query10;
-        query10 = query11;
-        query11 = query12;
-        query12 = query13;
-        query13 = query14;
-        query14 = query15;
-        query15 = query16;
-        query16 = query17;
-        query17 = query18;
-        query18 = query19;
-        query19 = query20;
-        query20 = query21;
-        query21 = query22;
-        query22 = query23;
-        query23 = query24;
-        query24 = query25;
-        query25 = query26;
-        query26 = query27;
-        query27 = query28;
-        query28 = query29;
-        query29 = query30;
-        query30 = query31;
+        #for i in 0..31
+        query{i} = query{i+1};
+        #end
         let found = load_queries(query_places, block);
         if (DIM_BLOCKS == 1u) {
             query7 = found;
@@ -336,72 +278,14 @@ fn main(
     var seen = vec4<u32>(NOTHING);
     var above = Met();
     var below = Met();
-    var sums0 = Panel();
-    var sums1 = Panel();
-    var sums2 = Panel();
-    var sums3 = Panel();
-    var sums4 = Panel();
-    var sums5 = Panel();
-    var sums6 = Panel();
-    var sums7 = Panel();
-    var sums8 = Panel();
-    var sums9 = Panel();
-    var sums10 = Panel();
-    var sums11 = Panel();
-    var sums12 = Panel();
-    var sums13 = Panel();
-    var sums14 = Panel();
-    var sums15 = Panel();
-    var sums16 = Panel();
-    var sums17 = Panel();
-    var sums18 = Panel();
-    var sums19 = Panel();
-    var sums20 = Panel();
-    var sums21 = Panel();
-    var sums22 = Panel();
-    var sums23 = Panel();
-    var sums24 = Panel();
-    var sums25 = Panel();
-    var sums26 = Panel();
-    var sums27 = Panel();
-    var sums28 = Panel();
-    var sums29 = Panel();
-    var sums30 = Panel();
-    var sums31 = Panel();
+    #for i in 0..32
+    var sums{i} = Panel();
+    #end
     for (var turn = SUMS; turn < DONE; turn = turn + 1u) {
         sum = vec4<f32>();
-        sums0 = Panel();
-        sums1 = Panel();
-        sums2 = Panel();
-        sums3 = Panel();
-        sums4 = Panel();
-        sums5 = Panel();
-        sums6 = Panel();
-        sums7 = Panel();
-        sums8 = Panel();
-        sums9 = Panel();
-        sums10 = Panel();
-        sums11 = Panel();
-        sums12 = Panel();
-        sums13 = Panel();
-        sums14 = Panel();
-        sums15 = Panel();
-        sums16 = Panel();
-        sums17 = Panel();
-        sums18 = Panel();
-        sums19 = Panel();
-        sums20 = Panel();
-        sums21 = Panel();
-        sums22 = Panel();
-        sums23 = Panel();
-        sums24 = Panel();
-        sums25 = Panel();
-        sums26 = Panel();
-        sums27 = Panel();
-        sums28 = Panel();
-        sums29 = Panel();
-        sums30 = Panel();
-        sums31 = Panel();
+        #for i in 0..32
+        sums{i} = Panel();
+        #end
         for (var key = tile.begin / KEYS * KEYS; key < tile.end; key = key + KEYS) {
             let keys = min(key + vec2<u32>(0u, 1u), vec2<u32>(tile.end - 1u));
             var key_places = first_places.x + keys * parameters.k_row;
@@ -414,44 +298,24 @@ fn main(
             }
             let keys0 = load_keys(key_places, lane);
             var products = Pair();
-            products = add_products(products, subgroupBroadcast(keys0.a, 0u), subgroupBroadcast(keys0.b, 0u), query0);
-            products = add_products(products, subgroupBroadcast(keys0.a, 1u), subgroupBroadcast(keys0.b, 1u), query1);
-            products = add_products(products, subgroupBroadcast(keys0.a, 2u), subgroupBroadcast(keys0.b, 2u), query2);
-            products = add_products(products, subgroupBroadcast(keys0.a, 3u), subgroupBroadcast(keys0.b, 3u), query3);
-            products = add_products(products, subgroupBroadcast(keys0.a, 4u), subgroupBroadcast(keys0.b, 4u), query4);
-            products = add_products(products, subgroupBroadcast(keys0.a, 5u), subgroupBroadcast(keys0.b, 5u), query5);
-            products = add_products(products, subgroupBroadcast(keys0.a, 6u), subgroupBroadcast(keys0.b, 6u), query6);
-            products = add_products(products, subgroupBroadcast(keys0.a, 7u), subgroupBroadcast(keys0.b, 7u), query7);
+            #for i in 0..8
+            products = add_products(products, subgroupBroadcast(keys0.a, {i}u), subgroupBroadcast(keys0.b, {i}u), query{i});
+            #end
             if (DIM_BLOCKS > 1u) {
                 let keys1 = load_keys(key_places, lane + 8u);
-                products = add_products(products, subgroupBroadcast(keys1.a, 0u), subgroupBroadcast(keys1.b, 0u), query8);
-                products = add_products(products, subgroupBroadcast(keys1.a, 1u), subgroupBroadcast(keys1.b, 1u), query9);
-                products = add_products(products, subgroupBroadcast(keys1.a, 2u), subgroupBroadcast(keys1.b, 2u), query10);
-                products = add_products(products, subgroupBroadcast(keys1.a, 3u), subgroupBroadcast(keys1.b, 3u), query11);
-                products = add_products(products, subgroupBroadcast(keys1.a, 4u), subgroupBroadcast(keys1.b, 4u), query12);
-                products = add_products(products, subgroupBroadcast(keys1.a, 5u), subgroupBroadcast(keys1.b, 5u), query13);
-                products = add_products(products, subgroupBroadcast(keys1.a, 6u), subgroupBroadcast(keys1.b, 6u), query14);
-                products = add_products(products, subgroupBroadcast(keys1.a, 7u), subgroupBroadcast(keys1.b, 7u), query15);
+                #for i in 0..8
+                products = add_products(products, subgroupBroadcast(keys1.a, {i}u), subgroupBroadcast(keys1.b, {i}u), query{i+8});
+                #end
             }
             if (DIM_BLOCKS > 2u) {
                 let keys2 = load_keys(key_places, lane + 16u);
-                products = add_products(products, subgroupBroadcast(keys2.a, 0u), subgroupBroadcast(keys2.b, 0u), query16);
-                products = add_products(products, subgroupBroadcast(keys2.a, 1u), subgroupBroadcast(keys2.b, 1u), query17);
-                products = add_products(products, subgroupBroadcast(keys2.a, 2u), subgroupBroadcast(keys2.b, 2u), query18);
-                products = add_products(products, subgroupBroadcast(keys2.a, 3u), subgroupBroadcast(keys2.b, 3u), query19);
-                products = add_products(products, subgroupBroadcast(keys2.a, 4u), subgroupBroadcast(keys2.b, 4u), query20);
-                products = add_products(products, subgroupBroadcast(keys2.a, 5u), subgroupBroadcast(keys2.b, 5u), query21);
-                products = add_products(products, subgroupBroadcast(keys2.a, 6u), subgroupBroadcast(keys2.b, 6u), query22);
-                products = add_products(products, subgroupBroadcast(keys2.a, 7u), subgroupBroadcast(keys2.b, 7u), query23);
+                #for i in 0..8
+                products = add_products(products, subgroupBroadcast(keys2.a, {i}u), subgroupBroadcast(keys2.b, {i}u), query{i+16});
+                #end
                 let keys3 = load_keys(key_places, lane + 24u);
-                products = add_products(products, subgroupBroadcast(keys3.a, 0u), subgroupBroadcast(keys3.b, 0u), query24);
-                products = add_products(products, subgroupBroadcast(keys3.a, 1u), subgroupBroadcast(keys3.b, 1u), query25);
-                products = add_products(products, subgroupBroadcast(keys3.a, 2u), subgroupBroadcast(keys3.b, 2u), query26);
-                products = add_products(products, subgroupBroadcast(keys3.a, 3u), subgroupBroadcast(keys3.b, 3u), query27);
-                products = add_products(products, subgroupBroadcast(keys3.a, 4u), subgroupBroadcast(keys3.b, 4u), query28);
-                products = add_products(products, subgroupBroadcast(keys3.a, 5u), subgroupBroadcast(keys3.b, 5u), query29);
-                products = add_products(products, subgroupBroadcast(keys3.a, 6u), subgroupBroadcast(keys3.b, 6u), query30);
-                products = add_products(products, subgroupBroadcast(keys3.a, 7u), subgroupBroadcast(keys3.b, 7u), query31);
+                #for i in 0..8
+                products = add_products(products, subgroupBroadcast(keys3.a, {i}u), subgroupBroadcast(keys3.b, {i}u), query{i+24});
+                #end
             }
             let logits_a = logits_of(rows, key, products.a);
             var logits_b = Logits(vec4<f32>(LOWEST), vec4<u32>(NOTHING));
@@ -465,83 +329,40 @@ fn main(
             let weights = Pair(weights_by(logits_a, largest), weights_by(logits_b, largest));
             sum = sum * factor + (weights.a + weights.b);
             let values0 = load_values(value_places, lane, turn);
-            sums0 = add_values(sums0, factor, subgroupBroadcast(values0.a, 0u), subgroupBroadcast(values0.b, 0u), weights);
-            sums1 = add_values(sums1, factor, subgroupBroadcast(values0.a, 1u), subgroupBroadcast(values0.b, 1u), weights);
-            sums2 = add_values(sums2, factor, subgroupBroadcast(values0.a, 2u), subgroupBroadcast(values0.b, 2u), weights);
-            sums3 = add_values(sums3, factor, subgroupBroadcast(values0.a, 3u), subgroupBroadcast(values0.b, 3u), weights);
-            sums4 = add_values(sums4, factor, subgroupBroadcast(values0.a, 4u), subgroupBroadcast(values0.b, 4u), weights);
-            sums5 = add_values(sums5, factor, subgroupBroadcast(values0.a, 5u), subgroupBroadcast(values0.b, 5u), weights);
-            sums6 = add_values(sums6, factor, subgroupBroadcast(values0.a, 6u), subgroupBroadcast(values0.b, 6u), weights);
-            sums7 = add_values(sums7, factor, subgroupBroadcast(values0.a, 7u), subgroupBroadcast(values0.b, 7u), weights);
+            #for i in 0..8
+            sums{i} = add_values(sums{i}, factor, subgroupBroadcast(values0.a, {i}u), subgroupBroadcast(values0.b, {i}u), weights);
+            #end
             if (DIM_BLOCKS > 1u) {
                 let values1 = load_values(value_places, lane + 8u, turn);
-                sums8 = add_values(sums8, factor, subgroupBroadcast(values1.a, 0u), subgroupBroadcast(values1.b, 0u), weights);
-                sums9 = add_values(sums9, factor, subgroupBroadcast(values1.a, 1u), subgroupBroadcast(values1.b, 1u), weights);
-                sums10 = add_values(sums10, factor, subgroupBroadcast(values1.a, 2u), subgroupBroadcast(values1.b, 2u), weights);
-                sums11 = add_values(sums11, factor, subgroupBroadcast(values1.a, 3u), subgroupBroadcast(values1.b, 3u), weights);
-                sums12 = add_values(sums12, factor, subgroupBroadcast(values1.a, 4u), subgroupBroadcast(values1.b, 4u), weights);
-                sums13 = add_values(sums13, factor, subgroupBroadcast(values1.a, 5u), subgroupBroadcast(values1.b, 5u), weights);
-                sums14 = add_values(sums14, factor, subgroupBroadcast(values1.a, 6u), subgroupBroadcast(values1.b, 6u), weights);
-                sums15 = add_values(sums15, factor, subgroupBroadcast(values1.a, 7u), subgroupBroadcast(values1.b, 7u), weights);
+                #for i in 0..8
+                sums{i+8} = add_values(sums{i+8}, factor, subgroupBroadcast(values1.a, {i}u), subgroupBroadcast(values1.b, {i}u), weights);
+                #end
             }
             if (DIM_BLOCKS > 2u) {
                 let values2 = load_values(value_places, lane + 16u, turn);
-                sums16 = add_values(sums16, factor, subgroupBroadcast(values2.a, 0u), subgroupBroadcast(values2.b, 0u), weights);
-                sums17 = add_values(sums17, factor, subgroupBroadcast(values2.a, 1u), subgroupBroadcast(values2.b, 1u), weights);
-                sums18 = add_values(sums18, factor, subgroupBroadcast(values2.a, 2u), subgroupBroadcast(values2.b, 2u), weights);
-                sums19 = add_values(sums19, factor, subgroupBroadcast(values2.a, 3u), subgroupBroadcast(values2.b, 3u), weights);
-                sums20 = add_values(sums20, factor, subgroupBroadcast(values2.a, 4u), subgroupBroadcast(values2.b, 4u), weights);
-                sums21 = add_values(sums21, factor, subgroupBroadcast(values2.a, 5u), subgroupBroadcast(values2.b, 5u), weights);
-                sums22 = add_values(sums22, factor, subgroupBroadcast(values2.a, 6u), subgroupBroadcast(values2.b, 6u), weights);
-                sums23 = add_values(sums23, factor, subgroupBroadcast(values2.a, 7u), subgroupBroadcast(values2.b, 7u), weights);
+                #for i in 0..8
+                sums{i+16} = add_values(sums{i+16}, factor, subgroupBroadcast(values2.a, {i}u), subgroupBroadcast(values2.b, {i}u), weights);
+                #end
                 let values3 = load_values(value_places, lane + 24u, turn);
-                sums24 = add_values(sums24, factor, subgroupBroadcast(values3.a, 0u), subgroupBroadcast(values3.b, 0u), weights);
-                sums25 = add_values(sums25, factor, subgroupBroadcast(values3.a, 1u), subgroupBroadcast(values3.b, 1u), weights);
-                sums26 = add_values(sums26, factor, subgroupBroadcast(values3.a, 2u), subgroupBroadcast(values3.b, 2u), weights);
-                sums27 = add_values(sums27, factor, subgroupBroadcast(values3.a, 3u), subgroupBroadcast(values3.b, 3u), weights);
-                sums28 = add_values(sums28, factor, subgroupBroadcast(values3.a, 4u), subgroupBroadcast(values3.b, 4u), weights);
-                sums29 = add_values(sums29, factor, subgroupBroadcast(values3.a, 5u), subgroupBroadcast(values3.b, 5u), weights);
-                sums30 = add_values(sums30, factor, subgroupBroadcast(values3.a, 6u), subgroupBroadcast(values3.b, 6u), weights);
-                sums31 = add_values(sums31, factor, subgroupBroadcast(values3.a, 7u), subgroupBroadcast(values3.b, 7u), weights);
+                #for i in 0..8
+                sums{i+24} = add_values(sums{i+24}, factor, subgroupBroadcast(values3.a, {i}u), subgroupBroadcast(values3.b, {i}u), weights);
+                #end
             }
         }
         if (turn == SUMS) {
             var most = vec4<u32>();
-            most = max(most, largest_of(sums0));
-            most = max(most, largest_of(sums1));
-            most = max(most, largest_of(sums2));
-            most = max(most, largest_of(sums3));
-            most = max(most, largest_of(sums4));
-            most = max(most, largest_of(sums5));
-            most = max(most, largest_of(sums6));
-            most = max(most, largest_of(sums7));
+            #for i in 0..8
+            most = max(most, largest_of(sums{i}));
+            #end
             if (DIM_BLOCKS > 1u) {
-                most = max(most, largest_of(sums8));
-                most = max(most, largest_of(sums9));
-                most = max(most, largest_of(sums10));
-                most = max(most, largest_of(sums11));
-                most = max(most, largest_of(sums12));
-                most = max(most, largest_of(sums13));
-                most = max(most, largest_of(sums14));
-                most = max(most, largest_of(sums15));
+                #for i in 8..16
+                most = max(most, largest_of(sums{i}));
+                #end
             }
             if (DIM_BLOCKS > 2u) {
-                most = max(most, largest_of(sums16));
-                most = max(most, largest_of(sums17));
-                most = max(most, largest_of(sums18));
-                most = max(most, largest_of(sums19));
-                most = max(most, largest_of(sums20));
-                most = max(most, largest_of(sums21));
-                most = max(most, largest_of(sums22));
-                most = max(most, largest_of(sums23));
-                most = max(most, largest_of(sums24));
-                most = max(most, largest_of(sums25));
-                most = max(most, largest_of(sums26));
-                most = max(most, largest_of(sums27));
-                most = max(most, largest_of(sums28));
-                most = max(most, largest_of(sums29));
-                most = max(most, largest_of(sums30));
-                most = max(most, largest_of(sums31));
+                #for i in 16..32
+                most = max(most, largest_of(sums{i}));
+                #end
             }
             if (!subgroupAny(any(most >= vec4<u32>(INFINITY_BITS)))) {
                 break;
@@ -549,12 +370,9 @@ fn main(
         }
         var met = Met();
         met.k0 = bits_of(sums0, 0u)
-            | bits_of(sums1, 4u)
-            | bits_of(sums2, 8u)
-            | bits_of(sums3, 12u)
-            | bits_of(sums4, 16u)
-            | bits_of(sums5, 20u)
-            | bits_of(sums6, 24u)
+            #for i in 1..7
+            | bits_of(sums{i}, {i*4}u)
+            #end
             | bits_of(sums7, 28u);
         if (DIM_BLOCKS > 1u) {
             met.k1 = bits_of(sums8, 0u)
@@ -617,36 +435,8 @@ fn main(
         store_block(places.z, column, parameters.value_dim, ended_rows.k2);
         store_block(places.w, column, parameters.value_dim, ended_rows.k3);
         // All go down a place.
-        sums0 = sums1;
-        sums1 = sums2;
-        sums2 = sums3;
-        sums3 = sums4;
-        sums4 = sums5;
-        sums5 = sums6;
-        sums6 = sums7;
-        sums7 = sums8;
-        sums8 = sums9;
-        sums9 = sums10;
-        sums10 = sums11;
-        sums11 = sums12;
-        sums12 = sums13;
-        sums13 = sums14;
-        sums14 = sums15;
-        sums15 = sums16;
-        sums16 = sums17;
-        sums17 = sums18;
-        sums18 = sums19;
-        sums19 = sums20;
-        sums20 = sums21;
-        sums21 = sums22;
-        sums22 = sums23;
-        sums23 = sums24;
-        sums24 = sums25;
-        sums25 = sums26;
-        sums26 = sums27;
-        sums27 = sums28;
-        sums28 = sums29;
-        sums29 = sums30;
-        sums30 = sums31;
+        #for i in 0..31
+        sums{i} = sums{i+1};
+        #end
     }
 }

@@ -11,22 +11,12 @@ struct Parameters {
     // The columns of each row that are written, and from one row to the next.
     y_columns: u32,
     y_row: u32,
-    size_0: u32,
-    size_1: u32,
-    size_2: u32,
-    size_3: u32,
-    size_4: u32,
-    size_5: u32,
-    size_6: u32,
-    size_7: u32,
-    stride_0: u32,
-    stride_1: u32,
-    stride_2: u32,
-    stride_3: u32,
-    stride_4: u32,
-    stride_5: u32,
-    stride_6: u32,
-    stride_7: u32,
+    #for i in 0..8
+    size_{i}: u32,
+    #end
+    #for i in 0..8
+    stride_{i}: u32,
+    #end
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
@@ -54,13 +44,9 @@ fn main(
         return;
     }
     var walk = walk_axis(Walk(index, parameters.x_first), parameters.size_0, parameters.stride_0);
-    walk = walk_axis(walk, parameters.size_1, parameters.stride_1);
-    walk = walk_axis(walk, parameters.size_2, parameters.stride_2);
-    walk = walk_axis(walk, parameters.size_3, parameters.stride_3);
-    walk = walk_axis(walk, parameters.size_4, parameters.stride_4);
-    walk = walk_axis(walk, parameters.size_5, parameters.stride_5);
-    walk = walk_axis(walk, parameters.size_6, parameters.stride_6);
-    walk = walk_axis(walk, parameters.size_7, parameters.stride_7);
+    #for i in 1..8
+    walk = walk_axis(walk, parameters.size_{i}, parameters.stride_{i});
+    #end
     let row = index / parameters.y_columns;
     let column = index % parameters.y_columns;
     y[parameters.y_first + row * parameters.y_row + column] = x[walk.place];

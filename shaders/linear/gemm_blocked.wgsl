@@ -124,22 +124,12 @@ fn main(
     let group = invocation % GROUPS;
 
     // Rows of sums: the first four columns of each in a, the other four in b.
-    var a0 = vec4<f32>();
-    var a1 = vec4<f32>();
-    var a2 = vec4<f32>();
-    var a3 = vec4<f32>();
-    var a4 = vec4<f32>();
-    var a5 = vec4<f32>();
-    var a6 = vec4<f32>();
-    var a7 = vec4<f32>();
-    var b0 = vec4<f32>();
-    var b1 = vec4<f32>();
-    var b2 = vec4<f32>();
-    var b3 = vec4<f32>();
-    var b4 = vec4<f32>();
-    var b5 = vec4<f32>();
-    var b6 = vec4<f32>();
-    var b7 = vec4<f32>();
+    #for i in 0..8
+    var a{i} = vec4<f32>();
+    #end
+    #for i in 0..8
+    var b{i} = vec4<f32>();
+    #end
     var next_left = load_left(left_place + first4, first4 + left_k4, end4);
     var next_right = load_right(right_place + first4 * right_step, first4 + right_k4, end4);
     for (var panel4 = first4; panel4 < end4; panel4 = panel4 + DEPTH4) {
@@ -156,28 +146,23 @@ fn main(
             let left1 = left_panel[at + STRIDE];
             let left2 = left_panel[at + 2u * STRIDE];
             let left3 = left_panel[at + 3u * STRIDE];
-            a0 = multiply(a0, left0, near);
-            a1 = multiply(a1, left1, near);
-            a2 = multiply(a2, left2, near);
-            a3 = multiply(a3, left3, near);
+            #for i in 0..4
+            a{i} = multiply(a{i}, left{i}, near);
+            #end
             if (EACH == 8u) {
                 let far = panel_of(group, k4, 1u);
-                b0 = multiply(b0, left0, far);
-                b1 = multiply(b1, left1, far);
-                b2 = multiply(b2, left2, far);
-                b3 = multiply(b3, left3, far);
-                let left4 = left_panel[at + 4u * STRIDE];
-                let left5 = left_panel[at + 5u * STRIDE];
-                let left6 = left_panel[at + 6u * STRIDE];
-                let left7 = left_panel[at + 7u * STRIDE];
-                a4 = multiply(a4, left4, near);
-                a5 = multiply(a5, left5, near);
-                a6 = multiply(a6, left6, near);
-                a7 = multiply(a7, left7, near);
-                b4 = multiply(b4, left4, far);
-                b5 = multiply(b5, left5, far);
-                b6 = multiply(b6, left6, far);
-                b7 = multiply(b7, left7, far);
+                #for i in 0..4
+                b{i} = multiply(b{i}, left{i}, far);
+                #end
+                #for i in 4..8
+                let left{i} = left_panel[at + {i}u * STRIDE];
+                #end
+                #for i in 4..8
+                a{i} = multiply(a{i}, left{i}, near);
+                #end
+                #for i in 4..8
+                b{i} = multiply(b{i}, left{i}, far);
+                #end
             }
         }
         workgroupBarrier();
