@@ -270,6 +270,10 @@ impl fmt::Display for Variant {
                 Constant::Bool(false) => {}
             }
         }
+        // What is not told by the implementation's name, or by the size of its subgroups.
+        if self.enables.contains(&"f16") {
+            f.write_str(" f16")?;
+        }
         Ok(())
     }
 }

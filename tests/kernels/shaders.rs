@@ -430,20 +430,22 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The `.wgsl` files below `shaders/`, as `family/stem`.
+/// The `.wgsl` files below `shaders/`, as `family/stem` or `shared/room/stem`.
 fn shader_files() -> Vec<String> {
-    let folders = std::fs::read_dir(root().join("shaders")).unwrap();
-    let mut names = Vec::new();
-    for folder in folders {
-        let folder = folder.unwrap().path();
-        let family = folder.file_name().unwrap().to_str().unwrap().to_owned();
-        assert!(folder.is_dir(), "shaders/{family} lies beside the families");
-        for file in std::fs::read_dir(&folder).unwrap() {
-            let file = file.unwrap().path();
-            assert_eq!(file.extension().and_then(|end| end.to_str()), Some("wgsl"), "{}", file.display());
-            names.push(format!("{family}/{}", file.file_stem().unwrap().to_str().unwrap()));
+    fn collect(folder: &Path, prefix: &str, names: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                collect(&path, &format!("{prefix}{stem}/"), names);
+            } else {
+                assert_eq!(path.extension().and_then(|end| end.to_str()), Some("wgsl"), "{}", path.display());
+                names.push(format!("{prefix}{stem}"));
+            }
         }
     }
+    let mut names = Vec::new();
+    collect(&root().join("shaders"), "", &mut names);
     names.sort();
     names
 }
@@ -487,8 +489,8 @@ fn every_shared_file_is_used() {
             }
         }
     }
-    let files = shader_files().into_iter().filter(|name| name.starts_with("shared/"));
-    assert_eq!(files.collect::<Vec<_>>(), used.into_iter().collect::<Vec<_>>());
+    let files: Vec<String> = shader_files().into_iter().filter(|name| name.starts_with("shared/")).collect();
+    assert_eq!(files, used.into_iter().collect::<Vec<_>>());
 }
 
 /// The words of a file's code, without its comments and imports.

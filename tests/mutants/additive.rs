@@ -165,7 +165,8 @@ const VALUES: &[Mutant] = &[
         "select(factor * values, Numbers(), factor == Numbers())",
         "factor * values",
     ),
-    mutant("a tile forgets those before", "taken(factor, output_numbers(outputs, column));", "Numbers();"),
+    mutant("a tile forgets those before", "Numbers(), first_key == 0u)", "Numbers(), true)"),
+    mutant("the first tile adds to what was there", "Numbers(), first_key == 0u)", "Numbers(), false)"),
     mutant("the first key's value for all", "v[values_at + place * parameters.value_dim]", "v[values_at]"),
     mutant("values have one column", "v[values_at + place * parameters.value_dim]", "v[values_at + place]"),
     mutant(
@@ -185,8 +186,8 @@ const VALUES: &[Mutant] = &[
     ),
     mutant(
         "the last column is not summed",
-        "column < parameters.value_dim; column = column + WORKGROUP) {\n            var",
-        "column + 1u < parameters.value_dim; column = column + WORKGROUP) {\n            var",
+        "column < parameters.value_dim; column = column + WORKGROUP) {\n            //",
+        "column + 1u < parameters.value_dim; column = column + WORKGROUP) {\n            //",
     ),
     mutant(
         "the last column is not divided",
