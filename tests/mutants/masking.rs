@@ -1,4 +1,4 @@
-//! Faults in `shaders/shared/attention_masking.wgsl`, and in how `flash.wgsl` uses it: for one key, and for four.
+//! Faults in `shaders/shared/attention/masking.wgsl`, and in how `flash.wgsl` uses it: for one key, and for four.
 
 use crate::mutant::{Mutant, mutant};
 

@@ -1,4 +1,4 @@
-//! Faults in `shaders/shared/attention.wgsl`, `flash.wgsl` and `heads_*.wgsl`, for the
+//! Faults in `shaders/shared/attention/`: its `parameters`, `flash` and the rest, for the
 //! kernels that use those parts of them.
 
 use crate::mutant::{Mutant, mutant};
