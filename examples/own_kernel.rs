@@ -6,7 +6,7 @@
 //! The kernel is the gate of a SwiGLU feed-forward network (Shazeer 2020): y = a · σ(a) · b, element by element.
 
 use attentive::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, geometry,
 };
 use attentive::ops::{Linear, LinearWeights};
 use attentive::reference::rounding_floor;
@@ -55,24 +55,9 @@ const WORKGROUP: u32 = 64;
 pub struct Gate;
 
 impl Kernel for Gate {
-    fn name(&self) -> &'static str {
-        "example/gate"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = a · σ(a) · b"
-    }
-
-    fn source(&self) -> &'static str {
-        SOURCE
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("a"), Binding::read("b"), Binding::write("y")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const BINDINGS: &[Binding] = &[Binding::read("a"), Binding::read("b"), Binding::write("y")];
+        About::new("example/gate", SOURCE, BINDINGS, Parameters::FIELDS)
     }
 
     fn variants(&self) -> Vec<Variant> {

@@ -57,6 +57,41 @@ pub struct Cost {
     pub iterations: u64,
 }
 
+/// What a kernel is called and made of.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct About {
+    /// `family/stem`.
+    pub name: &'static str,
+    /// The shader's own file. `#import indexing` and the like take files of `shaders/shared/`.
+    pub source: &'static str,
+    /// The storage bindings, in order.
+    pub bindings: &'static [Binding],
+    /// The fields of the parameters' uniform, in order.
+    pub fields: &'static [Field],
+}
+
+impl About {
+    /// Of a kernel of a user's own.
+    pub const fn new(
+        name: &'static str,
+        source: &'static str,
+        bindings: &'static [Binding],
+        fields: &'static [Field],
+    ) -> Self {
+        Self { name, source, bindings, fields }
+    }
+
+    /// Of one of this crate's, whose shader is `shaders/<name>.wgsl`.
+    pub(crate) const fn ours(
+        name: &'static str,
+        bindings: &'static [Binding],
+        fields: &'static [Field],
+    ) -> Self {
+        Self::new(name, shaders::text(name), bindings, fields)
+    }
+}
+
 /// A hand-written kernel: one of this crate's ([`KERNELS`](crate::kernels::KERNELS)), or a user's own, which
 /// [`Recording::dispatch`](crate::Recording::dispatch) records beside this crate's ops and
 /// [`verify_variant`](crate::verify::verify_variant) verifies. `examples/own_kernel.rs` is a whole one.
@@ -66,20 +101,8 @@ pub struct Cost {
 /// Of this crate's kernels, parameters, geometry, twin, cases and cost stand together in
 /// `src/kernels/<family>/<stem>.rs`; the shader is `shaders/<family>/<stem>.wgsl`.
 pub trait Kernel: Send + Sync + 'static {
-    /// `family/stem`.
-    fn name(&self) -> &'static str;
-
-    /// The formula, in one line.
-    fn formula(&self) -> &'static str;
-
-    /// The shader's own file. `#import indexing` and the like take files of `shaders/shared/`.
-    fn source(&self) -> &'static str;
-
-    /// The storage bindings, in order.
-    fn bindings(&self) -> &'static [Binding];
-
-    /// The fields of the parameters' uniform, in order.
-    fn parameters(&self) -> &'static [Field];
+    /// Its name, its shader, its bindings and its parameters.
+    fn about(&self) -> About;
 
     /// Every specialization that the dispatcher may ask for.
     fn variants(&self) -> Vec<Variant>;
@@ -134,6 +157,28 @@ impl Unchecked {
 /// Bytes of a kernel's parameters.
 pub(crate) fn parameter_bytes(kernel: &dyn Kernel) -> usize {
     kernel.parameters().iter().map(|field| field.offset + 4).max().unwrap_or(0)
+}
+
+impl dyn Kernel {
+    /// `family/stem`.
+    pub fn name(&self) -> &'static str {
+        self.about().name
+    }
+
+    /// The shader's own file.
+    pub fn source(&self) -> &'static str {
+        self.about().source
+    }
+
+    /// The storage bindings, in order.
+    pub fn bindings(&self) -> &'static [Binding] {
+        self.about().bindings
+    }
+
+    /// The fields of the parameters' uniform, in order.
+    pub fn parameters(&self) -> &'static [Field] {
+        self.about().fields
+    }
 }
 
 impl std::fmt::Debug for dyn Kernel {

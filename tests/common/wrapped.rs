@@ -1,6 +1,6 @@
 //! A kernel with another text, or with its workgroups folded early; all else is its own.
 
-use attentive::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Unchecked, Variant, module};
+use attentive::kernel::{About, Arguments, Case, Cost, Depth, Kernel, Unchecked, Variant, module};
 
 /// Workgroups in one dimension where they are folded.
 pub const FOLD: u32 = 2;
@@ -8,7 +8,7 @@ pub const FOLD: u32 = 2;
 /// A kernel that stands in for another. It is leaked, as recordings ask for kernels that stay.
 pub struct Wrapped {
     kernel: &'static dyn Kernel,
-    source: &'static str,
+    about: About,
     per_dimension: u32,
 }
 
@@ -21,13 +21,15 @@ impl Wrapped {
     /// The kernel with its workgroups folded where they pass `per_dimension`: what takes 65,536 of them on a
     /// device, small cases show.
     pub fn folded(kernel: &'static dyn Kernel, per_dimension: u32) -> &'static Self {
-        Box::leak(Box::new(Self { kernel, source: kernel.source(), per_dimension }))
+        Box::leak(Box::new(Self { kernel, about: kernel.about(), per_dimension }))
     }
 
     /// The kernel with that text in the place of its own and of its shared files.
     /// Devices keep pipelines by their text, so that it shares none with the kernel.
     pub fn rewritten(kernel: &'static dyn Kernel, text: String) -> Self {
-        Self { kernel, source: text.leak(), per_dimension: u32::MAX }
+        let mut about = kernel.about();
+        about.source = text.leak();
+        Self { kernel, about, per_dimension: u32::MAX }
     }
 
     /// The same with its workgroups folded, too.
@@ -37,24 +39,8 @@ impl Wrapped {
 }
 
 impl Kernel for Wrapped {
-    fn name(&self) -> &'static str {
-        self.kernel.name()
-    }
-
-    fn formula(&self) -> &'static str {
-        self.kernel.formula()
-    }
-
-    fn source(&self) -> &'static str {
-        self.source
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        self.kernel.bindings()
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        self.kernel.parameters()
+    fn about(&self) -> About {
+        self.about
     }
 
     fn variants(&self) -> Vec<Variant> {

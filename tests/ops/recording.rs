@@ -2,7 +2,7 @@
 
 use crate::common;
 use attentive::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant,
 };
 use attentive::layers::{
     AttentionWeights, Cbam, ChannelAttention, DecoderLayer, DecoderLayerConfig, DecoderLayerOptions,
@@ -473,24 +473,8 @@ impl Own {
 }
 
 impl Kernel for Own {
-    fn name(&self) -> &'static str {
-        "test/own"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = factor · x"
-    }
-
-    fn source(&self) -> &'static str {
-        self.source
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        self.bindings
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Factor::FIELDS
+    fn about(&self) -> About {
+        About::new("test/own", self.source, self.bindings, Factor::FIELDS)
     }
 
     fn variants(&self) -> Vec<Variant> {

@@ -16,12 +16,11 @@
 //! one load and store for each column and tile, and `value_dim` has no bound.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, geometry, parameters,
 };
 use crate::kernels::parallel;
 use crate::reference::additive::{self as oracle, Dims};
 use crate::reference::rounding_floor;
-use crate::shaders;
 
 parameters! {
     /// Sizes, and what is there.
@@ -62,35 +61,19 @@ fn tile_rows(variant: &Variant) -> u32 {
     variant.u32("QUERY_ROWS")
 }
 
+const BINDINGS: &[Binding] = &[
+    Binding::read("q"),
+    Binding::read("k"),
+    Binding::read("v"),
+    Binding::read("score_weight"),
+    Binding::read("lengths"),
+    Binding::write("output"),
+    Binding::write("weights"),
+];
+
 impl Kernel for Additive {
-    fn name(&self) -> &'static str {
-        "attention/additive"
-    }
-
-    fn formula(&self) -> &'static str {
-        "output = softmax(Σ w · tanh(q + k)) · v"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("attention/additive") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const {
-            &[
-                Binding::read("q"),
-                Binding::read("k"),
-                Binding::read("v"),
-                Binding::read("score_weight"),
-                Binding::read("lengths"),
-                Binding::write("output"),
-                Binding::write("weights"),
-            ]
-        }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("attention/additive", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

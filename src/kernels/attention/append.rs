@@ -8,9 +8,8 @@
 
 use super::{NONE, Parameters};
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, geometry,
 };
-use crate::shaders;
 
 /// The kernel.
 pub struct Append;
@@ -34,25 +33,11 @@ fn rows(p: &Parameters) -> u64 {
     u64::from(p.batches) * u64::from(p.heads) * u64::from(p.query_length)
 }
 
+const BINDINGS: &[Binding] = &[Binding::read("rows"), Binding::read("items"), Binding::write("cache")];
+
 impl Kernel for Append {
-    fn name(&self) -> &'static str {
-        "attention/append"
-    }
-
-    fn formula(&self) -> &'static str {
-        "cache[starts + i] = rows[i]"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("attention/append") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("rows"), Binding::read("items"), Binding::write("cache")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("attention/append", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

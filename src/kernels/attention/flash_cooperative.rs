@@ -26,9 +26,8 @@
 
 use super::Parameters;
 use super::flash::{BINDINGS, Form, Tiling};
-use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
+use crate::kernel::{About, Arguments, Case, Cost, Depth, Kernel, Variant};
 use crate::kernels::matrices::Geometry;
-use crate::shaders;
 
 /// The kernel.
 pub struct FlashCooperative;
@@ -65,24 +64,8 @@ pub fn tiling(variant: &Variant) -> Tiling {
 }
 
 impl Kernel for FlashCooperative {
-    fn name(&self) -> &'static str {
-        "attention/flash_cooperative"
-    }
-
-    fn formula(&self) -> &'static str {
-        "output = f16(softmax(scale · f16(q)·kᵀ + mask)) · v"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("attention/flash_cooperative") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        BINDINGS
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("attention/flash_cooperative", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

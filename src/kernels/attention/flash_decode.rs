@@ -9,8 +9,7 @@
 
 use super::Parameters;
 use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};
-use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
-use crate::shaders;
+use crate::kernel::{About, Arguments, Case, Cost, Depth, Kernel, Variant};
 
 /// The kernel.
 pub struct FlashDecode;
@@ -25,24 +24,8 @@ pub fn decode(form: Form, value_dim: u32) -> Variant {
 }
 
 impl Kernel for FlashDecode {
-    fn name(&self) -> &'static str {
-        "attention/flash_decode"
-    }
-
-    fn formula(&self) -> &'static str {
-        "output = softmax(scale · q·kᵀ + mask) · v"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("attention/flash_decode") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        BINDINGS
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("attention/flash_decode", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

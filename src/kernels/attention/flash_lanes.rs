@@ -17,8 +17,7 @@
 
 use super::Parameters;
 use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};
-use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
-use crate::shaders;
+use crate::kernel::{About, Arguments, Case, Cost, Depth, Kernel, Variant};
 
 /// The kernel.
 pub struct FlashLanes;
@@ -49,24 +48,8 @@ pub fn tiling(variant: &Variant) -> Tiling {
 }
 
 impl Kernel for FlashLanes {
-    fn name(&self) -> &'static str {
-        "attention/flash_lanes"
-    }
-
-    fn formula(&self) -> &'static str {
-        "output = softmax(scale · q·kᵀ + mask) · v"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("attention/flash_lanes") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        BINDINGS
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("attention/flash_lanes", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

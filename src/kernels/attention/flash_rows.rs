@@ -34,8 +34,7 @@
 
 use super::flash::{BINDINGS, Form, Tiling};
 use super::parameters::{NONE, Parameters};
-use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
-use crate::shaders;
+use crate::kernel::{About, Arguments, Case, Cost, Depth, Kernel, Variant};
 
 /// The largest head_dim and value_dim.
 pub const LARGEST_DIM: u32 = 128;
@@ -107,24 +106,8 @@ pub fn rows_for(p: &Parameters, half: bool) -> Variant {
 }
 
 impl Kernel for FlashRows {
-    fn name(&self) -> &'static str {
-        "attention/flash_rows"
-    }
-
-    fn formula(&self) -> &'static str {
-        "output = softmax(scale · q·kᵀ + mask) · v"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("attention/flash_rows") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        BINDINGS
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("attention/flash_rows", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

@@ -12,8 +12,7 @@
 
 use super::Parameters;
 use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};
-use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
-use crate::shaders;
+use crate::kernel::{About, Arguments, Case, Cost, Depth, Kernel, Variant};
 
 /// The kernel.
 pub struct FlashTiled;
@@ -35,24 +34,8 @@ pub fn tiled(form: Form, value_dim: u32) -> Variant {
 }
 
 impl Kernel for FlashTiled {
-    fn name(&self) -> &'static str {
-        "attention/flash_tiled"
-    }
-
-    fn formula(&self) -> &'static str {
-        "output = softmax(scale · q·kᵀ + mask) · v"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("attention/flash_tiled") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        BINDINGS
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("attention/flash_tiled", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

@@ -10,10 +10,9 @@
 use super::flash::Seen;
 use super::{NONE, Parameters};
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, geometry,
 };
 use crate::reference::{largest, rounding_floor};
-use crate::shaders;
 
 /// The kernel.
 pub struct Merge;
@@ -27,34 +26,18 @@ fn rows(p: &Parameters) -> u64 {
     u64::from(p.batches) * u64::from(p.heads) * u64::from(p.query_length)
 }
 
+const BINDINGS: &[Binding] = &[
+    Binding::read("parts"),
+    Binding::read("part_sums"),
+    Binding::read("items"),
+    Binding::read("head_terms"),
+    Binding::write("output"),
+    Binding::write("sums"),
+];
+
 impl Kernel for Merge {
-    fn name(&self) -> &'static str {
-        "attention/merge"
-    }
-
-    fn formula(&self) -> &'static str {
-        "output = Σ_s exp(sums_s − log Σ exp(sums)) · parts_s"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("attention/merge") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const {
-            &[
-                Binding::read("parts"),
-                Binding::read("part_sums"),
-                Binding::read("items"),
-                Binding::read("head_terms"),
-                Binding::write("output"),
-                Binding::write("sums"),
-            ]
-        }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("attention/merge", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

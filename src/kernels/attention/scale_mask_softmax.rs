@@ -16,45 +16,28 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant};
+use crate::kernel::{About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant};
 use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{NONE, Parameters, Row, Sizes, chosen};
 use crate::kernels::{parallel, rows};
 use crate::reference::attention::{self as oracle, Causal, Mask, Options};
 use crate::reference::{largest, rounding_floor};
-use crate::shaders;
 
 /// The kernel.
 pub struct ScaleMaskSoftmax;
 
+const BINDINGS: &[Binding] = &[
+    Binding::read("scores"),
+    Binding::read("mask"),
+    Binding::read("items"),
+    Binding::read("head_terms"),
+    Binding::write("weights"),
+    Binding::write("sums"),
+];
+
 impl Kernel for ScaleMaskSoftmax {
-    fn name(&self) -> &'static str {
-        "attention/scale_mask_softmax"
-    }
-
-    fn formula(&self) -> &'static str {
-        "weights = softmax(softcap(scale · scores) + mask)"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("attention/scale_mask_softmax") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const {
-            &[
-                Binding::read("scores"),
-                Binding::read("mask"),
-                Binding::read("items"),
-                Binding::read("head_terms"),
-                Binding::write("weights"),
-                Binding::write("sums"),
-            ]
-        }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("attention/scale_mask_softmax", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

@@ -10,7 +10,7 @@
 //! Ladder: 32 × 32 tiles, 4 × 4 for each of 64 invocations, panels of 16 in workgroup memory (4 KiB).
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, geometry,
 };
 use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{Parameters, Sizes, chosen};
@@ -19,7 +19,6 @@ use crate::kernels::parallel;
 use crate::kernels::shared::tile_iterations;
 use crate::reference::rounding_floor;
 use crate::reference::{self, attention::View};
-use crate::shaders;
 
 /// The kernel.
 pub struct Scores;
@@ -33,25 +32,12 @@ pub fn tiled() -> Variant {
         .with("SKIP_ZEROS", false)
 }
 
+const BINDINGS: &[Binding] =
+    &[Binding::read("q"), Binding::read("k"), Binding::read("items"), Binding::write("scores")];
+
 impl Kernel for Scores {
-    fn name(&self) -> &'static str {
-        "attention/scores"
-    }
-
-    fn formula(&self) -> &'static str {
-        "scores = q·kᵀ"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("attention/scores") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("q"), Binding::read("k"), Binding::read("items"), Binding::write("scores")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("attention/scores", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

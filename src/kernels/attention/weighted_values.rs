@@ -11,7 +11,7 @@
 
 use crate::host_memory::scratch;
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, geometry,
 };
 use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{Parameters, Sizes, chosen};
@@ -20,7 +20,6 @@ use crate::kernels::parallel;
 use crate::kernels::shared::tile_iterations;
 use crate::reference::rounding_floor;
 use crate::reference::{self, attention::View};
-use crate::shaders;
 
 /// The kernel.
 pub struct WeightedValues;
@@ -34,25 +33,12 @@ pub fn tiled() -> Variant {
         .with("SKIP_ZEROS", true)
 }
 
+const BINDINGS: &[Binding] =
+    &[Binding::read("weights"), Binding::read("v"), Binding::read("items"), Binding::write("output")];
+
 impl Kernel for WeightedValues {
-    fn name(&self) -> &'static str {
-        "attention/weighted_values"
-    }
-
-    fn formula(&self) -> &'static str {
-        "output = weights · v"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("attention/weighted_values") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("weights"), Binding::read("v"), Binding::read("items"), Binding::write("output")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("attention/weighted_values", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

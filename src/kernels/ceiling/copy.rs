@@ -3,9 +3,8 @@
 //! y = x, word by word, in vectors of four. Nothing is computed, so that bits stay as they are.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, geometry, parameters,
 };
-use crate::shaders;
 
 parameters! {
     /// Sizes.
@@ -21,25 +20,11 @@ pub struct Copy;
 /// Invocations in a workgroup, and vectors for each: which is the faster differs between GPUs and software adapters.
 const SIZES: [(u32, u32); 2] = [(64, 1), (256, 4)];
 
+const BINDINGS: &[Binding] = &[Binding::read("x"), Binding::write("y")];
+
 impl Kernel for Copy {
-    fn name(&self) -> &'static str {
-        "ceiling/copy"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = x"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("ceiling/copy") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("x"), Binding::write("y")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("ceiling/copy", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

@@ -4,11 +4,10 @@
 //! Eight chains for each invocation, so that none waits for another; two operations for each step of each.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, geometry, parameters,
 };
 use crate::reference;
 use crate::reference::rounding_floor;
-use crate::shaders;
 
 parameters! {
     /// Sizes and numbers.
@@ -33,25 +32,11 @@ const CHAINS: u32 = 8;
 /// Steps of a trip.
 const STEPS: u32 = 16;
 
+const BINDINGS: &[Binding] = &[Binding::read("x"), Binding::write("y")];
+
 impl Kernel for MultiplyAdd {
-    fn name(&self) -> &'static str {
-        "ceiling/multiply_add"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y[i] = sum of 8 chains a = a · factor + term from x[i], x[i] + 1, …"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("ceiling/multiply_add") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("x"), Binding::write("y")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("ceiling/multiply_add", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

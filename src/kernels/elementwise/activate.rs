@@ -4,13 +4,12 @@
 //! NaN; at −∞ the products of GELU and SiLU are −∞ · 0, and so NaN.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::activation::Activation;
 use crate::kernels::parallel;
 use crate::reference;
 use crate::reference::rounding_floor;
-use crate::shaders;
 
 parameters! {
     /// The size.
@@ -28,25 +27,11 @@ pub(crate) fn variant(activation: Activation) -> Variant {
     super::invocation().with("ACTIVATION", activation.code())
 }
 
+const BINDINGS: &[Binding] = &[Binding::read("x"), Binding::write("y")];
+
 impl Kernel for Activate {
-    fn name(&self) -> &'static str {
-        "elementwise/activate"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = activation(x)"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("elementwise/activate") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("x"), Binding::write("y")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("elementwise/activate", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

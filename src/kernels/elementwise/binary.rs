@@ -6,10 +6,9 @@
 //! NaN and infinities are those of IEEE 754.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::reference::{self, largest, rounding_floor};
-use crate::shaders;
 
 /// Axes that operands may have, neighbours that lie alike in both merged.
 pub(crate) const AXES: usize = 4;
@@ -107,25 +106,11 @@ pub(crate) fn variant(operation: Operation) -> Variant {
     super::invocation().with("OPERATION", operation.code())
 }
 
+const BINDINGS: &[Binding] = &[Binding::read("a"), Binding::read("b"), Binding::write("y")];
+
 impl Kernel for Binary {
-    fn name(&self) -> &'static str {
-        "elementwise/binary"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y[i] = a[Σ index_k(i) · a_stride_k] ∘ b[Σ index_k(i) · b_stride_k]"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("elementwise/binary") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("a"), Binding::read("b"), Binding::write("y")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("elementwise/binary", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

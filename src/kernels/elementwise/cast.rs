@@ -6,10 +6,9 @@
 //! quiet. All of it is exact, by integers: nothing depends on how an adapter rounds or flushes.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::reference::cast as oracle;
-use crate::shaders;
 use crate::tensor::{pack_f16, unpack_f16};
 
 parameters! {
@@ -28,25 +27,11 @@ pub(crate) fn variant(to_f16: bool) -> Variant {
     super::invocation().with("TO_F16", to_f16)
 }
 
+const BINDINGS: &[Binding] = &[Binding::read("x"), Binding::write("y")];
+
 impl Kernel for Cast {
-    fn name(&self) -> &'static str {
-        "elementwise/cast"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = x as f16, or as f32"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("elementwise/cast") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("x"), Binding::write("y")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("elementwise/cast", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

@@ -6,9 +6,8 @@
 //! other columns are left alone.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
-use crate::shaders;
 
 /// Axes that a copy may have, neighbours that lie alike merged.
 pub(crate) const AXES: usize = 8;
@@ -95,25 +94,11 @@ pub(crate) fn variant() -> Variant {
     super::invocation()
 }
 
+const BINDINGS: &[Binding] = &[Binding::read("x"), Binding::write("y")];
+
 impl Kernel for StridedCopy {
-    fn name(&self) -> &'static str {
-        "elementwise/strided_copy"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y[place(i)] = x[first + Σ index_k(i) · stride_k]"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("elementwise/strided_copy") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("x"), Binding::write("y")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("elementwise/strided_copy", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

@@ -8,14 +8,13 @@
 //! each lies in one part.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::normalization::layer_norm::normalize_row;
 use crate::kernels::shared::{WeightStorage, row_f32};
 use crate::kernels::{parallel, rows};
 use crate::reference;
 use crate::reference::rounding_floor;
-use crate::shaders;
 use crate::tensor::{pack_f16, unpack_f16};
 
 parameters! {
@@ -39,35 +38,19 @@ parameters! {
 /// The kernel.
 pub struct EmbeddingNorm;
 
+const BINDINGS: &[Binding] = &[
+    Binding::read("tokens"),
+    Binding::read("weight"),
+    Binding::read("position"),
+    Binding::read("token_type"),
+    Binding::read("gamma"),
+    Binding::read("beta"),
+    Binding::write("y"),
+];
+
 impl Kernel for EmbeddingNorm {
-    fn name(&self) -> &'static str {
-        "embedding/embedding_norm"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = layer norm(word[id] + position[p] + type[t])"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("embedding/embedding_norm") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const {
-            &[
-                Binding::read("tokens"),
-                Binding::read("weight"),
-                Binding::read("position"),
-                Binding::read("token_type"),
-                Binding::read("gamma"),
-                Binding::read("beta"),
-                Binding::write("y"),
-            ]
-        }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("embedding/embedding_norm", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

@@ -8,13 +8,12 @@
 //! `embedding/embedding_norm`.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::shared::{WeightStorage, row_f32};
 use crate::kernels::{elementwise, parallel};
 use crate::reference;
 use crate::reference::rounding_floor;
-use crate::shaders;
 use crate::tensor::{pack_f16, unpack_f16};
 
 parameters! {
@@ -43,32 +42,12 @@ pub(crate) fn variant(storage: WeightStorage) -> Variant {
     storage.add_to(elementwise::invocation())
 }
 
+const BINDINGS: &[Binding] =
+    &[Binding::read("tokens"), Binding::read("weight"), Binding::read("position"), Binding::write("y")];
+
 impl Kernel for Gather {
-    fn name(&self) -> &'static str {
-        "embedding/gather"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = scale · word[id] + position[p]"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("embedding/gather") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const {
-            &[
-                Binding::read("tokens"),
-                Binding::read("weight"),
-                Binding::read("position"),
-                Binding::write("y"),
-            ]
-        }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("embedding/gather", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

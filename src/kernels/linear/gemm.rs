@@ -13,7 +13,7 @@
 //!   [`gemm_lanes`](super::gemm_lanes) does 69.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, geometry, parameters,
 };
 use crate::kernels::activation::Activation;
 use crate::kernels::matrices::rounded_to_f16;
@@ -22,7 +22,6 @@ use crate::kernels::parallel;
 use crate::kernels::shared::{WeightStorage, tile_iterations, weights_f32};
 use crate::reference;
 use crate::reference::rounding_floor;
-use crate::shaders;
 use crate::tensor::{pack_f16, unpack_f16};
 
 parameters! {
@@ -109,34 +108,19 @@ pub(crate) fn tile_side(rows: u32, columns: u32) -> u32 {
     if large_tiles >= 64 { 64 } else { 32 }
 }
 
+/// The bindings of all products.
+pub(crate) const BINDINGS: &[Binding] = &[
+    Binding::read("x"),
+    Binding::read("weight"),
+    Binding::read("bias"),
+    Binding::read("residual"),
+    Binding::read("offsets"),
+    Binding::write("y"),
+];
+
 impl Kernel for Gemm {
-    fn name(&self) -> &'static str {
-        "linear/gemm"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = activation(x·W + bias) + residual"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("linear/gemm") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const {
-            &[
-                Binding::read("x"),
-                Binding::read("weight"),
-                Binding::read("bias"),
-                Binding::read("residual"),
-                Binding::read("offsets"),
-                Binding::write("y"),
-            ]
-        }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("linear/gemm", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

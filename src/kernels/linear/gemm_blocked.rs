@@ -22,13 +22,12 @@
 //! - lavapipe (Mesa 22.3.6, milliseconds of the processor's time, 256³, f32): `tiled` 27, `small` 10, `medium` 9.2, `large` 6.7, and
 //!   [`gemm_lanes`](super::gemm_lanes), which uses its 8 lanes better, 1.6. Without subgroups: the table in `ops/product.rs`.
 
-use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant};
+use crate::kernel::{About, Arguments, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant};
 use crate::kernels::activation::Activation;
-use crate::kernels::linear::gemm::{self, Gemm, Parameters};
+use crate::kernels::linear::gemm::{self, BINDINGS, Gemm, Parameters};
 use crate::kernels::multiply::multiply;
 use crate::kernels::shared::weights_f32;
 use crate::reference::{self, rounding_floor};
-use crate::shaders;
 
 /// Rows of x and of W are read this many elements at a time.
 pub(crate) const DEPTH_MULTIPLE: u32 = 4;
@@ -85,24 +84,8 @@ fn share(variant: &Variant, depth: u32, splits: u32) -> u32 {
 }
 
 impl Kernel for GemmBlocked {
-    fn name(&self) -> &'static str {
-        "linear/gemm_blocked"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = activation(α·x·W + β·bias) + β·residual"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("linear/gemm_blocked") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        Gemm.bindings()
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("linear/gemm_blocked", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

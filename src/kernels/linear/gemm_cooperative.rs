@@ -21,11 +21,10 @@
 //! - 2 × 2 matrices for each subgroup (64 × 64 tiles with sides of 16) where there would be less than 64 large tiles.
 //! - Sums leave matrix by matrix through workgroup memory, since a matrix gives its elements to no lane.
 
-use crate::kernel::{Argument, Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant, geometry};
-use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
+use crate::kernel::{About, Argument, Arguments, Case, Cost, Depth, Kernel, Variant, geometry};
+use crate::kernels::linear::gemm::{self, BINDINGS, Form, Parameters};
 use crate::kernels::matrices::{Geometry, rounded_to_f16};
 use crate::kernels::shared::WeightStorage;
-use crate::shaders;
 
 /// Rows of x and of W are read this many elements at a time.
 const MULTIPLE: u32 = 4;
@@ -70,24 +69,8 @@ pub(crate) fn misfit(parameters: &Parameters, form: Form) -> Option<String> {
 }
 
 impl Kernel for GemmCooperative {
-    fn name(&self) -> &'static str {
-        "linear/gemm_cooperative"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = activation(f16(x)·W + bias) + residual"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("linear/gemm_cooperative") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        Gemm.bindings()
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("linear/gemm_cooperative", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

@@ -39,10 +39,9 @@
 //!   u64 (58 for 54 f32, 65 for 59 f16 at 16 rows, 2 % at most at 32), which would need `SHADER_INT64`.
 
 use crate::device::Texel;
-use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant};
-use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
+use crate::kernel::{About, Arguments, Case, Cost, Depth, Kernel, Variant};
+use crate::kernels::linear::gemm::{self, BINDINGS, Form, Gemm, Parameters};
 use crate::kernels::shared::WeightStorage;
-use crate::shaders;
 
 /// Rows of x and of W are read this many elements at a time.
 const DEPTH_MULTIPLE: u32 = 4;
@@ -107,24 +106,8 @@ pub(crate) fn misfit(parameters: &Parameters, transposed: bool) -> Option<String
 }
 
 impl Kernel for GemmLanes {
-    fn name(&self) -> &'static str {
-        "linear/gemm_lanes"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = activation(x·W + bias) + residual"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("linear/gemm_lanes") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        Gemm.bindings()
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("linear/gemm_lanes", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

@@ -12,10 +12,9 @@
 //!   W alone, that adds by `subgroupAdd` and has no barrier, where the adapter's subgroups are of one size.
 //! - lavapipe: see [`gemm_lanes`](super::gemm_lanes).
 
-use crate::kernel::{Arguments, Binding, Case, Cost, Depth, Field, Kernel, Variant, geometry};
-use crate::kernels::linear::gemm::{self, Gemm, Parameters};
+use crate::kernel::{About, Arguments, Case, Cost, Depth, Kernel, Variant, geometry};
+use crate::kernels::linear::gemm::{self, BINDINGS, Parameters};
 use crate::kernels::linear::gemm_blocked::{DEPTH_MULTIPLE, LAYOUTS, general_cases, vec4_weights};
-use crate::shaders;
 
 /// The most rows.
 pub(crate) const MOST_ROWS: u32 = 8;
@@ -61,24 +60,8 @@ fn tile_rows(rows: u32) -> u32 {
 }
 
 impl Kernel for GemmRows {
-    fn name(&self) -> &'static str {
-        "linear/gemm_rows"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = activation(α·x·W + β·bias) + β·residual"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("linear/gemm_rows") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        Gemm.bindings()
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("linear/gemm_rows", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

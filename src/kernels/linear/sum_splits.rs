@@ -7,12 +7,11 @@
 //! once; splits are few, and so is what there is to gain.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, geometry, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, geometry, parameters,
 };
 use crate::kernels::activation::Activation;
 use crate::kernels::linear::gemm;
 use crate::reference::{self, rounding_floor};
-use crate::shaders;
 
 parameters! {
     /// Sizes, and the epilogue.
@@ -67,25 +66,12 @@ pub(crate) fn invocation() -> Variant {
     Variant::new("invocation").with("WORKGROUP", 64)
 }
 
+const BINDINGS: &[Binding] =
+    &[Binding::read("parts"), Binding::read("bias"), Binding::read("residual"), Binding::write("y")];
+
 impl Kernel for SumSplits {
-    fn name(&self) -> &'static str {
-        "linear/sum_splits"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = activation(α·Σ parts + β·bias) + β·residual"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("linear/sum_splits") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("parts"), Binding::read("bias"), Binding::read("residual"), Binding::write("y")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("linear/sum_splits", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

@@ -10,12 +10,11 @@
 //! largest error fell from 2.0e-4 to 1.5e-5: `attentive verify --kernel layer_norm`).
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::{parallel, rows};
 use crate::reference;
 use crate::reference::rounding_floor;
-use crate::shaders;
 
 parameters! {
     /// Sizes and ε.
@@ -73,35 +72,19 @@ fn sum(columns: usize, value: impl Fn(usize) -> f32) -> f32 {
     sums.iter().sum::<f32>() + (whole..columns).map(value).sum::<f32>()
 }
 
+const BINDINGS: &[Binding] = &[
+    Binding::read("x"),
+    Binding::read("residual"),
+    Binding::read("gamma"),
+    Binding::read("beta"),
+    Binding::write("y"),
+    Binding::write("means"),
+    Binding::write("inv_std_devs"),
+];
+
 impl Kernel for LayerNorm {
-    fn name(&self) -> &'static str {
-        "normalization/layer_norm"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = (a − mean(a)) / √(var(a) + ε) · γ + β, a = x + residual"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("normalization/layer_norm") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const {
-            &[
-                Binding::read("x"),
-                Binding::read("residual"),
-                Binding::read("gamma"),
-                Binding::read("beta"),
-                Binding::write("y"),
-                Binding::write("means"),
-                Binding::write("inv_std_devs"),
-            ]
-        }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("normalization/layer_norm", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

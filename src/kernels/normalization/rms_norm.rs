@@ -4,12 +4,11 @@
 //! `[rows, columns]`, γ is `[columns]` or, with a row stride, `[rows, columns]`. A NaN makes its row NaN.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::rows;
 use crate::reference;
 use crate::reference::rounding_floor;
-use crate::shaders;
 
 parameters! {
     /// Sizes and ε.
@@ -28,25 +27,11 @@ parameters! {
 /// The kernel.
 pub struct RmsNorm;
 
+const BINDINGS: &[Binding] = &[Binding::read("x"), Binding::read("gamma"), Binding::write("y")];
+
 impl Kernel for RmsNorm {
-    fn name(&self) -> &'static str {
-        "normalization/rms_norm"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = x / √(mean(x²) + ε) · γ"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("normalization/rms_norm") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("x"), Binding::read("gamma"), Binding::write("y")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("normalization/rms_norm", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

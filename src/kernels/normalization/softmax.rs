@@ -7,12 +7,11 @@
 //! Ladder: three passes over the row (maximum; exponentials and sum; division), as `attention/scale_mask_softmax`.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::{parallel, rows};
 use crate::reference::rounding_floor;
 use crate::reference::softmax as oracle;
-use crate::shaders;
 
 parameters! {
     /// Sizes.
@@ -29,25 +28,11 @@ parameters! {
 /// The kernel.
 pub struct Softmax;
 
+const BINDINGS: &[Binding] = &[Binding::read("x"), Binding::write("y")];
+
 impl Kernel for Softmax {
-    fn name(&self) -> &'static str {
-        "normalization/softmax"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = exp(x − max(x)) / Σ exp(x − max(x))"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("normalization/softmax") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("x"), Binding::write("y")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("normalization/softmax", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

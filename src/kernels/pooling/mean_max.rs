@@ -8,12 +8,11 @@
 //! its neighbour reads beside it; over space the row is contiguous and shared by lanes (see `kernels::rows`).
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::rows;
 use crate::reference::pooling as oracle;
 use crate::reference::{largest, rounding_floor};
-use crate::shaders;
 
 parameters! {
     /// Sizes: x is `[rows / inner, columns, inner]`.
@@ -32,25 +31,11 @@ parameters! {
 /// The kernel.
 pub struct MeanMax;
 
+const BINDINGS: &[Binding] = &[Binding::read("x"), Binding::write("mean"), Binding::write("maximum")];
+
 impl Kernel for MeanMax {
-    fn name(&self) -> &'static str {
-        "pooling/mean_max"
-    }
-
-    fn formula(&self) -> &'static str {
-        "mean = Σ_c x_c / C, maximum = max_c x_c"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("pooling/mean_max") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("x"), Binding::write("mean"), Binding::write("maximum")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("pooling/mean_max", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

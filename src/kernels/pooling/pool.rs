@@ -7,12 +7,11 @@
 //! Ladder: a lane sums a column down the tokens, so that neighbouring lanes read neighbouring words.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::{parallel, rows};
 use crate::reference::pooling::{self as oracle, Dims, Kind};
 use crate::reference::rounding_floor;
-use crate::shaders;
 
 parameters! {
     /// Sizes and what to take.
@@ -33,25 +32,11 @@ parameters! {
 /// The kernel.
 pub struct Pool;
 
+const BINDINGS: &[Binding] = &[Binding::read("x"), Binding::read("lengths"), Binding::write("y")];
+
 impl Kernel for Pool {
-    fn name(&self) -> &'static str {
-        "pooling/pool"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = mean | first | max of x over the tokens, / max(‖y‖₂, 1e-12)"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("pooling/pool") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("x"), Binding::read("lengths"), Binding::write("y")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("pooling/pool", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

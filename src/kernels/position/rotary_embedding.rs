@@ -7,12 +7,11 @@
 //! them reads their last row. A NaN or an infinity stays in its pair.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::elementwise;
 use crate::reference::rotary as oracle;
 use crate::reference::rounding_floor;
-use crate::shaders;
 
 parameters! {
     /// Sizes, and how x and y lie.
@@ -54,33 +53,17 @@ pub(crate) fn variant() -> Variant {
     elementwise::invocation()
 }
 
+const BINDINGS: &[Binding] = &[
+    Binding::read("x"),
+    Binding::read("cos_table"),
+    Binding::read("sin_table"),
+    Binding::read("positions"),
+    Binding::write("y"),
+];
+
 impl Kernel for RotaryEmbedding {
-    fn name(&self) -> &'static str {
-        "position/rotary_embedding"
-    }
-
-    fn formula(&self) -> &'static str {
-        "(yₐ, y_b) = (cos·xₐ − sin·x_b, sin·xₐ + cos·x_b)"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("position/rotary_embedding") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const {
-            &[
-                Binding::read("x"),
-                Binding::read("cos_table"),
-                Binding::read("sin_table"),
-                Binding::read("positions"),
-                Binding::write("y"),
-            ]
-        }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("position/rotary_embedding", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

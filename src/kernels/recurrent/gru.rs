@@ -14,13 +14,12 @@
 //! Ladder: an invocation for each unit.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::activation::Activation;
 use crate::kernels::elementwise;
 use crate::reference::recurrent as oracle;
 use crate::reference::rounding_floor;
-use crate::shaders;
 
 parameters! {
     /// Sizes, the step, and where things lie.
@@ -58,34 +57,18 @@ pub(crate) fn variant() -> Variant {
     elementwise::invocation()
 }
 
+const BINDINGS: &[Binding] = &[
+    Binding::read("x_gates"),
+    Binding::read("h_gates"),
+    Binding::read("h"),
+    Binding::read("lengths"),
+    Binding::write("state"),
+    Binding::write("output"),
+];
+
 impl Kernel for Gru {
-    fn name(&self) -> &'static str {
-        "recurrent/gru"
-    }
-
-    fn formula(&self) -> &'static str {
-        "state = (1 − z) · tanh(x_n + r · h_n) + z · h, r = σ(x_r + h_r), z = σ(x_z + h_z)"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("recurrent/gru") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const {
-            &[
-                Binding::read("x_gates"),
-                Binding::read("h_gates"),
-                Binding::read("h"),
-                Binding::read("lengths"),
-                Binding::write("state"),
-                Binding::write("output"),
-            ]
-        }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("recurrent/gru", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

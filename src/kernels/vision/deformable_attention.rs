@@ -14,12 +14,11 @@
 //! so reads coalesce over a head; the locations are computed by each.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::elementwise;
 use crate::reference::vision::{self as oracle, DeformableDims};
 use crate::reference::{largest, rounding_floor};
-use crate::shaders;
 
 parameters! {
     /// Sizes and options.
@@ -53,35 +52,19 @@ pub(crate) fn variant() -> Variant {
     elementwise::invocation()
 }
 
+const BINDINGS: &[Binding] = &[
+    Binding::read("values"),
+    Binding::read("shapes"),
+    Binding::read("references"),
+    Binding::read("offsets"),
+    Binding::read("weights"),
+    Binding::read("padding"),
+    Binding::write("output"),
+];
+
 impl Kernel for DeformableAttention {
-    fn name(&self) -> &'static str {
-        "vision/deformable_attention"
-    }
-
-    fn formula(&self) -> &'static str {
-        "y = Σ_l Σ_p A · v_l(φ_l(r) + Δ)"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("vision/deformable_attention") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const {
-            &[
-                Binding::read("values"),
-                Binding::read("shapes"),
-                Binding::read("references"),
-                Binding::read("offsets"),
-                Binding::read("weights"),
-                Binding::read("padding"),
-                Binding::write("output"),
-            ]
-        }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("vision/deformable_attention", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

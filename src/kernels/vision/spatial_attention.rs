@@ -9,13 +9,12 @@
 //! the loops have no branch.
 
 use crate::kernel::{
-    Arguments, Binding, Case, CaseArgument, Cost, Depth, Field, Inputs, Kernel, Variant, parameters,
+    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
 use crate::kernels::activation::Activation;
 use crate::kernels::elementwise;
 use crate::reference::rounding_floor;
 use crate::reference::vision as oracle;
-use crate::shaders;
 
 parameters! {
     /// Sizes and β.
@@ -42,25 +41,12 @@ pub(crate) fn variant() -> Variant {
     elementwise::invocation().with("ACTIVATION", sigmoid)
 }
 
+const BINDINGS: &[Binding] =
+    &[Binding::read("mean"), Binding::read("maximum"), Binding::read("weight"), Binding::write("map")];
+
 impl Kernel for SpatialAttention {
-    fn name(&self) -> &'static str {
-        "vision/spatial_attention"
-    }
-
-    fn formula(&self) -> &'static str {
-        "M = σ(f^{k×k}([mean; maximum]) + β)"
-    }
-
-    fn source(&self) -> &'static str {
-        const { shaders::text("vision/spatial_attention") }
-    }
-
-    fn bindings(&self) -> &'static [Binding] {
-        const { &[Binding::read("mean"), Binding::read("maximum"), Binding::read("weight"), Binding::write("map")] }
-    }
-
-    fn parameters(&self) -> &'static [Field] {
-        Parameters::FIELDS
+    fn about(&self) -> About {
+        const { About::ours("vision/spatial_attention", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {
