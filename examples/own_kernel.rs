@@ -113,7 +113,7 @@ fn case(elements: usize) -> Case {
         arguments: vec![
             CaseArgument::F32(a.clone()),
             CaseArgument::F32(b.clone()),
-            CaseArgument::Output(oracle.collect()),
+            CaseArgument::output(oracle.collect()),
         ],
     }
 }

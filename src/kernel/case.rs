@@ -30,14 +30,49 @@ pub enum CaseArgument {
     F32(Vec<f32>),
     /// Words to read.
     Words(Vec<u32>),
-    /// The oracle's answer for a written binding that has but one: its words, bit for bit. `None` as in `Output`.
+    /// The oracle's answer for a written binding that has but one: its words, bit for bit; what is `None` must stay as it was.
     Exact(Vec<Option<u32>>),
-    /// The oracle's answer for a written binding; what is `None` must stay as it was.
-    Output(Vec<Option<f64>>),
+    /// The oracle's answer for a written binding: [`CaseArgument::output`] and its kin make it.
+    Output(Expected),
+}
+
+/// The oracle's answer for a written binding, and how near to it a device must come.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Expected {
+    /// The values; what is `None` must stay as it was.
+    pub values: Vec<Option<f64>>,
+    /// A floor of its own, in place of the case's.
+    pub floor: Option<f64>,
+    /// A largest NMSE of its own.
+    pub nmse: Option<f64>,
+}
+
+impl CaseArgument {
+    /// An output of these values; what is `None` must stay as it was.
+    pub fn output(values: Vec<Option<f64>>) -> Self {
+        Self::Output(Expected { values, floor: None, nmse: None })
+    }
+
     /// The same with a floor of its own, in place of the case's.
-    OutputWithin(Vec<Option<f64>>, f64),
-    /// The same with a floor and a largest NMSE of its own: for what is rounded to f16 on its way.
-    OutputRounded(Vec<Option<f64>>, f64, f64),
+    pub fn output_within(values: Vec<Option<f64>>, floor: f64) -> Self {
+        Self::Output(Expected { values, floor: Some(floor), nmse: None })
+    }
+
+    /// The same with a largest NMSE of its own too: for what is rounded to f16 on its way.
+    pub fn output_rounded(values: Vec<Option<f64>>, floor: f64, nmse: f64) -> Self {
+        Self::Output(Expected { values, floor: Some(floor), nmse: Some(nmse) })
+    }
+
+    /// Words behind the binding.
+    pub fn words(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::Words(words) => words.len(),
+            Self::Exact(words) => words.len(),
+            Self::Output(expected) => expected.values.len(),
+        }
+    }
 }
 
 /// A seeded source of inputs.

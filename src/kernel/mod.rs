@@ -9,7 +9,7 @@ mod variant;
 #[doc(no_inline)]
 pub use crate::parameters;
 pub use arguments::{Argument, Arguments};
-pub use case::{Case, CaseArgument, Depth, Inputs};
+pub use case::{Case, CaseArgument, Depth, Expected, Inputs};
 pub use parameters::{Field, FieldKind};
 pub use variant::{Constant, Variant};
 

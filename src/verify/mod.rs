@@ -148,16 +148,9 @@ pub async fn run_case(
     for (((_, expected), got), twin) in written.zip(&outputs).zip(&twin_outputs) {
         match expected {
             CaseArgument::Output(expected) => {
-                let bounds = Bounds { floor: case.floor, ..Bounds::default() };
-                judge(&mut outcome, device.is_cpu(), bounds, expected, got, twin);
-            }
-            CaseArgument::OutputWithin(expected, floor) => {
-                let bounds = Bounds { floor: *floor, ..Bounds::default() };
-                judge(&mut outcome, device.is_cpu(), bounds, expected, got, twin);
-            }
-            CaseArgument::OutputRounded(expected, floor, nmse) => {
-                let bounds = Bounds { floor: *floor, nmse: *nmse, ..Bounds::default() };
-                judge(&mut outcome, device.is_cpu(), bounds, expected, got, twin);
+                let mut bounds = Bounds { floor: expected.floor.unwrap_or(case.floor), ..Bounds::default() };
+                bounds.nmse = expected.nmse.unwrap_or(bounds.nmse);
+                judge(&mut outcome, device.is_cpu(), bounds, &expected.values, got, twin);
             }
             CaseArgument::Exact(expected) => judge_words(&mut outcome, expected, got, twin),
             CaseArgument::F32(_) | CaseArgument::Words(_) => {
@@ -188,13 +181,11 @@ fn misfit(kernel: &dyn Kernel, variant: &Variant, case: &Case) -> Option<String>
     }
     for ((binding, argument), extent) in bindings.iter().zip(&case.arguments).zip(extents) {
         // Words, and those of them that the oracle says are written.
-        let (words, written) = match argument {
-            CaseArgument::F32(values) => (values.len(), values.len()),
-            CaseArgument::Words(words) => (words.len(), words.len()),
-            CaseArgument::Exact(expected) => (expected.len(), first_gap(expected)),
-            CaseArgument::Output(expected)
-            | CaseArgument::OutputWithin(expected, _)
-            | CaseArgument::OutputRounded(expected, ..) => (expected.len(), first_gap(expected)),
+        let words = argument.words();
+        let written = match argument {
+            CaseArgument::F32(_) | CaseArgument::Words(_) => words,
+            CaseArgument::Exact(expected) => first_gap(expected),
+            CaseArgument::Output(expected) => first_gap(&expected.values),
         };
         let name = binding.name;
         if extent > words as u64 {
@@ -217,10 +208,7 @@ fn guarded(argument: &CaseArgument) -> Vec<u32> {
     let (mut words, guard) = match argument {
         CaseArgument::F32(values) => (values.iter().map(|value| value.to_bits()).collect(), INPUT_POISON),
         CaseArgument::Words(words) => (words.clone(), INPUT_POISON),
-        CaseArgument::Output(expected)
-        | CaseArgument::OutputWithin(expected, _)
-        | CaseArgument::OutputRounded(expected, _, _) => (vec![POISON; expected.len()], POISON),
-        CaseArgument::Exact(expected) => (vec![POISON; expected.len()], POISON),
+        CaseArgument::Output(_) | CaseArgument::Exact(_) => (vec![POISON; argument.words()], POISON),
     };
     words.extend([guard; GUARD]);
     words

@@ -17,10 +17,8 @@ fn largest(mut cases: Vec<Case>, count: usize) -> Vec<Case> {
     let outputs = |case: &Case| {
         let arguments = case.arguments.iter();
         arguments
-            .map(|argument| match argument {
-                CaseArgument::Output(values) | CaseArgument::OutputRounded(values, _, _) => values.len(),
-                _ => 0,
-            })
+            .filter(|argument| matches!(argument, CaseArgument::Output(_)))
+            .map(CaseArgument::words)
             .sum()
     };
     cases.sort_by_key(|case| std::cmp::Reverse::<usize>(outputs(case)));

@@ -317,17 +317,7 @@ fn run(bench: &mut Bench, mutants: &Mutants, sample: bool, survivors: &mut Vec<S
 
 /// Words of all arguments.
 fn words(case: &Case) -> usize {
-    let arguments = case.arguments.iter();
-    arguments
-        .map(|argument| match argument {
-            CaseArgument::F32(values) => values.len(),
-            CaseArgument::Words(words) => words.len(),
-            CaseArgument::Exact(expected) => expected.len(),
-            CaseArgument::Output(expected)
-            | CaseArgument::OutputWithin(expected, _)
-            | CaseArgument::OutputRounded(expected, _, _) => expected.len(),
-        })
-        .sum()
+    case.arguments.iter().map(CaseArgument::words).sum()
 }
 
 /// The first case that fails, if one does: the cases as they are, and then with their workgroups folded, as

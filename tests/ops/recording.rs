@@ -501,7 +501,7 @@ impl Kernel for Own {
             parameters: bytemuck::bytes_of(&Factor { factor: 0.5 }).to_vec(),
             arguments: vec![
                 CaseArgument::F32(x.to_vec()),
-                CaseArgument::Output(y.iter().map(|y| Some(f64::from(*y))).collect()),
+                CaseArgument::output(y.iter().map(|y| Some(f64::from(*y))).collect()),
             ],
             floor: 1e-6,
         }]

@@ -285,8 +285,8 @@ fn case(
             CaseArgument::F32(v),
             CaseArgument::F32(w),
             CaseArgument::Words(lengths),
-            CaseArgument::Output(expected.output.into_iter().map(Some).collect()),
-            CaseArgument::Output(match has_weights {
+            CaseArgument::output(expected.output.into_iter().map(Some).collect()),
+            CaseArgument::output(match has_weights {
                 true => expected.weights.into_iter().map(Some).collect(),
                 // Nothing may be written.
                 false => vec![None; 4],
@@ -321,8 +321,8 @@ fn ends(of: &str, size: f32, times: fn(usize) -> [f32; 2]) -> Case {
             CaseArgument::F32(v),
             CaseArgument::F32(w.to_vec()),
             CaseArgument::Words(vec![0]),
-            CaseArgument::Output(expected.output.into_iter().map(Some).collect()),
-            CaseArgument::Output(expected.weights.into_iter().map(Some).collect()),
+            CaseArgument::output(expected.output.into_iter().map(Some).collect()),
+            CaseArgument::output(expected.weights.into_iter().map(Some).collect()),
         ],
     }
 }

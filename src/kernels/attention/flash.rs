@@ -280,7 +280,7 @@ impl Tiling {
     /// The output, with what rounding may do to it.
     fn judged(&self, output: Vec<Option<f64>>, data: &Data) -> CaseArgument {
         if !self.rounded {
-            return CaseArgument::Output(output);
+            return CaseArgument::output(output);
         }
         // A weight is off by 2⁻¹¹ of it, or below the normal numbers by 2⁻²⁵, and the output by as much of the largest value.
         // Where values do not cancel, that is at most 2⁻²² of its square.
@@ -288,7 +288,7 @@ impl Tiling {
         let values = values.filter(|value| value.is_finite());
         let largest = values.fold(0.0, |largest: f64, value| largest.max(f64::from(value.abs())));
         let of_weights = (-11.0_f64).exp2() + f64::from(data.parameters.key_length) * (-25.0_f64).exp2();
-        CaseArgument::OutputRounded(output, data.floor + of_weights * largest, (-22.0_f64).exp2())
+        CaseArgument::output_rounded(output, data.floor + of_weights * largest, (-22.0_f64).exp2())
     }
 
     fn case(&self, chosen: &Chosen) -> Case {
@@ -349,7 +349,7 @@ impl Tiling {
                 CaseArgument::Words(data.items.clone()),
                 CaseArgument::F32(data.head_terms()),
                 self.judged(part_output, &data),
-                CaseArgument::OutputWithin(part_sums, data.sums_floor),
+                CaseArgument::output_within(part_sums, data.sums_floor),
             ],
         }
     }

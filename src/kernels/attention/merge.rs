@@ -248,8 +248,8 @@ fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case
             CaseArgument::F32(sums),
             CaseArgument::Words(items),
             CaseArgument::F32(sinks),
-            CaseArgument::Output(output),
-            CaseArgument::OutputWithin(expected_sums, 4.0 * of_exp + 4.0 * eps * largest(&counted)),
+            CaseArgument::output(output),
+            CaseArgument::output_within(expected_sums, 4.0 * of_exp + 4.0 * eps * largest(&counted)),
         ],
     }
 }

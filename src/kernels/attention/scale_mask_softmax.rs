@@ -334,9 +334,9 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
             CaseArgument::Words(mask_words),
             CaseArgument::Words(if key_padding == 2 { key_mask } else { lengths }),
             CaseArgument::F32([slopes, sinks, relative].concat()),
-            CaseArgument::Output(gaps.chain(size.part_of(&expected).map(Some)).collect()),
+            CaseArgument::output(gaps.chain(size.part_of(&expected).map(Some)).collect()),
             // The logarithm takes the sum's relative error.
-            CaseArgument::OutputWithin(sums.collect(), of_logits + 4.0 * of_exp + 8.0 * eps),
+            CaseArgument::output_within(sums.collect(), of_logits + 4.0 * of_exp + 8.0 * eps),
         ],
     }
 }
@@ -367,8 +367,8 @@ fn placed(data: &Data, label: String, p: Parameters) -> Case {
             CaseArgument::Words(data.mask.clone()),
             CaseArgument::Words(data.items.clone()),
             CaseArgument::F32(data.head_terms()),
-            CaseArgument::Output(weights.into_iter().map(Some).collect()),
-            CaseArgument::OutputWithin(sums, data.sums_floor),
+            CaseArgument::output(weights.into_iter().map(Some).collect()),
+            CaseArgument::output_within(sums, data.sums_floor),
         ],
     }
 }

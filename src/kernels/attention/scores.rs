@@ -131,7 +131,7 @@ fn case(size: Sizes) -> Case {
             CaseArgument::F32(q),
             CaseArgument::F32(k),
             CaseArgument::Words(vec![0]),
-            CaseArgument::Output(size.part_of(&all).map(Some).collect()),
+            CaseArgument::output(size.part_of(&all).map(Some).collect()),
         ],
     }
 }
@@ -148,7 +148,7 @@ fn placed(data: &Data, label: String, p: Parameters) -> Case {
             CaseArgument::F32(data.q.clone()),
             CaseArgument::Words(data.k.clone()),
             CaseArgument::Words(data.items.clone()),
-            CaseArgument::Output(products.into_iter().map(Some).collect()),
+            CaseArgument::output(products.into_iter().map(Some).collect()),
         ],
     }
 }

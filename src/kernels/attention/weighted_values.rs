@@ -158,7 +158,7 @@ fn case(size: Sizes, poison: bool) -> Case {
             CaseArgument::F32(size.part_of(&exact).map(|weight| weight as f32).collect()),
             CaseArgument::F32(v),
             CaseArgument::Words(vec![0]),
-            CaseArgument::Output(output),
+            CaseArgument::output(output),
         ],
     }
 }
@@ -180,7 +180,7 @@ fn placed(data: &Data, label: String, p: Parameters) -> Case {
             CaseArgument::F32(weights),
             CaseArgument::Words(data.v.clone()),
             CaseArgument::Words(data.items.clone()),
-            CaseArgument::Output(output),
+            CaseArgument::output(output),
         ],
     }
 }

@@ -99,6 +99,6 @@ fn case((invocations, trips, factor, term): (usize, u32, f32, f32)) -> Case {
         label: format!("[{invocations}], {trips} trips, {factor}, {term}"),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
         floor: rounding_floor(2 * steps as usize + 8, f64::from(CHAINS) * start.max(2.0 * fixed.abs())),
-        arguments: vec![CaseArgument::F32(x), CaseArgument::Output(expected.into_iter().map(Some).collect())],
+        arguments: vec![CaseArgument::F32(x), CaseArgument::output(expected.into_iter().map(Some).collect())],
     }
 }

@@ -86,6 +86,6 @@ fn case(variant: &Variant, label: String, x: Vec<f32>) -> Case {
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
         // The activations are good to 2e-7 of the largest value.
         floor: rounding_floor(1, magnitude) + 2e-7 * magnitude,
-        arguments: vec![CaseArgument::F32(x), CaseArgument::Output(expected.into_iter().map(Some).collect())],
+        arguments: vec![CaseArgument::F32(x), CaseArgument::output(expected.into_iter().map(Some).collect())],
     }
 }

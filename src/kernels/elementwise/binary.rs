@@ -210,7 +210,7 @@ fn case(operation: Operation, sizes: [usize; 4], has: [[bool; 4]; 2], strange: b
         arguments: vec![
             CaseArgument::F32(a),
             CaseArgument::F32(b),
-            CaseArgument::Output(expected.into_iter().map(Some).collect()),
+            CaseArgument::output(expected.into_iter().map(Some).collect()),
         ],
     }
 }

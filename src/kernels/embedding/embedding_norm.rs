@@ -181,7 +181,7 @@ fn case(
             CaseArgument::F32(token_type),
             CaseArgument::F32(gamma),
             CaseArgument::F32(beta),
-            CaseArgument::Output(output.collect()),
+            CaseArgument::output(output.collect()),
         ],
     }
 }

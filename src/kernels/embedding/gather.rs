@@ -157,7 +157,7 @@ fn case(
                 false => CaseArgument::F32(word[elements].to_vec()),
             },
             CaseArgument::F32(position),
-            CaseArgument::Output(output.collect()),
+            CaseArgument::output(output.collect()),
         ],
     }
 }

@@ -317,7 +317,7 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize, wid
             CaseArgument::F32(bias),
             CaseArgument::F32(residual),
             CaseArgument::Words(offsets.map(|offset| offset as u32).collect()),
-            CaseArgument::Output(output),
+            CaseArgument::output(output),
         ],
     }
 }

@@ -225,7 +225,7 @@ fn split_case(variant: &Variant, [rows, columns, depth]: [usize; 3], splits: usi
             CaseArgument::F32(vec![f32::NAN]),
             CaseArgument::F32(vec![f32::NAN]),
             CaseArgument::Words(vec![u32::MAX; 2]),
-            CaseArgument::Output(output),
+            CaseArgument::output(output),
         ],
     }
 }

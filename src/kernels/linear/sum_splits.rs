@@ -177,7 +177,7 @@ fn case([rows, columns, splits]: [usize; 3], activation: Activation) -> Case {
             CaseArgument::F32(parts),
             CaseArgument::F32(bias),
             CaseArgument::F32(residual),
-            CaseArgument::Output(output),
+            CaseArgument::output(output),
         ],
     }
 }

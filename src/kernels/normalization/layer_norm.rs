@@ -222,7 +222,7 @@ fn case((rows, columns): (usize, usize), has_residual: bool, form: Form) -> Case
     };
     let (means, inv_std_devs) = reference::normalization::moments(&summands, columns, epsilon.into());
     let moment = |values: Vec<f64>| {
-        CaseArgument::Output(values.into_iter().map(|value| has_moments.then_some(value)).collect())
+        CaseArgument::output(values.into_iter().map(|value| has_moments.then_some(value)).collect())
     };
     let parameters = Parameters {
         rows: rows as u32,
@@ -245,7 +245,7 @@ fn case((rows, columns): (usize, usize), has_residual: bool, form: Form) -> Case
             CaseArgument::F32(residual),
             CaseArgument::F32(gamma),
             CaseArgument::F32(beta),
-            CaseArgument::Output(expected.into_iter().map(Some).collect()),
+            CaseArgument::output(expected.into_iter().map(Some).collect()),
             moment(means),
             moment(inv_std_devs),
         ],

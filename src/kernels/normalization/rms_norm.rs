@@ -98,7 +98,7 @@ fn case((rows, columns): (usize, usize), gamma_for_each_row: bool) -> Case {
         arguments: vec![
             CaseArgument::F32(x),
             CaseArgument::F32(gamma),
-            CaseArgument::Output(expected.into_iter().map(Some).collect()),
+            CaseArgument::output(expected.into_iter().map(Some).collect()),
         ],
     }
 }

@@ -133,6 +133,6 @@ fn case([outer, columns, inner]: [usize; 3], spread: f32, with_infinities: bool)
         label: format!("[{outer}, {columns}, {inner}] ×{spread}{infinities}"),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
         floor: rounding_floor(columns, 1.0 / (columns as f64).sqrt()) + of_exp,
-        arguments: vec![CaseArgument::F32(x), CaseArgument::Output(expected.into_iter().map(Some).collect())],
+        arguments: vec![CaseArgument::F32(x), CaseArgument::output(expected.into_iter().map(Some).collect())],
     }
 }

@@ -119,10 +119,10 @@ fn case([outer, columns, inner]: [usize; 3], has_maximum: bool, what: &str) -> C
         floor,
         arguments: vec![
             CaseArgument::F32(x),
-            CaseArgument::Output(some(mean)),
+            CaseArgument::output(some(mean)),
             // One of the elements, bit for bit.
             match has_maximum {
-                true => CaseArgument::OutputWithin(some(maximum), 0.0),
+                true => CaseArgument::output_within(some(maximum), 0.0),
                 false => CaseArgument::Exact(vec![None; outer * inner]),
             },
         ],

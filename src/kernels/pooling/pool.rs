@@ -143,7 +143,7 @@ fn case((batch, length, columns): (usize, usize, usize), kind: Kind, normalize: 
         arguments: vec![
             CaseArgument::F32(x),
             CaseArgument::Words(lengths),
-            CaseArgument::Output(expected.into_iter().map(Some).collect()),
+            CaseArgument::output(expected.into_iter().map(Some).collect()),
         ],
     }
 }

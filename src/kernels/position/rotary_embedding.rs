@@ -202,7 +202,7 @@ fn case(sizes: [usize; 5], options: u32) -> Case {
             CaseArgument::F32(cos),
             CaseArgument::F32(sin),
             CaseArgument::Words(positions),
-            CaseArgument::Output(expected.into_iter().map(Some).collect()),
+            CaseArgument::output(expected.into_iter().map(Some).collect()),
         ],
     }
 }

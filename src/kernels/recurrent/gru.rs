@@ -239,8 +239,8 @@ fn case([rows, length, units, step]: [usize; 4], options: Options) -> Case {
             CaseArgument::F32(h_gates),
             CaseArgument::F32(h),
             CaseArgument::Words(lengths),
-            CaseArgument::Output(state.into_iter().map(Some).collect()),
-            CaseArgument::Output(output),
+            CaseArgument::output(state.into_iter().map(Some).collect()),
+            CaseArgument::output(output),
         ],
     }
 }

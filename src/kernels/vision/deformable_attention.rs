@@ -265,7 +265,7 @@ fn case(sampling: Sampling) -> Case {
             CaseArgument::F32(offsets),
             CaseArgument::F32(weights),
             CaseArgument::Words(if padding { keep } else { vec![0] }),
-            CaseArgument::Output(expected.into_iter().map(Some).collect()),
+            CaseArgument::output(expected.into_iter().map(Some).collect()),
         ],
     }
 }

@@ -133,7 +133,7 @@ fn case([batch, height, width, window]: [usize; 4], what: &str) -> Case {
             CaseArgument::F32(mean),
             CaseArgument::F32(maximum),
             CaseArgument::F32(weight),
-            CaseArgument::Output(expected.into_iter().map(Some).collect()),
+            CaseArgument::output(expected.into_iter().map(Some).collect()),
         ],
     }
 }
