@@ -61,7 +61,7 @@ impl Kernel for Gate {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        vec![Variant::new("invocation").with("WORKGROUP", WORKGROUP)]
+        vec![Variant::new("invocation", WORKGROUP)]
     }
 
     fn workgroups(&self, _: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {

@@ -42,12 +42,13 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// A variant of that implementation, such as `tiled` or `subgroup`.
-    pub fn new(name: &'static str) -> Self {
+    /// A variant of that implementation, such as `tiled` or `subgroup`, with so many invocations in a workgroup, which are its
+    /// constant `WORKGROUP`.
+    pub fn new(name: &'static str, workgroup: u32) -> Self {
         Self {
             name,
             enables: Vec::new(),
-            constants: Vec::new(),
+            constants: vec![("WORKGROUP", Constant::U32(workgroup))],
             workgroup_bytes: EVERYWHERE,
             images: Vec::new(),
             subgroups_agree: false,
@@ -184,18 +185,6 @@ impl Variant {
         key.push(b';');
     }
 
-    /// Invocations in a workgroup: of a row kernel, of lanes, of 4 subgroups with matrices, or of a tile with 4 × 4, or
-    /// `EACH` × `EACH`, for each.
-    fn invocations(&self) -> u32 {
-        if self.is_cooperative() {
-            return 4 * self.u32("SUBGROUP_SIZE");
-        }
-        let sizes = ["WORKGROUP", "SUBGROUP_SIZE"].map(|name| self.u32(name));
-        let each = if self.u32("EACH") > 0 { self.u32("EACH") } else { 4 };
-        let tile = self.u32("TILE_ROWS") * self.u32("TILE_COLUMNS") / (each * each);
-        sizes.into_iter().find(|&size| size > 0).unwrap_or(tile)
-    }
-
     fn is_cooperative(&self) -> bool {
         self.enables.contains(&"wgpu_cooperative_matrix")
     }
@@ -205,7 +194,7 @@ impl Variant {
     /// # Errors
     /// What it lacks, as a sentence.
     pub fn runs_on(&self, capabilities: &crate::device::Capabilities) -> Result<(), String> {
-        let (needed, allowed) = (self.invocations(), capabilities.workgroup_invocations);
+        let (needed, allowed) = (self.u32("WORKGROUP"), capabilities.workgroup_invocations);
         if needed > allowed {
             return Err(format!("it needs {needed} invocations in a workgroup, the device allows {allowed}"));
         }

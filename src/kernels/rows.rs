@@ -8,17 +8,17 @@ const SUBGROUP_SIZES: [u32; 6] = [4, 8, 16, 32, 64, 128];
 
 /// A workgroup for each row. 64 lanes: rows here are 10 to 4,096 long, and no barrier is free.
 pub(crate) fn workgroup() -> Variant {
-    Variant::new("workgroup").with("WORKGROUP", 64)
+    Variant::new("workgroup", 64)
 }
 
 /// A subgroup of that size for each row.
 pub(crate) fn subgroup(size: u32) -> Variant {
-    Variant::new("subgroup").enable("subgroups").with("WORKGROUP", size).with("SUBGROUP_SIZE", size)
+    Variant::new("subgroup", size).enable("subgroups").with("SUBGROUP_SIZE", size)
 }
 
 /// An invocation for each row.
 pub(crate) fn invocation() -> Variant {
-    Variant::new("invocation").with("WORKGROUP", 64)
+    Variant::new("invocation", 64)
 }
 
 /// All of them.

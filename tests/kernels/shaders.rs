@@ -397,6 +397,12 @@ fn modules_keep_within_the_limits_of_every_adapter() {
         if !(1..=256).contains(&invocations) || size[2] > 64 {
             return Err(format!("its workgroup is {size:?}: 1 to 256 invocations are allowed"));
         }
+        if invocations != made.variant.u32("WORKGROUP") {
+            return Err(format!(
+                "its workgroup is {size:?}, and its variant says {}",
+                made.variant.u32("WORKGROUP")
+            ));
+        }
         // As WebGPU counts it: each variable rounded up to 16 bytes. OpenGL drivers keep 32 bytes of the 16 KiB.
         let memory: u32 = resolved
             .global_variables

@@ -478,7 +478,7 @@ impl Kernel for Own {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        vec![Variant::new("invocation")]
+        vec![Variant::new("invocation", 64)]
     }
 
     fn workgroups(&self, _: &Variant, _: &[u8], _: u32) -> [u32; 3] {
@@ -592,7 +592,7 @@ fn own_kernels_of_one_name_are_not_confused() {
             let mut recording = Recording::new(&device);
             let x = recording.tensor(&Tensor::from_f32(&device, [4], &[1.0; 4]).unwrap()).unwrap();
             let y = recording.temporary([4], DType::F32).unwrap();
-            let variant = Variant::new("invocation").with("TIMES", times);
+            let variant = Variant::new("invocation", 64).with("TIMES", times);
             recording.dispatch(shadowed, &variant, &Factor { factor: 0.0 }, &[&x, &y]).unwrap();
             recording.output(&y).unwrap();
             let y = recording.run().unwrap().tensor(&y).unwrap().to_f32().unwrap();

@@ -53,7 +53,7 @@ const SHARES: u64 = 8;
 /// The variant for items of that many queries.
 pub(crate) fn variant(rows: u32) -> Variant {
     let rows = if rows > 1 { 4 } else { 1 };
-    Variant::new("tiled").with("WORKGROUP", WORKGROUP).with("QUERY_ROWS", rows)
+    Variant::new("tiled", WORKGROUP).with("QUERY_ROWS", rows)
 }
 
 /// Queries of a workgroup.

@@ -25,7 +25,7 @@ pub fn half() -> Variant {
 }
 
 fn variant(half: bool) -> Variant {
-    let variant = Variant::new(if half { "half" } else { "words" }).with("WORKGROUP", 64).with("HALF", half);
+    let variant = Variant::new(if half { "half" } else { "words" }, 64).with("HALF", half);
     variant
 }
 

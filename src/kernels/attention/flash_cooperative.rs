@@ -49,7 +49,7 @@ pub(crate) fn cooperative(geometry: Geometry, form: Form, dim: u32) -> Variant {
     let lanes = 4 * geometry.subgroup_size;
     // Panels in f16; logits, a share for each lane, two numbers for each row; a flag.
     let panels = 2 * (rows * pitch + keys * pitch + rows * (keys + 8));
-    let variant = Variant::new("cooperative")
+    let variant = Variant::new("cooperative", lanes)
         .with("SUBGROUP_SIZE", geometry.subgroup_size)
         .with("FRAGMENTS", fragments)
         .with("KEY_FRAGMENTS", key_fragments)

@@ -20,7 +20,7 @@ pub const TILING: Tiling = Tiling { rows: 8, keys: 64, grouped: true, rounded: f
 /// The variant for that form and values of that size.
 pub fn decode(form: Form, value_dim: u32) -> Variant {
     let lanes = value_dim.div_ceil(4).next_power_of_two().max(16);
-    form.add_to(Variant::new("decode").with("WORKGROUP", 64).with("VALUE_LANES", lanes))
+    form.add_to(Variant::new("decode", 64).with("VALUE_LANES", lanes))
 }
 
 impl Kernel for FlashDecode {

@@ -28,7 +28,7 @@ pub const SUBGROUP_SIZES: [u32; 5] = [4, 8, 16, 32, 64];
 /// The variant for that subgroup, form and values of that size.
 pub fn subgroup(size: u32, form: Form, value_dim: u32) -> Variant {
     let blocks = value_dim.div_ceil(4 * size).next_power_of_two();
-    let variant = Variant::new("subgroup")
+    let variant = Variant::new("subgroup", size)
         .enable("subgroups")
         .with("SUBGROUP_SIZE", size)
         // The weights of a tile lie in workgroup memory.

@@ -90,7 +90,7 @@ impl Terms {
 
 /// The variant for rows of up to `dim` elements.
 pub fn rows(form: Form, dim: u32, terms: Terms) -> Variant {
-    let variant = Variant::new("rows")
+    let variant = Variant::new("rows", 8)
         .enable("subgroups")
         .branching_by_subgroup()
         .with("SUBGROUP_SIZE", 8)

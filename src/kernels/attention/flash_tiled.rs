@@ -26,7 +26,7 @@ const BLOCK: u32 = 32;
 /// The variant for that form and values of that size.
 pub fn tiled(form: Form, value_dim: u32) -> Variant {
     let blocks = value_dim.div_ceil(BLOCK).next_power_of_two();
-    let variant = Variant::new("tiled")
+    let variant = Variant::new("tiled", TILING.rows * TILING.keys / 16)
         .with("TILE_ROWS", TILING.rows)
         .with("TILE_COLUMNS", TILING.keys)
         .with("VALUE_BLOCKS", blocks);

@@ -19,7 +19,7 @@ pub struct Merge;
 
 /// Its variant.
 pub fn invocation() -> Variant {
-    Variant::new("invocation").with("WORKGROUP", 64)
+    Variant::new("invocation", 64)
 }
 
 fn rows(p: &Parameters) -> u64 {

@@ -26,7 +26,7 @@ pub struct WeightedValues;
 
 /// The variant for tiles of 32 × 32.
 pub fn tiled() -> Variant {
-    Variant::new("tiled")
+    Variant::new("tiled", 64)
         .with("TILE_ROWS", 32)
         .with("TILE_COLUMNS", 32)
         .with("RIGHT_TRANSPOSED", false)

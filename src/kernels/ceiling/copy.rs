@@ -29,7 +29,7 @@ impl Kernel for Copy {
 
     fn variants(&self) -> Vec<Variant> {
         let variant = |(workgroup, vectors)| {
-            let variant = Variant::new("invocation").with("WORKGROUP", workgroup).with("VECTORS", vectors);
+            let variant = Variant::new("invocation", workgroup).with("VECTORS", vectors);
             variant
         };
         SIZES.map(variant).to_vec()

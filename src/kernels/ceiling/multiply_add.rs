@@ -41,7 +41,7 @@ impl Kernel for MultiplyAdd {
 
     fn variants(&self) -> Vec<Variant> {
         let variant = |fused: bool| {
-            let variant = Variant::new("invocation").with("WORKGROUP", WORKGROUP).with("FUSED", fused);
+            let variant = Variant::new("invocation", WORKGROUP).with("FUSED", fused);
             variant
         };
         vec![variant(false), variant(true)]

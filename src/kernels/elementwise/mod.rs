@@ -12,7 +12,7 @@ const WORKGROUP: u32 = 64;
 
 /// The one implementation: an invocation for each unit of work.
 pub(crate) fn invocation() -> Variant {
-    Variant::new("invocation").with("WORKGROUP", WORKGROUP)
+    Variant::new("invocation", WORKGROUP)
 }
 
 /// Workgroups for that many units.

@@ -92,7 +92,7 @@ impl Form {
 
 /// Tiles of `side` × `side`: 64 for large products, 32 for small ones.
 pub(crate) fn tiled(side: u32, form: Form) -> Variant {
-    let variant = Variant::new("tiled")
+    let variant = Variant::new("tiled", side * side / 16)
         .with("TILE_ROWS", side)
         .with("TILE_COLUMNS", side)
         .with("RIGHT_TRANSPOSED", form.transposed)

@@ -50,7 +50,7 @@ pub(crate) fn split(transposed: bool, half: bool) -> Variant {
 }
 
 fn with_tiles(name: &'static str, side: u32, each: u32, transposed: bool, half: bool) -> Variant {
-    let variant = Variant::new(name)
+    let variant = Variant::new(name, side * side / (each * each))
         .with("TILE_ROWS", side)
         .with("TILE_COLUMNS", side)
         .with("EACH", each)

@@ -36,7 +36,7 @@ pub struct GemmCooperative;
 pub(crate) fn cooperative(geometry: Geometry, fragments: u32, form: Form) -> Variant {
     let side = geometry.side;
     let tile = 2 * fragments * side;
-    let variant = Variant::new("cooperative")
+    let variant = Variant::new("cooperative", 4 * geometry.subgroup_size)
         .with("SUBGROUP_SIZE", geometry.subgroup_size)
         .with("FRAGMENTS", fragments)
         .with("DEPTH_MULTIPLE", MULTIPLE)

@@ -55,7 +55,7 @@ pub struct GemmLanes;
 pub(crate) fn lanes(tile_rows: u32, through_images: bool, form: Form) -> Variant {
     // f16 as words even where it could be read as such: two loads for four weights instead of four.
     let half = form.storage != WeightStorage::F32;
-    let variant = Variant::new("lanes")
+    let variant = Variant::new("lanes", 8)
         .enable("subgroups")
         .with("SUBGROUP_SIZE", 8)
         .with("TILE_ROWS", tile_rows)

@@ -28,25 +28,17 @@ pub struct GemmRows;
 /// Through workgroup memory, for at most so many rows.
 pub(crate) fn workgroup(rows: u32, transposed: bool, half: bool) -> Variant {
     let lanes = if transposed { 1 } else { 8 };
-    with_lanes(Variant::new("rows"), rows, 64, lanes, transposed, half)
+    with_lanes(Variant::new("rows", 64), rows, lanes, transposed, half)
 }
 
 /// By a subgroup of that size, for transposed W.
 pub(crate) fn subgroup(size: u32, rows: u32, half: bool) -> Variant {
-    let variant = Variant::new("rows").enable("subgroups").with("SUBGROUP_SIZE", size);
-    with_lanes(variant, rows, size, 1, true, half)
+    let variant = Variant::new("rows", size).enable("subgroups").with("SUBGROUP_SIZE", size);
+    with_lanes(variant, rows, 1, true, half)
 }
 
-fn with_lanes(
-    variant: Variant,
-    rows: u32,
-    workgroup: u32,
-    lanes: u32,
-    transposed: bool,
-    half: bool,
-) -> Variant {
-    let variant =
-        variant.with("ROWS", tile_rows(rows)).with("WORKGROUP", workgroup).with("COLUMN_LANES", lanes);
+fn with_lanes(variant: Variant, rows: u32, lanes: u32, transposed: bool, half: bool) -> Variant {
+    let variant = variant.with("ROWS", tile_rows(rows)).with("COLUMN_LANES", lanes);
     vec4_weights(variant, transposed, half)
 }
 

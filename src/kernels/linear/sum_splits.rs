@@ -63,7 +63,7 @@ pub struct SumSplits;
 
 /// Its one implementation.
 pub(crate) fn invocation() -> Variant {
-    Variant::new("invocation").with("WORKGROUP", 64)
+    Variant::new("invocation", 64)
 }
 
 const BINDINGS: &[Binding] =
