@@ -22,20 +22,11 @@ pub use shape::{
 pub use timer::{Spread, Times};
 pub use tune::{LeftOut, Tuned, TunedRow, tune, tuned_shapes};
 
-use crate::device::{Device, DeviceOptions, DeviceSpec, choose_adapter};
+use crate::device::{Device, DeviceOptions, DeviceSpec, choose_adapter, implementations_of};
 use crate::error::{Error, Result};
 use crate::recording::Repeated;
 use problem::Problem;
 use timer::{Candidate, ROUND, processor_time, time};
-
-/// The implementations of the ops that are benched, each forced in turn. A test holds this against what the ops take.
-pub const IMPLEMENTATIONS: [(&str, &[&str]); 5] = [
-    ("attention", &["tiled", "subgroup", "rows", "decode", "cooperative", "chained"]),
-    ("layer_norm", &["subgroup", "workgroup", "invocation"]),
-    ("linear", &["lanes", "large", "medium", "small", "split", "rows", "tiled", "cooperative"]),
-    ("rms_norm", &["subgroup", "workgroup", "invocation"]),
-    ("softmax", &["subgroup", "workgroup", "invocation"]),
-];
 
 /// The name in a row for what an op chooses, where that is none of its implementations alone.
 pub const CHOICE: &str = "choice";
@@ -244,8 +235,7 @@ impl Bench {
     /// The implementations of the shape's op. Products of the CPU device are one twin, whatever they are forced to.
     fn names(&self, shape: &Shape) -> Vec<&'static str> {
         let op = op(shape);
-        let names =
-            IMPLEMENTATIONS.iter().find(|(name, _)| Some(*name) == op).map_or(&[][..], |(_, names)| names);
+        let names = op.map_or(&[][..], implementations_of);
         let one_twin = self.device.is_cpu() && op == Some("linear");
         names.iter().copied().filter(|name| !one_twin || *name == "tiled").collect()
     }

@@ -69,9 +69,37 @@ pub struct DeviceOptions {
     pub tuning: Option<Tuning>,
 }
 
-/// The ops that have implementations to choose from.
-pub const OPS: [&str; 8] =
-    ["attention", "embedding_norm", "layer_norm", "linear", "mean_max", "pool", "rms_norm", "softmax"];
+/// The ops that have implementations to choose from, and the names of these, in no order of merit: each may be forced
+/// ([`DeviceOptions::implementations`]), tuned and benched.
+pub const IMPLEMENTATIONS: [(&str, &[&str]); 8] = [
+    ("attention", &["tiled", "subgroup", "rows", "decode", "cooperative", "chained"]),
+    ("embedding_norm", ROWS),
+    ("layer_norm", ROWS),
+    ("linear", &["lanes", "large", "medium", "small", "split", "rows", "tiled", "cooperative"]),
+    ("mean_max", ROWS),
+    ("pool", &["subgroup", "workgroup"]),
+    ("rms_norm", ROWS),
+    ("softmax", ROWS),
+];
+
+/// Those of ops that reduce rows.
+const ROWS: &[&str] = &["subgroup", "workgroup", "invocation"];
+
+/// The ops of [`IMPLEMENTATIONS`].
+pub const OPS: [&str; IMPLEMENTATIONS.len()] = {
+    let mut ops = [""; IMPLEMENTATIONS.len()];
+    let mut place = 0;
+    while place < ops.len() {
+        ops[place] = IMPLEMENTATIONS[place].0;
+        place += 1;
+    }
+    ops
+};
+
+/// The names of an op's implementations; none for an op that has no choice.
+pub fn implementations_of(op: &str) -> &'static [&'static str] {
+    IMPLEMENTATIONS.iter().find(|(name, _)| *name == op).map_or(&[], |(_, names)| names)
+}
 
 impl DeviceOptions {
     fn check(&self) -> Result<()> {

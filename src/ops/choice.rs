@@ -1,12 +1,12 @@
 //! The one place where an implementation is chosen among several: forced, else tuned, else an op's own table.
 
 pub(super) use crate::device::TunedSize as Size;
-use crate::device::{Device, OPS};
+use crate::device::{Device, implementations_of};
 use crate::error::{Error, Result};
 
 /// What `make` gives for the first of the implementations' names that it can: the forced one alone (`forced`, else by the
-/// device's options), else the one that was fastest when the device was tuned, then those of `table`. `names` are all that
-/// there are; without a size nothing was tuned.
+/// device's options), else the one that was fastest when the device was tuned, then those of `table`. Without a size nothing was
+/// tuned.
 ///
 /// # Errors
 /// [`Error::Implementation`] with the reason that `make` gives for the forced one.
@@ -15,11 +15,11 @@ pub(super) fn choose_by<T>(
     op: &'static str,
     forced: Option<&str>,
     size: Option<&Size>,
-    names: &[&'static str],
     table: &[&'static str],
     make: impl Fn(&str) -> std::result::Result<T, String>,
 ) -> Result<T> {
-    debug_assert!(OPS.contains(&op), "`{op}` is not in device::OPS, so that it cannot be forced");
+    let names = implementations_of(op);
+    debug_assert!(!names.is_empty(), "`{op}` is not in device::IMPLEMENTATIONS, so that it cannot be forced");
     let refused = |name: &str, reason: String| Error::Implementation {
         op: op.to_owned(),
         name: name.to_owned(),

@@ -84,7 +84,7 @@ pub use slice::slice;
 pub use softmax::softmax;
 pub use spatial_attention::spatial_attention;
 
-use crate::device::{Device, OPS};
+use crate::device::{Device, implementations_of};
 use crate::error::{Error, Result};
 use crate::kernel::Variant;
 use crate::kernels::rows;
@@ -93,7 +93,10 @@ use crate::tensor::DType;
 
 /// The implementation of `op` to use: the forced one, else the first of `candidates` that runs here.
 fn choose(device: &Device, op: &str, candidates: Vec<Variant>) -> Result<Variant> {
-    debug_assert!(OPS.contains(&op), "`{op}` is not in device::OPS, so that it cannot be forced");
+    debug_assert!(
+        candidates.iter().all(|variant| implementations_of(op).contains(&variant.name())),
+        "`{op}` lacks an implementation in device::IMPLEMENTATIONS, so that it cannot be forced"
+    );
     let capabilities = device.capabilities();
     let refused = |name: &str, reason: String| Error::Implementation {
         op: op.to_owned(),

@@ -17,9 +17,6 @@ use crate::tensor::DType;
 
 const OP: &str = "linear";
 
-/// All implementations, in no order of merit.
-const NAMES: [&str; 8] = ["lanes", "large", "medium", "small", "split", "rows", "tiled", "cooperative"];
-
 /// Adapters that differ in what is fast on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
@@ -114,7 +111,7 @@ pub(super) fn record(
     // Nobody's x is rounded to f16 unasked; where it was asked for it comes before what was tuned.
     let asked = device.options().cooperative && make("cooperative").is_ok();
     let table: &[&str] = if asked { &["cooperative"] } else { table(Class::of(&device), p) };
-    match choose_by(&device, OP, None, (!asked).then_some(&size), &NAMES, table, make)? {
+    match choose_by(&device, OP, None, (!asked).then_some(&size), table, make)? {
         Choice::Whole(kernel, variant) => recording.dispatch_trusted(kernel, variant, p, &bindings),
         Choice::Split(variant, splits) => {
             let [x, weight, bias, residual, offsets, y] = bindings;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::compare::Bounds;
 use super::{CaseOutcome, POISON, judge};
-use crate::device::Device;
+use crate::device::{Device, implementations_of};
 use crate::error::{Error, Result};
 use crate::kernels::attention::flash_rows::LARGEST_DIM;
 use crate::kernels::attention::problem::{Padding, Placement, Position, Problem};
@@ -14,8 +14,9 @@ use crate::progress::{IntoControlFlow, obey};
 use crate::recording::Recording;
 use crate::tensor::{DType, Tensor};
 
-/// The implementations, each for every fifth seed.
-const IMPLEMENTATIONS: [&str; 5] = ["tiled", "subgroup", "decode", "chained", "rows"];
+/// The implementation that is not sampled: its results are those of inputs rounded to f16, and
+/// [`cooperative`](super::cooperative()) has cases of its own.
+const ROUNDED: &str = "cooperative";
 
 /// About the most products of a query's and a key's element in one case.
 const WORK: u64 = 150_000;
@@ -76,7 +77,9 @@ pub async fn verify_attention<A: IntoControlFlow>(
 
 /// That of the seed, or the one that every device has.
 fn implementation(device: &Device, seed: u64, problem: &Problem) -> &'static str {
-    let name = IMPLEMENTATIONS[(seed % IMPLEMENTATIONS.len() as u64) as usize];
+    let names = implementations_of("attention").iter().copied().filter(|name| *name != ROUNDED);
+    let names: Vec<&str> = names.collect();
+    let name = names[(seed % names.len() as u64) as usize];
     let size = match device.capabilities().subgroups {
         Some((min, max)) if min == max && !device.is_cpu() => min,
         _ => 0,

@@ -92,7 +92,7 @@ impl<'a> AttentionCall<'a> {
         sinks(sinks: &'a [f32]);
         /// Biases by head and distance: see [`Attention::relative_bias`].
         relative_bias(bias: &'a RelativePositionBias);
-        /// The implementation to use: `tiled`, `subgroup`, `decode` or `chained`.
+        /// The implementation to use: see [`Attention::implementation`].
         implementation(name: &'a str);
         /// Gives the weights too.
         with_weights();

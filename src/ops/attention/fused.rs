@@ -27,9 +27,6 @@ const MOST_DECODED: u32 = 8;
 /// Heads of flash_rows that take as long as one tile of flash_decode, on lavapipe, and those of wide rows or of flash_lanes.
 const HEADS_PER_DECODED_TILE: [u64; 2] = [5, 3];
 
-/// All implementations, in no order of merit.
-const NAMES: [&str; 6] = ["tiled", "subgroup", "rows", "decode", "cooperative", "chained"];
-
 /// What takes an attention.
 enum Choice {
     Chained,
@@ -153,7 +150,7 @@ impl Checked {
         // Heads that share their keys are not among what is tuned.
         let size = Size { half: self.half, dims: [p.query_length, p.head_dim, 1] };
         let size = (p.heads_per_key == 1 && !asked).then_some(&size);
-        choose_by(device, OP, forced, size, &NAMES, table, make)
+        choose_by(device, OP, forced, size, table, make)
     }
 
     fn record_fused(&self, recording: &mut Recording, fused: &Fused, sums: Option<&Value>) -> Result<()> {

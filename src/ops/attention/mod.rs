@@ -101,10 +101,11 @@ pub enum Mask<'a> {
 /// Attention(Q, K, V) = softmax(softcap(scale · Q·Kᵀ) + mask + bias(distance) − slope · distance) · V (Vaswani et al. 2017, equation 1),
 /// to be recorded.
 ///
-/// Every option goes with every other and with each implementation: `tiled`, `subgroup`, `rows` and `decode` are fused
-/// (one pass over the keys, memory that grows with B·H·L·D and not with L²; head_dim and value_dim up to 256, `rows`, for
-/// software adapters, up to 128), `chained` goes through the matrix of scores, a part at a time. One may be forced, here
-/// or by [`DeviceOptions::implementations`](crate::device::DeviceOptions) (`attention=tiled`).
+/// Every option goes with every other and with each implementation ([`IMPLEMENTATIONS`](crate::device::IMPLEMENTATIONS)):
+/// `chained` goes through the matrix of scores, a part at a time; the others are fused (one pass over the keys, memory that
+/// grows with B·H·L·D and not with L²; head_dim and value_dim up to 256, `rows`, for software adapters, up to 128), and of
+/// these `cooperative` rounds to f16, so that it must be asked for. One may be forced, here or by
+/// [`DeviceOptions::implementations`](crate::device::DeviceOptions) (`attention=tiled`).
 ///
 /// A query that may attend to no key gives 0, decided on the masks. A NaN or infinity in what a query may attend to
 /// reaches its output (unless its weight is 0 in f32); in what it may not, it does not. Sums are in f32, whatever the
@@ -368,7 +369,7 @@ impl<'a> Attention<'a> {
         self
     }
 
-    /// The implementation to use: `tiled`, `subgroup`, `decode` or `chained`; before what the device was told.
+    /// The implementation to use, one of [`IMPLEMENTATIONS`](crate::device::IMPLEMENTATIONS); before what the device was told.
     #[must_use]
     pub fn implementation(mut self, name: &'a str) -> Self {
         self.implementation = Some(name);

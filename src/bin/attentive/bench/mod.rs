@@ -237,7 +237,7 @@ impl Arguments {
     fn check_implementations(&self) -> Result<()> {
         for word in &self.open.implementation {
             let Some((op, name)) = word.split_once('=') else { continue };
-            let listed = bench::IMPLEMENTATIONS.iter().find(|(of, _)| *of == op);
+            let listed = attentive::device::IMPLEMENTATIONS.iter().find(|(of, _)| *of == op);
             if let Some((_, names)) = listed.filter(|(_, names)| !names.contains(&name)) {
                 return Err(Failure::Usage(format!(
                     "--implementation {word}: {op} has no implementation `{name}`; there are {}",
