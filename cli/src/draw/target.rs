@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::{Drawing, html, npy, png};
-use crate::output::{Failure, Result, WholeFile, note};
+use super::{Drawing, html, npy};
+use crate::output::{Failure, Result, WholeFile};
 
 /// A file and what goes into it.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,7 @@ pub struct Target {
 enum Format {
     Html,
     Svg,
+    #[cfg(feature = "pictures")]
     Png,
     Npy,
 }
@@ -29,7 +30,10 @@ impl Target {
         let format = match extension.as_str() {
             "html" | "htm" => Format::Html,
             "svg" => Format::Svg,
+            #[cfg(feature = "pictures")]
             "png" => Format::Png,
+            #[cfg(not(feature = "pictures"))]
+            "png" => return Err(super::without_pictures("a .png")),
             "npy" => Format::Npy,
             _ => return Err("the name must end in .html, .svg, .png or .npy".to_owned()),
         };
@@ -57,11 +61,12 @@ impl Writer {
         let bytes = match self.target.format {
             Format::Html => html::page(drawing).into_bytes(),
             Format::Svg => drawing.svg().into_bytes(),
+            #[cfg(feature = "pictures")]
             Format::Png => {
-                let (bytes, missing) =
-                    png::png(&drawing.svg()).map_err(|problem| Failure::file(&self.target.path, problem))?;
+                let (bytes, missing) = super::png::png(&drawing.svg())
+                    .map_err(|problem| Failure::file(&self.target.path, problem))?;
                 if let Some(missing) = missing {
-                    note(missing);
+                    crate::output::note(missing);
                 }
                 bytes
             }

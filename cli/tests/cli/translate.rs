@@ -1,10 +1,10 @@
 //! `attentive translate`, and `attentive evaluate` on pairs, as a user calls them: with the models that the program holds.
 
 use crate::altered;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use crate::command::{Ended, attentive, ends, fails, run};
+use crate::command::{Ended, attentive, ends, fails, repository, run};
 use serde_json::Value;
 
 /// A command on the CPU.
@@ -15,7 +15,7 @@ fn call(command: &str, words: &[&str]) -> Command {
 }
 
 fn marian(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
+    repository().join("tests/fixtures/models").join(name)
 }
 
 fn translated(words: &[&str]) -> Ended {
@@ -150,7 +150,7 @@ fn wrong_calls_say_what_is_wrong() {
     refused(&["x", "--beams", "1", "--early-stopping", "no"], 2, &["--early-stopping is of a beam search"]);
     refused(&["-m", "/nowhere/at/all", "x"], 1, &["there is no folder /nowhere/at/all"]);
     refused(&["-m", "opus-mt-en-fr", "--offline", "x"], 1, &["Helsinki-NLP/opus-mt-en-fr", "offline"]);
-    let minilm = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-bert");
+    let minilm = repository().join("tests/fixtures/models/tiny-bert");
     refused(&["-m", minilm.to_str().unwrap(), "x"], 1, &["architecture", "bert", "marian"]);
     // Cut at the limit, and said so.
     let end = translated(&["le 3 mai 1979", "--max-tokens", "4"]);

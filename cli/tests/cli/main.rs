@@ -1,16 +1,15 @@
 //! The command line, as a user calls it.
 
-#[path = "../common/altered.rs"]
+#[path = "../../../tests/common/altered.rs"]
 mod altered;
-#[path = "../common/command.rs"]
-mod command;
-#[path = "../common/mod.rs"]
+#[path = "../../../tests/common/mod.rs"]
 mod common;
 
 mod attention;
 mod bench;
 mod bert;
 mod check;
+mod command;
 mod files;
 mod program;
 mod translate;

@@ -1,6 +1,7 @@
 //! `attentive bench`: what ops and encoders take on the user's own devices, and what became slower.
 
 mod compare;
+#[cfg(feature = "pictures")]
 mod plot;
 mod report;
 
@@ -132,6 +133,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     arguments.check_implementations()?;
     let before = arguments.compare.as_deref().map(compare::read).transpose()?;
     let mut file = arguments.output.as_deref().map(WholeFile::create).transpose()?;
+    #[cfg(not(feature = "pictures"))]
+    if arguments.svg.is_some() {
+        return Err(Failure::Usage(crate::draw::without_pictures("--svg")));
+    }
+    #[cfg(feature = "pictures")]
     let picture = arguments.svg.as_deref().map(WholeFile::create).transpose()?;
     let specs = match arguments.device.as_str() {
         "all" => devices::specs(&pollster::block_on(list_adapters())?),
@@ -171,6 +177,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(file) = file {
         file.finish()?;
     }
+    #[cfg(feature = "pictures")]
     if let Some(mut picture) = picture {
         let svg = plot::draw(&reports)?;
         picture.write_all(svg.as_bytes()).map_err(|error| Failure::file(picture.path(), error))?;

@@ -1,15 +1,15 @@
 //! `attentive check`: what comes out, where, and with which exit status.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use crate::command::{Ended, attentive, fails, run};
+use crate::command::{Ended, attentive, fails, repository, run};
 use serde_json::Value;
 use tempfile::TempDir;
 
 fn committed(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name)
+    repository().join("tests/cases").join(name)
 }
 
 fn check(words: &[&str]) -> Command {

@@ -4,11 +4,11 @@ use crate::altered;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::command::{Ended, attentive, ended, fails, run};
+use crate::command::{Ended, attentive, ended, fails, repository, run};
 use serde_json::Value;
 
 fn model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-bert")
+    repository().join("tests/fixtures/models/tiny-bert")
 }
 
 /// `attentive embed` with the tiny model, on the CPU.
@@ -545,4 +545,14 @@ fn prompts_are_taken_by_their_names() {
         "absent",
     ]);
     fails(&mut unknown, 2, &["no prompt `absent`; there are query, title"]);
+}
+
+#[cfg(not(feature = "pictures"))]
+#[test]
+fn pictures_that_were_left_out_are_named() {
+    let words = ["needs the feature `pictures`, which this program was built without"];
+    let model = model();
+    fails(attentive().args(["attention", "a text", "-o", "a.png", "-m"]).arg(&model), 2, &words);
+    fails(attentive().args(["translate", "le 3 mai 1979", "--alignment", "a.png"]), 2, &words);
+    fails(attentive().args(["bench", "--quick", "--device", "cpu", "--svg", "a.svg"]), 2, &words);
 }

@@ -1,7 +1,7 @@
 //! Pictures of attention weights: HTML, SVG, PNG, and their numbers as .npy and as text.
 
 #[cfg(all(test, unix))]
-#[path = "../../../../tests/common/browser.rs"]
+#[path = "../../../tests/common/browser.rs"]
 mod browser;
 mod colours;
 mod html;
@@ -9,6 +9,7 @@ mod label;
 mod npy;
 mod options;
 mod pair;
+#[cfg(feature = "pictures")]
 mod png;
 mod svg;
 mod target;
@@ -26,6 +27,12 @@ pub use label::label;
 pub use options::{PictureArguments, capture_failure};
 pub use target::{Target, Writer};
 pub use text::text;
+
+/// Says that there is no such picture.
+#[cfg(not(feature = "pictures"))]
+pub fn without_pictures(what: &str) -> String {
+    format!("{what} needs the feature `pictures`, which this program was built without")
+}
 
 /// What a picture shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

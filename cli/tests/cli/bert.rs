@@ -4,11 +4,11 @@ use crate::altered;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::{Ended, attentive, fails, run};
+use crate::command::{Ended, attentive, fails, repository, run};
 use serde_json::Value;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/heads").join(name)
+    repository().join("tests/fixtures/heads").join(name)
 }
 
 /// A command with a small model, on the CPU.
@@ -325,7 +325,7 @@ fn answers_that_are_not_finite_are_told_with_their_lines() {
 }
 
 fn reranker() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reranker")
+    repository().join("tests/fixtures/reranker")
 }
 
 /// The fixture's pairs, and the logits that sentence-transformers has for them.

@@ -1,8 +1,14 @@
 //! The command line, called as a user calls it.
-#![allow(dead_code)] // Each test crate uses some of this.
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+/// The repository's root, where fixtures and models are.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The program, called in the repository's root.
 pub fn attentive() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_attentive"));
     for (name, _) in std::env::vars_os() {
@@ -14,6 +20,7 @@ pub fn attentive() -> Command {
         .env_remove("WGPU_ADAPTER_NAME")
         .env("HF_HUB_OFFLINE", "1")
         .env("ATTENTIVE_PIPELINE_CACHE", "")
+        .current_dir(repository())
         .stdin(Stdio::null());
     command
 }

@@ -4,10 +4,10 @@ use crate::altered;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::{attentive, fails, run};
+use crate::command::{attentive, fails, repository, run};
 
 fn model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-bert")
+    repository().join("tests/fixtures/models/tiny-bert")
 }
 
 /// With the tiny model (2 layers, 4 heads), on the CPU.
@@ -158,7 +158,7 @@ fn all_attentions_of_a_translator_are_drawn() {
         command.arg("attention").args(["-m", model, "--device", "cpu"]).args(words);
         command
     };
-    let marian = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-marian");
+    let marian = repository().join("tests/fixtures/models/tiny-marian");
     for (model, of, shape) in [
         ("dates-transformer", None, "(2, 4, 11, 14"),
         ("dates-transformer", Some("cross"), "(2, 4, 11, 14"),

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::command::{Ended, attentive, ended, ends, fails, run};
+use crate::command::{Ended, attentive, ended, ends, fails, repository, run};
 use serde_json::Value;
 
 /// `attentive embed` with the tiny model, on the CPU.
 fn embed(words: &[&str]) -> Command {
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-bert");
+    let model = repository().join("tests/fixtures/models/tiny-bert");
     let mut command = attentive();
     command.arg("embed").arg("-m").arg(model).args(["--device", "cpu"]).args(words);
     command
