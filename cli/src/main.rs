@@ -2,45 +2,23 @@
 //! failure, 2 wrong call.
 #![forbid(unsafe_code)]
 
-mod agreement;
-mod attention;
-mod bench;
-mod bert;
-mod check;
-mod classify;
-mod devices;
-mod doctor;
+mod arguments;
+mod commands;
 mod draw;
-mod embed;
-mod evaluate;
-mod evaluate_pairs;
-mod fill_mask;
-mod finite;
+mod folders;
+mod hub;
 mod input;
-mod kernels;
-mod matrix;
-mod model;
-mod next_sentence;
-mod open;
 mod output;
-mod pending;
-mod rerank;
-mod summary;
-mod system;
-mod table;
-mod translate;
-mod tune;
-mod vectors;
-mod verify;
-mod whole_file;
+mod tunings;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
+use commands::Command;
 use output::{Failure, Result};
 
 /// Attention and Transformer models by hand-written kernels on any GPU, each checked against the CPU.
@@ -52,31 +30,6 @@ Exit status: 0 done, 1 something disagreed or failed, 2 the call was wrong.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    Attention(attention::Arguments),
-    Bench(bench::Arguments),
-    Check(check::Arguments),
-    Classify(classify::Arguments),
-    Devices(devices::Arguments),
-    Doctor(doctor::Arguments),
-    Embed(embed::Arguments),
-    Evaluate(evaluate::Arguments),
-    FillMask(fill_mask::Arguments),
-    NextSentence(next_sentence::Arguments),
-    Rerank(rerank::Arguments),
-    Translate(translate::Arguments),
-    Tune(tune::Arguments),
-    Verify(verify::Arguments),
-}
-
-impl Command {
-    /// Whether the exit status says what came of a look at something, which is not known where the look was broken off.
-    fn judges(&self) -> bool {
-        matches!(self, Self::Bench(_) | Self::Check(_) | Self::Doctor(_) | Self::Verify(_))
-    }
 }
 
 /// The arguments, with variables where a flag is missing.
@@ -124,7 +77,7 @@ fn main() -> ExitCode {
     };
     quiet_loader();
     let judges = cli.command.judges();
-    match run(cli.command) {
+    match cli.command.run() {
         Err(Failure::Closed) if judges => {
             let problem =
                 "standard output was closed before the end: what was not said yet was not looked at";
@@ -162,25 +115,6 @@ fn ended(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
-    }
-}
-
-fn run(command: Command) -> Result<()> {
-    match command {
-        Command::Attention(arguments) => attention::run(&arguments),
-        Command::Bench(arguments) => bench::run(&arguments),
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Classify(arguments) => classify::run(&arguments),
-        Command::Devices(arguments) => devices::run(&arguments),
-        Command::Doctor(_) => doctor::run(),
-        Command::Embed(arguments) => embed::run(&arguments),
-        Command::Evaluate(arguments) => evaluate::run(&arguments),
-        Command::FillMask(arguments) => fill_mask::run(&arguments),
-        Command::NextSentence(arguments) => next_sentence::run(&arguments),
-        Command::Rerank(arguments) => rerank::run(&arguments),
-        Command::Translate(arguments) => translate::run(&arguments),
-        Command::Tune(arguments) => tune::run(&arguments),
-        Command::Verify(arguments) => verify::run(&arguments),
     }
 }
 

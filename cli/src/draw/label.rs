@@ -3,7 +3,7 @@
 use attentive::models::MapToken;
 use unicode_width::UnicodeWidthChar;
 
-use crate::table::shortened;
+use crate::output::shortened;
 
 /// A token in at most so many columns, in one order of writing; control characters are spelled out.
 pub fn plain(token: &MapToken, columns: usize) -> String {

@@ -7,12 +7,11 @@ mod colours;
 mod html;
 mod label;
 mod npy;
-mod options;
 mod pair;
+mod picture;
 #[cfg(feature = "pictures")]
 mod png;
 mod svg;
-mod target;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -20,12 +19,11 @@ mod views;
 
 use attentive::models::AttentionMaps;
 
-use crate::table::shortened;
+use crate::output::shortened;
 
 pub use colours::Theme;
 pub use label::label;
-pub use options::{PictureArguments, capture_failure};
-pub use target::{Target, Writer};
+pub use picture::{Picture, Target, target};
 pub use text::text;
 
 /// Says that there is no such picture.

@@ -3,7 +3,7 @@
 use super::label::label;
 use super::svg::number;
 use super::{Drawing, pair};
-use crate::table::{Align, Table};
+use crate::output::{Align, Table};
 
 /// Columns of a token's name.
 const NAME: usize = 24;

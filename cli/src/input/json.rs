@@ -5,8 +5,7 @@ use std::io::Read;
 use serde_json::{Map, Value};
 
 use super::{Row, Source, utf8};
-use crate::output::{Failure, Result};
-use crate::table::shortened;
+use crate::output::{Failure, Result, shortened};
 
 /// The texts of one JSON array, or of values one after another.
 ///

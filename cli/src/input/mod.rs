@@ -2,121 +2,19 @@
 //! wrong with it, so that the others keep their numbers; where it is not known any more what a row is, the whole file is refused.
 
 mod json;
+mod pairs;
+mod row;
 mod source;
 mod table;
 
 use std::io::{BufRead, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::Args;
-use clap::builder::FalseyValueParser;
-
-use crate::output::{Failure, Result, note};
+use crate::output::{Failure, Result, extension, note};
+pub use pairs::{expect_pairs, parted};
+pub use row::{Row, check_rows, refuse_rows};
 use source::Source;
 use table::{Dialect, Table};
-
-/// One text, or why there is none.
-#[derive(Debug, PartialEq)]
-pub struct Row {
-    /// From 1, in the file; for arguments their place.
-    pub line: u64,
-    pub text: Result<String, String>,
-}
-
-/// Texts from the arguments or from a file.
-#[derive(Args)]
-pub struct TextArguments {
-    /// The texts
-    #[arg(value_name = "TEXT", conflicts_with = "input")]
-    texts: Vec<String>,
-
-    /// A file with one text a line, or a table (see --column); - is standard input
-    #[arg(long, short, env = "ATTENTIVE_INPUT", hide_env_values = true, value_name = "FILE")]
-    input: Option<PathBuf>,
-
-    /// The column of a CSV or TSV, or the key in JSON objects, that holds the texts
-    #[arg(long, env = "ATTENTIVE_COLUMN", hide_env_values = true, value_name = "NAME")]
-    column: Option<String>,
-
-    /// What --input holds [default: by the file's extension, else text]
-    #[arg(long, env = "ATTENTIVE_FORMAT", hide_env_values = true, value_enum)]
-    format: Option<Format>,
-
-    /// What parts a table's columns: one character, or tab [default: a comma, of TSV a tab]
-    #[arg(long, env = "ATTENTIVE_DELIMITER", hide_env_values = true, value_name = "CHARACTER")]
-    #[arg(value_parser = delimiter)]
-    delimiter: Option<u8>,
-
-    /// Quotes in a table are characters like others
-    #[arg(long, env = "ATTENTIVE_NO_QUOTES", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    no_quotes: bool,
-}
-
-impl TextArguments {
-    /// Whether a row is a line of a file.
-    pub fn has_file(&self) -> bool {
-        self.input.is_some()
-    }
-
-    /// What a row is called.
-    pub fn noun(&self) -> &'static str {
-        if self.has_file() { "line" } else { "text" }
-    }
-
-    /// All rows, or why there are none to `what`.
-    pub fn rows(&self, what: &str) -> Result<Vec<Row>> {
-        self.stream(what)?.collect()
-    }
-
-    /// The rows as they are read.
-    pub fn stream(&self, what: &str) -> Result<Rows> {
-        self.stream_as(what, self.format)
-    }
-
-    /// As [`TextArguments::rows`], of pairs: a table of which no column is named is read line by line.
-    pub fn pairs(&self, what: &str) -> Result<Vec<Row>> {
-        let is_table = |path: &PathBuf| matches!(Format::of(path), Format::Csv | Format::Tsv);
-        let whole =
-            self.column.is_none() && self.delimiter.is_none() && self.input.as_ref().is_some_and(is_table);
-        self.stream_as(what, self.format.or(whole.then_some(Format::Text)))?.collect()
-    }
-
-    fn stream_as(&self, what: &str, format: Option<Format>) -> Result<Rows> {
-        if let Some(path) = &self.input {
-            let of_file = format.unwrap_or_else(|| Format::of(path));
-            // Only a table has columns to be parted.
-            let is_table = format.is_none() && of_file == Format::Text && self.delimiter.is_some();
-            let form = Form {
-                format: if is_table { Format::Csv } else { of_file },
-                delimiter: self.delimiter,
-                quotes: !self.no_quotes,
-            };
-            return open(path, form, self.column.as_deref());
-        }
-        if self.column.is_some() || self.format.is_some() || self.delimiter.is_some() || self.no_quotes {
-            let problem =
-                "--column, --format, --delimiter and --no-quotes say how to read --input, which is missing";
-            return Err(Failure::Usage(problem.to_owned()));
-        }
-        if self.texts.is_empty() {
-            return Err(Failure::Usage(format!(
-                "there is nothing to {what}: give texts as arguments, or a file by --input (- is standard input)"
-            )));
-        }
-        let row = |(line, text): (u64, &String)| Ok(Row { line, text: Ok(text.clone()) });
-        let rows: Vec<Result<Row>> = (1..).zip(&self.texts).map(row).collect();
-        Ok(Box::new(rows.into_iter()))
-    }
-}
-
-/// One character, or the word for the one that is hard to type.
-fn delimiter(text: &str) -> Result<u8, String> {
-    match text.as_bytes() {
-        b"tab" | b"\\t" => Ok(b'\t'),
-        [byte] if byte.is_ascii() && !b"\"\r\n\0".contains(byte) => Ok(*byte),
-        _ => Err("it must be one ASCII character and no quote, such as ';', or the word tab".to_owned()),
-    }
-}
 
 /// How a file holds its texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -136,8 +34,7 @@ pub enum Format {
 impl Format {
     /// By the file's name, where nothing else is said.
     pub fn of(path: &Path) -> Self {
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        match extension.as_str() {
+        match extension(path).as_str() {
             "csv" => Self::Csv,
             "tsv" => Self::Tsv,
             "jsonl" | "ndjson" => Self::Jsonl,
@@ -148,10 +45,10 @@ impl Format {
 }
 
 /// A format and what it leaves open.
-struct Form {
-    format: Format,
-    delimiter: Option<u8>,
-    quotes: bool,
+pub struct Form {
+    pub format: Format,
+    pub delimiter: Option<u8>,
+    pub quotes: bool,
 }
 
 /// Rows as they are read. An error ends them.
@@ -163,7 +60,8 @@ pub fn read(path: &Path, format: Option<Format>, column: Option<&str>) -> Result
     open(path, Form { format, delimiter: None, quotes: true }, column)?.collect()
 }
 
-fn open(path: &Path, form: Form, column: Option<&str>) -> Result<Rows> {
+/// Reads a file, or standard input for `-`, row by row.
+pub fn open(path: &Path, form: Form, column: Option<&str>) -> Result<Rows> {
     let usage = |problem: &str| Err(Failure::Usage(problem.to_owned()));
     let is_table = matches!(form.format, Format::Csv | Format::Tsv);
     if column.is_some() && form.format == Format::Text {
@@ -435,15 +333,6 @@ mod tests {
             (&[b'['; 100_000], &["recursion limit"]),
         ] {
             refused(array(bytes, None), words);
-        }
-    }
-
-    #[test]
-    fn delimiters_are_one_character() {
-        assert_eq!(delimiter(";"), Ok(b';'));
-        assert_eq!([delimiter("tab"), delimiter("\t"), delimiter("\\t")], [Ok(b'\t'), Ok(b'\t'), Ok(b'\t')]);
-        for wrong in ["", "ab", "\"", "\n", "é"] {
-            assert!(delimiter(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -6,8 +6,7 @@ use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
 use super::{Row, Source, utf8};
-use crate::output::{Failure, Result};
-use crate::table::shortened;
+use crate::output::{Failure, Result, shortened};
 
 /// How a table's fields are parted.
 #[derive(Clone, Copy, Debug, PartialEq)]
