@@ -149,14 +149,14 @@ fn linux(system: &System, adapters: &[AdapterSummary]) -> String {
             Some(problem) => warned(&format!("Vulkan driver {path} cannot be used: {problem}")),
         });
     }
-    if let Some((name, value)) = system.forced() {
+    if let Some((name, value)) = &system.forced {
         lines.push(warned(&format!("{name} = {}: no other Vulkan driver is looked at", value.display())));
     }
     let usable = manifests.iter().any(|manifest| manifest.problem.is_none());
     if !usable {
         let folders: Vec<String> =
             system.manifest_folders().iter().map(|folder| folder.display().to_string()).collect();
-        match system.forced() {
+        match &system.forced {
             Some((name, _)) => {
                 lines.push(missing(&format!("a Vulkan driver: {name} names none that is there")))
             }

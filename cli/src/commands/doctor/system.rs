@@ -10,12 +10,13 @@ use serde_json::Value;
 
 /// Where to look, below `root`.
 pub struct System {
-    root: PathBuf,
+    pub root: PathBuf,
     /// `VK_DRIVER_FILES` or the older `VK_ICD_FILENAMES`: the loader then looks nowhere else.
-    forced: Option<(&'static str, OsString)>,
+    pub forced: Option<(&'static str, OsString)>,
     /// Folders that hold `vulkan/icd.d`.
-    config: Vec<PathBuf>,
-    libraries: Vec<PathBuf>,
+    pub config: Vec<PathBuf>,
+    /// Folders with libraries.
+    pub libraries: Vec<PathBuf>,
 }
 
 /// A driver's manifest.
@@ -104,11 +105,6 @@ impl System {
             paths.map(|path| Library { problem: library_problem(&path), path }).collect();
         let usable = found.iter().position(|library| library.problem.is_none()).unwrap_or(0);
         (usable < found.len()).then(|| found.swap_remove(usable))
-    }
-
-    /// The variable that names the drivers, if one is set.
-    pub fn forced(&self) -> Option<&(&'static str, OsString)> {
-        self.forced.as_ref()
     }
 
     /// The folders searched for manifests.
