@@ -1,6 +1,6 @@
 //! Pictures of attention weights: HTML, SVG, PNG, and their numbers as .npy and as text.
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, unix, feature = "pictures"))]
 #[path = "../../../tests/common/browser.rs"]
 mod browser;
 mod colours;
@@ -12,7 +12,8 @@ mod picture;
 #[cfg(feature = "pictures")]
 mod png;
 mod svg;
-#[cfg(test)]
+// They read SVG by resvg.
+#[cfg(all(test, feature = "pictures"))]
 mod tests;
 mod text;
 mod views;
