@@ -6,7 +6,6 @@ mod browser;
 mod colours;
 mod html;
 mod label;
-mod npy;
 mod pair;
 mod picture;
 #[cfg(feature = "pictures")]

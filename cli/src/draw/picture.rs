@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Drawing, html, npy};
-use crate::output::{self, Result, Writer, extension};
+use attentive::models::AttentionMaps;
+
+use super::{Drawing, html};
+use crate::output::{self, Result, Writer, extension, npy};
 
 /// What goes into a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,8 +65,13 @@ impl Picture {
                 }
                 self.file.write(bytes)?;
             }
-            Format::Npy => self.file.write_by(|out| npy::write(out, drawing.maps))?,
+            Format::Npy => self.file.write(array(drawing.maps))?,
         }
         self.file.finish()
     }
+}
+
+/// The weights as .npy: `[layers, heads, queries, keys]`.
+pub fn array(maps: &AttentionMaps) -> Vec<u8> {
+    [&npy::head(&maps.shape())[..], &npy::values(maps.weights())].concat()
 }

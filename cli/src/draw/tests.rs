@@ -196,8 +196,7 @@ fn cells_have_the_colours_of_their_weights() {
 #[test]
 fn the_array_has_four_axes() {
     let maps = square(&["a", "b", "c"], 2, 4);
-    let mut bytes = Vec::new();
-    npy::write(&mut bytes, &maps).unwrap();
+    let bytes = picture::array(&maps);
     let file = npyz::NpyFile::new(&bytes[..]).unwrap();
     assert_eq!(file.shape(), [2, 4, 3, 3]);
     assert_eq!(file.into_vec::<f32>().unwrap(), maps.weights());

@@ -3,6 +3,7 @@
 mod answers;
 mod bad_rows;
 mod finite;
+pub mod npy;
 mod pending;
 mod table;
 mod target;

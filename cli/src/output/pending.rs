@@ -456,7 +456,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.args([
-                "pending::tests::a_signal_takes_the_hidden_name_with_it",
+                "output::pending::tests::a_signal_takes_the_hidden_name_with_it",
                 "--exact",
                 "--nocapture",
             ]);

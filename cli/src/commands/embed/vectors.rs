@@ -7,7 +7,7 @@ use attentive::models::Embeddings;
 use serde_json::json;
 
 use crate::input::Row;
-use crate::output::{self, Result, Writer, extension, is_stdout};
+use crate::output::{self, Result, Writer, extension, is_stdout, npy};
 
 /// How the embeddings are written.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,8 +84,8 @@ impl Vectors {
             if self.out.is_seekable() {
                 self.out.rewind()?;
             }
-            self.out.write(npy_header(self.rows, self.dimensions))?;
-            self.out.write(little_endian(&self.held))?;
+            self.out.write(npy::head(&[self.rows, self.dimensions]))?;
+            self.out.write(npy::values(&self.held))?;
         }
         self.out.finish()
     }
@@ -101,18 +101,6 @@ fn places(rows: &[Row]) -> impl Iterator<Item = (&Row, Option<usize>)> {
     })
 }
 
-/// NumPy's format 1.0 of `[rows, dimensions]`, f32, little-endian, before the values: of one length whatever the number of rows.
-fn npy_header(rows: usize, dimensions: usize) -> [u8; NPY_HEADER] {
-    let mut header = [b' '; NPY_HEADER];
-    let shape = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dimensions}), }}");
-    header[..10].copy_from_slice(b"\x93NUMPY\x01\0\x76\0");
-    header[10..10 + shape.len()].copy_from_slice(shape.as_bytes());
-    header[NPY_HEADER - 1] = b'\n';
-    header
-}
-
-const NPY_HEADER: usize = 128;
-
 /// The values of each row; NaN for one without text.
 fn npy_values<'a>(rows: &'a [Row], embeddings: &'a Embeddings) -> impl Iterator<Item = Vec<f32>> + 'a {
     let [_, dimensions] = embeddings.shape();
@@ -122,16 +110,12 @@ fn npy_values<'a>(rows: &'a [Row], embeddings: &'a Embeddings) -> impl Iterator<
     })
 }
 
-fn little_endian(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
 fn npy_part(out: &mut dyn Write, first: usize, rows: &[Row], embeddings: &Embeddings) -> std::io::Result<()> {
     if first == 0 {
-        out.write_all(&npy_header(0, 0))?;
+        out.write_all(&npy::head(&[0, 0]))?;
     }
     for row in npy_values(rows, embeddings) {
-        out.write_all(&little_endian(&row))?;
+        out.write_all(&npy::values(&row))?;
     }
     Ok(())
 }
