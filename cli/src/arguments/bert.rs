@@ -7,7 +7,7 @@ use attentive::models::{HeadKind, ModelStatistics};
 use attentive::{BertModel, BertModelOptions, DType, Device};
 use clap::Args;
 
-use super::{DTypeName, DeviceArgument, ModelArguments, OpenArguments, Place};
+use super::{BatchArgument, DTypeArgument, DeviceArgument, ModelArguments, OpenArguments, Place};
 use crate::output::{Answers, Failure, Result, bytes, count, note, thousands};
 
 /// Where the hub has models that are called by one word.
@@ -24,14 +24,11 @@ pub struct BertArguments {
     #[command(flatten)]
     device: DeviceArgument,
 
-    /// Tokens in one batch, padding included: more is faster on a large GPU and takes more memory [default: 8192]
-    #[arg(long, env = "ATTENTIVE_MAX_BATCH_TOKENS", hide_env_values = true, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    max_batch_tokens: Option<u64>,
+    #[command(flatten)]
+    batch: BatchArgument,
 
-    /// What the weights are stored as; f16 takes half the memory
-    #[arg(long, env = "ATTENTIVE_DTYPE", hide_env_values = true, value_enum, default_value = "f32")]
-    dtype: DTypeName,
+    #[command(flatten)]
+    dtype: DTypeArgument,
 
     /// Write the answers as JSON, an object a line, into a file, or to standard output (-) in place of the report
     #[arg(long, env = "ATTENTIVE_JSON", hide_env_values = true, value_name = "FILE")]
@@ -52,7 +49,7 @@ impl BertArguments {
 
     /// Tokens in one batch, if a number is asked for.
     pub fn max_batch_tokens(&self) -> Option<usize> {
-        self.max_batch_tokens.map(|tokens| usize::try_from(tokens).unwrap_or(usize::MAX))
+        self.batch.max_tokens()
     }
 
     pub fn device(&self) -> Result<Device> {

@@ -1,6 +1,7 @@
 //! Arguments that commands share, and what is made of them: devices, models, texts.
 
 mod activation;
+mod batch;
 mod bert;
 mod device;
 mod dtype;
@@ -10,9 +11,10 @@ mod prompt;
 mod texts;
 
 pub use activation::ActivationName;
+pub use batch::BatchArgument;
 pub use bert::BertArguments;
 pub use device::{DeviceArgument, DevicesArgument, OpenArguments, taken_by_auto};
-pub use dtype::DTypeName;
+pub use dtype::DTypeArgument;
 pub use model::{HELSINKI, ModelArguments, Place, SENTENCE_TRANSFORMERS, caption};
 pub use picture::{PictureArguments, capture_failure};
 pub use prompt::PromptArguments;

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::{ActivationName, BertArguments, PromptArguments, TextArguments};
 use crate::input::{expect_pairs, parted};
-use crate::output::{Align, BadRows, NotFinite, Result, Table, bar, count, note, objects, shortened};
+use crate::output::{
+    Align, BadRows, NotFinite, Result, Table, advance, bar, count, note, objects, shortened,
+};
 
 /// Labels of texts, or of each token, by a model's classification head
 ///
@@ -61,10 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let bad = BadRows::say(&rows);
     let texts: Vec<&str> = rows.iter().filter_map(|row| row.text.as_deref().ok()).collect();
     let bar = bar();
-    let tell = |done: usize, total: usize| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    };
+    let tell = |done: usize, total: usize| advance(&bar, done, total);
     let mut answers: Vec<Value> = Vec::new();
     let mut report = String::new();
     let (statistics, cut, not_finite);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::{BertArguments, TextArguments};
 use crate::input::check_rows;
-use crate::output::{Align, BadRows, NotFinite, Result, Table, bar, objects, shortened};
+use crate::output::{Align, BadRows, NotFinite, Result, Table, advance, bar, objects, shortened};
 
 /// Guess the hidden words of texts: the most probable ones, with their probabilities
 ///
@@ -50,10 +50,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let bad = BadRows::say(&rows);
     let texts: Vec<&str> = rows.iter().filter_map(|row| row.text.as_deref().ok()).collect();
     let bar = bar();
-    let filled = model.fill_mask(&texts).top(arguments.top as usize).progress(|done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    });
+    let filled = model
+        .fill_mask(&texts)
+        .top(arguments.top as usize)
+        .progress(|done, total| advance(&bar, done, total));
     let filled = filled.run();
     bar.finish_and_clear();
     let filled = filled?;

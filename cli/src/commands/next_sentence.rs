@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::arguments::BertArguments;
 use crate::input::{self, Format, Row, check_rows, expect_pairs, parted};
-use crate::output::{Align, BadRows, Failure, NotFinite, Result, Table, bar, objects, shortened};
+use crate::output::{Align, BadRows, Failure, NotFinite, Result, Table, advance, bar, objects, shortened};
 
 /// The probability that the second sentence follows the first, by BERT's next-sentence head
 ///
@@ -64,10 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let lines = rows.iter().filter_map(|row| row.text.as_deref().ok());
     let pairs: Vec<(&str, &str)> = lines.filter_map(|line| parted(line).ok()).collect();
     let bar = bar();
-    let found = model.next_sentence(&pairs).progress(|done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    });
+    let found = model.next_sentence(&pairs).progress(|done, total| advance(&bar, done, total));
     let found = found.run();
     bar.finish_and_clear();
     let found = found?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::{ActivationName, BertArguments, PromptArguments, TextArguments};
 use crate::input::Row;
-use crate::output::{Align, BadRows, NotFinite, Result, Table, bar, count, note, shortened};
+use crate::output::{Align, BadRows, NotFinite, Result, Table, advance, bar, count, note, shortened};
 
 /// Where the hub has rerankers that are called by one word.
 const ORGANIZATION: &str = "cross-encoder";
@@ -73,10 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (places, texts): (Vec<usize>, Vec<&str>) =
         rows.iter().enumerate().filter_map(|(place, row)| Some((place, row.text.as_deref().ok()?))).unzip();
     let bar = bar();
-    let mut call = model.rerank(&arguments.query, &texts).progress(|done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    });
+    let mut call = model.rerank(&arguments.query, &texts).progress(|done, total| advance(&bar, done, total));
     if let Some(top) = arguments.top {
         call = call.top(top as usize);
     }

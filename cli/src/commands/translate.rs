@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::arguments::{
-    DTypeName, DeviceArgument, HELSINKI, ModelArguments, OpenArguments, PictureArguments, Place,
+    DTypeArgument, DeviceArgument, HELSINKI, ModelArguments, OpenArguments, PictureArguments, Place,
     TextArguments, caption, capture_failure,
 };
 use crate::draw::{self, Drawing, Picture};
@@ -131,9 +131,8 @@ pub struct Arguments {
     #[command(flatten)]
     device: DeviceArgument,
 
-    /// What the weights are stored as; f16 takes half the memory
-    #[arg(long, env = "ATTENTIVE_DTYPE", hide_env_values = true, value_enum, default_value = "f32")]
-    dtype: DTypeName,
+    #[command(flatten)]
+    dtype: DTypeArgument,
 
     #[command(flatten)]
     picture: PictureArguments,

@@ -68,8 +68,7 @@ impl Arguments {
         options.shader_checks = self.shader_checks;
         let bar = output::bar();
         let tuned = tune(spec, options, self.quick, |done, all, next| {
-            bar.set_length(all as u64);
-            bar.set_position(done as u64);
+            output::advance(&bar, done, all);
             bar.set_message(next.to_owned());
         });
         bar.finish_and_clear();

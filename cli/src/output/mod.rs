@@ -121,6 +121,12 @@ pub fn bar() -> ProgressBar {
     bar
 }
 
+/// Shows how much is done.
+pub fn advance(bar: &ProgressBar, done: usize, total: usize) {
+    bar.set_length(total as u64);
+    bar.set_position(done as u64);
+}
+
 /// `1 text`, `2 texts`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number as u64), if number == 1 { "" } else { "s" })

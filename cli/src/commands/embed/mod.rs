@@ -15,11 +15,13 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::arguments::{
-    DTypeName, DeviceArgument, ModelArguments, OpenArguments, PromptArguments, SENTENCE_TRANSFORMERS,
-    TextArguments,
+    BatchArgument, DTypeArgument, DeviceArgument, ModelArguments, OpenArguments, PromptArguments,
+    SENTENCE_TRANSFORMERS, TextArguments,
 };
 use crate::input::{Row, Rows};
-use crate::output::{BadRows, Failure, NAMED_ROWS, NotFinite, Result, count, note, print, say, thousands};
+use crate::output::{
+    BadRows, Failure, NAMED_ROWS, NotFinite, Result, advance, count, note, print, say, thousands,
+};
 use vectors::{Target, Vectors};
 
 /// Embed texts: sentences in, vectors out
@@ -61,14 +63,11 @@ pub struct Arguments {
     #[arg(value_parser = FalseyValueParser::new())]
     no_normalize: bool,
 
-    /// Tokens in one batch, padding included: more is faster on a large GPU and takes more memory [default: 8192]
-    #[arg(long, env = "ATTENTIVE_MAX_BATCH_TOKENS", hide_env_values = true, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    max_batch_tokens: Option<u64>,
+    #[command(flatten)]
+    batch: BatchArgument,
 
-    /// What the weights are stored as; f16 takes half the memory
-    #[arg(long, env = "ATTENTIVE_DTYPE", hide_env_values = true, value_enum, default_value = "f32")]
-    dtype: DTypeName,
+    #[command(flatten)]
+    dtype: DTypeArgument,
 
     #[command(flatten)]
     prompt: PromptArguments,
@@ -238,8 +237,8 @@ impl Arguments {
         if self.no_normalize {
             options.normalize = Some(false);
         }
-        if let Some(tokens) = self.max_batch_tokens {
-            options.max_batch_tokens = usize::try_from(tokens).unwrap_or(usize::MAX);
+        if let Some(tokens) = self.batch.max_tokens() {
+            options.max_batch_tokens = tokens;
         }
         options
     }
@@ -259,8 +258,7 @@ fn embed(
     let mut encode = embedder.encode(texts).progress(|done, total| {
         let mut first = first.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         first.get_or_insert_with(|| start.elapsed());
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
+        advance(&bar, done, total);
     });
     if let Some(text) = &prompt.prompt {
         encode = encode.prompt(text);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::BertArguments;
 use crate::input::content;
-use crate::output::{Align, Failure, NotFinite, Result, Table, bar, count, note, thousands};
+use crate::output::{Align, Failure, NotFinite, Result, Table, advance, bar, count, note, thousands};
 
 /// A model's loss and accuracy: BERT's on a text, by the two tasks that it is pre-trained on; a translator's on pairs
 ///
@@ -67,10 +67,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let loaded = arguments.bert.load(None)?;
     let model = &loaded.model;
     let bar = bar();
-    let found = model.evaluate(&corpus).seed(arguments.seed.unwrap_or(0)).progress(|done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    });
+    let found = model
+        .evaluate(&corpus)
+        .seed(arguments.seed.unwrap_or(0))
+        .progress(|done, total| advance(&bar, done, total));
     let found = found.run();
     bar.finish_and_clear();
     let found = found?;

@@ -181,8 +181,7 @@ impl Arguments {
         let broken = report.kernels.as_ref().is_some_and(|kernels| kernels.broken.is_some());
         if self.open.cooperative && self.seeds.is_none() && !broken && !device.is_cpu() {
             let told = |done: usize, all: usize, kernel: &str| {
-                bar.set_length(all as u64);
-                bar.set_position(done as u64);
+                output::advance(&bar, done, all);
                 bar.set_message(format!("{kernel}, again and again"));
             };
             let repeats = if device.is_software() { SOFTWARE_REPEATS } else { REPEATS };
