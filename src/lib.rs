@@ -102,7 +102,6 @@
 //! # Features
 //!
 //! - `models` (default): [`models`], [`weights`] and [`case_files`]. Without it the crate reads no files.
-//! - `cli`: what the command line `attentive` needs; the library is the same with it.
 //!
 //! # Async
 //!

@@ -79,7 +79,7 @@ pub fn verify(
     };
     let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(4);
     let reports: Vec<VariantReport> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(&worker)).collect();
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
     let failures = reports.iter().flat_map(|report| {

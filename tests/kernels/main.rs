@@ -1,6 +1,6 @@
 //! Kernels: their modules, and their results against their oracles.
 
-#[cfg(all(unix, feature = "cli"))]
+#[cfg(unix)]
 #[allow(dead_code, reason = "the tests of the drawn pages use the rest of it")]
 #[path = "../common/browser.rs"]
 mod browser;

@@ -1,7 +1,7 @@
 //! Every shader module of every kernel, without a GPU: naga validates it and translates it to each backend's language,
 //! and its reflection is held against what the host believes of it.
 
-#[cfg(all(unix, feature = "cli"))]
+#[cfg(unix)]
 use crate::browser;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -200,14 +200,14 @@ fn to_glsl(made: &Made, parsed: &naga::Module, info: &ModuleInfo, version: glsl:
 }
 
 /// Extensions whose modules a browser must refuse in this test, and why.
-#[cfg(all(unix, feature = "cli"))]
+#[cfg(unix)]
 const REFUSED: [(&str, &str); 2] = [
     ("wgpu_cooperative_matrix", "wgpu's own, which no browser has"),
     ("f16", "SwiftShader, whose adapter every Chromium has, lacks `shader-f16`"),
 ];
 
 /// What Chromium's Tint says of each text: its errors, with the lines that they are about.
-#[cfg(all(unix, feature = "cli"))]
+#[cfg(unix)]
 const ASK: &str = r#"<!doctype html><meta charset="utf-8"><script type="module">
 const texts = TEXTS;
 const said = [];
@@ -230,7 +230,7 @@ window.said = said;
 document.documentElement.dataset.ready = '';
 </script>"#;
 
-#[cfg(all(unix, feature = "cli"))]
+#[cfg(unix)]
 #[test]
 fn a_browser_takes_every_module() {
     let Some(program) = browser::chosen() else { return };

@@ -15,7 +15,7 @@ pub fn run(options: &Options) -> Result<()> {
     // Every command runs in the root, and is shown as it would be typed there.
     let model = place::from_root(&model);
     heading("The program");
-    Call::cargo().words("build --release --features cli").run()?;
+    Call::cargo().words("build --release").run()?;
     let attentive = || Call::new(place::attentive("release"));
     heading("The adapters of this machine");
     attentive().arg("devices").run()?;

@@ -49,7 +49,7 @@ impl Runner {
 
 pub fn run(options: &Options) -> ExitCode {
     let mut steps = Steps::default();
-    let build = || Call::cargo().words("build --release --features cli").run();
+    let build = || Call::cargo().words("build --release").run();
     if steps.run("build", build).is_none() {
         return steps.finish();
     }

@@ -75,7 +75,7 @@ const PICTURES: [Picture; 8] = [
 /// Draws each as SVG and PNG. The numbers are those of any device; the PNG's text has this machine's fonts.
 pub fn run(options: &Options) -> Result<()> {
     let model = fetch::run(options)?;
-    Call::cargo().words("build --all-features").run()?;
+    Call::cargo().words("build").run()?;
     for Picture { name, command, texts, options } in PICTURES {
         let call = Call::new(place::attentive("debug"));
         let (call, output) = match command {

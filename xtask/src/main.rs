@@ -12,6 +12,9 @@ mod packages;
 mod place;
 mod setup;
 mod steps;
+#[allow(dead_code, reason = "`attentive doctor` uses the rest")]
+#[path = "../../cli/src/commands/doctor/system.rs"]
+mod system;
 mod test;
 mod vulkan;
 

@@ -1,7 +1,8 @@
 //! The driver: without one, wgpu has no adapter on Linux.
 
 use crate::packages::Packages;
-use crate::vulkan::{Probe, State};
+use crate::system::System;
+use crate::vulkan::{State, drivers, has_library, state};
 use crate::{Options, Result};
 
 /// Mesa's drivers for the CPU: lavapipe for Vulkan, and llvmpipe behind EGL for wgpu's GL backend.
@@ -33,8 +34,8 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn linux(options: &Options) -> Result<()> {
-    let found = Probe::of_this_machine();
-    let missing = match found.state() {
+    let found = System::here();
+    let missing = match state(&found) {
         State::Usable => {
             println!("Vulkan is here, with {}: nothing to install.", names(&found));
             say_gl(&found);
@@ -47,8 +48,8 @@ fn linux(options: &Options) -> Result<()> {
         return Err(format!("{missing} {name} decides it: another driver would not be looked at."));
     }
     MESA.install(options)?;
-    let found = Probe::of_this_machine();
-    match found.state() {
+    let found = System::here();
+    match state(&found) {
         State::Usable => {
             println!("Installed. Vulkan is here now, with {}.", names(&found));
             say_gl(&found);
@@ -58,13 +59,13 @@ fn linux(options: &Options) -> Result<()> {
     }
 }
 
-fn names(found: &Probe) -> String {
-    found.drivers().into_iter().map(|driver| driver.name).collect::<Vec<_>>().join(", ")
+fn names(found: &System) -> String {
+    drivers(found).into_iter().map(|driver| driver.name).collect::<Vec<_>>().join(", ")
 }
 
 /// Vulkan is enough, so what the GL backend lacks is said and not installed.
-fn say_gl(found: &Probe) {
-    if found.library("libEGL.so.1").is_none() {
+fn say_gl(found: &System) {
+    if !has_library(found, "libEGL.so.1") {
         println!(
             "libEGL.so.1 is not: wgpu's GL backend will find no adapter (apt: libegl1 libgl1-mesa-dri)."
         );

@@ -1,0 +1,16 @@
+//! The command line, as a user calls it.
+
+#[path = "../../../tests/common/altered.rs"]
+mod altered;
+#[path = "../../../tests/common/mod.rs"]
+mod common;
+
+mod attention;
+mod bench;
+mod bert;
+mod check;
+mod command;
+mod files;
+mod program;
+mod translate;
+mod tune;
