@@ -28,6 +28,11 @@ use crate::recording::Repeated;
 use problem::Problem;
 use timer::{Candidate, ROUND, processor_time, time};
 
+/// Calls take about so many times the least that the ceilings allow, over all implementations.
+const FROM_CEILING: f64 = 3.0;
+/// About the seconds of a new device, its pipelines and the check of what was computed.
+const FIRST_CALL: f64 = 0.25;
+
 /// The name in a row for what an op chooses, where that is none of its implementations alone.
 pub const CHOICE: &str = "choice";
 
@@ -140,6 +145,26 @@ impl Bench {
     /// [`Error::DeviceLost`], [`Error::Timeout`].
     pub fn ceilings(&self) -> Result<Ceilings> {
         Ceilings::measure(&self.device)
+    }
+
+    /// About how many seconds [`Bench::run`] takes for all of these, and how many rows they come to: no promise, since how far
+    /// an implementation is from its ceiling is what is measured.
+    pub fn estimate(&self, shapes: &[Shape], ceilings: &Ceilings) -> (f64, usize) {
+        let mut all = (0.0, 0);
+        for shape in shapes {
+            let least = ceilings.least_seconds(shape.flops(), shape.bytes()).unwrap_or(0.0);
+            if least > self.longest {
+                all.1 += 1;
+                continue;
+            }
+            // A kernel's shape has one row.
+            let rows = self.names(shape).len().max(1);
+            let call = FROM_CEILING * least;
+            let rounds = (self.rounds as f64).min((timer::ALL_ROUNDS / call.max(1e-9)).max(1.0));
+            let of_a_row = FIRST_CALL + 3.0 * call + rounds * call.max(ROUND);
+            all = (all.0 + rows as f64 * of_a_row, all.1 + rows);
+        }
+        all
     }
 
     /// Times a shape by each implementation in turns, and by what the op chooses.

@@ -11,7 +11,7 @@ pub(super) const ROUND: f64 = 0.06;
 /// The most calls in a round.
 const MOST_CALLS: usize = 1000;
 /// Seconds that all rounds of one implementation may take together; fewer rounds are run where one takes long.
-const ALL_ROUNDS: f64 = 8.0;
+pub(super) const ALL_ROUNDS: f64 = 8.0;
 
 /// First quartile, median, third quartile; in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]

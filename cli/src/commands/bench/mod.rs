@@ -290,6 +290,16 @@ impl Arguments {
             Err(error) => report.error = Some(error),
         }
         bar.suspend(|| write(&report, Part::Heading))?;
+        if report.error.is_none() {
+            let (seconds, rows) = bench.estimate(shapes, &report.ceilings);
+            bar.suspend(|| {
+                note(format_args!(
+                    "{spec}: {}, about {}",
+                    count(rows, "row"),
+                    indicatif::HumanDuration(std::time::Duration::from_secs_f64(seconds))
+                ))
+            });
+        }
         for shapes in shapes.chunk_by(|one, next| one.group == next.group) {
             let first_of_group = report.rows.len();
             for shape in shapes {
