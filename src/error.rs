@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::device::Device;
-
 /// What every fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -272,23 +270,6 @@ impl Error {
             Self::In { scope: inner, source } => Self::In { scope: format!("{scope}.{inner}"), source },
             error => Self::In { scope: scope.to_owned(), source: Box::new(error) },
         }
-    }
-
-    /// [`Error::WrongDevice`] unless `found` is the device `expected`.
-    pub(crate) fn expect_device(
-        op: &str,
-        argument: impl FnOnce() -> String,
-        [expected, found]: [&Device; 2],
-    ) -> Result<()> {
-        if expected.same(found) {
-            return Ok(());
-        }
-        Err(Self::WrongDevice {
-            op: op.to_owned(),
-            argument: argument(),
-            expected: expected.name().to_owned(),
-            found: found.name().to_owned(),
-        })
     }
 
     /// An [`Error::Argument`] in one line.

@@ -4,8 +4,15 @@
 //! neither, or it holds the executor's thread, and nothing can time it out: [`unblock`] sends such work to a thread that is
 //! kept for it and wakes the future when it is done. So any executor will do.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use native::{WAITS, WORK, block_on, unblock};
+
+/// What a lock holds, also where a thread panicked with it: none of ours leaves it half changed.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Lets the executor do something else, once.
 #[cfg(feature = "models")]

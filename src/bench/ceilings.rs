@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::problem::values;
+use super::inputs::values;
 use super::timer::{Candidate, ROUND, time};
 use crate::device::Device;
 use crate::error::Result;

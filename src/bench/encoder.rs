@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::problem::{difference, upload, values};
+use super::inputs::{difference, upload, values};
 use super::shape::EncoderSizes;
 use crate::device::Device;
 use crate::error::Result;

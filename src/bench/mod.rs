@@ -7,6 +7,7 @@
 
 mod ceilings;
 mod encoder;
+mod inputs;
 mod problem;
 mod shape;
 mod timer;

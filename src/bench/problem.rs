@@ -1,6 +1,7 @@
 //! A shape with its inputs: recorded on any device, and its result checked on sampled parts.
 
 use crate::bench::encoder::EncoderProblem;
+use crate::bench::inputs::{NMSE, upload, values};
 use crate::bench::shape::{AttentionSizes, Masking, RowOp, Shape, Work};
 use crate::device::Device;
 use crate::error::Result;
@@ -12,13 +13,10 @@ use crate::recording::{Recording, Value};
 use crate::reference::attention::{Dims, Options, Strided, View};
 use crate::reference::{self, largest, rounding_floor};
 use crate::tensor::{DType, Tensor};
-use crate::verify::compare::compare_allclose;
 use crate::verify::run_case;
 
 /// Elements, or rows, of which the oracle is asked.
 const SAMPLES: usize = 64;
-/// The largest NMSE of an f32 result against its oracle.
-const NMSE: f64 = 1e-9;
 /// Half a unit in the last place of an f16, relative.
 const HALF_ROUNDOFF: f64 = 1.0 / 2048.0;
 const EPSILON: f32 = 1e-5;
@@ -29,19 +27,6 @@ pub(super) struct Problem {
     inputs: Vec<Vec<f32>>,
     encoder: Option<EncoderProblem>,
     case: Option<Case>,
-}
-
-/// Seeded values between −1 and 1, as they are stored.
-pub(super) fn values(rng: &mut fastrand::Rng, count: usize, dtype: DType) -> Vec<f32> {
-    let stored = |value: f32| if dtype == DType::F16 { half::f16::from_f32(value).to_f32() } else { value };
-    (0..count).map(|_| stored(rng.f32() * 2.0 - 1.0)).collect()
-}
-
-pub(super) fn upload(device: &Device, dims: &[usize], values: &[f32], dtype: DType) -> Result<Tensor> {
-    match dtype {
-        DType::F16 => Tensor::from_f32_as_f16(device, dims.to_vec(), values),
-        _ => Tensor::from_f32(device, dims.to_vec(), values),
-    }
 }
 
 impl Problem {
@@ -298,14 +283,6 @@ impl Sampled {
             (!within).then(|| format!("the NMSE of what was sampled is {nmse:.1e}, above {bound:.1e}"))
         })
     }
-}
-
-/// What is wrong with a part that was computed again on the CPU, if something is.
-pub(super) fn difference(got: &[f32], expected: &[f32]) -> Option<String> {
-    // After a norm elements are about 1; rounding gathers over the layers.
-    let comparison = compare_allclose(got, expected, 1e-3, 1e-4);
-    let within = comparison.nmse <= NMSE;
-    (!comparison.passed || !within).then(|| format!("not what the CPU device gives: {comparison}"))
 }
 
 /// The quick case that takes most.

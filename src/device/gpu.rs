@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::image::{Image, Texel};
@@ -13,6 +13,7 @@ use super::pipeline_cache::{PipelineCache, PipelineCacheFile};
 use super::{Created, DeviceOptions};
 use crate::error::{Error, Result};
 use crate::host_memory;
+use crate::waiting::locked;
 
 /// What the error scopes around some work saw.
 #[cfg(not(target_arch = "wasm32"))]
@@ -123,10 +124,6 @@ pub(crate) struct Gpu {
     buffers_made: AtomicU64,
     bind_groups_made: AtomicU64,
     pipelines_made: AtomicU64,
-}
-
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Gpu {

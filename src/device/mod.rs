@@ -349,4 +349,22 @@ impl Device {
     pub fn same(&self, other: &Device) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
+
+    /// [`Error::WrongDevice`] unless `found` is this device.
+    pub(crate) fn expect_same(
+        &self,
+        op: &str,
+        argument: impl FnOnce() -> String,
+        found: &Device,
+    ) -> Result<()> {
+        if self.same(found) {
+            return Ok(());
+        }
+        Err(Error::WrongDevice {
+            op: op.to_owned(),
+            argument: argument(),
+            expected: self.name().to_owned(),
+            found: found.name().to_owned(),
+        })
+    }
 }

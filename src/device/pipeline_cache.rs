@@ -10,8 +10,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::gpu::locked;
 use super::replace::replace;
+use crate::waiting::locked;
 
 /// The most bytes that are read or written.
 const LARGEST: u64 = 256 << 20;

@@ -30,7 +30,9 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+
+use crate::waiting::locked;
 
 /// Operations of a part that is worth a thread: 50,000 to 500,000 make no difference that can be measured, with 1,000,000 a
 /// text of 32 tokens takes a fifth longer.
@@ -53,10 +55,6 @@ pub(crate) fn threads(operations: u64) -> usize {
         return 1;
     }
     cores().min(usize::try_from(operations / OPERATIONS).unwrap_or(usize::MAX)).max(1)
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Threads that wait for calls to help with.

@@ -313,7 +313,7 @@ impl DecoderLayer {
                 return wrong("the memory", "f32".to_owned(), tensor.dtype().to_string());
             }
             let device = self.self_attention_block.device();
-            Error::expect_device(OP, || "the memory".to_owned(), [device, tensor.device()])?;
+            device.expect_same(OP, || "the memory".to_owned(), tensor.device())?;
         }
         if k[0] == 0 || !rows.is_multiple_of(k[0]) {
             let expected = format!("a multiple of the memory's {} items", k[0]);

@@ -27,7 +27,7 @@ impl Encoder {
                 .map(|(index, layer)| (format!("layer {index}"), layer.model_dim(), layer.device()));
             let of_norm = norm.iter().map(|norm| ("the norm".to_owned(), norm.columns(), norm.device()));
             for (part, columns, device) in of_layers.chain(of_norm) {
-                Error::expect_device(OP, || part.clone(), [first.device(), device])?;
+                first.device().expect_same(OP, || part.clone(), device)?;
                 if columns != first.model_dim() {
                     let expected = format!("of {} columns, as layer 0", first.model_dim());
                     return Err(Error::argument(OP, part, expected, format!("of {columns}")));

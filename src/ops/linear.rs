@@ -79,7 +79,7 @@ impl LinearWeights {
             return Err(Error::argument("linear", "bias", format!("f32 [{outputs}]"), found));
         }
         if let Some(bias) = bias {
-            Error::expect_device("linear", || "bias".to_owned(), [weight.device(), bias.device()])?;
+            weight.device().expect_same("linear", || "bias".to_owned(), bias.device())?;
         }
         Ok(Self { parts: vec![weight.clone()], bias: bias.cloned(), inputs, outputs, transposed })
     }

@@ -237,7 +237,7 @@ impl Recording {
     /// [`Error::WrongDevice`] if it lives elsewhere.
     pub fn tensor(&mut self, tensor: &Tensor) -> Result<Value> {
         let argument = || format!("a tensor {} {}", tensor.dtype(), tensor.shape());
-        Error::expect_device("recording", argument, [&self.device, tensor.device()])?;
+        self.device.expect_same("recording", argument, tensor.device())?;
         let slot = Slot { tensor: Some(tensor.clone()), ..Slot::written(tensor.words()) };
         Ok(self.push(slot, tensor.shape().clone(), tensor.dtype()))
     }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::config::MAX_VOCABULARY;
+use super::encoding::{Encoding, TruncationSide, no_token};
 use super::files::{bad, shown};
 use super::json::{Object, brief};
 use super::sentencepiece::{PieceKind, SPACE, SentencePiece};
-use super::tokenizer::{Encoding, TruncationSide};
 use crate::error::{Error, Result};
 
 /// A vocabulary's file: tokens and their numbers.
@@ -255,11 +255,6 @@ impl Marian {
         let space = |c: char| c.is_whitespace() || ('\u{1C}'..='\u{1F}').contains(&c);
         Ok(text.replace(SPACE, " ").trim_matches(space).to_owned())
     }
-}
-
-/// The error for an id that the vocabulary in this file does not have.
-pub(super) fn no_token(id: u32, vocabulary: &Path) -> Error {
-    Error::argument("decode", "ids", format!("ids of {}", vocabulary.display()), id.to_string())
 }
 
 /// In a vocabulary with language codes, a text may not begin with another. Without any, a code is no error: it is read as

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use super::encoding::Encoding;
 use super::files::{bad, check_folder};
 use super::folder::model_max_length;
 use super::json::Object;
 use super::marian_tokenizer::{Marian, check_code, split_code};
-use super::tokenizer::{Encoding, Tokenizer};
+use super::tokenizer::Tokenizer;
 use super::tokenizer_settings::{Source, truncation_side};
 use crate::error::Result;
 

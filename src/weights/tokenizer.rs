@@ -1,6 +1,5 @@
 //! `tokenizer.json`: from text to token ids.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -11,9 +10,9 @@ use tokenizers::{
     TruncationDirection,
 };
 
+use super::encoding::{Encoding, Origin, TruncationSide, guarded, no_token};
 use super::files::{LFS_POINTER, bad, check_folder, is_lfs_pointer, read, shown};
 use super::json::Object;
-use super::marian_tokenizer::no_token;
 use super::tokenizer_pieces::{Cuts, Pieces};
 use super::tokenizer_settings::{Applied, Settings, Source};
 use crate::error::{Error, Result};
@@ -21,50 +20,6 @@ use crate::error::{Error, Result};
 /// The largest published tokenizers have 40 MB.
 const MAX_BYTES: u64 = 512 << 20;
 const PURPOSE: &str = "the tokenizer (vocab.txt alone is not read)";
-
-/// A text as a model takes it, with its special tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Encoding {
-    /// Rows of the word embedding table.
-    pub ids: Vec<u32>,
-    /// Rows of the type embedding table: 0, and for the second text of a pair what the tokenizer gives it, 1 for BERT;
-    /// all 0 where the tokenizer's settings do not let token types reach the model ([`Tokenizer::passes_types`]).
-    pub type_ids: Vec<u32>,
-    /// The tokens as the vocabulary writes them.
-    pub tokens: Vec<String>,
-    /// The length before truncation, with special tokens. Above `ids.len()`, the text was cut.
-    pub total_tokens: usize,
-}
-
-impl Encoding {
-    /// Whether tokens were cut off.
-    pub fn is_truncated(&self) -> bool {
-        self.total_tokens > self.ids.len()
-    }
-}
-
-/// Where a token comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Origin {
-    /// 0, or 1 for the second text of a pair.
-    pub text: usize,
-    /// The word of that text that it is (a piece of), as the tokenizer splits words, counted from 0.
-    pub word: usize,
-    /// The bytes of the text. Bytes of a character that is split among tokens are the first one's.
-    pub bytes: std::ops::Range<usize>,
-}
-
-/// The side at which a text that is too long loses tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TruncationSide {
-    /// The text's beginning.
-    Left,
-    /// The text's end, as nearly all models have it.
-    #[default]
-    Right,
-}
 
 /// A Hugging Face tokenizer. It is `Send + Sync`.
 ///
@@ -543,19 +498,6 @@ fn parse(json: &[u8], path: &Path) -> Result<(tokenizers::Tokenizer, TruncationS
     inner.with_padding(None);
     guarded(|| inner.with_truncation(None).map(|_| ())).map_err(invalid)?;
     Ok((inner, side))
-}
-
-/// A call into the tokenizers crate, which panics on some files (a template that names the second text
-/// of a pair where there is one text; a special token that it does not define).
-pub(super) fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(payload) => {
-            let words = payload.downcast_ref::<&str>().map(|&s| s.to_owned());
-            let words = words.or_else(|| payload.downcast_ref::<String>().cloned());
-            Err(format!("the tokenizers library panicked: {}", words.unwrap_or_default()))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use tokenizers::{
     Tokenizer as Inner,
 };
 
-use super::tokenizer::{TruncationSide, guarded};
+use super::encoding::{TruncationSide, guarded};
 
 /// Shorter texts are tokenized at once.
 const WHOLE: usize = 16 << 10;

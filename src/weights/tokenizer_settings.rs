@@ -6,9 +6,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer as Inner};
 
+use super::encoding::{TruncationSide, guarded};
 use super::files::{bad, shown};
 use super::json::{Object, brief};
-use super::tokenizer::TruncationSide;
 use super::tokenizer_class::{Class, class};
 use crate::error::Result;
 
@@ -379,7 +379,7 @@ fn around(processor: &PostProcessorWrapper) -> String {
     use tokenizers::{Encoding, PostProcessor as _};
     let empty = Encoding::default;
     let found = [None, Some(empty())].map(|pair| {
-        super::tokenizer::guarded(|| processor.process(empty(), pair, true))
+        guarded(|| processor.process(empty(), pair, true))
             .map(|whole| (whole.get_ids().to_vec(), whole.get_type_ids().to_vec()))
     });
     format!("{found:?}")

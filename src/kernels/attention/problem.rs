@@ -3,8 +3,6 @@
 
 use std::fmt;
 
-use super::problem_data::Data;
-
 /// Where queries stand among the keys.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Position {
@@ -248,10 +246,5 @@ impl Problem {
 
     pub(super) fn heads(&self) -> u32 {
         self.key_heads * self.heads_per_key
-    }
-
-    /// The data and the oracle's answers.
-    pub fn data(&self) -> Data {
-        Data::new(self)
     }
 }

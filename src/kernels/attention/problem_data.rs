@@ -90,8 +90,15 @@ fn lie(
     }
 }
 
+impl Problem {
+    /// The data and the oracle's answers.
+    pub fn data(&self) -> Data {
+        Data::new(self)
+    }
+}
+
 impl Data {
-    pub(super) fn new(problem: &Problem) -> Self {
+    fn new(problem: &Problem) -> Self {
         let mut inputs = Inputs::new(problem.seed);
         let [batch, key_heads, queries, keys, head_dim, value_dim] = [
             problem.batch,
