@@ -9,6 +9,32 @@ use crate::recording::RunStatistics;
 use crate::waiting::{items_at_once, yield_now};
 use crate::weights::{EncoderConfig, Encoding};
 
+/// The last two methods of what is built option by option and then run, with a field `progress` and a method `run_async`.
+macro_rules! told_and_run {
+    ($output:ty) => {
+        /// Tells of each batch: tokens done, and of how many. The answer may end the run
+        /// ([`IntoControlFlow`](crate::IntoControlFlow)).
+        #[must_use]
+        pub fn progress<A: crate::progress::IntoControlFlow>(
+            mut self,
+            progress: impl FnMut(usize, usize) -> A + Send + 'a,
+        ) -> Self {
+            self.progress.set(progress);
+            self
+        }
+
+        /// The blocking form of [`Self::run_async`].
+        ///
+        /// # Errors
+        /// As [`Self::run_async`].
+        #[cfg(not(target_arch = "wasm32"))]
+        pub fn run(self) -> crate::error::Result<$output> {
+            crate::waiting::block_on(self.run_async())
+        }
+    };
+}
+pub(super) use told_and_run;
+
 /// Who is told of the progress: tokens done, and of how many.
 pub(super) struct Progress<'a> {
     op: &'static str,

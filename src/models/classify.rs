@@ -1,13 +1,12 @@
 //! Answers about whole texts and about their tokens: next sentence, sequence and token classification.
 
-use super::batches::{ModelStatistics, Progress};
+use super::batches::{ModelStatistics, Progress, told_and_run};
 use super::bert_model::{BertModel, Wanted};
 use super::embedder::{Truncation, not_finite, truncations};
 use super::heads::HeadKind;
 use super::prompts::Prompt;
 use super::softmax::{log_sum_exp, softmax};
 use crate::error::{Error, Result};
-use crate::progress::IntoControlFlow;
 use crate::waiting::{items_at_once, yield_now};
 use crate::weights::{Encoding, ScoreActivation};
 
@@ -71,16 +70,6 @@ pub struct NextSentence<'a, S> {
 }
 
 impl<'a, S: AsRef<str> + Sync> NextSentence<'a, S> {
-    /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
-    #[must_use]
-    pub fn progress<A: IntoControlFlow>(
-        mut self,
-        progress: impl FnMut(usize, usize) -> A + Send + 'a,
-    ) -> Self {
-        self.progress.set(progress);
-        self
-    }
-
     /// Runs it: an answer for each pair, in their order.
     ///
     /// # Errors
@@ -109,14 +98,7 @@ impl<'a, S: AsRef<str> + Sync> NextSentence<'a, S> {
         Ok(NextSentences { answers, statistics })
     }
 
-    /// The blocking form of [`NextSentence::run_async`].
-    ///
-    /// # Errors
-    /// As [`NextSentence::run_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn run(self) -> Result<NextSentences> {
-        crate::waiting::block_on(self.run_async())
-    }
+    told_and_run!(NextSentences);
 }
 
 /// Answers, in the order of the pairs.
@@ -188,16 +170,6 @@ impl<'a, S: AsRef<str> + Sync> Classify<'a, S> {
         self
     }
 
-    /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
-    #[must_use]
-    pub fn progress<A: IntoControlFlow>(
-        mut self,
-        progress: impl FnMut(usize, usize) -> A + Send + 'a,
-    ) -> Self {
-        self.progress.set(progress);
-        self
-    }
-
     /// Runs it: an answer for each text, in their order. Texts that are too long are cut, as
     /// [`Embedder`](crate::Embedder) cuts them.
     ///
@@ -235,14 +207,7 @@ impl<'a, S: AsRef<str> + Sync> Classify<'a, S> {
         Ok(Classifications { labels, answers, truncations: truncations(&encodings), statistics })
     }
 
-    /// The blocking form of [`Classify::run_async`].
-    ///
-    /// # Errors
-    /// As [`Classify::run_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn run(self) -> Result<Classifications> {
-        crate::waiting::block_on(self.run_async())
-    }
+    told_and_run!(Classifications);
 }
 
 /// Answers, in the order of the texts.
@@ -324,16 +289,6 @@ pub struct ClassifyTokens<'a, S> {
 }
 
 impl<'a, S: AsRef<str> + Sync> ClassifyTokens<'a, S> {
-    /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
-    #[must_use]
-    pub fn progress<A: IntoControlFlow>(
-        mut self,
-        progress: impl FnMut(usize, usize) -> A + Send + 'a,
-    ) -> Self {
-        self.progress.set(progress);
-        self
-    }
-
     /// Runs it: an answer for each token of each text, special ones included. Texts that are too long are cut.
     ///
     /// # Errors
@@ -364,14 +319,7 @@ impl<'a, S: AsRef<str> + Sync> ClassifyTokens<'a, S> {
         Ok(TokenClassifications { labels, texts, truncations: truncations(&encodings), statistics })
     }
 
-    /// The blocking form of [`ClassifyTokens::run_async`].
-    ///
-    /// # Errors
-    /// As [`ClassifyTokens::run_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn run(self) -> Result<TokenClassifications> {
-        crate::waiting::block_on(self.run_async())
-    }
+    told_and_run!(TokenClassifications);
 }
 
 /// Answers, in the order of the texts.

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::attention_maps::map_tokens;
-use super::batches::{Bounds, Load, ModelStatistics, Progress, batch_tokens, batches, tokenize, widest};
+use super::batches::{
+    Bounds, Load, ModelStatistics, Progress, batch_tokens, batches, tokenize, told_and_run, widest,
+};
 use super::prompts::{Prompt, Prompts};
 use super::{AttentionMaps, BertEncoder, TokenBatch};
 use crate::device::Device;
 use crate::error::Result;
 use crate::layers::LayerCapture;
 use crate::ops::{Pooling, expect_weight_dtype, gather_rows, pool};
-use crate::progress::IntoControlFlow;
 use crate::recording::{Recording, RunStatistics, Step, Value, trace};
 use crate::tensor::DType;
 use crate::waiting::yield_now;
@@ -307,16 +308,6 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
         self
     }
 
-    /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
-    #[must_use]
-    pub fn progress<A: IntoControlFlow>(
-        mut self,
-        progress: impl FnMut(usize, usize) -> A + Send + 'a,
-    ) -> Self {
-        self.progress.set(progress);
-        self
-    }
-
     /// Embeds the texts: one vector each, in their order.
     ///
     /// # Errors
@@ -367,14 +358,7 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
         Ok(embeddings)
     }
 
-    /// The blocking form of [`Encode::run_async`].
-    ///
-    /// # Errors
-    /// As [`Encode::run_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn run(self) -> Result<Embeddings> {
-        crate::waiting::block_on(self.run_async())
-    }
+    told_and_run!(Embeddings);
 }
 
 /// The places of what is not finite.

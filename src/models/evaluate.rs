@@ -1,12 +1,11 @@
 //! A model's loss and accuracy on the two tasks that BERT is pre-trained on.
 
-use super::batches::{ModelStatistics, Progress};
+use super::batches::{ModelStatistics, Progress, told_and_run};
 use super::bert_model::{BertModel, Wanted};
 use super::heads::{BertHead, HeadKind};
 use super::pretraining::{Corpus, MaskVocabulary, MaskedTokens, Masking};
 use super::softmax::log_sum_exp;
 use crate::error::{Error, Result};
-use crate::progress::IntoControlFlow;
 use crate::weights::Encoding;
 
 const OP: &str = "evaluate";
@@ -48,16 +47,6 @@ impl<'a> Evaluate<'a> {
     #[must_use]
     pub fn masking(mut self, masking: Masking) -> Self {
         self.masking = masking;
-        self
-    }
-
-    /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
-    #[must_use]
-    pub fn progress<A: IntoControlFlow>(
-        mut self,
-        progress: impl FnMut(usize, usize) -> A + Send + 'a,
-    ) -> Self {
-        self.progress.set(progress);
         self
     }
 
@@ -119,14 +108,7 @@ impl<'a> Evaluate<'a> {
         })
     }
 
-    /// The blocking form of [`Evaluate::run_async`].
-    ///
-    /// # Errors
-    /// As [`Evaluate::run_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn run(self) -> Result<Evaluation> {
-        crate::waiting::block_on(self.run_async())
-    }
+    told_and_run!(Evaluation);
 }
 
 /// What the model is given, before words are hidden.

@@ -1,12 +1,11 @@
 //! Hidden words: the masked-language-model head at the mask tokens of texts.
 
-use super::batches::{ModelStatistics, Progress};
+use super::batches::{ModelStatistics, Progress, told_and_run};
 use super::bert_model::{BertModel, Wanted};
 use super::embedder::not_finite;
 use super::heads::HeadKind;
 use super::softmax::log_sum_exp;
 use crate::error::{Error, Result};
-use crate::progress::IntoControlFlow;
 use crate::weights::Encoding;
 
 const OP: &str = "fill_mask";
@@ -70,16 +69,6 @@ impl<'a, S: AsRef<str> + Sync> FillMask<'a, S> {
         self
     }
 
-    /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
-    #[must_use]
-    pub fn progress<A: IntoControlFlow>(
-        mut self,
-        progress: impl FnMut(usize, usize) -> A + Send + 'a,
-    ) -> Self {
-        self.progress.set(progress);
-        self
-    }
-
     /// Runs it: an answer for each text, in their order.
     ///
     /// # Errors
@@ -112,14 +101,7 @@ impl<'a, S: AsRef<str> + Sync> FillMask<'a, S> {
         Ok(FilledTexts { texts, statistics })
     }
 
-    /// The blocking form of [`FillMask::run_async`].
-    ///
-    /// # Errors
-    /// As [`FillMask::run_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn run(self) -> Result<FilledTexts> {
-        crate::waiting::block_on(self.run_async())
-    }
+    told_and_run!(FilledTexts);
 }
 
 /// The best words of a mask with their scores, and log Σ exp of all scores.

@@ -1,14 +1,13 @@
 //! Documents by how well they answer a query, as a cross-encoder scores them: one sequence classifier over each pair
 //! (Nogueira and Cho 2019, section 3).
 
-use super::batches::{ModelStatistics, Progress};
+use super::batches::{ModelStatistics, Progress, told_and_run};
 use super::bert_model::{BertModel, Wanted};
 use super::classify::{activated, first_tokens};
 use super::embedder::{Truncation, not_finite, truncations};
 use super::heads::HeadKind;
 use super::prompts::Prompt;
 use crate::error::{Error, Result};
-use crate::progress::IntoControlFlow;
 use crate::weights::ScoreActivation;
 
 const OP: &str = "rerank";
@@ -95,16 +94,6 @@ impl<'a, S: AsRef<str> + Sync> Rerank<'a, S> {
         self
     }
 
-    /// Tells of each batch: tokens done, and of how many. The answer may end the run ([`IntoControlFlow`]).
-    #[must_use]
-    pub fn progress<A: IntoControlFlow>(
-        mut self,
-        progress: impl FnMut(usize, usize) -> A + Send + 'a,
-    ) -> Self {
-        self.progress.set(progress);
-        self
-    }
-
     /// Runs it: the documents by falling logits, equal ones in their order, and those without a number (NaN) last. A query
     /// and a document that are too long together are cut, the longer of the two first.
     ///
@@ -133,14 +122,7 @@ impl<'a, S: AsRef<str> + Sync> Rerank<'a, S> {
         Ok(Ranking { ranked, not_finite, truncations: truncations(&encodings), statistics })
     }
 
-    /// The blocking form of [`Rerank::run_async`].
-    ///
-    /// # Errors
-    /// As [`Rerank::run_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn run(self) -> Result<Ranking> {
-        crate::waiting::block_on(self.run_async())
-    }
+    told_and_run!(Ranking);
 }
 
 /// The documents by falling logits. Scores would not do: where many logits are large, the logistic function of each is 1.

@@ -382,7 +382,7 @@ impl Recording {
     /// Records a dispatch of a kernel, a user's own or one of this crate's, with `bindings` in the kernel's order. Each is
     /// bound from its first element to its last, so that `arrayLength` tells the words that it has.
     ///
-    /// `parameters` is what [`Kernel::parameters`] lists. An output is a tensor's value, one of [`Recording::zeros`], or a
+    /// `parameters` is what [`About::fields`](crate::kernel::About::fields) lists. An output is a tensor's value, one of [`Recording::zeros`], or a
     /// [`Recording::temporary`], where the kernel says that it writes all of it ([`Kernel::extents`]). The shader runs with
     /// naga's bounds checks unless the kernel has said that it needs none
     /// ([`Unchecked`](crate::kernel::Unchecked)): an index out of bounds touches no memory of others. A dispatch of no

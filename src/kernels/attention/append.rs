@@ -25,8 +25,7 @@ pub fn half() -> Variant {
 }
 
 fn variant(half: bool) -> Variant {
-    let variant = Variant::new(if half { "half" } else { "words" }, 64).with("HALF", half);
-    variant
+    Variant::new(if half { "half" } else { "words" }, 64).with("HALF", half)
 }
 
 fn rows(p: &Parameters) -> u64 {

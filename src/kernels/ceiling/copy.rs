@@ -28,10 +28,7 @@ impl Kernel for Copy {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        let variant = |(workgroup, vectors)| {
-            let variant = Variant::new("invocation", workgroup).with("VECTORS", vectors);
-            variant
-        };
+        let variant = |(workgroup, vectors)| Variant::new("invocation", workgroup).with("VECTORS", vectors);
         SIZES.map(variant).to_vec()
     }
 

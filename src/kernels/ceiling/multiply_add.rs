@@ -40,10 +40,7 @@ impl Kernel for MultiplyAdd {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        let variant = |fused: bool| {
-            let variant = Variant::new("invocation", WORKGROUP).with("FUSED", fused);
-            variant
-        };
+        let variant = |fused: bool| Variant::new("invocation", WORKGROUP).with("FUSED", fused);
         vec![variant(false), variant(true)]
     }
 
