@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::error::{Error, Result};
 
-/// What a progress callback answers: nothing, to go on, or a [`ControlFlow`], by which it may end the run with
+/// The answer of a progress callback: nothing, to go on, or a [`ControlFlow`], by which it may end the run with
 /// [`Error::Interrupted`].
 ///
 /// ```no_run

@@ -65,7 +65,7 @@ pub(crate) fn hash() -> u64 {
     })
 }
 
-/// What a variant is, as far as conditions can ask.
+/// A variant, as far as conditions can ask about it.
 pub(crate) trait Facts {
     /// The value of a constant, a `bool` as 0 or 1; `None` where there is no such constant.
     fn constant(&self, name: &str) -> Option<u32>;

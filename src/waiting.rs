@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use native::{WAITS, WORK, block_on, unblock};
 
-/// What a lock holds, also where a thread panicked with it: none of ours leaves it half changed.
+/// The contents of a lock, also where a thread panicked with it: none of ours leaves it half changed.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -109,7 +109,7 @@ impl<'a> Bench<'a> {
         if let Some(name) = implementation {
             options = options.implementation(name);
         }
-        let (q, k, v) = (Heads::first(&q)?, Heads::first(&k)?, Heads::first(&v)?);
+        let (q, k, v) = (Heads::dense(&q)?, Heads::dense(&k)?, Heads::dense(&v)?);
         let output = options.record(&mut recording, &q, &k, &v)?.output;
         recording.output(&output)?;
         let start = Instant::now();

@@ -7,7 +7,7 @@
 // lanes, and no memory. Rows and keys beyond the end are the last ones again.
 //
 // A value that is no number shows in the sums, so that nothing is looked for in the trips. Where one does, three further
-// turns over the keys find which sums are to have what (a weight of 0 takes nothing of it), and the sums without it.
+// phases over the keys find which sums are to have what (a weight of 0 takes nothing of it), and the sums without it.
 
 #import attention/flash
 #import attention/flash_tile
@@ -35,12 +35,13 @@ const TILE_ROWS: u32 = 4u * SUBGROUP_SIZE;
 // Keys of a trip.
 const KEYS: u32 = select(1u, 2u, DIM_BLOCKS == 1u);
 
-// The turns over the keys. A sum of ABOVE is 0 unless NaN or +∞ has a weight, one of BELOW unless NaN or −∞ has.
-const SUMS: u32 = 0u;
-const ABOVE: u32 = 1u;
-const BELOW: u32 = 2u;
-const FINITE_SUMS: u32 = 3u;
-const DONE: u32 = 4u;
+// The phases, each of which goes over all keys. A sum of PHASE_PLUS_INFINITY is 0 unless NaN or +∞ has a weight, one of
+// PHASE_MINUS_INFINITY unless NaN or −∞ has.
+const PHASE_SUMS: u32 = 0u;
+const PHASE_PLUS_INFINITY: u32 = 1u;
+const PHASE_MINUS_INFINITY: u32 = 2u;
+const PHASE_FINITE_SUMS: u32 = 3u;
+const PHASES: u32 = 4u;
 
 // 4 elements of the lane's queries: a vec4 of queries for each element.
 fn load_queries(places: vec4<u32>, block: u32) -> Panel {
@@ -91,20 +92,20 @@ fn add_values(columns: Panel, factor: vec4<f32>, a: vec4<f32>, b: vec4<f32>, wei
     );
 }
 
-// What a value counts in a turn.
-fn counted(value: vec4<f32>, turn: u32) -> vec4<f32> {
+// What a value counts in a phase.
+fn counted(value: vec4<f32>, phase: u32) -> vec4<f32> {
     let bits = bitcast<vec4<u32>>(value);
     let strange = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
-    let other_sign = select(INFINITY_BITS, NEGATIVE_INFINITY_BITS, turn == ABOVE);
+    let other_sign = select(INFINITY_BITS, NEGATIVE_INFINITY_BITS, phase == PHASE_PLUS_INFINITY);
     let count = select(vec4<f32>(), vec4<f32>(1.0), strange & (bits != vec4<u32>(other_sign)));
     let finite = select(value, vec4<f32>(), strange);
-    return select(select(count, finite, turn == FINITE_SUMS), value, turn == SUMS);
+    return select(select(count, finite, phase == PHASE_FINITE_SUMS), value, phase == PHASE_SUMS);
 }
 
-fn load_values(places: vec2<u32>, block: u32, turn: u32) -> Pair {
-    var values = Pair(counted(v_block(places.x, 4u * block, parameters.value_dim), turn), vec4<f32>());
+fn load_values(places: vec2<u32>, block: u32, phase: u32) -> Pair {
+    var values = Pair(counted(v_block(places.x, 4u * block, parameters.value_dim), phase), vec4<f32>());
     if (KEYS > 1u) {
-        values.b = counted(v_block(places.y, 4u * block, parameters.value_dim), turn);
+        values.b = counted(v_block(places.y, 4u * block, parameters.value_dim), phase);
     }
     return values;
 }
@@ -128,14 +129,14 @@ fn bits_of(block: Panel, bit: u32) -> vec4<u32> {
 }
 
 // What the sums of each query met: bits of columns 0 to 31, 32 to 63, and so on.
-struct Met {
+struct NonFinite {
     #for i in 0..4
     k{i}: vec4<u32>,
     #end
 }
 
 // Bits of the columns from `column` on, which is divisible by 4: as many as are in its 32.
-fn met_from(met: Met, column: u32) -> vec4<u32> {
+fn met_from(met: NonFinite, column: u32) -> vec4<u32> {
     let low = select(met.k0, met.k1, (column & 32u) != 0u);
     let high = select(met.k2, met.k3, (column & 32u) != 0u);
     return select(low, high, column >= 64u) >> vec4<u32>(column % 32u);
@@ -256,8 +257,8 @@ fn main(
     #for i in 0..32
     var query{i} = Panel();
     #end
-    // A loop, since each load takes long to compile; in each turn all go down a place, which takes less than to choose one.
-    // lane / 32 is 0, and keeps Mesa from writing the turns out.
+    // A loop, since each load takes long to compile; at each step all go down a place, which takes less than to choose one.
+    // `lane / 32u` is always 0; it hides the number of trips from Mesa's unroller.
     for (var block = 0u; block < 8u * DIM_BLOCKS + lane / 32u; block = block + 1u) {
         #for i in 0..31
         query{i} = query{i+1};
@@ -276,12 +277,12 @@ fn main(
     var largest = vec4<f32>(LOWEST);
     var sum = vec4<f32>();
     var seen = vec4<u32>(NOTHING);
-    var above = Met();
-    var below = Met();
+    var above = NonFinite();
+    var below = NonFinite();
     #for i in 0..32
     var sums{i} = Panel();
     #end
-    for (var turn = SUMS; turn < DONE; turn = turn + 1u) {
+    for (var phase = PHASE_SUMS; phase < PHASES; phase = phase + 1u) {
         sum = vec4<f32>();
         #for i in 0..32
         sums{i} = Panel();
@@ -328,28 +329,28 @@ fn main(
             let factor = rescale_by(before, largest);
             let weights = Pair(weights_by(logits_a, largest), weights_by(logits_b, largest));
             sum = sum * factor + (weights.a + weights.b);
-            let values0 = load_values(value_places, lane, turn);
+            let values0 = load_values(value_places, lane, phase);
             #for i in 0..8
             sums{i} = add_values(sums{i}, factor, subgroupBroadcast(values0.a, {i}u), subgroupBroadcast(values0.b, {i}u), weights);
             #end
             if (DIM_BLOCKS > 1u) {
-                let values1 = load_values(value_places, lane + 8u, turn);
+                let values1 = load_values(value_places, lane + 8u, phase);
                 #for i in 0..8
                 sums{i+8} = add_values(sums{i+8}, factor, subgroupBroadcast(values1.a, {i}u), subgroupBroadcast(values1.b, {i}u), weights);
                 #end
             }
             if (DIM_BLOCKS > 2u) {
-                let values2 = load_values(value_places, lane + 16u, turn);
+                let values2 = load_values(value_places, lane + 16u, phase);
                 #for i in 0..8
                 sums{i+16} = add_values(sums{i+16}, factor, subgroupBroadcast(values2.a, {i}u), subgroupBroadcast(values2.b, {i}u), weights);
                 #end
-                let values3 = load_values(value_places, lane + 24u, turn);
+                let values3 = load_values(value_places, lane + 24u, phase);
                 #for i in 0..8
                 sums{i+24} = add_values(sums{i+24}, factor, subgroupBroadcast(values3.a, {i}u), subgroupBroadcast(values3.b, {i}u), weights);
                 #end
             }
         }
-        if (turn == SUMS) {
+        if (phase == PHASE_SUMS) {
             var most = vec4<u32>();
             #for i in 0..8
             most = max(most, largest_of(sums{i}));
@@ -368,7 +369,7 @@ fn main(
                 break;
             }
         }
-        var met = Met();
+        var met = NonFinite();
         met.k0 = bits_of(sums0, 0u)
             #for i in 1..7
             | bits_of(sums{i}, {i*4}u)
@@ -402,10 +403,10 @@ fn main(
                 | bits_of(sums30, 24u)
                 | bits_of(sums31, 28u);
         }
-        if (turn == ABOVE) {
+        if (phase == PHASE_PLUS_INFINITY) {
             above = met;
         }
-        if (turn == BELOW) {
+        if (phase == PHASE_MINUS_INFINITY) {
             below = met;
         }
     }

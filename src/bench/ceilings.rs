@@ -10,7 +10,7 @@ use crate::kernel::Kernel;
 use crate::kernels::ceiling::copy::{self, Copy};
 use crate::kernels::ceiling::multiply_add::{self, MultiplyAdd};
 use crate::ops::{Linear, LinearWeights};
-use crate::recording::{Recording, Repeated};
+use crate::recording::{PreparedRecording, Recording};
 use crate::reference;
 use crate::tensor::{DType, Tensor};
 
@@ -73,7 +73,7 @@ fn best_rate(candidates: &[Candidate], amount: u64) -> Result<Option<f64>> {
 }
 
 fn candidate(recording: Recording) -> Result<Candidate> {
-    let repeated = crate::waiting::block_on(Repeated::new(recording))?;
+    let repeated = crate::waiting::block_on(PreparedRecording::new(recording))?;
     crate::waiting::block_on(repeated.run(1))?;
     Ok(Candidate { repeated, first_call: Duration::ZERO, first_call_processor: None })
 }

@@ -25,7 +25,7 @@ pub use tune::{LeftOut, Tuned, TunedRow, tune, tuned_shapes};
 
 use crate::device::{Device, DeviceOptions, DeviceSpec, choose_adapter, implementations_of};
 use crate::error::{Error, Result};
-use crate::recording::Repeated;
+use crate::recording::PreparedRecording;
 use problem::Problem;
 use timer::{Candidate, ROUND, processor_time, time};
 
@@ -253,7 +253,11 @@ impl Bench {
     ///
     /// # Errors
     /// What keeps it from running, or what is wrong with its result.
-    pub fn repeated(&self, shape: &Shape, implementation: Option<&str>) -> Result<Result<Repeated, Outcome>> {
+    pub fn repeated(
+        &self,
+        shape: &Shape,
+        implementation: Option<&str>,
+    ) -> Result<Result<PreparedRecording, Outcome>> {
         let prepared = self.prepare(&Problem::new(shape), shape, implementation)?;
         Ok(prepared.map(|candidate| candidate.repeated))
     }
@@ -330,7 +334,7 @@ impl Bench {
             return Ok(Err(Outcome::LeftOut("there is nothing to run".to_owned())));
         }
         let (start, before) = (Instant::now(), processor_time());
-        let repeated = crate::waiting::block_on(Repeated::new(recording))?;
+        let repeated = crate::waiting::block_on(PreparedRecording::new(recording))?;
         crate::waiting::block_on(repeated.run(1))?;
         let first_call = start.elapsed();
         let first_call_processor = before.zip(processor_time()).map(|(before, after)| after - before);

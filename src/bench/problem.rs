@@ -85,7 +85,7 @@ impl Problem {
                     Masking::Causal => attention = attention.causal(Causal::TopLeft),
                     Masking::KeyLengths => attention = attention.key_lengths(&lengths),
                 }
-                let (q, k, v) = (Heads::first(&q)?, Heads::first(&k)?, Heads::first(&v)?);
+                let (q, k, v) = (Heads::dense(&q)?, Heads::dense(&k)?, Heads::dense(&v)?);
                 attention.record(&mut recording, &q, &k, &v)?.output
             }
             &Work::Rows { op, rows, columns } => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::recording::Repeated;
+use crate::recording::PreparedRecording;
 
 /// About what one round of calls takes: far above the resolution of any clock, and of timestamps that a browser or driver
 /// rounds.
@@ -75,7 +75,7 @@ impl Times {
 
 /// Something to be timed: prepared, and run once.
 pub(super) struct Candidate {
-    pub repeated: Repeated,
+    pub repeated: PreparedRecording,
     pub first_call: Duration,
     pub first_call_processor: Option<f64>,
 }

@@ -27,7 +27,7 @@ const PRECISIONS: [i64; 4] = [1, 10, 11, 16];
 fn heads<'a>(call: &Call<'_>, name: &str, value: &'a Value, attribute: &str) -> Result<Heads<'a>> {
     let given = call.attributes().count(attribute, 0..=LARGEST_SIZE)?.filter(|&heads| heads > 0);
     match (value.shape().dims(), given) {
-        (&[_, heads, _, _], given) if given.is_none_or(|given| given == heads) => Heads::first(value),
+        (&[_, heads, _, _], given) if given.is_none_or(|given| given == heads) => Heads::dense(value),
         (&[_, _, width], Some(heads)) if width.is_multiple_of(heads) => {
             Heads::in_rows(value, 0, heads, width / heads)
         }
@@ -120,7 +120,7 @@ fn record(call: &mut Call<'_>) -> Result<()> {
                 (call.recording.tensor(cache.keys())?, call.recording.tensor(cache.values())?);
             call.answer_tensor("present_key", cache.keys());
             call.answer_tensor("present_value", cache.values());
-            attention.record(&mut call.recording, &q, &Heads::first(&keys)?, &Heads::first(&values)?)?
+            attention.record(&mut call.recording, &q, &Heads::dense(&keys)?, &Heads::dense(&values)?)?
         }
         None => attention.record(&mut call.recording, &q, &k, &v)?,
     };
@@ -144,7 +144,7 @@ fn cache(
         KvCacheShape { batch, key_heads, capacity, head_dim, value_dim, dtype: DType::F32, paged: None };
     let mut cache = KvCache::new(call.recording.device(), shape)?;
     if let Some((key, value)) = past {
-        cache.record_append(&mut call.recording, &Heads::first(key)?, &Heads::first(value)?, None)?;
+        cache.record_append(&mut call.recording, &Heads::dense(key)?, &Heads::dense(value)?, None)?;
     }
     cache.record_append(&mut call.recording, k, v, None)?;
     Ok(Some(cache))

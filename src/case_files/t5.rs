@@ -74,7 +74,7 @@ fn record(call: &mut Call<'_>) -> Result<()> {
             call.upload_floats(&[1, heads, rows, 1], &vec![0.0; heads * rows])
         };
         let (none, keys) = (zeros(queries)?, zeros(keys)?);
-        let (none, keys) = (Heads::first(&none)?, Heads::first(&keys)?);
+        let (none, keys) = (Heads::dense(&none)?, Heads::dense(&keys)?);
         let capture = Attention::new().scale(1.0).alignment(position).relative_bias(bias);
         let capture = capture.capture(Capture::new(Stage::Biased));
         let captured = capture.record(&mut call.recording, &none, &keys, &keys)?.captured;
@@ -101,7 +101,7 @@ fn record(call: &mut Call<'_>) -> Result<()> {
             };
             let mut cache = KvCache::new(call.recording.device(), shape)?;
             let [past_k, past_v] = [call.upload(&past[0])?, call.upload(&past[1])?];
-            let (past_k, past_v) = (Heads::first(&past_k)?, Heads::first(&past_v)?);
+            let (past_k, past_v) = (Heads::dense(&past_k)?, Heads::dense(&past_v)?);
             cache.record_append(&mut call.recording, &past_k, &past_v, None)?;
             cache.record_append(&mut call.recording, &k, &v, None)?;
             cache.record_attention(&mut call.recording, attention, &q)?

@@ -109,7 +109,7 @@ fn record_scaled_dot_product_attention(call: &mut Call<'_>) -> Result<()> {
     if let Some(scale) = call.attributes().number("scale")? {
         attention = attention.scale(scale);
     }
-    let (q, k, v) = (Heads::first(q)?, Heads::first(k)?, Heads::first(v)?);
+    let (q, k, v) = (Heads::dense(q)?, Heads::dense(k)?, Heads::dense(v)?);
     let output = attention.record(&mut call.recording, &q, &k, &v)?.output;
     let columns = output.shape().last();
     let output = output.reshape([&shape[..shape.len() - 1], &[columns]].concat())?;

@@ -22,7 +22,8 @@ const MAGIC: [u8; 8] = *b"attpipe1";
 /// Magic, key, length, checksum.
 const HEADER: usize = 32;
 
-/// Between two writes lies at least so many times what the last one took. What is missing then, the device's end writes.
+/// The pause between two writes, in multiples of the last write's duration. Pipelines made in a pause are written when the device
+/// is dropped.
 const REST: u32 = 20;
 
 /// The file of a device's pipeline cache: see [`DeviceOptions::pipeline_cache`](super::DeviceOptions::pipeline_cache).

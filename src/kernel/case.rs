@@ -16,14 +16,14 @@ pub struct Case {
     pub label: String,
     /// The parameters' bytes.
     pub parameters: Vec<u8>,
-    /// What stands behind each binding, in order.
+    /// The argument behind each binding, in order.
     pub arguments: Vec<CaseArgument>,
-    /// What rounding alone may do to one element, from the sizes (see
+    /// The largest error of one element by rounding alone, from the sizes (see
     /// [`rounding_floor`](crate::reference::rounding_floor)).
     pub floor: f64,
 }
 
-/// What stands behind a binding in a case.
+/// The argument behind a binding in a case.
 #[derive(Clone, Debug)]
 pub enum CaseArgument {
     /// f32 values to read.

@@ -46,7 +46,7 @@ impl Binding {
     }
 }
 
-/// What one dispatch costs, counted on its sizes.
+/// The cost of one dispatch, counted on its sizes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Floating-point operations; a multiply-add counts as two.
@@ -57,7 +57,7 @@ pub struct Cost {
     pub iterations: u64,
 }
 
-/// What a kernel is called and made of.
+/// A kernel\'s name, and what it is made of.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct About {
@@ -113,7 +113,7 @@ pub trait Kernel: Send + Sync + 'static {
     /// The same computation in plain f32 Rust, its arguments in binding order.
     fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>);
 
-    /// What a dispatch with these parameters costs.
+    /// The cost of a dispatch with these parameters.
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost;
 
     /// Seeded cases with the oracle's answers, for one variant.

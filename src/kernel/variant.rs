@@ -192,7 +192,7 @@ impl Variant {
     /// Whether the device has what it needs.
     ///
     /// # Errors
-    /// What it lacks, as a sentence.
+    /// The sentence that says what it lacks.
     pub fn runs_on(&self, capabilities: &crate::device::Capabilities) -> Result<(), String> {
         let (needed, allowed) = (self.u32("WORKGROUP"), capabilities.workgroup_invocations);
         if needed > allowed {

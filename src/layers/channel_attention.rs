@@ -7,7 +7,7 @@ use crate::ops::{Activation, Linear, LinearWeights, mean, mean_max, multiply};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
-/// What attention over channels or over space gives.
+/// The result of attention over channels or over space.
 #[derive(Clone, Debug)]
 pub struct GatedValues {
     /// x · map, of x's shape.

@@ -30,7 +30,7 @@ pub struct DecoderLayerConfig {
     pub norm_position: NormPosition,
     /// ε of the norms.
     pub epsilon: f32,
-    /// What the weights are stored as: f32 or f16.
+    /// The dtype of the weights: f32 or f16.
     pub dtype: DType,
 }
 
@@ -51,7 +51,7 @@ pub struct DecoderLayerWeights<'a> {
     pub feed_forward_norm: HostLayerNorm<'a>,
 }
 
-/// What a call of a decoder layer may be given. The residuals are the layer's own: to give one is an error.
+/// The optional arguments of a call of a decoder layer. The residuals are the layer's own: to give one is an error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DecoderLayerOptions<'a> {
     /// Which of its own positions each position may attend to.
@@ -67,7 +67,7 @@ impl DecoderLayerOptions<'_> {
     }
 }
 
-/// What a call of a decoder layer gives.
+/// The result of a call of a decoder layer.
 ///
 /// Weights and captures are `[batch, heads, length, keys]`, or without the heads where their mean was asked for. In a step
 /// ([`DecoderLayer::record_step`]) those of the self-attention are `[rows, heads, length, keys]`, keys being as many as the
@@ -81,9 +81,9 @@ pub struct DecoderLayerValues {
     pub self_attention_weights: Option<Value>,
     /// The weights of the cross-attention, if asked for.
     pub cross_attention_weights: Option<Value>,
-    /// What was captured of the self-attention.
+    /// The capture of the self-attention.
     pub self_attention_captured: Option<Value>,
-    /// What was captured of the cross-attention.
+    /// The capture of the cross-attention.
     pub cross_attention_captured: Option<Value>,
 }
 

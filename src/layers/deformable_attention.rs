@@ -46,7 +46,7 @@ pub struct DeformableAttention {
     output: LinearWeights,
 }
 
-/// What a call of deformable attention is given; S is Σ height · width over the levels.
+/// The arguments of a call of deformable attention; S is Σ height · width over the levels.
 #[derive(Clone, Copy, Debug)]
 pub struct DeformableAttentionInputs<'a> {
     /// `[batch, queries, model_dim]`, with their positions added.
@@ -62,7 +62,7 @@ pub struct DeformableAttentionInputs<'a> {
     pub padding: Option<&'a Value>,
 }
 
-/// What deformable attention gives.
+/// The result of deformable attention.
 #[derive(Clone, Debug)]
 pub struct DeformableAttentionValues {
     /// `[batch, queries, model_dim]`.

@@ -29,7 +29,7 @@ pub struct EncoderLayerConfig {
     pub norm_position: NormPosition,
     /// ε of the norms.
     pub epsilon: f32,
-    /// What the weights are stored as: f32 or f16.
+    /// The dtype of the weights: f32 or f16.
     pub dtype: DType,
 }
 

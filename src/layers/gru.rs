@@ -51,11 +51,11 @@ pub struct GruConfig {
     pub hidden_dim: usize,
     /// Which way it reads.
     pub direction: GruDirection,
-    /// What the weights are stored as: f32 or f16.
+    /// The dtype of the weights: f32 or f16.
     pub dtype: DType,
 }
 
-/// What a call of a GRU may be given.
+/// The optional arguments of a call of a GRU.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GruOptions<'a> {
     /// Steps of each sequence; what follows is padding. At most L. Without: all are L long.
@@ -64,7 +64,7 @@ pub struct GruOptions<'a> {
     pub initial: Option<&'a [&'a Value]>,
 }
 
-/// What a call of a GRU gives.
+/// The result of a call of a GRU.
 #[derive(Clone, Debug)]
 pub struct GruValues {
     /// `[B, L, directions · H]`; 0 at padding.

@@ -126,7 +126,7 @@ pub enum AttentionWeights {
     Averaged,
 }
 
-/// What a call of multi-head attention may be given.
+/// The optional arguments of a call of multi-head attention.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MultiHeadAttentionOptions<'a> {
     /// Which keys the order allows.
@@ -172,7 +172,7 @@ impl<'a> MultiHeadAttentionOptions<'a> {
     }
 }
 
-/// What a call of multi-head attention gives.
+/// The result of a call of multi-head attention.
 #[derive(Clone, Debug)]
 pub struct MultiHeadAttentionValues {
     /// `[batch, queries, model_dim]`.

@@ -71,7 +71,7 @@ pub struct Cbam {
     pub spatial: SpatialAttention,
 }
 
-/// What [`Cbam`] gives.
+/// The result of [`Cbam`].
 #[derive(Clone, Debug)]
 pub struct CbamValues {
     /// Of x's shape.

@@ -89,7 +89,7 @@ pub(super) async fn tokenize<T>(
     Ok(encodings)
 }
 
-/// What a sequence brings to its batch.
+/// The share of a sequence in its batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) tokens: usize,
@@ -136,7 +136,7 @@ pub(super) fn batches(loads: &[Load], bounds: &Bounds<'_>) -> Vec<Vec<usize>> {
     batches
 }
 
-/// What a batch has taken in.
+/// The contents of a batch.
 #[derive(Clone, Copy, Debug, Default)]
 struct Room {
     longest: usize,
@@ -165,7 +165,7 @@ impl Room {
     }
 }
 
-/// What a model's run over texts took.
+/// The figures of a model's run over texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ModelStatistics {

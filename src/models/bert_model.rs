@@ -201,7 +201,7 @@ impl BertModel {
         self.prompts.default_name()
     }
 
-    /// What the user should be told about the folder.
+    /// Notices for the user about the folder.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }

@@ -107,7 +107,7 @@ impl<'a, S: AsRef<str> + Sync> NextSentence<'a, S> {
 pub struct NextSentences {
     /// One for each pair.
     pub answers: Vec<IsNext>,
-    /// What it took.
+    /// The figures of the run.
     pub statistics: ModelStatistics,
 }
 
@@ -220,7 +220,7 @@ pub struct Classifications {
     pub answers: Vec<Scores>,
     /// The texts that were cut.
     pub truncations: Vec<Truncation>,
-    /// What it took.
+    /// The figures of the run.
     pub statistics: ModelStatistics,
 }
 
@@ -332,7 +332,7 @@ pub struct TokenClassifications {
     pub texts: Vec<Vec<LabelledToken>>,
     /// The texts that were cut.
     pub truncations: Vec<Truncation>,
-    /// What it took.
+    /// The figures of the run.
     pub statistics: ModelStatistics,
 }
 

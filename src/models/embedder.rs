@@ -146,7 +146,7 @@ impl Embedder {
         self.prompts.default_name()
     }
 
-    /// What the user should be told about the folder.
+    /// Notices for the user about the folder.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
@@ -396,7 +396,7 @@ pub struct Attended {
     pub maps: AttentionMaps,
     /// That the text was cut, if it was.
     pub truncation: Option<Truncation>,
-    /// What the run took.
+    /// The figures of the run.
     pub statistics: RunStatistics,
 }
 
@@ -408,7 +408,7 @@ pub struct Embeddings {
     dimensions: usize,
     /// The texts that were cut.
     pub truncations: Vec<Truncation>,
-    /// What the encoding took.
+    /// The figures of the run.
     pub statistics: ModelStatistics,
 }
 

@@ -185,7 +185,7 @@ pub struct Evaluation {
     pub masked_language: Option<TaskScore>,
     /// Over all pairs; `None` without such a head.
     pub next_sentence: Option<TaskScore>,
-    /// What it took.
+    /// The figures of the run.
     pub statistics: ModelStatistics,
 }
 

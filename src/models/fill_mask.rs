@@ -156,7 +156,7 @@ fn largest(logits: &[f32], top: usize) -> Vec<(u32, f32)> {
 pub struct FilledTexts {
     /// One for each text.
     pub texts: Vec<FilledText>,
-    /// What it took.
+    /// The figures of the run.
     pub statistics: ModelStatistics,
 }
 

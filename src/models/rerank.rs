@@ -149,7 +149,7 @@ pub struct Ranking {
     not_finite: Vec<usize>,
     /// The documents that were cut, together with the query or that alone.
     pub truncations: Vec<Truncation>,
-    /// What it took.
+    /// The figures of the run.
     pub statistics: ModelStatistics,
 }
 

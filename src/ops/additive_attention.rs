@@ -140,7 +140,7 @@ enum Lengths<'a> {
     Value(&'a Value),
 }
 
-/// What a recorded additive or Luong attention gives.
+/// The values of a recorded additive or Luong attention.
 #[derive(Clone, Debug)]
 pub struct ScoredAttentionValues {
     /// `[B, Lq, Dv]`.

@@ -4,7 +4,7 @@ pub(super) use crate::device::TunedSize as Size;
 use crate::device::{Device, implementations_of};
 use crate::error::{Error, Result};
 
-/// What `make` gives for the first of the implementations' names that it can: the forced one alone (`forced`, else by the
+/// Chooses an implementation: the first name for which `make` succeeds. The names are the forced one alone (`forced`, else by the
 /// device's options), else the one that was fastest when the device was tuned, then those of `table`. Without a size nothing was
 /// tuned.
 ///

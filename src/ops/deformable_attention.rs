@@ -9,7 +9,7 @@ use crate::tensor::{DType, Tensor};
 
 const OP: &str = "deformable_attention";
 
-/// What [`deformable_attention`] takes; S is Σ height · width over the levels.
+/// The inputs of [`deformable_attention`]; S is Σ height · width over the levels.
 #[derive(Clone, Copy, Debug)]
 pub struct DeformableInputs<'a> {
     /// `[batch, S, heads, head_dim]`: the levels one after the other, each row by row.

@@ -89,7 +89,7 @@ impl EmbeddingTables {
     }
 }
 
-/// What is embedded: one id, position and token type for each row.
+/// The tokens to embed: one id, position and token type for each row.
 #[derive(Clone, Copy, Debug)]
 pub struct Tokens<'a> {
     /// Rows of the word table.

@@ -79,7 +79,7 @@ pub struct LayerNorm<'a> {
     moments: bool,
 }
 
-/// What a recorded layer norm gives.
+/// The values of a recorded layer norm.
 #[derive(Clone, Debug)]
 pub struct LayerNormValues {
     /// Of x's shape.
@@ -171,7 +171,7 @@ impl<'a> LayerNorm<'a> {
                 None => (absent.clone(), 0),
             };
             let y = recording.temporary(x.shape().clone(), DType::F32)?;
-            // What is not asked for is bound too, and not written.
+            // An output that nobody asks for is bound too, and is not written.
             let moments = if self.moments { [outer, &vec![1; inner.len()]].concat() } else { vec![1] };
             let mean = recording.temporary(moments.clone(), DType::F32)?;
             let inv_std_dev = recording.temporary(moments, DType::F32)?;

@@ -114,14 +114,14 @@ impl<'a> Gemm<'a> {
         Self { alpha: 1.0, beta: 1.0, transpose_a: false, transpose_b: false, c: None }
     }
 
-    /// What A · B is multiplied by, 1 if not given.
+    /// The factor of A · B, 1 if not given.
     #[must_use]
     pub fn alpha(mut self, alpha: f32) -> Self {
         self.alpha = alpha;
         self
     }
 
-    /// What C is multiplied by, 1 if not given. By 0 nothing of it is left, not even a NaN.
+    /// The factor of C, 1 if not given. By 0 nothing of it is left, not even a NaN.
     #[must_use]
     pub fn beta(mut self, beta: f32) -> Self {
         self.beta = beta;

@@ -57,7 +57,7 @@ fn record(recording: &mut Recording, x: &Value, axes: Range<usize>, has_maximum:
     };
     let variant = choose_lanes(recording, columns as usize, parameters.inner)?;
     let mean = recording.temporary(others.clone(), DType::F32)?;
-    // What is not asked for is bound too, and not written.
+    // An output that nobody asks for is bound too, and is not written.
     let maximum = recording.temporary(if has_maximum { others } else { vec![1] }, DType::F32)?;
     recording.dispatch_trusted(&MeanMax, variant, &parameters, &[x, &mean, &maximum])?;
     Ok([mean, maximum])

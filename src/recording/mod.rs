@@ -5,17 +5,17 @@ mod cpu;
 mod gpu;
 mod images;
 mod plan;
-mod recording_plan;
 #[cfg(not(target_arch = "wasm32"))]
-mod repeated;
+mod prepared;
+mod recording_plan;
 mod trace;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub(crate) use gpu::{Prepared, Submitted};
-pub use recording_plan::RecordingPlan;
 #[cfg(not(target_arch = "wasm32"))]
-pub use repeated::{Repeated, Took};
+pub use prepared::{PreparedRecording, RunTime};
+pub use recording_plan::RecordingPlan;
 pub use trace::{Step, trace};
 
 use crate::device::{Device, Texel};
@@ -165,7 +165,7 @@ pub struct Recording {
     marks: Vec<Mark>,
 }
 
-/// What a run took.
+/// The figures of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunStatistics {
@@ -179,7 +179,7 @@ pub struct RunStatistics {
     pub peak_bytes: u64,
     /// Bytes that the same values would take without reuse.
     pub unshared_bytes: u64,
-    /// What the dispatches cost, by their sizes.
+    /// The cost of the dispatches, by their sizes.
     pub cost: Cost,
 }
 
@@ -189,7 +189,7 @@ pub struct Outputs {
     recording: u64,
     device: Device,
     tensors: Vec<Option<Storage>>,
-    /// What the run took.
+    /// The figures of the run.
     pub statistics: RunStatistics,
 }
 
@@ -671,7 +671,7 @@ impl Recording {
         (plan.bytes(), plan.unshared_bytes)
     }
 
-    /// What its dispatches cost, by their sizes.
+    /// The cost of its dispatches, by their sizes.
     pub fn cost(&self) -> Cost {
         self.dispatches.iter().fold(Cost::default(), |sum, dispatch| Cost {
             flops: sum.flops + dispatch.cost.flops,

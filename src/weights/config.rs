@@ -45,7 +45,7 @@ const ACTIVATIONS: [(&str, Activation); 10] = [
     ("tanh", Activation::Tanh),
 ];
 
-/// What `config.json` says about an encoder. Every value has been checked against bounds.
+/// The settings of `config.json` about an encoder. Every value has been checked against bounds.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct EncoderConfig {

@@ -47,7 +47,7 @@ pub struct EncoderFolder {
     pub prompts: BTreeMap<String, String>,
     /// The name of the prompt that is used where the caller names none; it is in `prompts`.
     pub default_prompt: Option<String>,
-    /// What the user should be told about this folder.
+    /// Notices for the user about this folder.
     pub notices: Vec<String>,
 }
 

@@ -11,7 +11,7 @@ use crate::error::Result;
 /// More labels than this are no classification.
 const MAX_LABELS: usize = 100_000;
 
-/// What the scores of a sequence classifier are.
+/// The kind of a sequence classifier\'s scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Problem {
@@ -23,7 +23,7 @@ pub enum Problem {
     Regression,
 }
 
-/// What the scores of a sequence classifier go through. Each keeps the order of the scores of one label.
+/// The activation of a sequence classifier\'s scores. Each keeps the order of the scores of one label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ScoreActivation {

@@ -34,7 +34,7 @@ pub(super) struct Entry {
     pub(super) bytes: Range<usize>,
 }
 
-/// What a header holds.
+/// The contents of a header.
 #[derive(Debug)]
 pub(super) struct Contents {
     pub(super) tensors: BTreeMap<String, Entry>,

@@ -154,7 +154,7 @@ fn pooling_modes(config: &Object) -> Result<Vec<String>> {
     Ok(modes)
 }
 
-/// What `sentence_bert_config.json` says about texts.
+/// The settings of `sentence_bert_config.json` about texts.
 #[derive(Default)]
 pub(super) struct TextSettings {
     /// The limit, and the file that gave it.
@@ -162,7 +162,7 @@ pub(super) struct TextSettings {
     pub(super) lowercase: bool,
     /// What is given to transformers' tokenizer over its own settings.
     pub(super) tokenizer_arguments: Map<String, Value>,
-    /// What the user should be told about them.
+    /// Notices for the user about them.
     pub(super) notices: Vec<String>,
 }
 
@@ -257,7 +257,7 @@ fn model_arguments(config: &Object) -> Result<Vec<String>> {
     Ok(notices)
 }
 
-/// What `config_sentence_transformers.json` says about prompts.
+/// The settings of `config_sentence_transformers.json` about prompts.
 #[derive(Default)]
 pub(super) struct Prompts {
     pub(super) texts: BTreeMap<String, String>,

@@ -56,7 +56,7 @@ pub struct Seq2SeqFolder {
     pub checkpoint: Checkpoint,
     /// The tokenizer. All its ids are below the config's vocabulary sizes.
     pub tokenizer: Seq2SeqTokenizer,
-    /// What the user should be told about this folder.
+    /// Notices for the user about this folder.
     pub notices: Vec<String>,
 }
 

@@ -113,7 +113,7 @@ impl Seq2SeqTokenizer {
         self.max_tokens
     }
 
-    /// What the user should be told about these files.
+    /// Notices for the user about these files.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }

@@ -224,7 +224,7 @@ impl Tokenizer {
         self.passes_types
     }
 
-    /// What the user should be told about the files that it was read from.
+    /// Notices for the user about the files that it was read from.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }

@@ -7,7 +7,7 @@ use attentive::device::IMPLEMENTATIONS;
 use attentive::ops::{
     Attention, Heads, LayerNormWeights, Linear, LinearWeights, layer_norm, rms_norm, softmax,
 };
-use attentive::recording::Repeated;
+use attentive::recording::PreparedRecording;
 use attentive::{DType, Device, DeviceOptions, Error, Recording, Tensor};
 
 fn open(spec: &str, rounds: usize) -> Bench {
@@ -65,7 +65,7 @@ fn all_implementations_are_listed() {
             let x = x(recording);
             match op {
                 "attention" => {
-                    let heads = Heads::first(&x)?;
+                    let heads = Heads::dense(&x)?;
                     Attention::new().record(recording, &heads, &heads, &heads).map(|_| ())
                 }
                 "linear" => {
@@ -130,7 +130,7 @@ fn repeated_calls_give_what_one_gives() {
         let y = softmax(&mut recording, &hidden, -1).unwrap();
         let (unmarked, other) = (hidden.clone(), Recording::new(&device));
         recording.output(&y).unwrap();
-        let repeated = pollster::block_on(Repeated::new(recording)).unwrap();
+        let repeated = pollster::block_on(PreparedRecording::new(recording)).unwrap();
         assert_eq!(repeated.dispatches().count(), 2);
         assert_eq!(repeated.statistics().dispatches, 2);
         let took = pollster::block_on(repeated.run(1)).unwrap();
@@ -147,7 +147,7 @@ fn repeated_calls_give_what_one_gives() {
         let none = pollster::block_on(repeated.run(0)).unwrap();
         assert_eq!(none.gpu, None);
         assert!(repeated.tensor(&unmarked).is_err());
-        let empty = pollster::block_on(Repeated::new(other)).unwrap();
+        let empty = pollster::block_on(PreparedRecording::new(other)).unwrap();
         assert!(empty.tensor(&y).is_err());
         assert_eq!(pollster::block_on(empty.run(3)).unwrap().gpu, None);
     }
@@ -161,7 +161,7 @@ fn a_lost_device_is_an_error_and_not_a_time() {
         let x = recording.tensor(&x).unwrap();
         let y = softmax(&mut recording, &x, -1).unwrap();
         recording.output(&y).unwrap();
-        let repeated = pollster::block_on(Repeated::new(recording)).unwrap();
+        let repeated = pollster::block_on(PreparedRecording::new(recording)).unwrap();
         device.wgpu().unwrap().0.destroy();
         let error = pollster::block_on(repeated.run(5)).unwrap_err();
         assert!(matches!(error, Error::DeviceLost { .. }), "{error}");

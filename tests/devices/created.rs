@@ -88,7 +88,7 @@ fn an_output_that_is_written_again_is_read_as_it_is_then() {
         let mut recording = Recording::new(&device);
         let seven = Tensor::from_f32(&device, [1, 1, 1, 4], &[7.0; 4]).unwrap();
         let (seven, value) = (recording.tensor(&seven).unwrap(), recording.tensor(&y).unwrap());
-        let [seven, to] = [&seven, &value].map(|value| ops::Heads::first(value).unwrap());
+        let [seven, to] = [&seven, &value].map(|value| ops::Heads::dense(value).unwrap());
         ops::Attention::new().record_into(&mut recording, &seven, &seven, &seven, &to).unwrap();
         recording.run().unwrap();
         assert_eq!(y.to_f32().unwrap(), [7.0; 4], "{}", device.name());

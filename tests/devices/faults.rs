@@ -337,7 +337,7 @@ fn values_of_another_recording_are_refused() {
         let (mut one, mut other) = (Recording::new(&device), Recording::new(&device));
         let (mine, foreign) = (value_of(&mut one), value_of(&mut other));
         fn heads(value: &Value) -> Heads<'_> {
-            Heads::first(value).unwrap()
+            Heads::dense(value).unwrap()
         }
         let record = |recording: &mut Recording, k: &Value| {
             Attention::new().record(recording, &heads(&mine), &heads(k), &heads(&mine))

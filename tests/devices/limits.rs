@@ -220,7 +220,7 @@ fn weights_that_cannot_be_handed_out_whole_are_refused() {
         let q = Tensor::from_f32(&device, [1, 5, 300, 1], &[0.0; 1500]).unwrap();
         let mut recording = Recording::new(&device);
         let q = recording.tensor(&q).unwrap();
-        let q = Heads::first(&q).unwrap();
+        let q = Heads::dense(&q).unwrap();
         let error = Attention::new().with_weights().record(&mut recording, &q, &q, &q).unwrap_err();
         assert_limit(&error, 5 * 300 * 300 * 4, MIB);
     }

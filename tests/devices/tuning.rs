@@ -3,7 +3,7 @@
 use crate::common;
 use attentive::device::{TunedChoice, TunedSize, Tuning};
 use attentive::ops::{Attention, Heads, Linear, LinearWeights};
-use attentive::recording::Repeated;
+use attentive::recording::PreparedRecording;
 use attentive::{DType, Device, DeviceOptions, Error, Recording, Tensor};
 
 /// The first dispatch's kernel and variant of a linear layer `[rows, 64]` to 64 columns.
@@ -21,14 +21,14 @@ fn of_attention(device: &Device, queries: usize) -> String {
     let x = Tensor::from_f32(device, [1, 1, queries, 16], &vec![0.5; queries * 16]).unwrap();
     let mut recording = Recording::new(device);
     let x = recording.tensor(&x).unwrap();
-    let heads = Heads::first(&x).unwrap();
+    let heads = Heads::dense(&x).unwrap();
     let output = Attention::new().record(&mut recording, &heads, &heads, &heads).unwrap().output;
     recording.output(&output).unwrap();
     first(recording)
 }
 
 fn first(recording: Recording) -> String {
-    let repeated = pollster::block_on(Repeated::new(recording)).unwrap();
+    let repeated = pollster::block_on(PreparedRecording::new(recording)).unwrap();
     let (kernel, variant) = repeated.dispatches().next().unwrap();
     format!("{kernel} {variant}")
 }

@@ -176,7 +176,7 @@ fn attend(device: &Device, dim: usize, dtype: DType) -> Result<Vec<f32>> {
     let q = put(&data[0], QUERIES, DType::F32)?;
     let k = put(&data[1], KEYS, dtype)?;
     let v = put(&data[2], KEYS, dtype)?;
-    let (q, k, v) = (Heads::first(&q)?, Heads::first(&k)?, Heads::first(&v)?);
+    let (q, k, v) = (Heads::dense(&q)?, Heads::dense(&k)?, Heads::dense(&v)?);
     let output = Attention::new().record(&mut recording, &q, &k, &v)?.output;
     recording.output(&output)?;
     recording.run()?.tensor(&output)?.to_f32()

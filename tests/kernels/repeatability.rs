@@ -126,7 +126,7 @@ fn attention_gives_the_same_bits_each_time() {
                     let mut recording = Recording::new(&device);
                     let mask = recording.tensor(&mask).unwrap();
                     let [q, k, v] = inputs.each_ref().map(|tensor| recording.tensor(tensor).unwrap());
-                    let [q, k, v] = [&q, &k, &v].map(|value| Heads::first(value).unwrap());
+                    let [q, k, v] = [&q, &k, &v].map(|value| Heads::dense(value).unwrap());
                     let attention = Attention::new().causal(Causal::BottomRight).mask(Mask::Bool(&mask));
                     let attention = attention.implementation(name).with_log_sum_exp();
                     let made = attention.record(&mut recording, &q, &k, &v).unwrap();

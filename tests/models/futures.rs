@@ -19,7 +19,7 @@ use attentive::layers::LayerCapture;
 use attentive::models::pretraining::Corpus;
 use attentive::models::{EmbeddedModel, Translator};
 use attentive::ops::matmul;
-use attentive::recording::{Repeated, trace};
+use attentive::recording::{PreparedRecording, trace};
 use attentive::verify::{cooperative, run_case, verify_attention, verify_kernels, verify_variant};
 use attentive::{
     AttentionPlan, AttentionShape, BertModel, DType, Device, DeviceOptions, Embedder, EmbedderOptions, Error,
@@ -34,7 +34,7 @@ struct Given<'a> {
     tensor: &'a Tensor,
     recording: fn() -> Recording,
     shape: &'a AttentionShape,
-    repeated: &'a Repeated,
+    repeated: &'a PreparedRecording,
     kernel: (&'static dyn Kernel, &'a Variant, &'a Case),
     embedder: &'a Embedder,
     bert: &'a BertModel,
@@ -80,7 +80,7 @@ async_functions! { given:
     "ops/attention/plan.rs" new_async => AttentionPlan::new_async(given.device, given.shape);
     "recording/mod.rs" run_async => (given.recording)().run_async();
     "recording/recording_plan.rs" new_async => RecordingPlan::new_async((given.recording)());
-    "recording/repeated.rs" new => Repeated::new((given.recording)());
+    "recording/repeated.rs" new => PreparedRecording::new((given.recording)());
     "recording/repeated.rs" run => given.repeated.run(1);
     "recording/trace.rs" trace => trace(&(given.recording)());
     "tensor/mod.rs" to_f16_async => given.tensor.to_f16_async();

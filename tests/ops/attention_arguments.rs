@@ -28,7 +28,7 @@ impl Bench {
     }
 
     fn record(&mut self, attention: Attention<'_>) -> Result<AttentionValues> {
-        let [q, k, v] = self.inputs.each_ref().map(|value| Heads::first(value).unwrap());
+        let [q, k, v] = self.inputs.each_ref().map(|value| Heads::dense(value).unwrap());
         attention.record(&mut self.recording, &q, &k, &v)
     }
 
@@ -330,7 +330,7 @@ fn outputs_that_cannot_be_written() {
     for device in common::devices() {
         let mut bench = Bench::new(&device, [&Q, &K, &V]);
         let (recording, [q, k, v]) = (&mut bench.recording, &bench.inputs);
-        let [q, k, v] = [q, k, v].map(|value| Heads::first(value).unwrap());
+        let [q, k, v] = [q, k, v].map(|value| Heads::dense(value).unwrap());
         // Elsewhere than dense, and larger.
         let place = zeros(recording, &[1000]);
         let strided = |dims, offset, strides| Heads::strided(&place, dims, offset, strides);
@@ -373,7 +373,7 @@ fn outputs_that_cannot_be_written() {
             assert_refused(outcome, &words);
         }
         let half = zeros_of(DType::F16, recording, &needed);
-        let outcome = Attention::new().record_into(recording, &q, &k, &v, &Heads::first(&half).unwrap());
+        let outcome = Attention::new().record_into(recording, &q, &k, &v, &Heads::dense(&half).unwrap());
         assert_refused(outcome, &["the output must be f32", "f16"]);
         // Far apart, or within one another without touching, they are fine.
         for (offset, strides) in [(0, [480, 120, 40]), (5, [72, 6, 24]), (1, [6, 12, 48])] {
@@ -395,7 +395,7 @@ fn outputs_in_the_memory_of_an_input() {
         let (place, again) = (recording.tensor(&tensor).unwrap(), recording.tensor(&tensor).unwrap());
         let reshaped = recording.tensor(&tensor.reshape([25, 20]).unwrap()).unwrap();
         let lengths = recording.tensor(&words).unwrap();
-        let [q, k, v] = [q, k, v].map(|value| Heads::first(value).unwrap());
+        let [q, k, v] = [q, k, v].map(|value| Heads::dense(value).unwrap());
         let to = Heads::strided(&place, [2, 4, 3, 6], 300, [72, 18, 6]).unwrap();
         let far = |value, dims: [usize; 4]| {
             Heads::strided(value, dims, 0, [dims[1] * dims[2] * dims[3], dims[2] * dims[3], dims[3]]).unwrap()
@@ -417,7 +417,7 @@ fn outputs_in_the_memory_of_an_input() {
         let taken = recording.tensor(&four).unwrap();
         let [one, keys, values] =
             [[1, 4, 1, 8], [1, 2, 5, 8], [1, 2, 5, 1]].map(|shape| zeros(recording, &shape));
-        let [one, keys, values] = [&one, &keys, &values].map(|value| Heads::first(value).unwrap());
+        let [one, keys, values] = [&one, &keys, &values].map(|value| Heads::dense(value).unwrap());
         let to_terms = Heads::strided(&taken, [1, 4, 1, 1], 0, [4, 1, 1]).unwrap();
         let bias = recording.tensor(&four.reshape([4, 1]).unwrap()).unwrap();
         for (name, attention) in [
@@ -434,7 +434,7 @@ fn outputs_in_the_memory_of_an_input() {
         let output = zeros(recording, &[2, 4, 3, 6]);
         let attention = Attention::new().key_lengths_value(&lengths);
         attention
-            .record_into(recording, &far(&place, Q), &k_in, &v_in, &Heads::first(&output).unwrap())
+            .record_into(recording, &far(&place, Q), &k_in, &v_in, &Heads::dense(&output).unwrap())
             .unwrap();
         bench.recording.run().unwrap();
     }

@@ -154,7 +154,7 @@ fn captures_beside_weights_and_sums() {
                     let inputs = data.values(&mut recording, F32);
                     let tensor = Tensor::from_f32(device, [queries, 70], &mask).unwrap();
                     let mask = recording.tensor(&tensor).unwrap();
-                    let [q, k, v] = inputs.each_ref().map(|value| Heads::first(value).unwrap());
+                    let [q, k, v] = inputs.each_ref().map(|value| Heads::dense(value).unwrap());
                     let mut attention = Attention::new()
                         .softcap(5.0)
                         .causal(Causal::BottomRight)
@@ -235,14 +235,14 @@ fn queries_keys_and_values_as_f16() {
             let on = |device: &Device, implementation: &str| {
                 let mut recording = Recording::new(device);
                 let inputs = data.values(&mut recording, dtypes);
-                let [q, k, v] = inputs.each_ref().map(|value| Heads::first(value).unwrap());
+                let [q, k, v] = inputs.each_ref().map(|value| Heads::dense(value).unwrap());
                 let attention = Attention::new()
                     .causal(Causal::BottomRight)
                     .output_layout(Layout::HeadsFirst)
                     .implementation(implementation);
                 let into = Tensor::from_f32(device, shape, &vec![f32::NAN; count]).unwrap();
                 let to = recording.tensor(&into).unwrap();
-                attention.record_into(&mut recording, &q, &k, &v, &Heads::first(&to).unwrap()).unwrap();
+                attention.record_into(&mut recording, &q, &k, &v, &Heads::dense(&to).unwrap()).unwrap();
                 let made = attention.record(&mut recording, &q, &k, &v).unwrap();
                 assert_eq!((made.output.dtype(), made.output.shape().dims()), (dtypes[0], &shape[..]));
                 let [output, ..] = run(recording, &made);
@@ -422,7 +422,7 @@ fn tables_from_the_host_and_the_device() {
                 true => attention.relative_bias_value(&bias_value),
                 false => attention.relative_bias(&bias),
             };
-            let [q, k, v] = [&q, &k, &v].map(|value| Heads::first(value).unwrap());
+            let [q, k, v] = [&q, &k, &v].map(|value| Heads::dense(value).unwrap());
             let made = attention.record(&mut recording, &q, &k, &v).unwrap();
             let [output, _, sums, mut captured] = run(recording, &made);
             if layout == 1 {
@@ -471,7 +471,7 @@ fn a_block_outside_the_pool_reads_the_last() {
                 let table = Tensor::from_u32(&device, [1, 3], table).unwrap();
                 let table = recording.tensor(&table).unwrap();
                 let attention = Attention::new().block_table_value(&table).implementation(name);
-                let [q, k, v] = [&q, &k, &v].map(|value| Heads::first(value).unwrap());
+                let [q, k, v] = [&q, &k, &v].map(|value| Heads::dense(value).unwrap());
                 let made = attention.record(&mut recording, &q, &k, &v).unwrap();
                 let [output, ..] = run(recording, &made);
                 output
@@ -514,7 +514,7 @@ fn each_column_meets_its_own_strange_values() {
             let q = value([1, 1, 2, 4], &[1.0; 8]);
             let k = value([1, 1, keys, 4], &vec![1.0; 4 * keys]);
             let v = value([1, 1, keys, columns], &v);
-            let [q, k, v] = [&q, &k, &v].map(|value| Heads::first(value).unwrap());
+            let [q, k, v] = [&q, &k, &v].map(|value| Heads::dense(value).unwrap());
             let attention = Attention::new().key_lengths(&[4]).implementation(name);
             let made = attention.record(&mut recording, &q, &k, &v).unwrap();
             let [output, ..] = run(recording, &made);

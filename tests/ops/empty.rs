@@ -55,9 +55,9 @@ fn attention_with_an_axis_of_0() {
                     }
                     let values = options.record(
                         recording,
-                        &Heads::first(&q)?,
-                        &Heads::first(&k)?,
-                        &Heads::first(&v)?,
+                        &Heads::dense(&q)?,
+                        &Heads::dense(&k)?,
+                        &Heads::dense(&v)?,
                     )?;
                     let weights = values.weights.map(|weights| weights.shape().dims().to_vec());
                     assert_eq!(weights.is_some(), with_weights);
@@ -121,7 +121,7 @@ fn attention_of_nothing_by_each_implementation() {
                         _ => options.key_lengths(seen),
                     };
                     options = if with_sinks { options.sinks(&sinks[..heads]) } else { options };
-                    let [q, k, v] = [&q, &k, &v].map(|value| Heads::first(value).unwrap());
+                    let [q, k, v] = [&q, &k, &v].map(|value| Heads::dense(value).unwrap());
                     let made = options.output_layout(Layout::HeadsFirst).record(&mut recording, &q, &k, &v);
                     let made = made.unwrap_or_else(|error| panic!("{what}: {error}"));
                     let sums = made.log_sum_exp.unwrap();

@@ -147,7 +147,7 @@ impl Case {
                 let (first, heads, columns) = self.columns().0[part];
                 Heads::in_rows(&values[0], first, heads, columns).unwrap()
             }
-            false => Heads::first(&values[part]).unwrap(),
+            false => Heads::dense(&values[part]).unwrap(),
         };
         let mask = self.mask.as_ref().map(|(kind, shape)| {
             let tensor = match kind {

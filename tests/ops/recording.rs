@@ -140,7 +140,7 @@ fn rows_that_running_sums_on_the_device_leave_out_are_zero() {
             let sums = Tensor::from_u32(&device, [2, 3], &[0, 2, 5, 0, 2, 5]).unwrap();
             let mut recording = Recording::new(&device);
             let (x, sums) = (recording.tensor(&x).unwrap(), recording.tensor(&sums).unwrap());
-            let heads = Heads::first(&x).unwrap();
+            let heads = Heads::dense(&x).unwrap();
             let attention = Attention::new()
                 .packed_value(&sums, [3, 3])
                 .output_layout(Layout::HeadsFirst)
@@ -165,7 +165,7 @@ fn rows_that_running_sums_on_the_device_leave_out_are_zero() {
             let x = recording.zeros([1, 2, 9, 4], DType::F32).unwrap();
             let sums = recording.tensor(&Tensor::zeros(&device, [2, 3], DType::U32).unwrap()).unwrap();
             let to = recording.temporary([1, 2, 9, 4], DType::F32).unwrap();
-            let (heads, to) = (Heads::first(&x).unwrap(), Heads::first(&to).unwrap());
+            let (heads, to) = (Heads::dense(&x).unwrap(), Heads::dense(&to).unwrap());
             let attention = Attention::new().packed_value(&sums, [3, 3]).implementation(implementation);
             refused(
                 attention.record_into(&mut recording, &heads, &heads, &heads, &to),

@@ -116,7 +116,7 @@ impl Ready {
                     if let Some(lengths) = lengths {
                         attention = attention.key_lengths(lengths);
                     }
-                    let heads = [Heads::first(&q)?, Heads::first(&k)?, Heads::first(&v)?];
+                    let heads = [Heads::dense(&q)?, Heads::dense(&k)?, Heads::dense(&v)?];
                     attention.record(&mut recording, &heads[0], &heads[1], &heads[2])?.output
                 }
                 Work::Layer(x, layer) => {

@@ -180,7 +180,7 @@ impl Kernel for Additive {
             ends("of f32's lowest number", f32::MAX, |_| [-1.0, 0.0]),
             ends("of −3.4e38", 3.4e38, |_| [-1.0, 0.0]),
             ends("of f32's largest number", f32::MAX, |_| [1.0, 0.0]),
-            // What lies beyond f32 is infinite.
+            // A score beyond f32 is infinite.
             ends("of f32's lowest number and −∞", f32::MAX, |key| {
                 [-1.0, -f32::from(u8::from(key % 3 > 0))]
             }),
@@ -193,7 +193,7 @@ impl Kernel for Additive {
     }
 }
 
-/// What a case has beside its sizes.
+/// The options of a case beside its sizes.
 #[derive(Clone, Copy)]
 struct Options {
     lengths: bool,

@@ -114,7 +114,7 @@ fn case(half: bool, [batch, heads, new, columns, block]: [u32; 5], placed: bool)
         let values = inputs.values((heads * columns) as usize, 1.0);
         row[..values.len()].copy_from_slice(&values);
     }
-    // What is no plain number must arrive too.
+    // NaN and infinities must arrive too.
     for (value, strange) in source[source_at as usize..].iter_mut().zip([f32::INFINITY, 1e30, 1e-6, -0.0]) {
         *value = strange;
     }

@@ -6,7 +6,7 @@ use super::problem::{Low, Padding, Placement, Poison, Position, Problem};
 use super::problem_data::{Data, Scores};
 
 /// A problem, and how a fused kernel runs it.
-pub(crate) struct Chosen {
+pub(crate) struct HandpickedProblem {
     pub problem: Problem,
     /// Tiles of keys in a split; 0 for no splits.
     pub split_tiles: u32,
@@ -49,7 +49,7 @@ const ROWS: [bool; 4] = [true, false, true, false];
 const KEYS: [bool; 4] = [false, false, false, true];
 
 /// Of all keys, only the one at that place among four has a value that is no number; some queries do not see it.
-fn strange(seed: u64, place: u32) -> Chosen {
+fn strange(seed: u64, place: u32) -> HandpickedProblem {
     let problem = Problem {
         batch: 1,
         key_heads: 1,
@@ -59,13 +59,13 @@ fn strange(seed: u64, place: u32) -> Chosen {
         poison: Poison::Middle,
         ..plain(seed)
     };
-    Chosen { problem, split_tiles: 0, part: false, has_sums: true }
+    HandpickedProblem { problem, split_tiles: 0, part: false, has_sums: true }
 }
 
 /// All of them.
-pub(crate) fn all() -> Vec<Chosen> {
-    let whole = |problem| Chosen { problem, split_tiles: 0, part: false, has_sums: true };
-    let split = |problem| Chosen { split_tiles: 1, ..whole(problem) };
+pub(crate) fn all() -> Vec<HandpickedProblem> {
+    let whole = |problem| HandpickedProblem { problem, split_tiles: 0, part: false, has_sums: true };
+    let split = |problem| HandpickedProblem { split_tiles: 1, ..whole(problem) };
     vec![
         // Item lengths move where the last query stands.
         whole(Problem { causal: true, position: Position::End, padding: Padding::Lengths, ..plain(1) }),
@@ -150,7 +150,7 @@ pub(crate) fn all() -> Vec<Chosen> {
         // Whole rows are masked out by what is added to their scores.
         whole(Problem { queries: 35, mask: Some((true, [true, false, true, false])), ..plain(23) }),
         // An odd number of tiles: where workgroups fold there is one too many.
-        Chosen {
+        HandpickedProblem {
             part: true,
             has_sums: false,
             ..whole(Problem { batch: 1, key_heads: 3, heads_per_key: 1, queries: 70, keys: 20, ..plain(20) })
@@ -206,7 +206,7 @@ pub(crate) fn all() -> Vec<Chosen> {
 
 /// More than two tiles of `keys` keys and one of `rows` queries, with values of that size: every row of every block of
 /// columns has sums to go on from.
-pub(crate) fn several_tiles(rows: u32, keys: u32, value_dim: u32) -> Chosen {
+pub(crate) fn several_tiles(rows: u32, keys: u32, value_dim: u32) -> HandpickedProblem {
     let problem = Problem {
         batch: 1,
         key_heads: 1,
@@ -217,13 +217,13 @@ pub(crate) fn several_tiles(rows: u32, keys: u32, value_dim: u32) -> Chosen {
         value_dim,
         ..plain(25)
     };
-    Chosen { problem, split_tiles: 0, part: false, has_sums: true }
+    HandpickedProblem { problem, split_tiles: 0, part: false, has_sums: true }
 }
 
 /// The data of all of them, their labels, and parameters for the chain: every second one as a part, from batch-head 1
 /// and query 4 on.
 pub(crate) fn chain() -> impl Iterator<Item = (Data, String, Parameters)> {
-    all().into_iter().enumerate().map(|(index, Chosen { problem, has_sums, .. })| {
+    all().into_iter().enumerate().map(|(index, HandpickedProblem { problem, has_sums, .. })| {
         let data = problem.data();
         let p = data.parameters;
         let (first_batch_head, first_query) =

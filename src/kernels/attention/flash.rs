@@ -6,7 +6,7 @@
 //! window and the lengths are not visited. With splits, each takes a part of the keys and gives its normalized output
 //! and its sum's logarithm, and [`merge`](super::merge) makes one of them.
 
-use super::chosen::{self, Chosen};
+use super::chosen::{self, HandpickedProblem};
 use super::parameters::{NONE, Parameters};
 use super::problem::Problem;
 use super::problem_data::Data;
@@ -30,7 +30,7 @@ pub(super) enum Seen {
 }
 
 impl Seen {
-    /// What a logit is.
+    /// The kind of a logit.
     pub fn of(logit: f64) -> Self {
         match logit {
             f64::NEG_INFINITY => Self::Infinities,
@@ -44,7 +44,7 @@ impl Seen {
         self as u8 as f32
     }
 
-    /// What a split has written.
+    /// The kind that a split has written.
     pub fn from_number(number: f32) -> Self {
         match number {
             0.0 => Self::Nothing,
@@ -248,7 +248,7 @@ impl Tiling {
             }
             // Every third case splits the keys, every fifth runs some of the tiles.
             let split_tiles = if index % 3 == 2 { 1 + index as u32 % 2 } else { 0 };
-            self.case(&Chosen { problem, split_tiles, part: index % 5 == 4, has_sums: true })
+            self.case(&HandpickedProblem { problem, split_tiles, part: index % 5 == 4, has_sums: true })
         });
         let mut cases: Vec<Case> = cases.collect();
         let mut several = chosen::several_tiles(self.rows, self.keys, largest_value_dim);
@@ -291,8 +291,8 @@ impl Tiling {
         CaseArgument::output_rounded(output, data.floor + of_weights * largest, (-22.0_f64).exp2())
     }
 
-    fn case(&self, chosen: &Chosen) -> Case {
-        let Chosen { problem, split_tiles, part, has_sums } = chosen;
+    fn case(&self, chosen: &HandpickedProblem) -> Case {
+        let HandpickedProblem { problem, split_tiles, part, has_sums } = chosen;
         let data = problem.data();
         let mut p = data.parameters;
         let mut label = problem.to_string();
@@ -402,7 +402,7 @@ impl Data {
                             f64::from(item.values[(key_head * dims.keys + key) * dims.value_dim + column])
                         };
                         let sum: f64 = seen().map(|key| weight(key) * value(key)).sum();
-                        // What saw nothing, or nothing but −∞, has values of 0.
+                        // A row that saw nothing, or nothing but −∞, has values of 0.
                         output[place + column] = Some(if kind >= Seen::Numbers { sum / total } else { 0.0 });
                     }
                 }

@@ -26,11 +26,11 @@
 //! |---|---|---|---|
 //! | as above | 0.62 | 0.68 | 1.42 |
 //! | what an item has is read once, and the ends of the rows are a loop over them | 0.58 | 0.65 | 1.38 |
-//! | q's registers and the sums go down a place in each turn, where a chain of ifs chose one | 0.48 | 0.61 | 1.13 |
+//! | q's registers and the sums go down a place in each step, where a chain of ifs chose one | 0.48 | 0.61 | 1.13 |
 //!
-//! The last needs a bound that Mesa cannot know: written out, the turns take 0.58, 1.0 and 2.5 s. It costs 4 % at 128 elements,
-//! nothing at others. Dropped: selects for the ifs (no change); an array with an index (1.5 to 8 s). Without the three turns for
-//! strange values it would be 0.05, 0.07 and 0.15 s less. What is left is LLVM's time for 80 vector operations of each 4 elements.
+//! The bound of that loop must not be a compile-time constant, or Mesa unrolls it and the first call takes 0.58, 1.0 and 2.5 s. The
+//! loop costs 4 % at 128 elements, nothing at others. Dropped: selects for the ifs (no change); an array with an index (1.5 to 8 s). Without the three phases for
+//! values that are not finite it would be 0.05, 0.07 and 0.15 s less. What is left is LLVM's time for 80 vector operations of each 4 elements.
 
 use super::flash::{BINDINGS, Form, Tiling};
 use super::parameters::{NONE, Parameters};
@@ -45,7 +45,7 @@ pub const TILING: Tiling = Tiling { rows: 32, keys: 16, grouped: false, rounded:
 /// The kernel.
 pub struct FlashRows;
 
-/// What is between a score and its weight, and where keys lie.
+/// Which terms stand between a score and its weight, and where keys lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terms {
     /// A scale and a band.
@@ -59,7 +59,7 @@ pub enum Terms {
 impl Terms {
     const ALL: [Self; 3] = [Self::None, Self::Some, Self::Paged];
 
-    /// What these parameters ask for.
+    /// The terms that these parameters ask for.
     fn of(p: &Parameters) -> Self {
         let absent = [p.slopes_at, p.relative_at].iter().all(|&at| at == NONE);
         let plain = absent && p.softcap == 0.0 && p.mask_kind == 0 && p.key_padding != 2;

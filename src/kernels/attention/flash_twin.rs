@@ -82,7 +82,7 @@ struct TwinInputs<'a> {
     head_terms: &'a [f32],
 }
 
-/// What a tile of the twin has computed.
+/// The results of a tile of the twin.
 #[derive(Default)]
 struct TwinRows {
     values: Vec<f32>,
@@ -208,7 +208,7 @@ impl State {
     #[inline(always)]
     fn take(&mut self, row: &Row<'_>, first: u32, products: &mut [f32]) -> f32 {
         let before = self.largest;
-        // What is masked is told apart by its own NaN, since a logit may be −∞.
+        // A masked score is told apart by a NaN of its own, since a logit may be −∞.
         let usual = |logit: f32| if logit.is_nan() { f32::NAN } else { logit };
         let places = products.len() as u32;
         let [begin, end] = [row.begin, row.end].map(|key| (key.max(first) - first).min(places) as usize);

@@ -82,7 +82,7 @@ parameters! {
         pub sums_split: u32,
         /// 1 where the logarithm of each row's sum is written.
         pub has_sums: u32,
-        /// What products are multiplied by.
+        /// The factor of products.
         pub scale: f32,
         /// c in c·tanh(s / c); 0 for none.
         pub softcap: f32,
@@ -125,7 +125,7 @@ parameters! {
         pub relative_at: u32,
         /// The largest distance that they tell apart.
         pub relative_reach: u32,
-        /// What `scale_mask_softmax` gives: 0 scaled scores, 1 softcapped, 2 biased and masked, 3 weights.
+        /// The output of `scale_mask_softmax`: 0 scaled scores, 1 softcapped, 2 biased and masked, 3 weights.
         pub stage: u32,
     }
 }

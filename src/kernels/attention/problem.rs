@@ -37,7 +37,7 @@ pub enum Placement {
     Paged(u32),
 }
 
-/// What lies where it should not show, or should.
+/// Where inputs that are not finite are planted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Poison {
     /// NaN in all that no query may attend to.

@@ -35,9 +35,9 @@ pub(crate) struct Data {
     /// The output and the rows' sums where they lie; `None` where nothing does.
     pub output: Vec<Option<f64>>,
     pub sums: Vec<Option<f64>>,
-    /// What becomes of each item's scores `[H, Lq, Lk]` at each of ONNX's stages.
+    /// Each item's scores `[H, Lq, Lk]` at each of ONNX's stages.
     pub items_scores: Vec<Scores>,
-    /// What rounding may do to the output, and to the logits.
+    /// The largest error by rounding of the output, and of the logits.
     pub floor: f64,
     pub logit_floor: f64,
     /// To the weights.
@@ -58,7 +58,7 @@ pub(crate) struct Scores {
 
 /// Where rows lie, and how many elements that takes.
 #[derive(Clone, Copy)]
-struct Lie {
+struct Placed {
     at: Strided,
     elements: usize,
 }
@@ -70,22 +70,22 @@ fn lie(
     rows: usize,
     columns: usize,
     packed_rows: usize,
-) -> Lie {
+) -> Placed {
     // A multiple of 4 keeps rows aligned that are.
     let gap = if columns.is_multiple_of(4) { 4 } else { 3 };
     let heads_first = Strided::heads_first(heads, rows, columns);
     match placement {
         Placement::HeadsFirst | Placement::Shared => {
-            Lie { at: heads_first, elements: batch * heads * rows * columns }
+            Placed { at: heads_first, elements: batch * heads * rows * columns }
         }
         Placement::RowsFirst => {
             let row = heads * columns + gap;
             let at = Strided { offset: gap, batch: rows * row, head: columns, row };
-            Lie { at, elements: gap + batch * rows * row }
+            Placed { at, elements: gap + batch * rows * row }
         }
         Placement::Packed | Placement::Paged(_) => {
             let at = Strided { offset: 0, batch: 0, head: columns, row: heads * columns };
-            Lie { at, elements: packed_rows * heads * columns }
+            Placed { at, elements: packed_rows * heads * columns }
         }
     }
 }
@@ -185,7 +185,7 @@ impl Data {
         let mut k = vec![f32::NAN; k_lie.elements];
         let mut v = vec![f32::NAN; v_lie.elements];
         let item = |placed: &[u32], item: usize| if packed { placed[item] as usize } else { 0 };
-        let row = |lie: Lie, head: usize, batch: usize, row: usize| {
+        let row = |lie: Placed, head: usize, batch: usize, row: usize| {
             lie.at.offset + batch * lie.at.batch + head * lie.at.head + row * lie.at.row
         };
         // (batch, row) of a key as its strides count them.
@@ -198,7 +198,7 @@ impl Data {
             let (batch, i) = if packed { (0, item(&sequences[0], b) + i) } else { (b, i) };
             row(q_lie, h, batch, i)
         };
-        let key_row = |lie: Lie, b: usize, h: usize, j: usize| {
+        let key_row = |lie: Placed, b: usize, h: usize, j: usize| {
             let (batch, j) = key_steps(b, j);
             row(lie, h, batch, j)
         };

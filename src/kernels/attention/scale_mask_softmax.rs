@@ -157,7 +157,7 @@ const MASKS: [(&str, u32, [usize; 4]); 8] = [
     ("float [H, Lq, Lk]", 2, [0, 1, 1, 1]),
     ("float [B, 1, 1, Lk]", 2, [1, 0, 0, 1]),
 ];
-/// What is added to every score, or to one in each row.
+/// The term that is added to every score, or to one in each row.
 const OFFSETS: [(f32, &str); 4] = [(0.0, ""), (800.0, " high"), (-1600.0, " low"), (2000.0, " peaks")];
 const CAUSAL: [(&str, Causal); 4] = [
     ("", Causal::None),

@@ -16,9 +16,9 @@ parameters! {
         pub invocations: u32,
         /// Each of 16 steps.
         pub trips: u32,
-        /// What a chain is multiplied by in each step.
+        /// The factor of a chain in each step.
         pub factor: f32,
-        /// What is added to it.
+        /// The number that is added to it.
         pub term: f32,
     }
 }

@@ -27,7 +27,7 @@ parameters! {
         pub first_id: u32,
         /// Its number of ids.
         pub id_count: u32,
-        /// What the table's rows are multiplied by.
+        /// The factor of the table's rows.
         pub scale: f32,
         /// 1 if positions are added.
         pub has_positions: u32,

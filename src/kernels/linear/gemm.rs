@@ -45,9 +45,9 @@ parameters! {
         pub has_residual: u32,
         /// Products, or parts of one; 1 unless the variant is general, as the next two.
         pub batches: u32,
-        /// What the product is multiplied by.
+        /// The factor of the product.
         pub alpha: f32,
-        /// What the bias and the residual are multiplied by.
+        /// The factor of the bias and the residual.
         pub beta: f32,
         /// The activation's code. Where a variant has a constant of that name, it is the same.
         pub activation: u32,
@@ -57,7 +57,7 @@ parameters! {
 /// The kernel.
 pub struct Gemm;
 
-/// What a variant is made for.
+/// The form of a product that a variant is made for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Form {
     pub activation: Activation,

@@ -168,7 +168,7 @@ impl Kernel for LayerNorm {
     }
 }
 
-/// What is given beside x and the residual; all but the usual form give the moments too.
+/// The inputs beside x and the residual; all but the usual form give the moments too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Form {
     /// One γ and one β for all rows.

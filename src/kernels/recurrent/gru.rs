@@ -142,7 +142,7 @@ impl Kernel for Gru {
     }
 }
 
-/// What a case has beside its sizes.
+/// The options of a case beside its sizes.
 #[derive(Clone, Copy)]
 struct Options {
     reverse: bool,

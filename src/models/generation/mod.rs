@@ -30,7 +30,7 @@ pub enum Strategy {
     },
     /// Drawn from the model's distribution.
     Sample {
-        /// What logits are divided by; above 0.
+        /// The divisor of logits; above 0.
         temperature: f32,
         /// Only the k likeliest tokens; 0 for all.
         top_k: usize,
@@ -141,7 +141,7 @@ pub(crate) struct Hypothesis {
     pub attention: Vec<Arc<[f32]>>,
 }
 
-/// What a decoder gives for one step.
+/// The result of a decoder for one step.
 #[derive(Debug, Default)]
 pub(crate) struct StepOutput {
     /// `[rows, vocabulary]`.

@@ -147,7 +147,7 @@ impl Translator {
         }
     }
 
-    /// What the user should be told about the folder.
+    /// Notices for the user about the folder.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
@@ -542,7 +542,7 @@ pub struct TranslateStatistics {
 pub struct Translations {
     /// As many for each text as were asked for.
     pub texts: Vec<Vec<Translation>>,
-    /// What it took.
+    /// The figures of the run.
     pub statistics: TranslateStatistics,
 }
 

@@ -42,7 +42,7 @@ pub struct AttentionCall<'a> {
     layout: Layout,
 }
 
-/// What an attention gives.
+/// The values of an attention.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AttentionTensors {

@@ -229,7 +229,7 @@ fn check_memory<'a>(
         }
         others.push((name, written));
     }
-    // What is not written would be whatever the memory held before.
+    // Rows that nothing writes would be whatever the memory held before.
     let elements: u64 = output.dims.iter().map(|&size| size as u64).product();
     let wholly = elements == output.value.shape().elements() && sequences.is_none();
     if !wholly && !recording.is_written(output.value) {
@@ -282,7 +282,7 @@ fn check_output(q: &Heads<'_>, v: &Heads<'_>, output: &Heads<'_>) -> Result<()> 
     Ok(())
 }
 
-/// What the tables make of the shapes.
+/// The shapes as the tables change them.
 struct Sizes {
     /// `[B, H, Lq, Lk]`, of packed items the longest.
     dims: [usize; 4],
@@ -374,7 +374,7 @@ fn longest(name: &str, sums: &[u32], rows: usize) -> Result<usize> {
     Ok(sums.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0) as usize)
 }
 
-/// What a kernel finds in one binding, from the host and from the device.
+/// The words that a kernel finds in one binding, from the host and from the device.
 #[derive(Default)]
 struct Items<'a> {
     parts: Vec<Part<'a>>,
@@ -447,7 +447,7 @@ impl<'a> Items<'a> {
             _ if sizes.blocks == 0 => Ok(NONE),
             Some(BlockTable::Host(table)) => {
                 for (item, entries) in table.chunks(sizes.blocks).enumerate() {
-                    // What lies past an item's keys is never read and may be anything.
+                    // Rows past an item's keys are never read and may be anything.
                     let used = match options.padding {
                         Some(KeyPadding::Lengths(lengths)) => (lengths[item] as usize).div_ceil(block_size),
                         _ => sizes.blocks,

@@ -27,7 +27,7 @@ const MOST_DECODED: u32 = 8;
 /// Heads of flash_rows that take as long as one tile of flash_decode, on lavapipe, and those of wide rows or of flash_lanes.
 const HEADS_PER_DECODED_TILE: [u64; 2] = [5, 3];
 
-/// What takes an attention.
+/// The implementation that takes an attention.
 enum Choice {
     Chained,
     Fused(Fused),

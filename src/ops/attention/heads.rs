@@ -30,7 +30,7 @@ impl<'a> Heads<'a> {
     ///
     /// # Errors
     /// [`Error::Argument`] if the value has another rank.
-    pub fn first(value: &'a Value) -> Result<Self> {
+    pub fn dense(value: &'a Value) -> Result<Self> {
         let &[batch, heads, rows, columns] = value.shape().dims() else {
             let found = value.shape().to_string();
             return Err(Error::argument(OP, "a tensor", "[batch, heads, length, head_dim]", found));
@@ -51,9 +51,9 @@ impl<'a> Heads<'a> {
     /// A dense value of rank 4 in that layout.
     ///
     /// # Errors
-    /// As [`Heads::first`].
+    /// As [`Heads::dense`].
     pub fn in_layout(value: &'a Value, layout: Layout) -> Result<Self> {
-        let heads = Self::first(value)?;
+        let heads = Self::dense(value)?;
         let [batch, second, third, columns] = heads.dims;
         Ok(match layout {
             Layout::HeadsFirst => heads,

@@ -49,7 +49,7 @@ pub struct KvCacheShape {
 ///     let x = Tensor::from_f32(&device, [1, 2, 1, 4], &[step as f32; 8])?;
 ///     let mut recording = Recording::new(&device);
 ///     let x = recording.tensor(&x)?;
-///     let x = Heads::first(&x)?;
+///     let x = Heads::dense(&x)?;
 ///     cache.record_append(&mut recording, &x, &x, None)?;
 ///     let values = cache.record_attention(&mut recording, Attention::new(), &x)?;
 ///     recording.output(&values.output)?;
@@ -132,7 +132,7 @@ impl KvCache {
         }
         size(OP, "the capacity", capacity)?;
         let tensor = |columns: usize| Tensor::zeros(device, shape.dims(columns), dtype);
-        // What goes to the device with each append: two lengths and the blocks of each item.
+        // Two lengths and the blocks of each item go to the device with each append.
         let words = shape.blocks().saturating_add(2);
         checked_words(device, &Shape::from([batch, words]), DType::U32, "the lengths and blocks of a cache")?;
         Ok(Self {

@@ -175,7 +175,7 @@ enum Terms<'a> {
     Value(&'a Value),
 }
 
-/// What a recorded attention gives.
+/// The values of a recorded attention.
 #[derive(Clone, Debug)]
 pub struct AttentionValues {
     /// `[batch, queries, heads · value_dim]`: the heads side by side, as an output projection takes them; or

@@ -19,11 +19,11 @@ const OP: &str = "attention plan";
 pub struct AttentionPlan {
     shape: AttentionShape,
     plan: RecordingPlan,
-    /// What each buffer must hold, in the order of their slots.
+    /// The contents of each buffer, in the order of their slots.
     wanted: Vec<Wanted>,
 }
 
-/// What a buffer must hold.
+/// The contents that a buffer must have.
 #[derive(Debug)]
 struct Wanted {
     name: &'static str,

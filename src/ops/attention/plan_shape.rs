@@ -5,7 +5,7 @@ use super::{Alignment, Causal, Layout};
 use super::{Attention, AttentionPlan, Heads};
 use crate::tensor::DType;
 
-/// What an [`AttentionPlan`] is made for: the sizes by a constructor, the options by struct update.
+/// The sizes and options that an [`AttentionPlan`] is made for: the sizes by a constructor, the options by struct update.
 ///
 /// ```
 /// use attentive::ops::Layout;

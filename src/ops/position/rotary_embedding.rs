@@ -102,7 +102,7 @@ impl<'a> RotaryEmbedding<'a> {
         let [_, heads, _, head_dim] = self.sizes(x)?;
         let (view, layout) = match x.shape().rank() {
             3 => (Heads::in_rows(x, 0, heads, head_dim)?, Layout::RowsFirst),
-            _ => (Heads::first(x)?, Layout::HeadsFirst),
+            _ => (Heads::dense(x)?, Layout::HeadsFirst),
         };
         self.rotated(recording, &view, layout)?.reshape(x.shape().clone())
     }

@@ -12,7 +12,7 @@ const MAX_PIECES: usize = 1 << 21;
 /// By default a piece has at most 16 characters. What a piece may be bounds the work for each position of a text.
 const MAX_PIECE_BYTES: usize = 4096;
 
-/// What a piece is for.
+/// The use of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PieceKind {

@@ -79,7 +79,7 @@ fn masks_and_lengths_of_attention() {
         // What the mask is said to be must be what it is.
         let mut recording = Recording::new(&device);
         let (q, k) = (recording.tensor(&q).unwrap(), recording.tensor(&k).unwrap());
-        let (q, k) = (Heads::first(&q).unwrap(), Heads::first(&k).unwrap());
+        let (q, k) = (Heads::dense(&q).unwrap(), Heads::dense(&k).unwrap());
         let float = value(&mut recording, &[3, 5]);
         let words = recording.tensor(&Tensor::from_u32(&device, [3, 5], &[1; 15]).unwrap()).unwrap();
         for (mask, expected, found) in

@@ -34,14 +34,14 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
             ([3, 2, 1, 7], [2, 2, 1, 5]),
         ] {
             let (k, v) = (zeros(&mut recording, dims), zeros(&mut recording, value_dims));
-            let (k, v) = (Heads::first(&k).unwrap(), Heads::first(&v).unwrap());
+            let (k, v) = (Heads::dense(&k).unwrap(), Heads::dense(&v).unwrap());
             let wrong = if dims == [3, 2, 1, 7] { value_dims } else { dims };
             let name = if dims == [3, 2, 1, 7] { "v must be [3, 2, 1, 5]" } else { "k must be [3, 2, 1, 7]" };
             let outcome = cache.record_append(&mut recording, &k, &v, None);
             assert_refused(outcome, &["kv_cache", name, &format!("is {wrong:?}")]);
         }
-        let [k, v, words] = [&k, &v, &words].map(|value| Heads::first(value).unwrap());
-        let of_another = Heads::first(&of_another).unwrap();
+        let [k, v, words] = [&k, &v, &words].map(|value| Heads::dense(value).unwrap());
+        let of_another = Heads::dense(&of_another).unwrap();
         assert_refused(cache.record_append(&mut recording, &words, &v, None), &["k must be f32", "u32"]);
         // The keys could be recorded, but the values cannot.
         let outcome = cache.record_append(&mut recording, &k, &of_another, None);
@@ -67,7 +67,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         );
 
         let q = zeros(&mut recording, [3, 2, 1, 7]);
-        let q = Heads::first(&q).unwrap();
+        let q = Heads::dense(&q).unwrap();
         let mask = recording.tensor(&Tensor::from_u32(&device, [3, 6], &[1; 18]).unwrap()).unwrap();
         for (attention, found) in [
             (Attention::new().key_lengths(&[1, 1, 1]), "key lengths or a key padding mask"),
@@ -81,7 +81,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         for dims in [[2, 2, 1, 7], [3, 3, 1, 7], [3, 2, 1, 5]] {
             let q = zeros(&mut recording, dims);
             let outcome =
-                cache.record_attention(&mut recording, Attention::new(), &Heads::first(&q).unwrap());
+                cache.record_attention(&mut recording, Attention::new(), &Heads::dense(&q).unwrap());
             assert_refused(outcome, &["q must be [3, a multiple of 2, Lq, 7]", &format!("is {dims:?}")]);
         }
         // Nothing was recorded, and all is as it was: the three blocks that are left can still be had.
@@ -109,7 +109,7 @@ fn a_cache_of_another_device() {
             assert!(matches!(error, Error::WrongDevice { .. }), "{error:?}");
             let q = taken(&mut recording, &[3, 2, 1, 7], &[0.0; 42]);
             let outcome =
-                cache.record_attention(&mut recording, Attention::new(), &Heads::first(&q).unwrap());
+                cache.record_attention(&mut recording, Attention::new(), &Heads::dense(&q).unwrap());
             assert!(matches!(outcome, Err(Error::WrongDevice { .. })), "{outcome:?}");
             assert_eq!(cache.lengths(), [0, 0, 0]);
             let mut recording = Recording::new(one);
@@ -191,7 +191,7 @@ fn keys_that_are_counted_on_the_device() {
             let mut recording = Recording::new(&device);
             let k = common::zeros(&mut recording, &[batch, key_heads, 2, head_dim]);
             let v = common::zeros(&mut recording, &[batch, key_heads, 2, value_dim]);
-            let [k, v] = [&k, &v].map(|value| Heads::first(value).unwrap());
+            let [k, v] = [&k, &v].map(|value| Heads::dense(value).unwrap());
             assert_refused(cache.record_append_at_device(&mut recording, &k, &k), &["v", "[3, 2, 2, 5]"]);
             cache.record_append_at_device(&mut recording, &k, &v).unwrap();
             assert_eq!(cache.lengths(), [0; 3]);
@@ -210,7 +210,7 @@ fn keys_that_are_counted_on_the_device() {
                 assert_eq!(cache.lengths(), [8, 12, 8]);
             }
             let q = common::zeros(&mut recording, &[batch, 4, 1, head_dim]);
-            let q = Heads::first(&q).unwrap();
+            let q = Heads::dense(&q).unwrap();
             let attention = Attention::new().key_lengths(&[1; 3]);
             let outcome = cache.record_attention_at_device(&mut recording, attention, &q);
             assert_refused(outcome, &["the attention", "key lengths"]);

@@ -95,7 +95,7 @@ fn one_plan_for_all_steps() {
             let (k, v) = (zeros([batch, key_heads, 1, head_dim]), zeros([batch, key_heads, 1, value_dim]));
             let mut recording = Recording::new(&device);
             let taken = [&q, &k, &v].map(|tensor| recording.tensor(tensor).unwrap());
-            let [q_heads, k_heads, v_heads] = [0, 1, 2].map(|place| Heads::first(&taken[place]).unwrap());
+            let [q_heads, k_heads, v_heads] = [0, 1, 2].map(|place| Heads::dense(&taken[place]).unwrap());
             cache.record_append_at_device(&mut recording, &k_heads, &v_heads).unwrap();
             let attention = Attention::new().causal(Causal::BottomRight).output_layout(Layout::HeadsFirst);
             let values = cache.record_attention_at_device(&mut recording, attention, &q_heads).unwrap();
@@ -223,7 +223,7 @@ fn append(
         taken(recording, &[items, key_heads, new, columns], &vec![value; items * key_heads * new * columns])
     };
     let (k, v) = (rows(head_dim), rows(value_dim));
-    cache.record_append(recording, &Heads::first(&k)?, &Heads::first(&v)?, Some(counts))
+    cache.record_append(recording, &Heads::dense(&k)?, &Heads::dense(&v)?, Some(counts))
 }
 
 /// The mean of what each item's queries see: with keys that are alike, all weights are.
@@ -231,7 +231,7 @@ fn means(cache: &KvCache, device: &Device) -> Vec<f32> {
     let KvCacheShape { batch, key_heads, head_dim, value_dim, .. } = *cache.shape();
     let mut recording = Recording::new(device);
     let q = taken(&mut recording, &[batch, key_heads, 1, head_dim], &vec![0.0; batch * key_heads * head_dim]);
-    let made = cache.record_attention(&mut recording, Attention::new(), &Heads::first(&q).unwrap()).unwrap();
+    let made = cache.record_attention(&mut recording, Attention::new(), &Heads::dense(&q).unwrap()).unwrap();
     recording.output(&made.output).unwrap();
     let values = recording.run().unwrap().tensor(&made.output).unwrap().to_f32().unwrap();
     let rows: Vec<&[f32]> = values.chunks_exact(key_heads * value_dim).collect();
@@ -345,7 +345,7 @@ fn options_beside_the_caches_own() {
         let step = &scenario.steps[0];
         let k = taken(&mut recording, &[batch, key_heads, step.new, head_dim], &step.k);
         let v = taken(&mut recording, &[batch, key_heads, step.new, value_dim], &step.v);
-        let (k, v) = (Heads::first(&k).unwrap(), Heads::first(&v).unwrap());
+        let (k, v) = (Heads::dense(&k).unwrap(), Heads::dense(&v).unwrap());
         cache.record_append(&mut recording, &k, &v, Some(&step.counts)).unwrap();
         let q = taken(&mut recording, &[batch, heads, queries, head_dim], &q);
         let mask = taken(&mut recording, &[heads, queries, keys], &mask);
@@ -360,7 +360,7 @@ fn options_beside_the_caches_own() {
             .mask(Mask::Float(&mask))
             .output_layout(Layout::HeadsFirst)
             .implementation(implementation);
-        let made = cache.record_attention(&mut recording, attention, &Heads::first(&q).unwrap()).unwrap();
+        let made = cache.record_attention(&mut recording, attention, &Heads::dense(&q).unwrap()).unwrap();
         recording.output(&made.output).unwrap();
         recording.run().unwrap().tensor(&made.output).unwrap().to_f32().unwrap()
     };

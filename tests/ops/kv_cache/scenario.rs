@@ -133,7 +133,7 @@ impl Scenario {
             taken(&mut recording, &[batch, key_heads, capacity, columns], &values)
         };
         let (k, v) = (nan(head_dim), nan(value_dim));
-        let (k, v) = (Heads::first(&k).unwrap(), Heads::first(&v).unwrap());
+        let (k, v) = (Heads::dense(&k).unwrap(), Heads::dense(&v).unwrap());
         cache.record_append(&mut recording, &k, &v, None).unwrap();
         assert_eq!(cache.lengths(), vec![capacity as u32; batch]);
         recording.run().unwrap();
@@ -164,7 +164,7 @@ impl Scenario {
                 let k = taken(&mut recording, &[batch, key_heads, step.new, head_dim], &step.k);
                 let v = taken(&mut recording, &[batch, key_heads, step.new, value_dim], &step.v);
                 let q = taken(&mut recording, &[batch, self.heads, step.new, head_dim], &step.q);
-                let [q, k, v] = [&q, &k, &v].map(|value| Heads::first(value).unwrap());
+                let [q, k, v] = [&q, &k, &v].map(|value| Heads::dense(value).unwrap());
                 if let Some(parents) = &step.parents {
                     cache.reorder(parents).unwrap();
                 }

@@ -22,7 +22,7 @@ const SENTENCES: [&str; 8] = [
     "[CLS] this [SEP] looks like special tokens [MASK]",
 ];
 
-/// Repeated until it is longer than any model takes: a full sequence, in a batch of its own.
+/// PreparedRecording until it is longer than any model takes: a full sequence, in a batch of its own.
 const LONG: &str =
     "The quick brown fox jumps over the lazy dog, while the cat watches from the warm windowsill. ";
 

@@ -13,7 +13,7 @@ const TIMED_PASSES: usize = 2048;
 
 /// A recording with its pipelines, buffers and bind groups, to be run again and again. Each run computes the same from
 /// the same inputs.
-pub struct Repeated {
+pub struct PreparedRecording {
     recording: Recording,
     statistics: RunStatistics,
     executor: Executor,
@@ -24,10 +24,10 @@ enum Executor {
     Cpu(Vec<Option<HostBuffer>>),
 }
 
-/// What some calls took, one after the other.
+/// The time of some calls, one after the other.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Took {
+pub struct RunTime {
     /// From before the first submission until the last one is done.
     pub wall: Duration,
     /// Inside the passes, by the GPU's own timestamps. `None` on the CPU device, where the device has no timestamps, and
@@ -35,13 +35,13 @@ pub struct Took {
     pub gpu: Option<Duration>,
 }
 
-impl std::fmt::Debug for Repeated {
+impl std::fmt::Debug for PreparedRecording {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Repeated").field("recording", &self.recording).finish_non_exhaustive()
+        f.debug_struct("PreparedRecording").field("recording", &self.recording).finish_non_exhaustive()
     }
 }
 
-impl Repeated {
+impl PreparedRecording {
     /// Makes the pipelines that are new, allocates, and binds.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Repeated {
         Ok(Self { recording, statistics, executor })
     }
 
-    /// What one call takes.
+    /// The figures of one call.
     pub fn statistics(&self) -> RunStatistics {
         self.statistics
     }
@@ -78,7 +78,7 @@ impl Repeated {
     ///
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::Rejected`].
-    pub async fn run(&self, calls: usize) -> Result<Took> {
+    pub async fn run(&self, calls: usize) -> Result<RunTime> {
         match &self.executor {
             Executor::Gpu(prepared) => self.run_on_gpu(prepared, calls).await,
             Executor::Cpu(buffers) => {
@@ -86,14 +86,14 @@ impl Repeated {
                 for _ in 0..calls {
                     cpu::run_twins(&self.recording, buffers)?;
                 }
-                Ok(Took { wall: start.elapsed(), gpu: None })
+                Ok(RunTime { wall: start.elapsed(), gpu: None })
             }
         }
     }
 
-    async fn run_on_gpu(&self, prepared: &Prepared, calls: usize) -> Result<Took> {
+    async fn run_on_gpu(&self, prepared: &Prepared, calls: usize) -> Result<RunTime> {
         let Some(gpu) = self.recording.device.gpu() else {
-            return Ok(Took { wall: Duration::ZERO, gpu: None });
+            return Ok(RunTime { wall: Duration::ZERO, gpu: None });
         };
         gpu.check_lost().await?;
         let passes = prepared.passes(calls);
@@ -119,7 +119,7 @@ impl Repeated {
             Some(timestamps) => timestamps.read(gpu).await?,
             None => None,
         };
-        Ok(Took { wall, gpu: gpu_time })
+        Ok(RunTime { wall, gpu: gpu_time })
     }
 
     /// The tensor of a value that was marked by [`Recording::output`], as the last run left it: a further run writes over
