@@ -80,8 +80,8 @@ async_functions! { given:
     "ops/attention/plan.rs" new_async => AttentionPlan::new_async(given.device, given.shape);
     "recording/mod.rs" run_async => (given.recording)().run_async();
     "recording/recording_plan.rs" new_async => RecordingPlan::new_async((given.recording)());
-    "recording/repeated.rs" new => PreparedRecording::new((given.recording)());
-    "recording/repeated.rs" run => given.repeated.run(1);
+    "recording/prepared.rs" new => PreparedRecording::new((given.recording)());
+    "recording/prepared.rs" run => given.repeated.run(1);
     "recording/trace.rs" trace => trace(&(given.recording)());
     "tensor/mod.rs" to_f16_async => given.tensor.to_f16_async();
     "tensor/mod.rs" to_f32_async => given.tensor.to_f32_async();
