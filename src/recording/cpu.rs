@@ -29,6 +29,7 @@ pub(super) fn run(recording: Recording, cancelled: &AtomicBool) -> Result<Output
 }
 
 /// Runs all twins, in order.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) fn run_twins(recording: &Recording, buffers: &[Option<HostBuffer>]) -> Result<()> {
     run_twins_unless(recording, buffers, &AtomicBool::new(false))
 }
