@@ -1,6 +1,6 @@
 //! The command line. Data goes to stdout, notices and progress to stderr. Exit status: 0 done, 1 disagreement or
 //! failure, 2 wrong call.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod arguments;
 mod commands;
@@ -70,8 +70,9 @@ fn main() -> ExitCode {
                 );
                 Cli::command().error(ErrorKind::UnknownArgument, problem).exit();
             }
-            let printed = said.print().and_then(|()| std::io::stdout().flush());
-            return ended(printed.map_err(output::stdout_failure));
+            let print =
+                || said.print().and_then(|()| std::io::stdout().flush()).map_err(output::stdout_failure);
+            return ended(output::stdout().map(drop).and_then(|()| print()));
         }
         Err(error) => error.exit(),
     };
@@ -103,8 +104,11 @@ fn quiet_loader() {
     }
     let mut words = std::env::args_os();
     if let (Some(name), Ok(program)) = (words.next(), std::env::current_exe()) {
+        let mut again = std::process::Command::new(program);
+        again.arg0(name).args(words).env(WITHOUT_LAYER, "1");
+        output::hand_on(&mut again);
         // It comes back only where it failed, and then all is as it was.
-        let _ = std::process::Command::new(program).arg0(name).args(words).env(WITHOUT_LAYER, "1").exec();
+        let _ = again.exec();
     }
 }
 

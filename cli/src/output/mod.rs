@@ -5,6 +5,7 @@ mod bad_rows;
 mod finite;
 pub mod npy;
 mod pending;
+mod standard;
 mod table;
 mod target;
 mod whole_file;
@@ -22,6 +23,9 @@ pub use answers::{Answers, objects};
 pub use bad_rows::{BadRows, NAMED_ROWS};
 pub use finite::NotFinite;
 pub use pending::lock_folder;
+#[cfg(target_os = "linux")]
+pub use standard::hand_on;
+pub use standard::stdout;
 pub use table::{Align, Table, shortened};
 pub use target::{Target, Writer, extension, is_stdout};
 use whole_file::WholeFile;
@@ -80,7 +84,7 @@ pub fn note(text: impl Display) {
 
 /// Writes to stdout.
 pub fn print(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
+    let mut stdout = standard::stdout()?;
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(stdout_failure)
 }
 

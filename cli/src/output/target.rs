@@ -69,7 +69,7 @@ impl Writer {
         match &mut self.0 {
             Some(file) => write(file).map_err(|error| self.failure(error)),
             None => {
-                let mut stdout = io::stdout().lock();
+                let mut stdout = super::standard::stdout()?;
                 write(&mut stdout).and_then(|()| stdout.flush()).map_err(stdout_failure)
             }
         }
