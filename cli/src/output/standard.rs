@@ -10,10 +10,13 @@ const CLOSED: &str = "ATTENTIVE_STDOUT_CLOSED";
 
 /// Standard output, to be written to.
 pub fn stdout() -> Result<StdoutLock<'static>> {
-    if was_closed() {
-        return Err(Failure::Failed("standard output is closed".to_owned()));
-    }
+    expect_open().map_err(Failure::Failed)?;
     Ok(io::stdout().lock())
+}
+
+/// The sentence that says that it was closed, if it was.
+pub fn expect_open() -> std::result::Result<(), String> {
+    if was_closed() { Err("standard output is closed".to_owned()) } else { Ok(()) }
 }
 
 fn was_closed() -> bool {

@@ -177,7 +177,7 @@ fn descriptor_number(path: &Path) -> Option<u32> {
 
 fn descriptor(number: u32) -> Result<Box<dyn Write>, String> {
     match number {
-        1 => Ok(Box::new(io::stdout())),
+        1 => super::standard::expect_open().map(|()| Box::new(io::stdout()) as Box<dyn Write>),
         2 => Ok(Box::new(io::stderr())),
         // What is a file behind it is opened anew, at its end.
         number => {

@@ -303,12 +303,14 @@ fn doctor_says_that_the_disk_under_mesas_cache_is_full() {
 #[test]
 #[cfg(unix)]
 fn a_standard_output_that_is_closed_at_the_start_is_a_failure() {
-    let command = embed(&["the cat", "a dog"]);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "exec \"$@\" >&-", "sh"]).arg(command.get_program()).args(command.get_args());
-    let end = run(&mut shell);
-    assert_eq!(end.code, Some(1), "{}", end.stderr);
-    assert!(end.stderr.contains("standard output is closed"), "{}", end.stderr);
+    for output in [&[][..], &["-o", "-"], &["-o", "/dev/stdout", "--format", "jsonl"]] {
+        let command = embed(&[&["the cat", "a dog"], output].concat());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$@\" >&-", "sh"]).arg(command.get_program()).args(command.get_args());
+        let end = run(&mut shell);
+        assert_eq!(end.code, Some(1), "{output:?}: {}", end.stderr);
+        assert!(end.stderr.contains("standard output is closed"), "{output:?}: {}", end.stderr);
+    }
 }
 
 #[test]
