@@ -1,6 +1,6 @@
 //! The pictures, as SVG.
 
-use attentive::models::MapToken;
+use attentive::models::{AttentionMaps, MapToken};
 
 use super::label::{ems, label, whole};
 use super::svg::{ABOUT_NUMBERS, Anchor, MARGIN, Style, Svg, in_cell, ink, number};
@@ -70,15 +70,19 @@ impl Heads {
     }
 }
 
+/// The one map of a picture, with its name. Several maps are one picture each elsewhere; here it is their mean.
+fn one_map(drawing: &Drawing<'_>) -> (AttentionMaps, String) {
+    let [layers, heads, ..] = drawing.maps.shape();
+    match layers * heads {
+        1 => (drawing.maps.clone(), drawing.name(0, 0)),
+        several => (drawing.maps.mean(), format!("mean of {several} heads ({})", numbers(drawing))),
+    }
+}
+
 fn map(drawing: &Drawing<'_>) -> String {
     let maps = drawing.maps;
-    let [layers, heads, rows, columns] = maps.shape();
-    // Several maps are one picture each elsewhere; here it is their mean.
-    let one = if layers * heads == 1 { maps.clone() } else { maps.mean() };
-    let name = match layers * heads {
-        1 => drawing.name(0, 0),
-        several => format!("mean of {several} heads ({})", numbers(drawing)),
-    };
+    let [.., rows, columns] = maps.shape();
+    let (one, name) = one_map(drawing);
     let cell = match rows.max(columns) {
         0..=16 => 34.0,
         17..=28 => 27.0,
@@ -313,12 +317,8 @@ fn from(drawing: &Drawing<'_>) -> String {
 
 fn links(drawing: &Drawing<'_>) -> String {
     let maps = drawing.maps;
-    let [layers, heads, rows, columns] = maps.shape();
-    let one = if layers * heads == 1 { maps.clone() } else { maps.mean() };
-    let name = match layers * heads {
-        1 => drawing.name(0, 0),
-        several => format!("mean of {several} heads ({})", numbers(drawing)),
-    };
+    let [.., rows, columns] = maps.shape();
+    let (one, name) = one_map(drawing);
     let most = drawing.most(drawing.from.map_or(one.weights(), |row| one.row(0, 0, row)));
     let (font, line) = (13.0, 22.0);
     let [left_names, right_names] = [labels(maps.rows()), labels(maps.columns())];
