@@ -130,6 +130,7 @@ pub mod bench;
 pub mod case_files;
 pub mod device;
 pub mod error;
+mod fnv;
 mod host_memory;
 pub mod kernel;
 pub mod kernels;

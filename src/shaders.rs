@@ -20,6 +20,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::fnv;
+
 /// All files, by their paths below `shaders/` without the ending, in order.
 static FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shader_files.rs"));
 
@@ -55,14 +57,10 @@ fn shared(name: &str) -> Option<(&'static str, &'static str)> {
     Some((&FILES[place].0["shared/".len()..], FILES[place].1))
 }
 
-/// FNV-1a over all texts: what is measured with others may hold no longer.
+/// Tells all texts from others: what is measured with others may hold no longer.
 pub(crate) fn hash() -> u64 {
     static HASH: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    *HASH.get_or_init(|| {
-        let bytes = FILES.iter().flat_map(|(name, text)| name.bytes().chain(text.bytes()));
-        bytes
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-    })
+    *HASH.get_or_init(|| fnv::hash(FILES.iter().flat_map(|(name, text)| name.bytes().chain(text.bytes()))))
 }
 
 /// A variant, as far as conditions can ask about it.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::replace::replace;
+use crate::fnv::hash;
 use crate::waiting::locked;
 
 /// The most bytes that are read or written.
@@ -103,13 +104,6 @@ impl PipelineCache {
             self.new.fetch_sub(new, Ordering::Relaxed);
         }
     }
-}
-
-/// FNV-1a.
-fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
-    bytes
-        .into_iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Tells what a file is for from everything else that it might be for.
