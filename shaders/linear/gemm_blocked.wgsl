@@ -11,7 +11,7 @@
 #import linear/product
 #import linear/weight4
 #import linear/x4_buffer
-#import panel
+#import quad
 
 // Invocations side by side in a tile, and of a workgroup.
 const GROUPS: u32 = TILE_COLUMNS / EACH;
@@ -35,11 +35,11 @@ fn column_of(group: u32, number: u32) -> u32 {
     return 4u * (group + GROUPS * (number / 4u)) + number % 4u;
 }
 
-fn panel_of(group: u32, k4: u32, fours: u32) -> Panel {
+fn panel_of(group: u32, k4: u32, fours: u32) -> Quad {
     if (RIGHT_TRANSPOSED) {
         let at = STRIDE * (group + GROUPS * 4u * fours) + k4;
         let next = STRIDE * GROUPS;
-        return transposed(Panel(
+        return transposed(Quad(
             right_panel[at],
             right_panel[at + next],
             right_panel[at + next * 2u],
@@ -48,7 +48,7 @@ fn panel_of(group: u32, k4: u32, fours: u32) -> Panel {
     }
     let row = TILE_COLUMNS / 4u;
     let at = 4u * k4 * row + group + GROUPS * fours;
-    return Panel(right_panel[at], right_panel[at + row], right_panel[at + 2u * row], right_panel[at + 3u * row]);
+    return Quad(right_panel[at], right_panel[at + row], right_panel[at + 2u * row], right_panel[at + 3u * row]);
 }
 
 // 0 behind the end, where both sides are: nothing is added there.

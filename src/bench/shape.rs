@@ -484,7 +484,7 @@ mod tests {
             names
         };
         assert_eq!(names("copy"), ["ceiling/copy"]);
-        assert_eq!(names("linear/gemm"), ["linear/gemm"]);
+        assert_eq!(names("linear/gemm_tiled"), ["linear/gemm_tiled"]);
         assert_eq!(names("ceiling/"), ["ceiling/copy", "ceiling/multiply_add"]);
         assert!(names("nothing").is_empty());
     }

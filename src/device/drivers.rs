@@ -48,7 +48,7 @@ pub const DEFECTS: &[DriverDefect] = &[
     DriverDefect {
         driver: "lavapipe",
         seen: "Mesa 22.3.6; not in Mesa 26",
-        differs: "for some values of the parameters, such as 8 or 32 batch items in `flash_lanes`, it compiles a shader \
+        differs: "for some values of the parameters, such as 8 or 32 batch items in `flash_subgroup`, it compiles a shader \
                   again in each dispatch: 14 ms with Mesa's shader cache, seconds without (MESA_SHADER_CACHE_DISABLE)",
         met: "not at all: the results are right",
     },

@@ -8,6 +8,7 @@ mod capabilities;
 mod drivers;
 mod gpu;
 mod image;
+mod implementations;
 mod memory;
 #[cfg(not(target_arch = "wasm32"))]
 mod pipeline_cache;
@@ -29,6 +30,8 @@ pub use drivers::{DEFECTS, DriverDefect};
 pub(crate) use gpu::{Gpu, Module, Outcome, Pipeline, Resource, SlotType};
 pub(crate) use image::Image;
 pub use image::{IMAGE_COLUMNS, Texel};
+pub(crate) use implementations::AdapterClass;
+pub use implementations::{IMPLEMENTATIONS, OPS, implementations_of};
 pub(crate) use memory::{Pooled, Purpose, class};
 #[cfg(not(target_arch = "wasm32"))]
 pub use pipeline_cache::PipelineCacheFile;
@@ -67,38 +70,6 @@ pub struct DeviceOptions {
     /// What was measured on the device by [`bench::tune`](crate::bench::tune); without it tables choose. It must hold for the
     /// adapter that is opened. The CPU device has none.
     pub tuning: Option<Tuning>,
-}
-
-/// The ops that have implementations to choose from, and the names of these, in no order of merit: each may be forced
-/// ([`DeviceOptions::implementations`]), tuned and benched.
-pub const IMPLEMENTATIONS: [(&str, &[&str]); 8] = [
-    ("attention", &["tiled", "subgroup", "rows", "decode", "cooperative", "chained"]),
-    ("embedding_norm", ROWS),
-    ("layer_norm", ROWS),
-    ("linear", &["lanes", "large", "medium", "small", "split", "rows", "tiled", "cooperative"]),
-    ("mean_max", ROWS),
-    ("pool", &["subgroup", "workgroup"]),
-    ("rms_norm", ROWS),
-    ("softmax", ROWS),
-];
-
-/// Those of ops that reduce rows.
-const ROWS: &[&str] = &["subgroup", "workgroup", "invocation"];
-
-/// The ops of [`IMPLEMENTATIONS`].
-pub const OPS: [&str; IMPLEMENTATIONS.len()] = {
-    let mut ops = [""; IMPLEMENTATIONS.len()];
-    let mut place = 0;
-    while place < ops.len() {
-        ops[place] = IMPLEMENTATIONS[place].0;
-        place += 1;
-    }
-    ops
-};
-
-/// The names of an op's implementations; none for an op that has no choice.
-pub fn implementations_of(op: &str) -> &'static [&'static str] {
-    IMPLEMENTATIONS.iter().find(|(name, _)| *name == op).map_or(&[], |(_, names)| names)
 }
 
 impl DeviceOptions {

@@ -298,13 +298,13 @@ mod tests {
 
     #[test]
     fn what_was_measured_better_is_kept() {
-        let before = tuning("1", &[(1, "rows", 1e-3), (8, "small", 2e-3), (64, "large", 3e-3)], Some(true));
-        let mut now = tuning("1", &[(1, "split", 5e-3), (8, "medium", 1e-3), (512, "lanes", 1e-2)], None);
+        let before = tuning("1", &[(1, "gemv", 1e-3), (8, "small", 2e-3), (64, "large", 3e-3)], Some(true));
+        let mut now = tuning("1", &[(1, "split", 5e-3), (8, "medium", 1e-3), (512, "subgroup8", 1e-2)], None);
         let taken = now.keep_better(&before);
         assert_eq!(taken, [before.choices[0].clone(), before.choices[2].clone()]);
         let expected = tuning(
             "1",
-            &[(1, "rows", 1e-3), (8, "medium", 1e-3), (512, "lanes", 1e-2), (64, "large", 3e-3)],
+            &[(1, "gemv", 1e-3), (8, "medium", 1e-3), (512, "subgroup8", 1e-2), (64, "large", 3e-3)],
             Some(true),
         );
         assert_eq!(now, expected);

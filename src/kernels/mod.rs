@@ -13,7 +13,7 @@ pub(crate) mod parallel;
 pub mod pooling;
 pub mod position;
 pub mod recurrent;
-pub(crate) mod rows;
+pub(crate) mod reduce;
 pub(crate) mod shared;
 pub mod vision;
 pub(crate) mod wide;
@@ -26,17 +26,17 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::scale_mask_softmax::ScaleMaskSoftmax,
     &attention::weighted_values::WeightedValues,
     &attention::flash_tiled::FlashTiled,
-    &attention::flash_lanes::FlashLanes,
-    &attention::flash_rows::FlashRows,
+    &attention::flash_subgroup::FlashSubgroup,
+    &attention::flash_subgroup8::FlashSubgroup8,
     &attention::flash_decode::FlashDecode,
     &attention::flash_cooperative::FlashCooperative,
     &attention::merge::Merge,
     &attention::append::Append,
     &attention::additive::Additive,
-    &linear::gemm::Gemm,
-    &linear::gemm_lanes::GemmLanes,
+    &linear::gemm_tiled::GemmTiled,
+    &linear::gemm_subgroup8::GemmSubgroup8,
     &linear::gemm_blocked::GemmBlocked,
-    &linear::gemm_rows::GemmRows,
+    &linear::gemv::Gemv,
     &linear::sum_splits::SumSplits,
     &linear::gemm_cooperative::GemmCooperative,
     &normalization::layer_norm::LayerNorm,

@@ -1,7 +1,8 @@
 //! Embeddings with their layer norm.
 
+use super::choice::choose_rows;
 use super::embedding::{EmbeddingTable, check_ids};
-use super::{choose_rows, size};
+use super::size;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::embedding::embedding_norm::{EmbeddingNorm, Parameters};
@@ -144,7 +145,7 @@ pub fn embedding_norm(
             None => absent,
         };
         let (gamma, beta) = (recording.tensor(&tables.norm.gamma)?, recording.tensor(&tables.norm.beta)?);
-        let base = choose_rows(&device, OP, columns)?;
+        let base = choose_rows(&device, OP, columns, false)?;
         let mut first_id = 0;
         for part in tables.words.parts() {
             let id_count = size(OP, "the word table", part.shape()[0])?;

@@ -1,7 +1,8 @@
 //! Layer normalization.
 
 use super::axes::{affine, axis_of, expect_broadcast, product};
-use super::{choose_rows, expect_dtype, expect_epsilon, expect_shape};
+use super::choice::choose_rows;
+use super::{expect_dtype, expect_epsilon, expect_shape};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::normalization::layer_norm::{self as kernel, Parameters};
@@ -163,7 +164,7 @@ impl<'a> LayerNorm<'a> {
             if let Some(beta) = self.beta {
                 expect_broadcast(OP, "beta", beta, x.shape().dims())?;
             }
-            let variant = choose_rows(recording.device(), OP, columns as usize)?;
+            let variant = choose_rows(recording.device(), OP, columns as usize, false)?;
             let absent = recording.absent()?;
             let (gamma, gamma_row) = affine(recording, OP, "gamma", self.gamma, (x, axis))?;
             let (beta, beta_row) = match self.beta {

@@ -3,18 +3,14 @@
 use std::ops::Range;
 
 use super::axes::product;
-use super::{choose, choose_rows, expect_dtype};
+use super::choice::choose_rows;
+use super::expect_dtype;
 use crate::error::{Error, Result};
-use crate::kernel::Variant;
 use crate::kernels::pooling::mean_max::{MeanMax, Parameters};
-use crate::kernels::rows;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
 const OP: &str = "mean_max";
-
-/// An invocation that sums more than this loses digits.
-const LONGEST_FOR_INVOCATION: usize = 2048;
 
 /// Records the mean of x over neighbouring axes, f32; the result has the other axes. Of `[batch, channels, height, width]`
 /// the axes `2..4` give `[batch, channels]`, the squeeze of Hu et al. 2018, and `1..2` `[batch, height, width]`.
@@ -55,20 +51,10 @@ fn record(recording: &mut Recording, x: &Value, axes: Range<usize>, has_maximum:
         inner: product(OP, "the axes of x behind", &dims[axes.end..])?,
         has_maximum: has_maximum.into(),
     };
-    let variant = choose_lanes(recording, columns as usize, parameters.inner)?;
+    let variant = choose_rows(recording.device(), OP, columns as usize, parameters.inner > 1)?;
     let mean = recording.temporary(others.clone(), DType::F32)?;
     // An output that nobody asks for is bound too, and is not written.
     let maximum = recording.temporary(if has_maximum { others } else { vec![1] }, DType::F32)?;
     recording.dispatch_trusted(&MeanMax, variant, &parameters, &[x, &mean, &maximum])?;
     Ok([mean, maximum])
-}
-
-/// Where neighbouring rows lie side by side an invocation each reads as well as it can; else as all rows.
-fn choose_lanes(recording: &Recording, columns: usize, inner: u32) -> Result<Variant> {
-    let device = recording.device();
-    if inner > 1 && columns <= LONGEST_FOR_INVOCATION {
-        let best = rows::choose(device.capabilities(), device.is_software(), columns as u64);
-        return choose(device, OP, vec![rows::invocation(), best, rows::workgroup()]);
-    }
-    choose_rows(device, OP, columns)
 }

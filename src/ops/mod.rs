@@ -84,50 +84,10 @@ pub use slice::slice;
 pub use softmax::softmax;
 pub use spatial_attention::spatial_attention;
 
-use crate::device::{Device, implementations_of};
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernel::Variant;
-use crate::kernels::rows;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
-
-/// The implementation of `op` to use: the forced one, else the first of `candidates` that runs here.
-fn choose(device: &Device, op: &str, candidates: Vec<Variant>) -> Result<Variant> {
-    debug_assert!(
-        candidates.iter().all(|variant| implementations_of(op).contains(&variant.name())),
-        "`{op}` lacks an implementation in device::IMPLEMENTATIONS, so that it cannot be forced"
-    );
-    let capabilities = device.capabilities();
-    let refused = |name: &str, reason: String| Error::Implementation {
-        op: op.to_owned(),
-        name: name.to_owned(),
-        reason,
-    };
-    if let Some(name) = device.forced(op) {
-        let mut reason = None;
-        for variant in candidates.iter().filter(|variant| variant.name() == name) {
-            match variant.runs_on(capabilities) {
-                Ok(()) => return Ok(variant.clone()),
-                Err(why) => reason = Some(why),
-            }
-        }
-        let mut names: Vec<_> = candidates.iter().map(Variant::name).collect();
-        names.dedup();
-        return Err(refused(name, reason.unwrap_or_else(|| format!("here there are {}", names.join(", ")))));
-    }
-    candidates
-        .into_iter()
-        .find(|variant| variant.runs_on(capabilities).is_ok())
-        .ok_or_else(|| refused("any", "the device can run none of them".to_owned()))
-}
-
-/// The rows' implementation for `op` over rows of that length.
-fn choose_rows(device: &Device, op: &str, columns: usize) -> Result<Variant> {
-    let mut candidates = vec![rows::choose(device.capabilities(), device.is_software(), columns as u64)];
-    let others = [rows::workgroup(), rows::invocation()].into_iter();
-    candidates.extend(others.filter(|other| other.name() != candidates[0].name()).collect::<Vec<_>>());
-    choose(device, op, candidates)
-}
 
 /// Rows of a weight that one tensor of the device can hold: an even number, so that f16 rows of odd length begin at
 /// words in each part.

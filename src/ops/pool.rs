@@ -1,9 +1,9 @@
 //! Pooling token vectors to a sentence vector.
 
-use super::{choose, expect_dtype, size};
+use super::choice::choose_rows;
+use super::{expect_dtype, size};
 use crate::error::{Error, Result};
 use crate::kernels::pooling::pool::{Parameters, Pool};
-use crate::kernels::rows;
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
 
@@ -47,8 +47,7 @@ pub fn pool(
     let y = recording.temporary([batch, columns], DType::F32)?;
     let device = recording.device().clone();
     // A text's columns and tokens are too much for one invocation.
-    let best = rows::choose(device.capabilities(), false, columns.max(64) as u64);
-    let variant = choose(&device, "pool", vec![best, rows::workgroup()])?;
+    let variant = choose_rows(&device, "pool", columns, false)?;
     let parameters = Parameters {
         rows: size("pool", "the batch", batch)?,
         length: size("pool", "the length", length)?,

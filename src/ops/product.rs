@@ -1,14 +1,15 @@
 //! Which implementation takes a product of matrices, and its dispatches.
 
 use super::choice::{Size, choose_by};
-use crate::device::Device;
+use crate::device::{AdapterClass, Device};
 use crate::error::Result;
 use crate::kernel::{Kernel, Variant};
-use crate::kernels::linear::gemm::{self, Form, Gemm, Parameters};
+use crate::kernels::linear::gemm::{Form, Parameters};
 use crate::kernels::linear::gemm_blocked::{self, DEPTH_MULTIPLE, GemmBlocked};
 use crate::kernels::linear::gemm_cooperative::{self, GemmCooperative};
-use crate::kernels::linear::gemm_lanes::{self, GemmLanes};
-use crate::kernels::linear::gemm_rows::{self, GemmRows};
+use crate::kernels::linear::gemm_subgroup8::{self, GemmSubgroup8};
+use crate::kernels::linear::gemm_tiled::{self, GemmTiled};
+use crate::kernels::linear::gemv::{self, Gemv};
 use crate::kernels::linear::sum_splits::{self, SumSplits};
 use crate::kernels::matrices::Geometry;
 use crate::kernels::shared::WeightStorage;
@@ -16,32 +17,6 @@ use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
 const OP: &str = "linear";
-
-/// Adapters that differ in what is fast on them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    /// Subgroups of exactly 8: lavapipe.
-    Lanes,
-    /// llvmpipe without them: OpenGL.
-    Llvmpipe,
-    /// Other software adapters: SwiftShader, WARP.
-    Software,
-    /// The CPU device, where all are one twin.
-    Cpu,
-    Gpu,
-}
-
-impl Class {
-    fn of(device: &Device) -> Self {
-        match device.capabilities().subgroups {
-            _ if device.is_cpu() => Self::Cpu,
-            Some((8, 8)) => Self::Lanes,
-            _ if device.is_software() && device.name().contains("llvmpipe") => Self::Llvmpipe,
-            _ if device.is_software() => Self::Software,
-            _ => Self::Gpu,
-        }
-    }
-}
 
 /// Tiles that give every core of a GPU some work.
 const BUSY: u64 = 64;
@@ -51,7 +26,7 @@ const LEAST_TO_SPLIT: u32 = 2048;
 /// The table: implementations for a product, best first. No GPU has been measured yet. Of the others, in milliseconds of the
 /// processor's time (Mesa 22.3.6, SwiftShader; f32, transposed W):
 ///
-/// | | `tiled` | `small` | `medium` | `large` | `rows` |
+/// | | `tiled` | `small` | `medium` | `large` | `gemv` |
 /// |---|---|---|---|---|---|
 /// | OpenGL, 64³ | 0.31 | 0.25 | 0.22 | 0.73 | |
 /// | OpenGL, 128³ | 2.8 | 1.5 | 1.3 | 1.0 | |
@@ -61,7 +36,7 @@ const LEAST_TO_SPLIT: u32 = 2048;
 /// | SwiftShader, 128³ | 5.6 | 9.2 | 6.7 | | |
 /// | SwiftShader, \[12, 384\]·\[384, 1536\] | 40 | 53 | 80 | | |
 /// | SwiftShader, \[1, 384\]·\[384, 1536\] | 40 | 57 | 80 | | 1.4 |
-fn table(class: Class, p: &Parameters) -> &'static [&'static str] {
+fn table(class: AdapterClass, p: &Parameters) -> &'static [&'static str] {
     let tiles = |side: u32| {
         u64::from(p.rows.div_ceil(side)) * u64::from(p.columns.div_ceil(side)) * u64::from(p.batches)
     };
@@ -70,17 +45,19 @@ fn table(class: Class, p: &Parameters) -> &'static [&'static str] {
     match class {
         // Nothing to compute.
         _ if tiles(64) == 0 => &["tiled"],
-        Class::Cpu => &["tiled"],
-        Class::Lanes => &["lanes", "tiled"],
-        _ if p.rows <= gemm_rows::MOST_ROWS => &["rows", "tiled"],
-        Class::Software => &["tiled"],
-        Class::Llvmpipe if fits(128, 1) => &["large", "medium", "tiled"],
-        Class::Llvmpipe if fits(64, 1) => &["medium", "small", "tiled"],
-        Class::Llvmpipe => &["small", "tiled"],
-        Class::Gpu if tiles(64) <= BUSY / 2 && p.depth >= LEAST_TO_SPLIT => &["split", "small", "tiled"],
-        Class::Gpu if fits(128, 2 * BUSY) => &["large", "medium", "tiled"],
-        Class::Gpu if fits(64, BUSY) => &["medium", "small", "tiled"],
-        Class::Gpu => &["small", "tiled"],
+        AdapterClass::Cpu => &["tiled"],
+        AdapterClass::Subgroups8 => &["subgroup8", "tiled"],
+        _ if p.rows <= gemv::MOST_ROWS => &["gemv", "tiled"],
+        AdapterClass::Software => &["tiled"],
+        AdapterClass::Llvmpipe if fits(128, 1) => &["large", "medium", "tiled"],
+        AdapterClass::Llvmpipe if fits(64, 1) => &["medium", "small", "tiled"],
+        AdapterClass::Llvmpipe => &["small", "tiled"],
+        AdapterClass::Gpu if tiles(64) <= BUSY / 2 && p.depth >= LEAST_TO_SPLIT => {
+            &["split", "small", "tiled"]
+        }
+        AdapterClass::Gpu if fits(128, 2 * BUSY) => &["large", "medium", "tiled"],
+        AdapterClass::Gpu if fits(64, BUSY) => &["medium", "small", "tiled"],
+        AdapterClass::Gpu => &["small", "tiled"],
     }
 }
 
@@ -106,11 +83,11 @@ pub(super) fn record(
     let device = recording.device().clone();
     let half = form.storage != WeightStorage::F32;
     let size = Size { half, dims: [p.rows.saturating_mul(p.batches), p.columns, p.depth] };
-    let fits_images = |variant: &Variant| recording.fits_images(&GemmLanes, variant, &bindings).is_ok();
+    let fits_images = |variant: &Variant| recording.fits_images(&GemmSubgroup8, variant, &bindings).is_ok();
     let make = |name: &str| make(&device, name, form, p, &fits_images);
     // Nobody's x is rounded to f16 unasked; where it was asked for it comes before what was tuned.
     let asked = device.options().cooperative && make("cooperative").is_ok();
-    let table: &[&str] = if asked { &["cooperative"] } else { table(Class::of(&device), p) };
+    let table: &[&str] = if asked { &["cooperative"] } else { table(AdapterClass::of(&device), p) };
     match choose_by(&device, OP, None, (!asked).then_some(&size), table, make)? {
         Choice::Whole(kernel, variant) => recording.dispatch_trusted(kernel, variant, p, &bindings),
         Choice::Split(variant, splits) => {
@@ -149,8 +126,8 @@ fn make(
     let runs = |variant: Variant| variant.runs_on(capabilities).map(|()| variant);
     if name == "tiled" {
         // The large tile needs 256 invocations in a workgroup, the small one 64.
-        let large = runs(gemm::tiled(gemm::tile_side(p.rows, p.columns), form));
-        return Ok(Choice::Whole(&Gemm, large.or_else(|_| runs(gemm::tiled(32, form)))?));
+        let large = runs(gemm_tiled::tiled(gemm_tiled::tile_side(p.rows, p.columns), form));
+        return Ok(Choice::Whole(&GemmTiled, large.or_else(|_| runs(gemm_tiled::tiled(32, form)))?));
     }
     if name == "cooperative" {
         if let Some(reason) = gemm_cooperative::misfit(p, form) {
@@ -164,31 +141,31 @@ fn make(
         return Ok(Choice::Whole(&GemmCooperative, runs(variant)?));
     }
     // All others read vec4s.
-    if let Some(reason) = gemm_lanes::misfit(p, transposed) {
+    if let Some(reason) = gemm_subgroup8::misfit(p, transposed) {
         return Err(reason);
     }
     match name {
-        "lanes" => {
-            let tile_rows = gemm_lanes::tile_rows(p.rows, p.columns);
-            let images =
-                gemm_lanes::pays_for_images(p) && fits_images(&gemm_lanes::lanes(tile_rows, true, form));
-            Ok(Choice::Whole(&GemmLanes, runs(gemm_lanes::lanes(tile_rows, images, form))?))
+        "subgroup8" => {
+            let tile_rows = gemm_subgroup8::tile_rows(p.rows, p.columns);
+            let images = gemm_subgroup8::pays_for_images(p)
+                && fits_images(&gemm_subgroup8::subgroup8(tile_rows, true, form));
+            Ok(Choice::Whole(&GemmSubgroup8, runs(gemm_subgroup8::subgroup8(tile_rows, images, form))?))
         }
-        "rows" => {
-            if p.rows > gemm_rows::MOST_ROWS {
-                return Err(format!("it takes up to {} rows, not {}", gemm_rows::MOST_ROWS, p.rows));
+        "gemv" => {
+            if p.rows > gemv::MOST_ROWS {
+                return Err(format!("it takes up to {} rows, not {}", gemv::MOST_ROWS, p.rows));
             }
             let subgroup = match capabilities.subgroups {
-                Some((size, _)) if transposed && gemm_rows::SUBGROUP_SIZES.contains(&size) => {
-                    runs(gemm_rows::subgroup(size, p.rows, half)).ok()
+                Some((size, _)) if transposed && gemv::SUBGROUP_SIZES.contains(&size) => {
+                    runs(gemv::subgroup(size, p.rows, half)).ok()
                 }
                 _ => None,
             };
             let variant = match subgroup {
                 Some(variant) => variant,
-                None => runs(gemm_rows::workgroup(p.rows, transposed, half))?,
+                None => runs(gemv::workgroup(p.rows, transposed, half))?,
             };
-            Ok(Choice::Whole(&GemmRows, variant))
+            Ok(Choice::Whole(&Gemv, variant))
         }
         "split" => {
             let splits = splits(p)?;

@@ -1,7 +1,8 @@
 //! RMS normalization.
 
 use super::axes::{affine, axis_of, product};
-use super::{choose_rows, expect_dtype, expect_epsilon};
+use super::choice::choose_rows;
+use super::{expect_dtype, expect_epsilon};
 use crate::error::{Error, Result};
 use crate::kernels::normalization::rms_norm::{Parameters, RmsNorm};
 use crate::recording::{Recording, Value};
@@ -34,7 +35,7 @@ pub fn rms_norm(
         let expected = format!("not empty from axis {axis} on");
         return Err(Error::argument(OP, "x", expected, x.shape().to_string()));
     }
-    let variant = choose_rows(recording.device(), OP, columns as usize)?;
+    let variant = choose_rows(recording.device(), OP, columns as usize, false)?;
     let (gamma, gamma_row) = affine(recording, OP, "gamma", gamma, (x, axis))?;
     let parameters = Parameters { rows, columns, epsilon, gamma_row };
     let y = recording.temporary(x.shape().clone(), DType::F32)?;

@@ -1,7 +1,8 @@
 //! Softmax.
 
 use super::axes::{axis_of, product};
-use super::{choose_rows, expect_dtype};
+use super::choice::choose_rows;
+use super::expect_dtype;
 use crate::error::Result;
 use crate::kernels::normalization::softmax::{Parameters, Softmax};
 use crate::recording::{Recording, Value};
@@ -28,7 +29,7 @@ pub fn softmax(recording: &mut Recording, x: &Value, axis: isize) -> Result<Valu
         columns: product(OP, "the columns of x", &[columns])?,
         stride: product(OP, "the axes of x behind the axis", &dims[axis + 1..])?,
     };
-    let variant = choose_rows(recording.device(), OP, columns)?;
+    let variant = choose_rows(recording.device(), OP, columns, false)?;
     let y = recording.temporary(x.shape().clone(), DType::F32)?;
     recording.dispatch_trusted(&Softmax, variant, &parameters, &[x, &y])?;
     Ok(y)

@@ -6,7 +6,7 @@ use super::compare::Bounds;
 use super::{CaseOutcome, POISON, judge};
 use crate::device::{Device, implementations_of};
 use crate::error::{Error, Result};
-use crate::kernels::attention::flash_rows::LARGEST_DIM;
+use crate::kernels::attention::flash_subgroup8::LARGEST_DIM;
 use crate::kernels::attention::problem::{Padding, Placement, Position, Problem};
 use crate::kernels::attention::problem_data::Data;
 use crate::ops::{Alignment, Attention, Capture, Causal, Heads, Mask, RelativePositionBias, Stage};
@@ -86,9 +86,9 @@ fn implementation(device: &Device, seed: u64, problem: &Problem) -> &'static str
     };
     let widest = problem.head_dim.max(problem.value_dim);
     match name {
-        "rows" if size == 8 && widest <= LARGEST_DIM => "rows",
-        "rows" | "subgroup" if (4..=64).contains(&size) => "subgroup",
-        "rows" | "subgroup" => "tiled",
+        "subgroup8" if size == 8 && widest <= LARGEST_DIM => "subgroup8",
+        "subgroup8" | "subgroup" if (4..=64).contains(&size) => "subgroup",
+        "subgroup8" | "subgroup" => "tiled",
         _ => name,
     }
 }

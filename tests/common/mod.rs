@@ -182,7 +182,7 @@ pub fn attention_implementations(device: &Device) -> Vec<&'static str> {
         here.push("subgroup");
     }
     if subgroups == Some((8, 8)) {
-        here.push("rows");
+        here.push("subgroup8");
     }
     here.extend(["decode", "chained"]);
     here

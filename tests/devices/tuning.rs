@@ -50,7 +50,7 @@ fn a_tuned_choice_is_taken_by_the_nearest_size() {
         let table = [of_linear(&untuned, 3), of_linear(&untuned, 100), of_attention(&untuned, 40)];
         let mut tuning = Tuning::new(&untuned).unwrap();
         tuning.choices = vec![
-            choice("linear", [1, 64, 64], "rows"),
+            choice("linear", [1, 64, 64], "gemv"),
             choice("linear", [64, 64, 64], "small"),
             choice("linear", [4096, 64, 64], "medium"),
             choice("attention", [64, 16, 1], "chained"),
@@ -59,9 +59,9 @@ fn a_tuned_choice_is_taken_by_the_nearest_size() {
         later.set_tuning(tuning.clone()).unwrap();
         for device in [open(adapter.index, |options| options.tuning = Some(tuning.clone())).unwrap(), later] {
             assert_eq!(device.tuning().as_deref(), Some(&tuning));
-            assert!(of_linear(&device, 3).starts_with("linear/gemm_rows rows"), "{}", of_linear(&device, 3));
+            assert!(of_linear(&device, 3).starts_with("linear/gemv gemv"), "{}", of_linear(&device, 3));
             // It is nearest, but takes up to 8 rows.
-            assert!(!of_linear(&device, 9).starts_with("linear/gemm_rows"));
+            assert!(!of_linear(&device, 9).starts_with("linear/gemv"));
             assert!(of_linear(&device, 100).starts_with("linear/gemm_blocked small"));
             assert!(of_linear(&device, 3000).starts_with("linear/gemm_blocked medium"));
             assert!(
@@ -76,7 +76,7 @@ fn a_tuned_choice_is_taken_by_the_nearest_size() {
             options.implementations = vec!["linear=tiled".to_owned(), "attention=tiled".to_owned()];
         });
         let device = device.unwrap();
-        assert!(of_linear(&device, 100).starts_with("linear/gemm tiled"));
+        assert!(of_linear(&device, 100).starts_with("linear/gemm_tiled tiled"));
         assert!(of_attention(&device, 40).starts_with("attention/flash_tiled"));
         // Names that there are not choose nothing.
         let device = open(adapter.index, |_| {}).unwrap();
@@ -140,7 +140,7 @@ fn a_file_gives_what_was_saved() {
         let path = folder.path().join(tuning.key.file_name());
         for cooperative in [None, Some(true), Some(false)] {
             tuning.cooperative = cooperative;
-            tuning.choices.push(choice("linear", [1, 384, 1536], "rows"));
+            tuning.choices.push(choice("linear", [1, 384, 1536], "gemv"));
             tuning.choices[0].seconds = 0.1 + 0.2;
             tuning.choices[0].size.half = true;
             tuning.save(&path).unwrap();

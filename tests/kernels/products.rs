@@ -8,7 +8,7 @@ use attentive::reference::{self, linear::WeightLayout, rounding_floor};
 use attentive::wgpu::util::DeviceExt;
 use attentive::{DType, Device, DeviceOptions, Error, Recording, Result, Tensor, wgpu};
 
-const NAMES: [&str; 7] = ["lanes", "large", "medium", "small", "split", "rows", "tiled"];
+const NAMES: [&str; 7] = ["subgroup8", "large", "medium", "small", "split", "gemv", "tiled"];
 
 /// Every adapter and the CPU device, with linear forced to that.
 fn forced(name: &str) -> Vec<Device> {
@@ -86,7 +86,7 @@ fn linear_layers_agree_by_every_implementation() {
         ("medium", &[0, 1, 2, 3, 4]),
         ("small", &[0, 1, 2, 3, 4]),
         ("split", &[0, 1, 2, 3, 4]),
-        ("rows", &[0, 1]),
+        ("gemv", &[0, 1]),
         ("tiled", &[0, 1, 2, 3, 4, 5]),
     ] {
         let found: Vec<usize> = ran.iter().filter(|(of, _)| *of == name).map(|&(_, place)| place).collect();
@@ -136,11 +136,11 @@ fn stacks_and_scaled_products_agree_by_every_implementation() {
             let floor = rounding_floor(68, 4.0);
             match or_refused(of_stack(&device), &REASONS) {
                 Some(got) => assert_agrees(&device, name, (&got, &twins[0], &stack), floor),
-                None => assert!(["split", "lanes"].contains(&name), "{name}"),
+                None => assert!(["split", "subgroup8"].contains(&name), "{name}"),
             }
             match or_refused(of_scaled(&device), &REASONS) {
                 Some(got) => assert_agrees(&device, name, (&got, &twins[1], &scaled), floor),
-                None => assert_eq!(name, "lanes"),
+                None => assert_eq!(name, "subgroup8"),
             }
         }
     }

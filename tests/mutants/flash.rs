@@ -1,4 +1,4 @@
-//! Mutants of `shaders/attention/flash_tiled.wgsl`, and of what it shares with `flash_lanes.wgsl`.
+//! Mutants of `shaders/attention/flash_tiled.wgsl`, and of what it shares with `flash_subgroup.wgsl`.
 
 use crate::mutant::{Mutant, Mutants, mutant};
 use crate::{masking, placing, shared};

@@ -4,7 +4,7 @@ use crate::mutant::{Mutants, mutant};
 use crate::shared;
 
 pub const GEMM: Mutants = Mutants {
-    kernel: "linear/gemm",
+    kernel: "linear/gemm_tiled",
     constants: &["TILE_ROWS", "RIGHT_TRANSPOSED"],
     faults: &[
         &[
@@ -149,8 +149,8 @@ pub const GEMM: Mutants = Mutants {
     once: &[],
 };
 
-pub const GEMM_LANES: Mutants = Mutants {
-    kernel: "linear/gemm_lanes",
+pub const GEMM_SUBGROUP8: Mutants = Mutants {
+    kernel: "linear/gemm_subgroup8",
     constants: &["TILE_ROWS", "RIGHT_TRANSPOSED"],
     faults: &[
         &[

@@ -15,8 +15,8 @@ mod elementwise;
 mod embedding;
 mod flash;
 mod flash_decode;
-mod flash_lanes;
-mod flash_rows;
+mod flash_subgroup;
+mod flash_subgroup8;
 mod linear;
 mod masking;
 mod mutant;
@@ -46,17 +46,17 @@ const MUTANTS: &[Mutants] = &[
     attention::SCALE_MASK_SOFTMAX,
     attention::WEIGHTED_VALUES,
     flash::FLASH_TILED,
-    flash_lanes::FLASH_LANES,
-    flash_rows::FLASH_ROWS,
+    flash_subgroup::FLASH_SUBGROUP,
+    flash_subgroup8::FLASH_SUBGROUP8,
     flash_decode::FLASH_DECODE,
     cooperative::FLASH_COOPERATIVE,
     attention::MERGE,
     attention::APPEND,
     additive::ADDITIVE,
     linear::GEMM,
-    linear::GEMM_LANES,
+    linear::GEMM_SUBGROUP8,
     products::GEMM_BLOCKED,
-    products::GEMM_ROWS,
+    products::GEMV,
     products::SUM_SPLITS,
     cooperative::GEMM_COOPERATIVE,
     normalization::LAYER_NORM,

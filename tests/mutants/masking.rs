@@ -231,7 +231,7 @@ pub const KINDS_OF_FOUR: &[Mutant] = &[
     ),
 ];
 
-/// Four keys at a time: `flash_tiled` and `flash_lanes`.
+/// Four keys at a time: `flash_tiled` and `flash_subgroup`.
 pub const OF_FOUR: &[Mutant] = &[
     mutant(
         "a key is masked as its neighbour",
@@ -345,7 +345,7 @@ pub const OF_FOUR: &[Mutant] = &[
     ),
 ];
 
-/// Where a logit's word goes from lane to lane: `flash_tiled` stands for `flash_lanes` and `flash_cooperative` too.
+/// Where a logit's word goes from lane to lane: `flash_tiled` stands for `flash_subgroup` and `flash_cooperative` too.
 pub const WORDS_OF_FOUR: &[Mutant] = &[
     mutant("what the second key is, is not seen", "max(max(kinds.x, kinds.y), max(", "max(kinds.x, max("),
     mutant(

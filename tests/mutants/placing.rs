@@ -226,7 +226,7 @@ pub const FLASH_SPLITS: &[Mutant] = &[
     ),
 ];
 
-/// Four weights at a time: `flash_tiled` and `flash_lanes`.
+/// Four weights at a time: `flash_tiled` and `flash_subgroup`.
 pub const FLASH_WEIGHTS: &[Mutant] = &[
     mutant(
         "weights without the maximum",

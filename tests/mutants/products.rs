@@ -198,8 +198,8 @@ pub const GEMM_BLOCKED: Mutants = Mutants {
     once: &[],
 };
 
-pub const GEMM_ROWS: Mutants = Mutants {
-    kernel: "linear/gemm_rows",
+pub const GEMV: Mutants = Mutants {
+    kernel: "linear/gemv",
     constants: &["ROWS", "RIGHT_TRANSPOSED"],
     faults: &[
         &[

@@ -503,10 +503,10 @@ fn implementations_that_are_not_there() {
         let mut bench = Bench::new(&device, [&Q, &K, &V]);
         for name in ["flash", "", "Tiled"] {
             let outcome = bench.record(Attention::new().implementation(name));
-            refused(outcome, name, &["tiled, subgroup, rows, decode, cooperative, chained"]);
+            refused(outcome, name, &["tiled, subgroup, subgroup8, decode, cooperative, chained"]);
         }
         let here = common::attention_implementations(&device);
-        for name in ["subgroup", "rows"].iter().filter(|name| !here.contains(name)) {
+        for name in ["subgroup", "subgroup8"].iter().filter(|name| !here.contains(name)) {
             let outcome = bench.record(Attention::new().implementation(name));
             refused(outcome, name, &["subgroup"]);
         }

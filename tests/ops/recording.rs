@@ -388,7 +388,7 @@ fn a_layer_that_fails_leaves_nothing() {
 #[test]
 fn a_vision_layer_that_fails_leaves_nothing() {
     let mut options = DeviceOptions::default();
-    options.implementations = vec!["linear=lanes".to_owned()];
+    options.implementations = vec!["linear=subgroup8".to_owned()];
     let device = Device::open_with("cpu", options).unwrap();
     let other = Device::cpu();
     let values = vec![0.5; 98];

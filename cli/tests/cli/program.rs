@@ -207,7 +207,7 @@ fn wrong_calls_are_status_2() {
         2,
         &["`cuda` is not a device", "gpu:N"],
     );
-    fails(attentive().args(["verify", "--kernel", "none"]), 2, &["no kernel `none`", "linear/gemm"]);
+    fails(attentive().args(["verify", "--kernel", "none"]), 2, &["no kernel `none`", "linear/gemm_tiled"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-// How `flash_tiled`, `flash_lanes`, `flash_rows` and `flash_cooperative` divide the work: a workgroup takes some queries of a
+// How `flash_tiled`, `flash_subgroup`, `flash_subgroup8` and `flash_cooperative` divide the work: a workgroup takes some queries of a
 // head, and the keys of one split that any of them sees.
 
 #import attention/parameters

@@ -1,6 +1,6 @@
 // 4 columns of 8 rows, in a lane's registers. For subgroups of exactly 8: each lane has a row's left side.
 
-#import panel
+#import quad
 
 struct Eight {
     #for i in 0..8
@@ -9,7 +9,7 @@ struct Eight {
 }
 
 // sums + left · right, for 4 k of the rows: `left` is that of row i in lane i.
-fn multiply_eight(sums: Eight, left: vec4<f32>, right: Panel) -> Eight {
+fn multiply_eight(sums: Eight, left: vec4<f32>, right: Quad) -> Eight {
     return Eight(
         #for i in 0..8
         multiply(sums.r{i}, subgroupBroadcast(left, {i}u), right),

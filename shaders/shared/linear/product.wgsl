@@ -1,4 +1,4 @@
-// The end of a sum in `gemm_blocked` and `gemm_rows`, which are general and have one pipeline for all activations.
+// The end of a sum in `gemm_blocked` and `gemv`, which are general and have one pipeline for all activations.
 
 #import activation
 #import linear/parameters

@@ -5,7 +5,7 @@
 //!
 //! Ladder: 8 rows × 64 keys for 64 invocations; a lane for each key in the products, then 4 columns of a share of the
 //! keys for each lane; keys and values are read from memory once and kept nowhere. On lavapipe a tile takes as long as three
-//! heads of `flash_lanes` (`attentive bench attention`), so it is chosen there for groups that fill it.
+//! heads of `flash_subgroup` (`attentive bench attention`), so it is chosen there for groups that fill it.
 
 use super::Parameters;
 use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};

@@ -1,4 +1,4 @@
-//! Scaled dot-product attention: fused, in one pass over the keys (`flash_tiled`, `flash_lanes`, `flash_rows`,
+//! Scaled dot-product attention: fused, in one pass over the keys (`flash_tiled`, `flash_subgroup`, `flash_subgroup8`,
 //! `flash_decode`, with `merge` where the keys are split), and as a chain of three (`scores`, `scale_mask_softmax`,
 //! `weighted_values`).
 //!
@@ -13,8 +13,8 @@ mod chosen;
 pub mod flash;
 pub mod flash_cooperative;
 pub mod flash_decode;
-pub mod flash_lanes;
-pub mod flash_rows;
+pub mod flash_subgroup;
+pub mod flash_subgroup8;
 pub mod flash_tiled;
 mod flash_twin;
 pub mod merge;

@@ -12,14 +12,14 @@
 //! whole row NaN. Masks broadcast by stride 0.
 //!
 //! Ladder: three passes over the row (maximum; exponentials and sum; division), one read of the scores from memory in
-//! the first and one from cache in the second. The rows' reduction is chosen by adapter (see `kernels::rows`).
+//! the first and one from cache in the second. The rows' reduction is chosen by adapter (see `kernels::reduce`).
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::kernel::{About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant};
 use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{NONE, Parameters, Row, Sizes, chosen};
-use crate::kernels::{parallel, rows};
+use crate::kernels::{parallel, reduce};
 use crate::reference::attention::{self as oracle, Causal, Mask, Options};
 use crate::reference::{largest, rounding_floor};
 
@@ -41,7 +41,7 @@ impl Kernel for ScaleMaskSoftmax {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        rows::variants()
+        reduce::variants()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
@@ -50,7 +50,7 @@ impl Kernel for ScaleMaskSoftmax {
         if p.key_length == 0 && p.has_sums == 0 {
             return [0; 3];
         }
-        rows::workgroups(variant, p.batch_heads * p.queries, per_dimension)
+        reduce::workgroups(variant, p.batch_heads * p.queries, per_dimension)
     }
 
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
@@ -123,7 +123,7 @@ impl Kernel for ScaleMaskSoftmax {
         Cost {
             flops: 6 * elements,
             bytes: 4 * (2 * elements + mask),
-            iterations: rows::iterations(variant, p.key_length.into(), 3, 3),
+            iterations: reduce::iterations(variant, p.key_length.into(), 3, 3),
         }
     }
 

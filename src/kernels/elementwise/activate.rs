@@ -1,4 +1,4 @@
-//! An activation by itself: a linear layer has it in its epilogue (`linear/gemm`).
+//! An activation by itself: a linear layer has it in its epilogue (`linear/gemm_tiled`).
 //!
 //! y = activation(x): GELU (Hendrycks and Gimpel 2016) in its erf and its tanh form, ReLU, SiLU, tanh, sigmoid. f32, dense. NaN stays
 //! NaN; at −∞ the products of GELU and SiLU are −∞ · 0, and so NaN.

@@ -12,7 +12,7 @@ use crate::kernel::{
 };
 use crate::kernels::normalization::layer_norm::normalize_row;
 use crate::kernels::shared::{WeightStorage, row_f32};
-use crate::kernels::{parallel, rows};
+use crate::kernels::{parallel, reduce};
 use crate::reference;
 use crate::reference::rounding_floor;
 use crate::tensor::{pack_f16, unpack_f16};
@@ -54,12 +54,12 @@ impl Kernel for EmbeddingNorm {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        let rows = rows::variants().into_iter();
+        let rows = reduce::variants().into_iter();
         rows.flat_map(|rows| WeightStorage::ALL.map(|storage| storage.add_to(rows.clone()))).collect()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
-        rows::workgroups(variant, Parameters::from_bytes(parameters).rows, per_dimension)
+        reduce::workgroups(variant, Parameters::from_bytes(parameters).rows, per_dimension)
     }
 
     fn twin(&self, variant: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
@@ -96,7 +96,7 @@ impl Kernel for EmbeddingNorm {
         Cost {
             flops: 10 * elements,
             bytes: (word + 8 + 4 * u64::from(p.has_types)) * elements,
-            iterations: rows::iterations(variant, p.columns.into(), 3, 2),
+            iterations: reduce::iterations(variant, p.columns.into(), 3, 2),
         }
     }
 

@@ -1,4 +1,5 @@
-//! A linear layer: GEMM with its epilogue.
+//! What all products of matrices share: parameters, bindings, the twin, the cost and the cases. A linear layer is GEMM
+//! with its epilogue.
 //!
 //! y = activation(x · W + bias) + residual. W is `[columns, depth]` (x · Wᵀ, as PyTorch's `Linear` stores it) or
 //! `[depth, columns]`. f32, or weights stored as f16 and widened on load; sums are f32. x has a row stride; y, the
@@ -6,15 +7,8 @@
 //! Variants without an activation have a general form, y = alpha · x · W + beta · (bias + residual) for many products at
 //! once: `offsets` tells where the x and the W of each begin, and the y follow each other.
 //! Activations: GELU (Hendrycks and Gimpel 2016) in its erf and its tanh form, ReLU, SiLU, tanh, sigmoid. NaN passes through.
-//!
-//! Ladder:
-//! - `tiled`, 64 × 64 or 32 × 32 tiles, 4 × 4 for each invocation, panels of 16 in workgroup memory. On lavapipe (Mesa
-//!   22.3.6, 2 cores, 512³) 3.9 GFLOP for each second of wall time that both cores are its own; there
-//!   [`gemm_lanes`](super::gemm_lanes) does 69.
 
-use crate::kernel::{
-    About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, geometry, parameters,
-};
+use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Inputs, Variant, geometry, parameters};
 use crate::kernels::activation::Activation;
 use crate::kernels::matrices::rounded_to_f16;
 use crate::kernels::multiply::multiply;
@@ -54,9 +48,6 @@ parameters! {
     }
 }
 
-/// The kernel.
-pub struct Gemm;
-
 /// The form of a product that a variant is made for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Form {
@@ -90,24 +81,6 @@ impl Form {
     }
 }
 
-/// Tiles of `side` × `side`: 64 for large products, 32 for small ones.
-pub(crate) fn tiled(side: u32, form: Form) -> Variant {
-    let variant = Variant::new("tiled", side * side / 16)
-        .with("TILE_ROWS", side)
-        .with("TILE_COLUMNS", side)
-        .with("RIGHT_TRANSPOSED", form.transposed)
-        .with("SKIP_ZEROS", false)
-        .with("GENERAL", form.general)
-        .with("ACTIVATION", form.activation.code());
-    form.storage.add_to(variant)
-}
-
-/// The side of the tile to take: the large one once it gives every core of a GPU some work.
-pub(crate) fn tile_side(rows: u32, columns: u32) -> u32 {
-    let large_tiles = u64::from(rows.div_ceil(64)) * u64::from(columns.div_ceil(64));
-    if large_tiles >= 64 { 64 } else { 32 }
-}
-
 /// The bindings of all products.
 pub(crate) const BINDINGS: &[Binding] = &[
     Binding::read("x"),
@@ -118,41 +91,12 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding::write("y"),
 ];
 
-impl Kernel for Gemm {
-    fn about(&self) -> About {
-        const { About::ours("linear/gemm", BINDINGS, Parameters::FIELDS) }
-    }
-
-    fn variants(&self) -> Vec<Variant> {
-        Form::all().flat_map(|form| [32, 64].map(|side| tiled(side, form))).collect()
-    }
-
-    fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
-        let p = Parameters::from_bytes(parameters);
-        let tiles = u64::from(p.rows.div_ceil(variant.u32("TILE_ROWS")))
-            * u64::from(p.columns.div_ceil(variant.u32("TILE_COLUMNS")));
-        geometry::fold(tiles.saturating_mul(p.batches.into()), per_dimension)
-    }
-
-    fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {
-        twin(variant, parameters, arguments);
-    }
-
-    fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
-        cost(variant, parameters)
-    }
-
-    fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
-        let mut sizes = vec![[1, 1, 1], [3, 70, 17], [65, 33, 48], [70, 131, 100]];
-        if depth == Depth::Full {
-            for rows in [1, 2, 31, 32, 33, 64, 65, 127, 257] {
-                for columns in [1, 3, 32, 63, 65, 384] {
-                    sizes.extend([1, 15, 16, 17, 64, 384].map(|depth| [rows, columns, depth]));
-                }
-            }
-        }
-        cases(variant, &sizes)
-    }
+/// Workgroups of a kernel that gives each a tile of `TILE_ROWS` × `TILE_COLUMNS`.
+pub(crate) fn workgroups(variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
+    let p = Parameters::from_bytes(parameters);
+    let tiles = u64::from(p.rows.div_ceil(variant.u32("TILE_ROWS")))
+        * u64::from(p.columns.div_ceil(variant.u32("TILE_COLUMNS")));
+    geometry::fold(tiles.saturating_mul(p.batches.into()), per_dimension)
 }
 
 /// The computation that every implementation of a linear layer shares.

@@ -20,11 +20,11 @@
 //!   neighbouring elements of y.
 //! - The activation is a parameter, not a constant: one pipeline for all, and the epilogue is a loop over an array.
 //! - lavapipe (Mesa 22.3.6, milliseconds of the processor's time, 256³, f32): `tiled` 27, `small` 10, `medium` 9.2, `large` 6.7, and
-//!   [`gemm_lanes`](super::gemm_lanes), which uses its 8 lanes better, 1.6. Without subgroups: the table in `ops/product.rs`.
+//!   [`gemm_subgroup8`](super::gemm_subgroup8), which uses its 8 lanes better, 1.6. Without subgroups: the table in `ops/product.rs`.
 
 use crate::kernel::{About, Arguments, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant};
 use crate::kernels::activation::Activation;
-use crate::kernels::linear::gemm::{self, BINDINGS, Gemm, Parameters};
+use crate::kernels::linear::gemm::{self, BINDINGS, Parameters};
 use crate::kernels::multiply::multiply;
 use crate::kernels::shared::weights_f32;
 use crate::reference::{self, rounding_floor};
@@ -97,7 +97,7 @@ impl Kernel for GemmBlocked {
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
-        Gemm.workgroups(variant, parameters, per_dimension)
+        gemm::workgroups(variant, parameters, per_dimension)
     }
 
     fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {

@@ -3,7 +3,7 @@
 //! y = activation(f16(x) · W + bias) + residual, with the parameters and the bindings of [`gemm`]. W is f16,
 //! `[columns, depth]` or `[depth, columns]`; x is f32 and is **rounded to f16** as it is staged, to the nearest (a value beyond
 //! 65,504 becomes an infinity); sums, bias, residual and y are f32. The twin rounds x in the same way and so does the oracle: the
-//! bound is that of every f32 product. Rows of x and of W must be whole vec4s, as for [`gemm_lanes`](super::gemm_lanes). A
+//! bound is that of every f32 product. Rows of x and of W must be whole vec4s, as for [`gemm_subgroup8`](super::gemm_subgroup8). A
 //! NaN makes its row or its column NaN.
 //!
 //! Because it rounds x it is never chosen unless the device was opened with
@@ -65,7 +65,7 @@ pub(crate) fn misfit(parameters: &Parameters, form: Form) -> Option<String> {
     if form.general || form.storage == WeightStorage::F32 {
         return Some("it takes weights in f16".to_owned());
     }
-    super::gemm_lanes::misfit(parameters, form.transposed)
+    super::gemm_subgroup8::misfit(parameters, form.transposed)
 }
 
 impl Kernel for GemmCooperative {

@@ -12,7 +12,7 @@
 use crate::kernel::{
     About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
-use crate::kernels::{parallel, rows};
+use crate::kernels::{parallel, reduce};
 use crate::reference;
 use crate::reference::rounding_floor;
 
@@ -88,11 +88,11 @@ impl Kernel for LayerNorm {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        rows::variants()
+        reduce::variants()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
-        rows::workgroups(variant, Parameters::from_bytes(parameters).rows, per_dimension)
+        reduce::workgroups(variant, Parameters::from_bytes(parameters).rows, per_dimension)
     }
 
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
@@ -141,7 +141,7 @@ impl Kernel for LayerNorm {
         Cost {
             flops: 8 * elements,
             bytes: 4 * (passes * elements + weights + moments),
-            iterations: rows::iterations(variant, p.columns.into(), 3, 2),
+            iterations: reduce::iterations(variant, p.columns.into(), 3, 2),
         }
     }
 

@@ -6,7 +6,7 @@
 use crate::kernel::{
     About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
-use crate::kernels::rows;
+use crate::kernels::reduce;
 use crate::reference;
 use crate::reference::rounding_floor;
 
@@ -35,11 +35,11 @@ impl Kernel for RmsNorm {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        rows::variants()
+        reduce::variants()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
-        rows::workgroups(variant, Parameters::from_bytes(parameters).rows, per_dimension)
+        reduce::workgroups(variant, Parameters::from_bytes(parameters).rows, per_dimension)
     }
 
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
@@ -63,7 +63,7 @@ impl Kernel for RmsNorm {
         Cost {
             flops: 4 * elements,
             bytes: 4 * (2 * elements + gammas),
-            iterations: rows::iterations(variant, p.columns.into(), 2, 1),
+            iterations: reduce::iterations(variant, p.columns.into(), 2, 1),
         }
     }
 

@@ -9,7 +9,7 @@
 use crate::kernel::{
     About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
-use crate::kernels::{parallel, rows};
+use crate::kernels::{parallel, reduce};
 use crate::reference::rounding_floor;
 use crate::reference::softmax as oracle;
 
@@ -36,14 +36,14 @@ impl Kernel for Softmax {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        rows::variants()
+        reduce::variants()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
         let p = Parameters::from_bytes(parameters);
         match p.columns {
             0 => [0; 3],
-            _ => rows::workgroups(variant, p.rows, per_dimension),
+            _ => reduce::workgroups(variant, p.rows, per_dimension),
         }
     }
 
@@ -76,7 +76,7 @@ impl Kernel for Softmax {
         Cost {
             flops: 5 * elements,
             bytes: 8 * elements,
-            iterations: rows::iterations(variant, p.columns.into(), 3, 3),
+            iterations: reduce::iterations(variant, p.columns.into(), 3, 3),
         }
     }
 

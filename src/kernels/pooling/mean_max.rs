@@ -5,12 +5,12 @@
 //! attention. f32, dense; C is at least 1. A NaN among the elements makes both NaN.
 //!
 //! Ladder: one read of x for both. A row's elements lie `inner` apart, so over channels an invocation a row reads what
-//! its neighbour reads beside it; over space the row is contiguous and shared by lanes (see `kernels::rows`).
+//! its neighbour reads beside it; over space the row is contiguous and shared by lanes (see `kernels::reduce`).
 
 use crate::kernel::{
     About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
-use crate::kernels::rows;
+use crate::kernels::reduce;
 use crate::reference::pooling as oracle;
 use crate::reference::{largest, rounding_floor};
 
@@ -39,11 +39,11 @@ impl Kernel for MeanMax {
     }
 
     fn variants(&self) -> Vec<Variant> {
-        rows::variants()
+        reduce::variants()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
-        rows::workgroups(variant, Parameters::from_bytes(parameters).rows, per_dimension)
+        reduce::workgroups(variant, Parameters::from_bytes(parameters).rows, per_dimension)
     }
 
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
@@ -67,7 +67,7 @@ impl Kernel for MeanMax {
         Cost {
             flops: 2 * elements,
             bytes: 4 * (elements + u64::from(p.rows) * u64::from(1 + p.has_maximum)),
-            iterations: rows::iterations(variant, p.columns.into(), 1, 3),
+            iterations: reduce::iterations(variant, p.columns.into(), 1, 3),
         }
     }
 

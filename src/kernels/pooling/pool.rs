@@ -9,7 +9,7 @@
 use crate::kernel::{
     About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
-use crate::kernels::{parallel, rows};
+use crate::kernels::{parallel, reduce};
 use crate::reference::pooling::{self as oracle, Dims, Kind};
 use crate::reference::rounding_floor;
 
@@ -41,11 +41,11 @@ impl Kernel for Pool {
 
     fn variants(&self) -> Vec<Variant> {
         // Not one invocation a row: rows are few, and each is a whole text.
-        rows::variants().into_iter().filter(|variant| variant.name() != "invocation").collect()
+        reduce::variants().into_iter().filter(|variant| variant.name() != "invocation").collect()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
-        rows::workgroups(variant, Parameters::from_bytes(parameters).rows, per_dimension)
+        reduce::workgroups(variant, Parameters::from_bytes(parameters).rows, per_dimension)
     }
 
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
@@ -87,7 +87,7 @@ impl Kernel for Pool {
         Cost {
             flops: elements,
             bytes: 4 * (elements + u64::from(p.rows) * u64::from(p.columns)),
-            iterations: rows::iterations(variant, p.columns.into(), u64::from(p.length) + 2, 1),
+            iterations: reduce::iterations(variant, p.columns.into(), u64::from(p.length) + 2, 1),
         }
     }
 

@@ -8,7 +8,8 @@ use crate::kernels::attention::Parameters;
 use crate::kernels::attention::scale_mask_softmax::ScaleMaskSoftmax;
 use crate::kernels::attention::scores::{self, Scores};
 use crate::kernels::attention::weighted_values::{self, WeightedValues};
-use crate::ops::{cast, choose_rows};
+use crate::ops::cast;
+use crate::ops::choice::choose_rows;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -149,7 +150,7 @@ impl Checked {
             stage,
             ..self.part(part)?
         };
-        let variant = choose_rows(recording.device(), "softmax", self.dims[3])?;
+        let variant = choose_rows(recording.device(), "softmax", self.dims[3], false)?;
         let bindings = [raw, &self.mask, &self.items, &self.head_terms, to, &nowhere];
         recording.dispatch_trusted(&ScaleMaskSoftmax, variant, &p, &bindings)
     }

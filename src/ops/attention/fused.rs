@@ -2,15 +2,15 @@
 
 use super::OP;
 use super::checked::Checked;
-use crate::device::Device;
+use crate::device::{AdapterClass, Device};
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Variant};
 use crate::kernels::attention::Parameters;
 use crate::kernels::attention::flash::{Form, LARGEST_DIM, Tiling};
 use crate::kernels::attention::flash_cooperative::{self, FlashCooperative};
 use crate::kernels::attention::flash_decode::{self, FlashDecode};
-use crate::kernels::attention::flash_lanes::{self, FlashLanes, SUBGROUP_SIZES};
-use crate::kernels::attention::flash_rows::{self, FlashRows};
+use crate::kernels::attention::flash_subgroup::{self, FlashSubgroup, SUBGROUP_SIZES};
+use crate::kernels::attention::flash_subgroup8::{self, FlashSubgroup8};
 use crate::kernels::attention::flash_tiled::{self, FlashTiled};
 use crate::kernels::attention::merge::{self, Merge};
 use crate::kernels::matrices::Geometry;
@@ -24,7 +24,7 @@ const FLOPS_PER_DISPATCH: u64 = 20_000_000_000;
 /// Queries up to which splitting the keys pays.
 const MOST_DECODED: u32 = 8;
 
-/// Heads of flash_rows that take as long as one tile of flash_decode, on lavapipe, and those of wide rows or of flash_lanes.
+/// Heads of flash_subgroup8 that take as long as one tile of flash_decode, on lavapipe, and those of wide rows or of flash_subgroup.
 const HEADS_PER_DECODED_TILE: [u64; 2] = [5, 3];
 
 /// The implementation that takes an attention.
@@ -79,19 +79,19 @@ impl Checked {
         let subgroup = || match capabilities.subgroups {
             _ if device.is_cpu() => Err("the CPU device has no subgroups".to_owned()),
             Some((size, largest)) if size == largest && SUBGROUP_SIZES.contains(&size) => {
-                let variant = flash_lanes::subgroup(size, form, p.value_dim.max(1));
+                let variant = flash_subgroup::subgroup(size, form, p.value_dim.max(1));
                 variant.runs_on(capabilities)?;
-                let tiling = flash_lanes::tiling(&variant);
-                Ok(Fused { kernel: &FlashLanes, variant, tiling })
+                let tiling = flash_subgroup::tiling(&variant);
+                Ok(Fused { kernel: &FlashSubgroup, variant, tiling })
             }
             Some((min, max)) if min == max => Err(format!("it is not written for subgroups of {min}")),
             Some((min, max)) => Err(format!("the device's subgroups vary from {min} to {max}")),
             None => Err("the device has no subgroup operations".to_owned()),
         };
-        let rows = || -> std::result::Result<Fused, String> {
-            let variant = flash_rows::rows_for(p, self.half);
+        let subgroup8 = || -> std::result::Result<Fused, String> {
+            let variant = flash_subgroup8::subgroup8_for(p, self.half);
             variant.runs_on(capabilities)?;
-            Ok(Fused { kernel: &FlashRows, variant, tiling: flash_rows::TILING })
+            Ok(Fused { kernel: &FlashSubgroup8, variant, tiling: flash_subgroup8::TILING })
         };
         let cooperative = || {
             let Some(geometry) = capabilities.cooperative.and_then(Geometry::of) else {
@@ -113,7 +113,7 @@ impl Checked {
         };
         let too_wide = |largest: u32| p.head_dim.max(p.value_dim) > largest;
         let make = |name: &str| {
-            let largest = if name == "rows" { flash_rows::LARGEST_DIM } else { LARGEST_DIM };
+            let largest = if name == "subgroup8" { flash_subgroup8::LARGEST_DIM } else { LARGEST_DIM };
             match name {
                 "chained" => Ok(Choice::Chained),
                 "cooperative" => cooperative().map(Choice::Fused),
@@ -124,7 +124,7 @@ impl Checked {
                 "tiled" => Ok(Choice::Fused(tiled())),
                 "decode" => Ok(Choice::Fused(decode())),
                 "subgroup" => subgroup().map(Choice::Fused),
-                "rows" => rows().map(Choice::Fused),
+                "subgroup8" => subgroup8().map(Choice::Fused),
                 _ => Err("it is not written".to_owned()),
             }
         };
@@ -133,14 +133,14 @@ impl Checked {
         if forced.is_none() && (too_wide(LARGEST_DIM) || weights) {
             return Ok(Choice::Chained);
         }
-        // Where a software adapter's lanes are a CPU's.
-        let of_software = device.is_software() && subgroup().is_ok();
+        // A software adapter's subgroups are a CPU's vectors.
+        let of_software = AdapterClass::of(device) != AdapterClass::Gpu && subgroup().is_ok();
         let [queries, heads] = [p.query_length, p.heads_per_key].map(u64::from);
         let tiles = (queries * heads).div_ceil(flash_decode::TILING.rows.into());
-        let slow = too_wide(64) || rows().is_err();
+        let slow = too_wide(64) || subgroup8().is_err();
         let table: &[&str] = match p.query_length {
             _ if of_software && HEADS_PER_DECODED_TILE[usize::from(slow)] * tiles <= heads => &["decode"],
-            _ if of_software => &["rows", "subgroup"],
+            _ if of_software => &["subgroup8", "subgroup"],
             0..=MOST_DECODED => &["decode"],
             _ => &["tiled"],
         };

@@ -103,7 +103,7 @@ pub enum Mask<'a> {
 ///
 /// Every option goes with every other and with each implementation ([`IMPLEMENTATIONS`](crate::device::IMPLEMENTATIONS)):
 /// `chained` goes through the matrix of scores, a part at a time; the others are fused (one pass over the keys, memory that
-/// grows with B·H·L·D and not with L²; head_dim and value_dim up to 256, `rows`, for software adapters, up to 128), and of
+/// grows with B·H·L·D and not with L²; head_dim and value_dim up to 256, `subgroup8`, for software adapters, up to 128), and of
 /// these `cooperative` rounds to f16, so that it must be asked for. One may be forced, here or by
 /// [`DeviceOptions::implementations`](crate::device::DeviceOptions) (`attention=tiled`).
 ///

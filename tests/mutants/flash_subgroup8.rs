@@ -1,11 +1,11 @@
-//! Mutants of `shaders/attention/flash_rows.wgsl`.
+//! Mutants of `shaders/attention/flash_subgroup8.wgsl`.
 
 use crate::flash::{SPLITS, TILES};
 use crate::mutant::{Mutants, list_on, mutant};
 use crate::{placing, shared};
 
-pub const FLASH_ROWS: Mutants = Mutants {
-    kernel: "attention/flash_rows",
+pub const FLASH_SUBGROUP8: Mutants = Mutants {
+    kernel: "attention/flash_subgroup8",
     constants: &[],
     faults: &[placing::HEADS],
     once: &[

@@ -1,4 +1,4 @@
-//! Mutants of `shaders/attention/flash_lanes.wgsl`.
+//! Mutants of `shaders/attention/flash_subgroup.wgsl`.
 
 use crate::flash::{SPLITS, TILES};
 use crate::mutant::{Mutants, mutant};
@@ -8,8 +8,8 @@ use crate::{placing, shared};
 /// pipeline here takes seconds to compile.
 ///
 /// None for the barriers: the workgroup is one subgroup.
-pub const FLASH_LANES: Mutants = Mutants {
-    kernel: "attention/flash_lanes",
+pub const FLASH_SUBGROUP: Mutants = Mutants {
+    kernel: "attention/flash_subgroup",
     constants: &[],
     faults: &[
         placing::HEADS,

@@ -16,7 +16,7 @@
 #import linear/weight4_f32_image if IMAGES && !HALF_WEIGHTS
 #import linear/x4_buffer if !IMAGES
 #import linear/x4_image if IMAGES
-#import panel
+#import quad
 
 // Where a lane's columns begin in W, in vec4s: columns may be far apart (transposed) or side by side.
 fn places_of(first_column: u32) -> vec4<u32> {
@@ -28,10 +28,10 @@ fn places_of(first_column: u32) -> vec4<u32> {
     return min(first_column / 4u, row - 1u) + row * vec4<u32>(0u, 1u, 2u, 3u);
 }
 
-fn load_panel(places: vec4<u32>, k4: u32) -> Panel {
+fn load_panel(places: vec4<u32>, k4: u32) -> Quad {
     // From one k4 to the next: one vec4 along a column, or four rows.
     let at = places + select(parameters.columns, 1u, RIGHT_TRANSPOSED) * k4;
-    let panel = Panel(weight4_at(at.x), weight4_at(at.y), weight4_at(at.z), weight4_at(at.w));
+    let panel = Quad(weight4_at(at.x), weight4_at(at.y), weight4_at(at.z), weight4_at(at.w));
     if (RIGHT_TRANSPOSED) {
         return transposed(panel);
     }

@@ -13,7 +13,7 @@
 #import linear/product
 #import linear/weight4
 #import linear/x4_buffer
-#import panel
+#import quad
 
 // The lanes that share the depth.
 const DEPTH_LANES: u32 = WORKGROUP / COLUMN_LANES;
@@ -29,8 +29,8 @@ fn places_of(first_column: u32) -> vec4<u32> {
     return min(first_column / 4u, row - 1u) + row * numbers;
 }
 
-fn load_panel(at: vec4<u32>) -> Panel {
-    let panel = Panel(weight4_at(at.x), weight4_at(at.y), weight4_at(at.z), weight4_at(at.w));
+fn load_panel(at: vec4<u32>) -> Quad {
+    let panel = Quad(weight4_at(at.x), weight4_at(at.y), weight4_at(at.z), weight4_at(at.w));
     if (RIGHT_TRANSPOSED) {
         return transposed(panel);
     }

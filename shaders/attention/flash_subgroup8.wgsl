@@ -20,7 +20,7 @@
 #import attention/values
 #import indexing
 #import kinds
-#import panel
+#import quad
 
 @group(0) @binding(1) var<storage, read> q: array<QueryBlock>;
 @group(0) @binding(2) var<storage, read> k: array<KeyBlock>;
@@ -44,8 +44,8 @@ const PHASE_FINITE_SUMS: u32 = 3u;
 const PHASES: u32 = 4u;
 
 // 4 elements of the lane's queries: a vec4 of queries for each element.
-fn load_queries(places: vec4<u32>, block: u32) -> Panel {
-    return transposed(Panel(
+fn load_queries(places: vec4<u32>, block: u32) -> Quad {
+    return transposed(Quad(
         q_block(places.x, 4u * block, parameters.head_dim), q_block(places.y, 4u * block, parameters.head_dim),
         q_block(places.z, 4u * block, parameters.head_dim), q_block(places.w, 4u * block, parameters.head_dim),
     ));
@@ -66,7 +66,7 @@ fn load_keys(places: vec2<u32>, block: u32) -> Pair {
 }
 
 // The keys' products with the lane's queries, and 4 elements more.
-fn add_products(products: Pair, a: vec4<f32>, b: vec4<f32>, queries: Panel) -> Pair {
+fn add_products(products: Pair, a: vec4<f32>, b: vec4<f32>, queries: Quad) -> Pair {
     var sum = Pair(multiply(products.a, a, queries), products.b);
     if (KEYS > 1u) {
         sum.b = multiply(products.b, b, queries);
@@ -83,8 +83,8 @@ fn add_value(column: vec4<f32>, factor: vec4<f32>, a: f32, b: f32, weights: Pair
     return sum;
 }
 
-fn add_values(columns: Panel, factor: vec4<f32>, a: vec4<f32>, b: vec4<f32>, weights: Pair) -> Panel {
-    return Panel(
+fn add_values(columns: Quad, factor: vec4<f32>, a: vec4<f32>, b: vec4<f32>, weights: Pair) -> Quad {
+    return Quad(
         add_value(columns.k0, factor, a.x, b.x, weights),
         add_value(columns.k1, factor, a.y, b.y, weights),
         add_value(columns.k2, factor, a.z, b.z, weights),
@@ -115,12 +115,12 @@ fn magnitudes(values: vec4<f32>) -> vec4<u32> {
 }
 
 // The largest magnitude of each query's sums.
-fn largest_of(block: Panel) -> vec4<u32> {
+fn largest_of(block: Quad) -> vec4<u32> {
     return max(max(magnitudes(block.k0), magnitudes(block.k1)), max(magnitudes(block.k2), magnitudes(block.k3)));
 }
 
 // Bits of 4 columns from `bit` on, set where the sum is not 0.
-fn bits_of(block: Panel, bit: u32) -> vec4<u32> {
+fn bits_of(block: Quad, bit: u32) -> vec4<u32> {
     let none = vec4<f32>();
     return (select(vec4<u32>(), vec4<u32>(1u), block.k0 != none)
         | select(vec4<u32>(), vec4<u32>(2u), block.k1 != none)
@@ -255,7 +255,7 @@ fn main(
     let first_places = vec2<u32>(k_at(first_steps, tile.key_head), v_at(first_steps, tile.key_head));
     let query_places = q_place(batch, head, 0u) + my_queries * parameters.q_row;
     #for i in 0..32
-    var query{i} = Panel();
+    var query{i} = Quad();
     #end
     // A loop, since each load takes long to compile; at each step all go down a place, which takes less than to choose one.
     // `lane / 32u` is always 0; it hides the number of trips from Mesa's unroller.
@@ -280,12 +280,12 @@ fn main(
     var above = NonFinite();
     var below = NonFinite();
     #for i in 0..32
-    var sums{i} = Panel();
+    var sums{i} = Quad();
     #end
     for (var phase = PHASE_SUMS; phase < PHASES; phase = phase + 1u) {
         sum = vec4<f32>();
         #for i in 0..32
-        sums{i} = Panel();
+        sums{i} = Quad();
         #end
         for (var key = tile.begin / KEYS * KEYS; key < tile.end; key = key + KEYS) {
             let keys = min(key + vec2<u32>(0u, 1u), vec2<u32>(tile.end - 1u));
@@ -425,7 +425,7 @@ fn main(
         let block = sums0;
         let up = met_from(above, column);
         let down = met_from(below, column);
-        let ended_rows = transposed(Panel(
+        let ended_rows = transposed(Quad(
             ended_by(by, block.k0, up, down),
             ended_by(by, block.k1, up >> vec4<u32>(1u), down >> vec4<u32>(1u)),
             ended_by(by, block.k2, up >> vec4<u32>(2u), down >> vec4<u32>(2u)),

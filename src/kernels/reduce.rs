@@ -1,10 +1,9 @@
 //! Kernels that reduce rows: by a workgroup, a subgroup or an invocation each.
 
-use crate::device::Capabilities;
 use crate::kernel::{Variant, geometry};
 
 /// Sizes that subgroups have on the adapters there are.
-const SUBGROUP_SIZES: [u32; 6] = [4, 8, 16, 32, 64, 128];
+pub(crate) const SUBGROUP_SIZES: [u32; 6] = [4, 8, 16, 32, 64, 128];
 
 /// A workgroup for each row. 64 lanes: rows here are 10 to 4,096 long, and no barrier is free.
 pub(crate) fn workgroup() -> Variant {
@@ -26,22 +25,6 @@ pub(crate) fn variants() -> Vec<Variant> {
     let mut variants = vec![workgroup(), invocation()];
     variants.extend(SUBGROUP_SIZES.map(subgroup));
     variants
-}
-
-/// Rows longer than this are not left to one invocation: its sum loses digits (a softmax of 66,000 equal scores was off
-/// by 6e-4), and some drivers stop its loops.
-const LONGEST_FOR_INVOCATION: u64 = 2048;
-
-/// The one to take for rows of that length.
-///
-/// Measured on lavapipe (2 cores), softmax over rows of 128: subgroup 13.9 GB/s, invocation 9.9, workgroup 1.2. On
-/// GPUs one invocation a row reads without coalescing, so it is left for rows of a few elements.
-pub(crate) fn choose(capabilities: &Capabilities, software: bool, columns: u64) -> Variant {
-    match capabilities.subgroups {
-        Some((min, max)) if min == max && SUBGROUP_SIZES.contains(&min) => subgroup(min),
-        _ if software && columns <= LONGEST_FOR_INVOCATION || columns <= 8 => invocation(),
-        _ => workgroup(),
-    }
 }
 
 /// Invocations that share a row.

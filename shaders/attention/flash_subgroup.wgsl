@@ -15,7 +15,7 @@
 #import component
 #import indexing
 #import kinds
-#import panel
+#import quad
 
 @group(0) @binding(1) var<storage, read> q: array<QueryBlock>;
 @group(0) @binding(2) var<storage, read> k: array<KeyBlock>;
@@ -39,8 +39,8 @@ var<workgroup> value_places: array<vec4<u32>, SUBGROUP_SIZE>;
 // Of each row.
 var<workgroup> ending_tile: array<vec2<f32>, TILE_ROWS>;
 
-fn load_keys(places: vec4<u32>, first: u32) -> Panel {
-    return transposed(Panel(
+fn load_keys(places: vec4<u32>, first: u32) -> Quad {
+    return transposed(Quad(
         k_block(places.x, first, parameters.head_dim),
         k_block(places.y, first, parameters.head_dim),
         k_block(places.z, first, parameters.head_dim),
@@ -49,9 +49,9 @@ fn load_keys(places: vec4<u32>, first: u32) -> Panel {
 }
 
 // The values of 4 keys.
-fn load_values(key4: u32, column: u32) -> Panel {
+fn load_values(key4: u32, column: u32) -> Quad {
     let places = value_places[key4];
-    return Panel(
+    return Quad(
         v_block(places.x, column, parameters.value_dim),
         v_block(places.y, column, parameters.value_dim),
         v_block(places.z, column, parameters.value_dim),

@@ -3,7 +3,7 @@
 //! The same as [`flash_tiled`](super::flash_tiled); it needs subgroups of a fixed size.
 //!
 //! Ladder (lavapipe, Mesa 22.3.6, subgroups of 8, `[1, 12, 512, 64]`; GFLOP per 2 seconds of processor time, and the first
-//! dispatch, which compiles). The products are those of `gemm_lanes`, which reaches 54 with 16 rows.
+//! dispatch, which compiles). The products are those of `gemm_subgroup8`, which reaches 54 with 16 rows.
 //!
 //! | | GFLOP | first |
 //! |---|---|---|
@@ -20,7 +20,7 @@ use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};
 use crate::kernel::{About, Arguments, Case, Cost, Depth, Kernel, Variant};
 
 /// The kernel.
-pub struct FlashLanes;
+pub struct FlashSubgroup;
 
 /// Sizes of subgroups that it is written for.
 pub const SUBGROUP_SIZES: [u32; 5] = [4, 8, 16, 32, 64];
@@ -47,9 +47,9 @@ pub fn tiling(variant: &Variant) -> Tiling {
     }
 }
 
-impl Kernel for FlashLanes {
+impl Kernel for FlashSubgroup {
     fn about(&self) -> About {
-        const { About::ours("attention/flash_lanes", BINDINGS, Parameters::FIELDS) }
+        const { About::ours("attention/flash_subgroup", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {

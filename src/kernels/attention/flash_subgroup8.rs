@@ -5,7 +5,7 @@
 //!
 //! Ladder (lavapipe, Mesa 22.3.6, LLVM 15, 2 cores that other work shared; milliseconds of processor time, medians of 5 in
 //! turns with what was there before: QKᵀ by one dispatch, softmax and values by another, tiles as those of
-//! [`gemm_lanes`](crate::kernels::linear::gemm_lanes)):
+//! [`gemm_subgroup8`](crate::kernels::linear::gemm_subgroup8)):
 //!
 //! | | \[1,12,512,64\] | \[8,12,128,32\] | \[1,12,128,64\] | first call, s |
 //! |---|---|---|---|---|
@@ -43,7 +43,7 @@ pub const LARGEST_DIM: u32 = 128;
 pub const TILING: Tiling = Tiling { rows: 32, keys: 16, grouped: false, rounded: false };
 
 /// The kernel.
-pub struct FlashRows;
+pub struct FlashSubgroup8;
 
 /// Which terms stand between a score and its weight, and where keys lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +89,8 @@ impl Terms {
 }
 
 /// The variant for rows of up to `dim` elements.
-pub fn rows(form: Form, dim: u32, terms: Terms) -> Variant {
-    let variant = Variant::new("rows", 8)
+pub fn subgroup8(form: Form, dim: u32, terms: Terms) -> Variant {
+    let variant = Variant::new("subgroup8", 8)
         .enable("subgroups")
         .branching_by_subgroup()
         .with("SUBGROUP_SIZE", 8)
@@ -101,18 +101,18 @@ pub fn rows(form: Form, dim: u32, terms: Terms) -> Variant {
 }
 
 /// The variant for these parameters, of keys and values in f16 if `half`.
-pub fn rows_for(p: &Parameters, half: bool) -> Variant {
-    rows(Form::with_output(p, half), p.head_dim.max(p.value_dim), Terms::of(p))
+pub fn subgroup8_for(p: &Parameters, half: bool) -> Variant {
+    subgroup8(Form::with_output(p, half), p.head_dim.max(p.value_dim), Terms::of(p))
 }
 
-impl Kernel for FlashRows {
+impl Kernel for FlashSubgroup8 {
     fn about(&self) -> About {
-        const { About::ours("attention/flash_rows", BINDINGS, Parameters::FIELDS) }
+        const { About::ours("attention/flash_subgroup8", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {
         let forms = Form::all().flat_map(|form| [32, 64, LARGEST_DIM].map(|dim| (form, dim)));
-        forms.flat_map(|(form, dim)| Terms::ALL.map(|terms| rows(form, dim, terms))).collect()
+        forms.flat_map(|(form, dim)| Terms::ALL.map(|terms| subgroup8(form, dim, terms))).collect()
     }
 
     fn workgroups(&self, _: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {

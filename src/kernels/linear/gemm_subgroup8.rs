@@ -11,7 +11,7 @@
 //! | | 512³ | 1024³ | \[4096,384\]·\[384,1536\] | \[64,384\]·\[384,384\] | \[12,384\]·\[384,1536\] | \[1,384\]·\[384,1536\] |
 //! |---|---|---|---|---|---|---|
 //! | `gemm` tiled, f32 / f16 | 3.9 / 4.1 | 4.1 / 4.2 | 3.8 / 4.3 | 3.4 / 3.6 | 1.2 / 1.4 | 0.1 / 0.1 |
-//! | `lanes`, f32 / f16 | 69 / 71 | 69 / 71 | 67 / 69 | 52 / 60 | 39 / 43 | 4.6 / 5.3 |
+//! | `subgroup8`, f32 / f16 | 69 / 71 | 69 / 71 | 67 / 69 | 52 / 60 | 39 / 43 | 4.6 / 5.3 |
 //!
 //! - Tiles of 32 × 64 (predicted: a quarter fewer loads, so an eighth less time), GFLOP for each second of processor time in
 //!   turns: 34.6, 33.6, 33.1 at the first three sizes, where 32 × 32 has 29.8, 26.8, 28.5; 64 × 32 has 31, 33.6, 31, and 64 × 64,
@@ -40,7 +40,7 @@
 
 use crate::device::Texel;
 use crate::kernel::{About, Arguments, Case, Cost, Depth, Kernel, Variant};
-use crate::kernels::linear::gemm::{self, BINDINGS, Form, Gemm, Parameters};
+use crate::kernels::linear::gemm::{self, BINDINGS, Form, Parameters};
 use crate::kernels::shared::WeightStorage;
 
 /// Rows of x and of W are read this many elements at a time.
@@ -49,13 +49,13 @@ const DEPTH_MULTIPLE: u32 = 4;
 const TILE_COLUMNS: u32 = 32;
 
 /// The kernel.
-pub struct GemmLanes;
+pub struct GemmSubgroup8;
 
 /// Tiles of that many rows (8, 16 or 32), x and W in buffers or read as images.
-pub(crate) fn lanes(tile_rows: u32, through_images: bool, form: Form) -> Variant {
+pub(crate) fn subgroup8(tile_rows: u32, through_images: bool, form: Form) -> Variant {
     // f16 as words even where it could be read as such: two loads for four weights instead of four.
     let half = form.storage != WeightStorage::F32;
-    let variant = Variant::new("lanes", 8)
+    let variant = Variant::new("subgroup8", 8)
         .enable("subgroups")
         .with("SUBGROUP_SIZE", 8)
         .with("TILE_ROWS", tile_rows)
@@ -105,19 +105,19 @@ pub(crate) fn misfit(parameters: &Parameters, transposed: bool) -> Option<String
     None
 }
 
-impl Kernel for GemmLanes {
+impl Kernel for GemmSubgroup8 {
     fn about(&self) -> About {
-        const { About::ours("linear/gemm_lanes", BINDINGS, Parameters::FIELDS) }
+        const { About::ours("linear/gemm_subgroup8", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {
         let forms = Form::all().filter(|form| form.storage != WeightStorage::F16);
         let tiles = || [8, 16, 32].into_iter().flat_map(|rows| [(rows, false), (rows, true)]);
-        forms.flat_map(|form| tiles().map(move |(rows, images)| lanes(rows, images, form))).collect()
+        forms.flat_map(|form| tiles().map(move |(rows, images)| subgroup8(rows, images, form))).collect()
     }
 
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
-        Gemm.workgroups(variant, parameters, per_dimension)
+        gemm::workgroups(variant, parameters, per_dimension)
     }
 
     fn twin(&self, variant: &Variant, parameters: &[u8], arguments: Arguments<'_>) {

@@ -8,9 +8,9 @@
 //! - W is read once, by vec4s, and bounds the time: the aim is the memory's bandwidth. A lane has 4 columns and every 64th
 //!   (or subgroup's) 4 k: of transposed W a workgroup reads 1 KiB of each of its columns side by side, of W by rows 128
 //!   bytes of each of 32. x comes from caches, 1, 4 or 8 rows of it for each block of W.
-//! - `rows`, 64 lanes that add by workgroup memory, all rows at once, in 6 steps (3 by rows); or one subgroup, transposed
+//! - By a workgroup: 64 lanes that add by workgroup memory, all rows at once, in 6 steps (3 by rows); or by one subgroup, transposed
 //!   W alone, that adds by `subgroupAdd` and has no barrier, where the adapter's subgroups are of one size.
-//! - lavapipe: see [`gemm_lanes`](super::gemm_lanes).
+//! - lavapipe: see [`gemm_subgroup8`](super::gemm_subgroup8).
 
 use crate::kernel::{About, Arguments, Case, Cost, Depth, Kernel, Variant, geometry};
 use crate::kernels::linear::gemm::{self, BINDINGS, Parameters};
@@ -23,17 +23,17 @@ pub(crate) const MOST_ROWS: u32 = 8;
 pub(crate) const SUBGROUP_SIZES: [u32; 5] = [4, 8, 16, 32, 64];
 
 /// The kernel.
-pub struct GemmRows;
+pub struct Gemv;
 
 /// Through workgroup memory, for at most so many rows.
 pub(crate) fn workgroup(rows: u32, transposed: bool, half: bool) -> Variant {
     let lanes = if transposed { 1 } else { 8 };
-    with_lanes(Variant::new("rows", 64), rows, lanes, transposed, half)
+    with_lanes(Variant::new("gemv", 64), rows, lanes, transposed, half)
 }
 
 /// By a subgroup of that size, for transposed W.
 pub(crate) fn subgroup(size: u32, rows: u32, half: bool) -> Variant {
-    let variant = Variant::new("rows", size).enable("subgroups").with("SUBGROUP_SIZE", size);
+    let variant = Variant::new("gemv", size).enable("subgroups").with("SUBGROUP_SIZE", size);
     with_lanes(variant, rows, 1, true, half)
 }
 
@@ -51,9 +51,9 @@ fn tile_rows(rows: u32) -> u32 {
     }
 }
 
-impl Kernel for GemmRows {
+impl Kernel for Gemv {
     fn about(&self) -> About {
-        const { About::ours("linear/gemm_rows", BINDINGS, Parameters::FIELDS) }
+        const { About::ours("linear/gemv", BINDINGS, Parameters::FIELDS) }
     }
 
     fn variants(&self) -> Vec<Variant> {
