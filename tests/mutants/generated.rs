@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use attentive::kernel::{Kernel, Variant, imports};
 
+use crate::code::Code;
 use crate::common::wrapped::text;
 use crate::operators::{Site, sites};
 
@@ -13,68 +14,102 @@ pub const TRIES: usize = 8;
 
 /// A fault, and where it can be planted.
 pub struct Generated {
-    site: Site,
-    /// Its places in each of the texts that have any.
-    places: BTreeMap<usize, Vec<Site>>,
     /// Its number among the kernel's.
     number: usize,
+    /// For each variant that runs it, which of the sites of its text.
+    places: Vec<(usize, Vec<usize>)>,
+}
+
+struct Text {
+    text: String,
+    sites: Vec<Site>,
 }
 
 /// All of a kernel.
 pub struct Faults {
-    /// Those that are tried, each with the number of its text.
-    variants: Vec<(Variant, usize)>,
-    texts: Vec<Rc<str>>,
+    /// Those that are tried, each with its text.
+    variants: Vec<(Variant, Rc<Text>)>,
     pub all: Vec<Generated>,
 }
 
 impl Faults {
     /// Of those variants.
-    pub fn of(kernel: &'static dyn Kernel, variants: &[Variant]) -> Self {
-        let mut faults = Self { variants: Vec::new(), texts: Vec::new(), all: Vec::new() };
-        for variant in differing(kernel, variants) {
+    pub fn of(kernel: &dyn Kernel, variants: &[Variant]) -> Self {
+        let mut faults = Self { variants: Vec::new(), all: Vec::new() };
+        let (mut texts, mut numbers) = (Vec::<Rc<Text>>::new(), BTreeMap::new());
+        for (place, variant) in differing(kernel, variants).into_iter().enumerate() {
             let own = text(kernel, &variant);
-            let place = faults.texts.iter().position(|text| **text == *own).unwrap_or_else(|| {
-                faults.texts.push(own.into());
-                faults.texts.len() - 1
+            let code = Code::new(&own);
+            let known = texts.iter().find(|text| text.text == own).cloned();
+            let text = known.unwrap_or_else(|| {
+                texts.push(Rc::new(Text { sites: sites(&code), text: own.clone() }));
+                Rc::clone(&texts[texts.len() - 1])
             });
-            faults.variants.push((variant, place));
-        }
-        let mut numbers = BTreeMap::new();
-        for (place, text) in faults.texts.iter().enumerate() {
-            for site in sites(text) {
+            let live = code.live(&constants(&variant));
+            for (index, site) in text.sites.iter().enumerate().filter(|(_, site)| site.is_live(&live)) {
                 let number = *numbers.entry(site.key.clone()).or_insert_with(|| {
-                    let number = faults.all.len();
-                    faults.all.push(Generated { site: site.clone(), places: BTreeMap::new(), number });
-                    number
+                    faults.all.push(Generated { number: faults.all.len(), places: Vec::new() });
+                    faults.all.len() - 1
                 });
-                faults.all[number].places.entry(place).or_default().push(site);
+                let places = &mut faults.all[number].places;
+                if places.last().is_none_or(|(last, _)| *last != place) {
+                    places.push((place, Vec::new()));
+                }
+                places.last_mut().unwrap().1.push(index);
             }
+            faults.variants.push((variant, text));
         }
         faults
     }
 
-    /// What is planted, for each variant that it is tried in: none where the fault is no valid module.
-    pub fn planted<'a>(&'a self, fault: &'a Generated) -> impl Iterator<Item = (&'a Variant, String)> {
-        let places = self.variants.iter().filter_map(|(variant, text)| {
-            let sites = fault.places.get(text)?;
-            // Of the lines that a loop wrote out each fault has another one.
-            Some((variant, sites[fault.number % sites.len()].plant(&self.texts[*text])))
-        });
-        places.filter(|(variant, text)| is_valid(&variant.prelude(), text)).take(TRIES)
+    /// Of the lines that a loop wrote out each fault has another one.
+    fn place(&self, fault: &Generated, variant: usize) -> (&Text, &Site) {
+        let (place, sites) = &fault.places[variant];
+        let text = &self.variants[*place].1;
+        (text, &text.sites[sites[fault.number % sites.len()]])
     }
 
+    /// What is planted, for each variant that it is tried in: none where the fault is no valid module.
+    pub fn planted<'a>(&'a self, fault: &'a Generated) -> impl Iterator<Item = (&'a Variant, String)> {
+        let places = (0..fault.places.len()).map(|place| {
+            let (text, site) = self.place(fault, place);
+            (&self.variants[fault.places[place].0].0, site.plant(&text.text))
+        });
+        places.filter(|(variant, text)| crate::valid(&variant.prelude(), text).is_ok()).take(TRIES)
+    }
+
+    /// Its operator, its change and its place.
     pub fn name(&self, fault: &Generated) -> String {
-        let (text, sites) = fault.places.iter().next().unwrap();
-        let Site { place, line, operator, .. } = &fault.site;
-        format!("{operator}: {} in {place}: `{line}`", sites[0].change(&self.texts[*text]))
+        let (text, site) = self.place(fault, 0);
+        let Site { place, line, operator, .. } = site;
+        format!("{operator}: {} in {place}: `{line}`", site.change(&text.text))
+    }
+
+    pub fn file(&self, fault: &Generated) -> &str {
+        &self.place(fault, 0).1.file
+    }
+
+    /// What tells it from others, in every kernel that has it.
+    pub fn key(&self, fault: &Generated) -> &str {
+        &self.place(fault, 0).1.key
     }
 }
 
-impl Generated {
-    pub fn site(&self) -> &Site {
-        &self.site
-    }
+/// The constants that a variant sets, a `bool` as 0 or 1.
+fn constants(variant: &Variant) -> BTreeMap<String, u32> {
+    let prelude = variant.prelude();
+    let lines = prelude.lines().filter_map(|line| line.strip_prefix("const ")?.strip_suffix(';'));
+    let pairs = lines.filter_map(|line| {
+        let (name, rest) = line.split_once(':')?;
+        let value = rest.split_once("= ")?.1;
+        let value = match value {
+            "true" => 1,
+            "false" => 0,
+            _ => value.trim_end_matches('u').parse().ok()?,
+        };
+        Some((name.to_owned(), value))
+    });
+    pairs.collect()
 }
 
 /// The variants, those first that have an implementation, a shared file or a constant's value that those before them have
@@ -90,8 +125,4 @@ fn differing(kernel: &dyn Kernel, variants: &[Variant]) -> Vec<Variant> {
     }
     first.extend(rest);
     first
-}
-
-fn is_valid(prelude: &str, text: &str) -> bool {
-    crate::valid(prelude, text).is_ok()
 }

@@ -1,5 +1,6 @@
 //! Runs a kernel's cases with faults planted in it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use attentive::device::AdapterSummary;
@@ -10,7 +11,7 @@ use attentive::{Device, DeviceOptions};
 use crate::common::wrapped::{FOLD, Wrapped, text};
 use crate::common::{open, usable_adapters};
 use crate::equivalents::EQUIVALENTS;
-use crate::generated::Faults;
+use crate::generated::{Faults, Generated};
 use crate::mutant::Mutants;
 use crate::not_generated;
 
@@ -45,9 +46,13 @@ impl Bench {
     /// It is opened anew now and then: a device keeps its pipelines, and all of them would fill gigabytes.
     pub fn device(&mut self) -> &Device {
         if self.device.pipelines() >= 64 {
-            self.device = open(&self.adapter, &self.options);
+            self.reopen();
         }
         &self.device
+    }
+
+    fn reopen(&mut self) {
+        self.device = open(&self.adapter, &self.options);
     }
 }
 
@@ -80,16 +85,24 @@ impl std::fmt::Display for Row {
     }
 }
 
+/// Whether a kernel's own cases must see the faults of a file: its own, and what each kernel uses in its own way. Those of the other
+/// shared files must be seen by some kernel that takes them.
+fn is_own(kernel: &str, file: &str) -> bool {
+    file == kernel || file == "shared/indexing" || file.starts_with("shared/reduce/")
+}
+
 /// What is told of all kernels.
 pub struct Tally {
     pub survivors: Vec<String>,
+    /// Faults of the shared files, by their keys: the name, and whether a kernel's cases have seen it.
+    pub shared: BTreeMap<String, (String, bool)>,
     /// For each of the equivalents the mutants that it is about, and those that were caught.
     pub equivalents: Vec<[usize; 2]>,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { survivors: Vec::new(), equivalents: vec![[0; 2]; EQUIVALENTS.len()] }
+        Self { survivors: Vec::new(), shared: BTreeMap::new(), equivalents: vec![[0; 2]; EQUIVALENTS.len()] }
     }
 }
 
@@ -108,8 +121,7 @@ pub fn run(bench: &mut Bench, mutants: &Mutants, sample: bool, tally: &mut Tally
     eprintln!("{} …", mutants.kernel);
     let kernel = mutants.kernel();
     let capabilities = bench.device().capabilities().clone();
-    let runs_here = |variant: &Variant| variant.runs_on(&capabilities).is_ok();
-    let here: Vec<Variant> = kernel.variants().into_iter().filter(runs_here).collect();
+    let here = here(bench, kernel);
     let row = Row { kernel: mutants.kernel, ..Row::default() };
     let mut run = Run { bench, kernel, cases: Vec::new(), row };
     run.written(mutants, &here, sample, tally);
@@ -125,6 +137,12 @@ pub fn run(bench: &mut Bench, mutants: &Mutants, sample: bool, tally: &mut Tally
     }
     run.row.took = begun.elapsed();
     run.row
+}
+
+/// The variants that run on the device.
+fn here(bench: &mut Bench, kernel: &dyn Kernel) -> Vec<Variant> {
+    let capabilities = bench.device().capabilities().clone();
+    kernel.variants().into_iter().filter(|variant| variant.runs_on(&capabilities).is_ok()).collect()
 }
 
 impl Run<'_> {
@@ -153,41 +171,53 @@ impl Run<'_> {
 
     fn generated(&mut self, here: &[Variant], most: usize, tally: &mut Tally) {
         let faults = Faults::of(self.kernel, here);
-        let (count, sample) = (faults.all.len(), most < usize::MAX);
+        let sample = most < usize::MAX;
+        let is_own = |fault: &&Generated| is_own(self.kernel.name(), faults.file(fault));
+        let all: Vec<&Generated> = faults.all.iter().filter(|fault| !sample || is_own(fault)).collect();
         let mut wanted = 0;
-        for (index, fault) in faults.all.iter().enumerate() {
+        for (index, fault) in all.iter().enumerate() {
             // Evenly over the text; where one is none, the next one is taken.
+            let count = all.len();
             wanted += usize::from(sample && (index * most / count < (index + 1) * most / count));
             if sample && wanted == 0 {
                 continue;
             }
-            let name = faults.name(fault);
-            let known =
-                EQUIVALENTS.iter().position(|same| same.is(self.kernel.name(), &fault.site().file, &name));
-            if sample && known.is_some() {
-                continue;
-            }
-            let mut seen = None;
-            for (variant, text) in faults.planted(fault) {
-                let sees = self.sees(variant, text, &name);
-                // What does not end in one variant is tried in no other.
-                let is_last = sees != Ok(false);
-                seen = Some(sees);
-                if is_last {
-                    break;
-                }
-            }
-            let Some(seen) = seen else { continue };
-            wanted = wanted.saturating_sub(1);
-            self.row.generated += 1;
-            if let Some(known) = known {
-                tally.equivalents[known][0] += 1;
-                tally.equivalents[known][1] += usize::from(seen == Ok(true));
-                self.row.same += 1;
-            } else if seen != Ok(true) {
-                self.survived(&name, seen, tally);
+            if self.try_generated(&faults, fault, sample, tally) {
+                wanted = wanted.saturating_sub(1);
             }
         }
+    }
+
+    /// Whether it was planted.
+    fn try_generated(&mut self, faults: &Faults, fault: &Generated, sample: bool, tally: &mut Tally) -> bool {
+        let (name, key, file) = (faults.name(fault), faults.key(fault), faults.file(fault));
+        let known = EQUIVALENTS.iter().position(|same| same.is(self.kernel.name(), file, &name));
+        let is_seen_elsewhere = tally.shared.get(key).is_some_and(|(_, seen)| *seen);
+        if sample && known.is_some() || is_seen_elsewhere {
+            return false;
+        }
+        let mut seen = None;
+        for (variant, text) in faults.planted(fault) {
+            let sees = self.sees(variant, text, &name);
+            // What does not end in one variant is tried in no other.
+            let is_last = sees != Ok(false);
+            seen = Some(sees);
+            if is_last {
+                break;
+            }
+        }
+        let Some(seen) = seen else { return false };
+        self.row.generated += 1;
+        if let Some(known) = known {
+            tally.equivalents[known][0] += 1;
+            tally.equivalents[known][1] += usize::from(seen == Ok(true));
+            self.row.same += 1;
+        } else if !is_own(self.kernel.name(), file) && seen.is_ok() {
+            tally.shared.insert(key.to_owned(), (name, seen == Ok(true)));
+        } else if seen != Ok(true) {
+            self.survived(&name, seen, tally);
+        }
+        true
     }
 
     fn survived(&mut self, what: &str, seen: Result<bool, String>, tally: &mut Tally) {
@@ -205,6 +235,9 @@ impl Run<'_> {
         let begun = Instant::now();
         let planted = Wrapped::rewritten(self.kernel, text);
         let seen = seen_by(self.bench.device(), planted, variant, &self.cases[known].1);
+        if seen.is_err() {
+            self.bench.reopen();
+        }
         if begun.elapsed() > SLOW {
             println!("{:.0} s: {} {variant}: `{what}`", begun.elapsed().as_secs_f64(), self.kernel.name());
         }
