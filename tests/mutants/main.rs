@@ -1,8 +1,8 @@
 //! The tests' own test. Kernels run with a fault planted in their text, and their cases, the same that `verify`
 //! runs, must see each of them. A fault that goes through is a case that is missing.
 //!
-//! A sample runs each time; `cargo xtask mutants` runs all (`ATTENTIVE_MUTANTS=all`, or `=TEXT` for all of the
-//! kernels whose names have that text in them).
+//! A sample runs each time; `cargo xtask mutants` runs all (`ATTENTIVE_MUTANTS=all`, or `=TEXT,…` for all of the
+//! kernels whose names have one of these texts in them).
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -10,35 +10,39 @@ mod common;
 mod additive;
 mod attention;
 mod ceiling;
+mod code;
 mod cooperative;
 mod elementwise;
 mod embedding;
+mod equivalents;
 mod flash;
 mod flash_decode;
 mod flash_subgroup;
 mod flash_subgroup8;
+mod generated;
 mod linear;
 mod masking;
 mod mutant;
 mod normalization;
+mod operators;
 mod placing;
 mod pooling;
 mod position;
 mod products;
 mod recurrent;
+mod run;
 mod shared;
 mod vision;
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
-use attentive::device::AdapterSummary;
-use attentive::kernel::{Case, CaseArgument, Depth, Variant};
+use attentive::kernel::Kernel;
 use attentive::kernels::KERNELS;
-use attentive::verify::run_case;
-use attentive::{Device, DeviceOptions};
-use common::wrapped::{FOLD, Wrapped, text};
+use common::wrapped::text;
+use equivalents::EQUIVALENTS;
+use generated::Faults;
 use mutant::Mutants;
+use run::{Bench, LLVMPIPE, Row, Tally, run};
 
 /// Every kernel's mutants.
 const MUTANTS: &[Mutants] = &[
@@ -78,22 +82,34 @@ const MUTANTS: &[Mutants] = &[
     ceiling::MULTIPLY_ADD,
 ];
 
+/// Kernels that no adapter of ours runs: nobody has looked through what operators make of them.
+const NOT_GENERATED: &[&str] = &["attention/flash_cooperative", "linear/gemm_cooperative"];
+
+fn not_generated(kernel: &str) -> bool {
+    NOT_GENERATED.contains(&kernel)
+}
+
 /// Mutants that each kernel has at least.
 const LEAST: usize = 10;
-/// A mutant that takes longer is told: its loops may not end.
-const SLOW: Duration = Duration::from_secs(20);
-/// Mutants of each kernel in the sample.
-const SAMPLE: usize = 4;
+
+/// Those of a kernel that are written.
+fn written(kernel: &'static dyn Kernel) -> Mutants {
+    let known = MUTANTS.iter().find(|mutants| mutants.kernel == kernel.name());
+    known.copied().unwrap_or(Mutants { kernel: kernel.name(), constants: &[], faults: &[], once: &[] })
+}
 
 #[test]
 fn every_kernel_has_its_mutants() {
     for kernel in KERNELS {
-        let mut of_kernel = MUTANTS.iter().filter(|mutants| mutants.kernel == kernel.name());
-        let mutants = of_kernel.next();
-        let count = mutants.map_or(0, Mutants::count);
+        let lists = MUTANTS.iter().filter(|mutants| mutants.kernel == kernel.name()).count();
+        let mut count = written(*kernel).count();
+        if !not_generated(kernel.name()) {
+            count += Faults::of(*kernel, &kernel.variants()).all.len();
+        }
         assert!(
-            count >= LEAST && of_kernel.next().is_none(),
-            "{} has {count} mutants and should have {LEAST}, in one list (CONTRIBUTING.md, \"Mutants\")",
+            count >= LEAST && lists <= 1,
+            "{} has {count} mutants and should have {LEAST}, those that are written in one list (CONTRIBUTING.md, \
+             \"Mutants\")",
             kernel.name()
         );
     }
@@ -148,195 +164,82 @@ fn selection() -> Option<String> {
     std::env::var("ATTENTIVE_MUTANTS").ok().filter(|text| !text.is_empty())
 }
 
+/// The equivalents that were caught, each time that they were tried: they are faults. One of a shared file may be so in some
+/// kernel, so that all must have run.
+fn no_equivalents(tried: &[[usize; 2]], all: bool) -> Vec<String> {
+    let pairs = EQUIVALENTS.iter().zip(tried);
+    let wrong = pairs
+        .filter(|(same, [count, caught])| *count > 0 && count == caught && (all || same.is_of_a_kernel()));
+    wrong.map(|(same, _)| format!("{same} is caught: take it out of the equivalents")).collect()
+}
+
+#[test]
+fn every_equivalent_is_a_mutant() {
+    let mut found = vec![false; EQUIVALENTS.len()];
+    for kernel in KERNELS.iter().filter(|kernel| !not_generated(kernel.name())) {
+        let faults = Faults::of(*kernel, &kernel.variants());
+        for fault in &faults.all {
+            let name = faults.name(fault);
+            for (same, found) in EQUIVALENTS.iter().zip(&mut found) {
+                *found |= same.is(kernel.name(), faults.file(fault), &name);
+            }
+        }
+    }
+    let lost = EQUIVALENTS.iter().zip(found).filter(|(_, found)| !found);
+    let lost: Vec<String> = lost.map(|(same, _)| same.to_string()).collect();
+    assert!(lost.is_empty(), "no mutant of an operator is any more:\n{}", lost.join("\n"));
+}
+
 #[test]
 fn mutants_are_caught() {
     let Some(mut bench) = Bench::new() else { return };
     let selection = selection();
-    let mut rows = Vec::new();
-    let mut survivors = Vec::new();
-    for mutants in MUTANTS {
-        let row = match &selection {
-            None => run(&mut bench, mutants, true, &mut survivors),
-            Some(text) if text == "all" || mutants.kernel.contains(text) => {
-                run(&mut bench, mutants, false, &mut survivors)
-            }
-            Some(_) => continue,
-        };
-        rows.push(row);
+    let mut tally = Tally::default();
+    let is_wanted = |kernel: &&&'static dyn Kernel| {
+        let is_one = |text: &str| text == "all" || kernel.name().contains(text);
+        selection.as_ref().is_none_or(|texts| texts.split(',').any(is_one))
+    };
+    let kernels = KERNELS.iter().filter(is_wanted);
+    let rows: Vec<Row> =
+        kernels.map(|kernel| run(&mut bench, &written(*kernel), selection.is_none(), &mut tally)).collect();
+    let unseen: Vec<&String> =
+        tally.shared.values().filter(|(_, seen)| !seen).map(|(name, _)| name).collect();
+    match selection.as_deref() {
+        Some("all") => {
+            unseen.iter().for_each(|name| println!("went through: {name}"));
+            tally.survivors.extend(unseen.into_iter().cloned());
+        }
+        Some(_) => println!("{} faults of shared files are left to other kernels' cases", unseen.len()),
+        None => {}
     }
     let name = bench.device().name().to_owned();
-    println!("\n{name}");
-    println!(
-        "{:<32} {:>7} {:>7} {:>6} {:>9} {:>7}",
-        "kernel", "mutants", "planted", "caught", "survivors", "seconds"
-    );
+    println!("\n{name}\n{}", Row::HEAD);
     rows.iter().for_each(|row| println!("{row}"));
     let sum = |of: fn(&Row) -> usize| rows.iter().map(of).sum::<usize>();
     println!(
         "{}",
         Row {
             kernel: "all",
-            mutants: sum(|row| row.mutants),
+            written: sum(|row| row.written),
+            generated: sum(|row| row.generated),
             planted: sum(|row| row.planted),
             caught: sum(|row| row.caught),
             survivors: sum(|row| row.survivors),
+            same: sum(|row| row.same),
             took: rows.iter().map(|row| row.took).sum(),
         }
     );
     assert!(!rows.is_empty(), "no kernel has {selection:?} in its name");
     // There even a race is the same each time: subgroups run one after the other, each up to the next barrier.
     let required = name.contains(LLVMPIPE);
+    let mut survivors = tally.survivors;
+    if selection.is_some() {
+        survivors.extend(no_equivalents(&tally.equivalents, selection.as_deref() == Some("all")));
+    }
     assert!(
         survivors.is_empty() || !required,
         "{name}: {} faults went through: each shows a case that is missing\n{}",
         survivors.len(),
         survivors.join("\n")
     );
-}
-
-/// Where every fault must be caught.
-const LLVMPIPE: &str = "llvmpipe";
-
-/// The device that faults are tried on: llvmpipe where it is, with the shader checks, as faults write anywhere.
-struct Bench {
-    adapter: AdapterSummary,
-    options: DeviceOptions,
-    device: Device,
-}
-
-impl Bench {
-    fn new() -> Option<Self> {
-        let mut adapters = common::usable_adapters();
-        let llvmpipe = adapters.iter().position(|adapter| adapter.name.contains(LLVMPIPE));
-        let adapter = if adapters.is_empty() { None } else { Some(adapters.remove(llvmpipe.unwrap_or(0))) }?;
-        let mut options = DeviceOptions::default();
-        options.shader_checks = true;
-        options.cooperative = true;
-        options.timeout = Duration::from_secs(60);
-        let device = common::open(&adapter, &options);
-        Some(Self { adapter, options, device })
-    }
-
-    /// It is opened anew now and then: a device keeps its pipelines, and all of them would fill gigabytes.
-    fn device(&mut self) -> &Device {
-        if self.device.pipelines() >= 64 {
-            self.device = common::open(&self.adapter, &self.options);
-        }
-        &self.device
-    }
-}
-
-struct Row {
-    kernel: &'static str,
-    mutants: usize,
-    /// Pairs of a mutant and a variant.
-    planted: usize,
-    caught: usize,
-    survivors: usize,
-    took: Duration,
-}
-
-impl std::fmt::Display for Row {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { kernel, mutants, planted, caught, survivors, took } = self;
-        let seconds = took.as_secs_f64();
-        write!(f, "{kernel:<32} {mutants:>7} {planted:>7} {caught:>6} {survivors:>9} {seconds:>7.1}")
-    }
-}
-
-/// Plants a kernel's mutants: all in every variant that they are for, or a few in one each.
-fn run(bench: &mut Bench, mutants: &Mutants, sample: bool, survivors: &mut Vec<String>) -> Row {
-    let begun = Instant::now();
-    eprintln!("{} …", mutants.kernel);
-    let kernel = mutants.kernel();
-    let capabilities = bench.device().capabilities().clone();
-    let runs_here = |variant: &Variant| variant.runs_on(&capabilities).is_ok();
-    let here: Vec<Variant> = kernel.variants().into_iter().filter(runs_here).collect();
-    let mut row =
-        Row { kernel: mutants.kernel, mutants: 0, planted: 0, caught: 0, survivors: 0, took: Duration::ZERO };
-    // A variant's cases are made once; the small ones go first.
-    let mut cases: Vec<(Variant, Vec<Case>)> = Vec::new();
-    let count = mutants.count();
-    for (index, mutant) in mutants.all().enumerate() {
-        // Evenly over the list: each part of it is about another part of the kernel.
-        if sample && (index * SAMPLE / count == (index + 1) * SAMPLE / count) {
-            continue;
-        }
-        let mut variants = mutants.variants(&mutant, &here);
-        if sample && variants.len() > 1 {
-            variants = vec![variants.swap_remove(index % variants.len())];
-        }
-        row.mutants += usize::from(!variants.is_empty());
-        for variant in variants {
-            let known = cases.iter().position(|(known, _)| *known == variant).unwrap_or_else(|| {
-                let mut made = kernel.cases(&variant, Depth::Quick);
-                made.sort_by_key(words);
-                // What is wrong without a fault would be no proof of one.
-                let unchanged = Wrapped::rewritten(kernel, text(kernel, &variant));
-                assert_eq!(
-                    seen_by(bench.device(), unchanged, &variant, &made),
-                    Ok(None),
-                    "{} {variant}, unchanged",
-                    kernel.name()
-                );
-                cases.push((variant.clone(), made));
-                cases.len() - 1
-            });
-            row.planted += 1;
-            let (name, what) = (kernel.name(), mutant.fault);
-            let planted_at = Instant::now();
-            let planted = mutant.plant(&text(kernel, &variant));
-            let seen = planted.and_then(|text| {
-                seen_by(bench.device(), Wrapped::rewritten(kernel, text), &variant, &cases[known].1)
-            });
-            if planted_at.elapsed() > SLOW {
-                println!("{:.0} s: {name} {variant}: `{what}`", planted_at.elapsed().as_secs_f64());
-            }
-            match seen {
-                Ok(Some(_)) => row.caught += 1,
-                other => {
-                    row.survivors += 1;
-                    let reason =
-                        other.err().map(|reason| format!(" did not run: {reason}")).unwrap_or_default();
-                    let survivor = format!("{name} {variant}: `{what}`{reason}");
-                    println!("went through: {survivor}");
-                    survivors.push(survivor);
-                }
-            }
-        }
-    }
-    // On an adapter that has all that the variants ask for, none may be left out.
-    let matrices = capabilities.cooperative.is_some() || !mutants.kernel.ends_with("_cooperative");
-    if capabilities.shader_f16 && capabilities.subgroups == Some((8, 8)) && matrices && !sample {
-        let expected = mutants.all().filter(|mutant| !mutant.is_for_one_subgroup_size()).count();
-        assert_eq!(row.mutants, expected, "{}: not all were run", mutants.kernel);
-    }
-    row.took = begun.elapsed();
-    row
-}
-
-/// Words of all arguments.
-fn words(case: &Case) -> usize {
-    case.arguments.iter().map(CaseArgument::words).sum()
-}
-
-/// The first case that fails, if one does: the cases as they are, and then with their workgroups folded, as
-/// `tests/kernels/agreement.rs` runs them.
-fn seen_by(
-    device: &Device,
-    kernel: Wrapped,
-    variant: &Variant,
-    cases: &[Case],
-) -> Result<Option<String>, String> {
-    for per_dimension in [u32::MAX, FOLD] {
-        let kernel = kernel.fold(per_dimension);
-        for case in cases {
-            let outcome = pollster::block_on(run_case(device, kernel, variant, case));
-            let outcome = outcome.map_err(|error| format!("{}: {error}", case.label))?;
-            if let Some(reason) = outcome.failure {
-                return Ok(Some(format!("{}: {reason}", case.label)));
-            }
-        }
-    }
-    Ok(None)
 }

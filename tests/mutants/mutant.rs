@@ -10,13 +10,13 @@ use attentive::kernels::KERNELS;
 pub struct Mutant {
     /// What the fault is.
     pub fault: &'static str,
-    from: &'static str,
-    to: &'static str,
+    pub from: &'static str,
+    pub to: &'static str,
     /// How often `from` is in the module.
     times: usize,
     /// Words that a variant has, or with `!` has not: those of its name (its implementation and its constants), and the names of
     /// the shared files that it takes, without their folders.
-    on: &'static str,
+    pub on: &'static str,
     /// Whether one variant is enough.
     once: bool,
 }
@@ -77,28 +77,8 @@ impl Mutant {
     }
 }
 
-/// The mutants, each only in variants with these words in their names.
-pub const fn all_on<const N: usize>(mut mutants: [Mutant; N], on: &'static str) -> [Mutant; N] {
-    let mut index = 0;
-    while index < N {
-        mutants[index] = mutants[index].on(on);
-        index += 1;
-    }
-    mutants
-}
-
-/// The same of a list: `N` is its length.
-pub const fn list_on<const N: usize>(list: &[Mutant], on: &'static str) -> [Mutant; N] {
-    let mut mutants = [list[0]; N];
-    let mut index = 0;
-    while index < N {
-        mutants[index] = list[index];
-        index += 1;
-    }
-    all_on(mutants, on)
-}
-
-/// The mutants of one kernel.
+/// The mutants of one kernel that are written.
+#[derive(Clone, Copy)]
 pub struct Mutants {
     pub kernel: &'static str,
     /// Constants whose every value is tried, as every implementation and every shared file is.

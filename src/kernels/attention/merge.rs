@@ -102,7 +102,7 @@ impl Kernel for Merge {
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {
         let sizes: &[[u32; 5]] = match depth {
             Depth::Quick => {
-                &[[1, 1, 1, 1, 2], [2, 3, 5, 21, 3], [1, 4, 1, 64, 9], [3, 2, 2, 7, 4], [1, 2, 7, 61, 2]]
+                &[[1, 1, 1, 1, 2], [2, 3, 9, 21, 3], [1, 4, 1, 64, 9], [3, 2, 2, 7, 4], [1, 2, 7, 61, 2]]
             }
             Depth::Full => &[
                 [1, 1, 1, 1, 2],
@@ -121,7 +121,9 @@ impl Kernel for Merge {
 }
 
 /// Odd seeds have sinks, every third packs queries of different lengths, seed 4 wants no sums. In the first rows all splits, some or none saw
-/// a key, one saw nothing but −∞, one a NaN, and one or all of them nothing but scores of f32's lowest number.
+/// a key, one saw nothing but −∞, one a NaN, and one or all of them nothing but scores of f32's lowest number: with another
+/// beside it, its values have a weight of 0, and may be NaN. One head's sink is −∞, which is none, and one's is far below the
+/// scores. Behind the last split lies one that is not to be read.
 fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case {
     let mut inputs = Inputs::new(seed + 100 * u64::from(queries * value_dim + splits));
     let rows = (batch * heads * queries) as usize;
@@ -134,10 +136,15 @@ fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case
             let at = split * rows + row;
             match (row + seed as usize) % 7 {
                 1 if split % 2 == 0 => kinds[at] = Seen::Nothing,
+                // What saw nothing says 0 for the logarithm, far above that.
+                1 if seed == 4 => logs[at] = f32::MIN,
                 2 => kinds[at] = Seen::Nothing,
                 3 => kinds[at] = if split == 0 { Seen::Infinities } else { Seen::Nothing },
                 4 if split == 1 => kinds[at] = Seen::Poison,
-                5 if split == 0 => logs[at] = f32::MIN,
+                5 if split == 0 => {
+                    logs[at] = f32::MIN;
+                    parts[at * columns..][..columns].fill([f32::NAN, f32::INFINITY][row % 2]);
+                }
                 6 => logs[at] = [f32::MIN, -3.4e38][usize::from(seed >= 3)],
                 _ => {}
             }
@@ -156,8 +163,13 @@ fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case
         };
         (0..splits as usize).flat_map(of_split).collect()
     };
-    let sums = splits_of(&logs);
-    let sinks = inputs.values(heads as usize, 2.0);
+    let mut sums = splits_of(&logs);
+    sums.extend(std::iter::repeat_n(9.0, rows).chain(std::iter::repeat_n(Seen::Numbers.number(), rows)));
+    parts.extend(std::iter::repeat_n(5.0, rows * columns));
+    // The first is nobody's.
+    let mut sinks = inputs.values(1 + heads as usize, 2.0);
+    sinks[heads as usize] = -300.0;
+    sinks[1] = if seed == 5 { f32::NEG_INFINITY } else { sinks[1] };
     let has_sinks = seed % 2 == 1;
     let packed = seed % 3 == 2;
     let mut lengths =
@@ -193,7 +205,7 @@ fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case
         value_dim,
         splits,
         has_sums: u32::from(seed != 4),
-        sinks_at: if has_sinks { 0 } else { NONE },
+        sinks_at: if has_sinks { 1 } else { NONE },
         ..if packed { rows_first } else { dense }
     };
     let mut output =
@@ -217,7 +229,7 @@ fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case
                 Some((split, logit))
             })
             .collect();
-        let sink = has_sinks.then(|| f64::from(sinks[at[1] as usize]));
+        let sink = has_sinks.then(|| f64::from(sinks[1 + at[1] as usize])).filter(|sink| sink.is_finite());
         let maximum = logits.iter().map(|logit| logit.1).chain(sink).fold(f64::NEG_INFINITY, f64::max);
         let whole: f64 = logits.iter().map(|logit| logit.1).chain(sink).map(|s| (s - maximum).exp()).sum();
         let nothing = logits.is_empty() && sink.is_none();
@@ -227,7 +239,8 @@ fn case([batch, heads, queries, value_dim, splits]: [u32; 5], seed: u64) -> Case
         for column in 0..columns {
             let part =
                 |split: u32| f64::from(parts[(split as usize * rows + row as usize) * columns + column]);
-            let sum: f64 = logits.iter().map(|&(split, s)| (s - maximum).exp() * part(split)).sum();
+            let weighted = |weight: f64, split| if weight == 0.0 { 0.0 } else { weight * part(split) };
+            let sum: f64 = logits.iter().map(|&(split, s)| weighted((s - maximum).exp(), split)).sum();
             // A sum that is no number makes the row so, sink or not.
             let value = if nothing || logits.is_empty() { 0.0 } else { sum / whole };
             output[p.output_place(at, &items) + column] = Some(value);

@@ -70,6 +70,10 @@ impl Kernel for Activate {
         inputs.push(("from −9 to 9".to_owned(), (0..=9000).map(|step| step as f32 * 0.002 - 9.0).collect()));
         let ends = [0.0, 50.0, 1e4, f32::INFINITY, f32::NAN];
         inputs.push(("ends".to_owned(), ends.iter().flat_map(|&end| [end, -end]).collect()));
+        // 1 − exp(−x) has no digits left there; signaling NaNs are NaNs too.
+        inputs.push(("small".to_owned(), (-40..=40).map(|step| step as f32 * 1e-6).collect()));
+        let signaling = [0x7f80_0001, 0xff80_0001].map(f32::from_bits);
+        inputs.push(("signaling NaNs".to_owned(), signaling.to_vec()));
         // Their cubes are beyond f32.
         inputs.push(("cubes".to_owned(), vec![1e13, -1e13, 3e38, -3e38]));
         inputs.into_iter().map(|(label, x)| case(variant, label, x)).collect()

@@ -87,10 +87,12 @@ fn case([outer, columns, inner]: [usize; 3], has_maximum: bool, what: &str) -> C
     let mut x = inputs.values(outer * columns * inner, 1.0);
     let at = |o: usize, c: usize, i: usize| (o * columns + c) * inner + i;
     match what {
-        // One in a column of its own each: at the begin, within, at the end.
-        "a NaN" => [at(0, 0, 1), at(1, columns / 2, 0), at(2, columns - 1, 2)]
-            .into_iter()
-            .for_each(|place| x[place] = f32::NAN),
+        // One in a column of its own each: at the begin, within, at the end; a signaling one too.
+        "a NaN" => {
+            x[at(0, 0, 1)] = f32::NAN;
+            x[at(1, columns / 2, 0)] = f32::from_bits(0x7f80_0001);
+            x[at(2, columns - 1, 2)] = f32::NAN;
+        }
         "infinities" => {
             (0..columns).for_each(|c| x[at(0, c, 0)] = f32::NEG_INFINITY);
             x[at(1, columns - 1, 1)] = f32::INFINITY;

@@ -115,7 +115,7 @@ impl Kernel for Gru {
 
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {
         // Rows, length, units, step.
-        let mut sizes = vec![[1, 1, 1, 0], [5, 4, 7, 2], [3, 3, 64, 0], [2, 6, 65, 5], [70, 2, 3, 1]];
+        let mut sizes = vec![[1, 1, 1, 0], [5, 4, 7, 2], [3, 3, 64, 0], [2, 6, 65, 5], [70, 2, 5, 1]];
         if depth == Depth::Full {
             for units in [2, 63, 128, 300] {
                 sizes.extend([[1, 7, units, 3], [9, 5, units, 0], [4, 5, units, 4]]);

@@ -216,7 +216,7 @@ fn case(sampling: Sampling) -> Case {
     if strange {
         let row = heads * levels * points;
         // The first two queries' heads: far out in each direction, then a NaN in x, in y, in a weight.
-        offsets[..4].copy_from_slice(&[f32::INFINITY, 0.0, f32::NEG_INFINITY, 1e30]);
+        offsets[..6].copy_from_slice(&[f32::INFINITY, 0.0, f32::NEG_INFINITY, 1e30, 0.0, f32::INFINITY]);
         offsets[2 * row] = f32::NAN;
         offsets[2 * (row + levels * points) + 3] = f32::NAN;
         weights[row + 2 * levels * points] = f32::NAN;

@@ -90,7 +90,7 @@ impl Kernel for SpatialAttention {
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {
         // Batch, height, width, window: windows within the map, and larger than it in one direction or both.
         let mut sizes =
-            vec![[2, 9, 11, 7], [3, 5, 13, 3], [1, 3, 40, 7], [2, 20, 2, 5], [1, 1, 1, 7], [2, 6, 6, 1]];
+            vec![[2, 9, 11, 7], [6, 5, 13, 3], [1, 3, 40, 7], [2, 20, 2, 5], [1, 1, 1, 7], [2, 6, 6, 1]];
         if depth == Depth::Full {
             sizes.extend([[4, 56, 56, 7], [2, 64, 65, 7], [1, 7, 300, 11], [70, 7, 7, 7]]);
         }

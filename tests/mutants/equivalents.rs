@@ -1,0 +1,161 @@
+//! Faults of the operators that no case can see on llvmpipe: the kernel computes the same with them, or does there.
+
+/// Faults that are not asked for.
+pub struct Equivalent {
+    /// A kernel, or a file of `shaders/` without its ending: then in every kernel that takes it.
+    place: &'static str,
+    /// What their names have in them (`Faults::name`): parts of the line, of the change, the operator.
+    parts: &'static [&'static str],
+    /// Why it is no fault.
+    why: &'static str,
+}
+
+const fn same(place: &'static str, parts: &'static [&'static str], why: &'static str) -> Equivalent {
+    Equivalent { place, parts, why }
+}
+
+/// Lanes that add what no step reads any more, or beside a step: subgroups run one after the other there, so the lane that is read
+/// has not yet added.
+const RACE: &str = "a lane adds to what another reads in the same step, which reads first on llvmpipe";
+
+const EXP: &str = "on llvmpipe exp is 0 however far below";
+
+const STRANGE: &str = "a NaN is told beside it, and a level's edge is 0 from one element beyond on";
+
+pub const EQUIVALENTS: &[Equivalent] = &[
+    // elementwise
+    same("shared/half", &["`>=` → `>`", "0x477ff000u"], "65,520 rounds to infinity by itself"),
+    same(
+        "shared/half",
+        &["magnitude < 0x38800000u"],
+        "both ways give 2⁻¹⁴ for 2⁻¹⁴ and for what lies one bit below",
+    ),
+    same("shared/half", &["`25u` → `26u`"], "from a shift of 25 on nothing is left"),
+    same(
+        "shared/half",
+        &["& 0x3ffu` →", "INFINITY"],
+        "the bits above the fraction are among those of INFINITY",
+    ),
+    same("elementwise/cast", &["& 0xffffu` →"], "`widen` takes the low half alone"),
+    same("shared/activation", &["`0.0` → `1.0`", "exp(-a * q)"], "it counts only where |x| is above 1"),
+    same("shared/activation", &["first argument", "is_nan(x)"], "llvmpipe's exp keeps a NaN"),
+    same("elementwise/activate", &["first argument", "is_nan(value)"], "llvmpipe's exp keeps a NaN"),
+    same(
+        "shared/tanh",
+        &["no right operand", "+ t * 0.021869488` →"],
+        "the last term is 8e-8 at most, below the cases' floors",
+    ),
+    same(
+        "shared/tanh",
+        &["`+` → `-`", "0.021869488"],
+        "the last term is 8e-8 at most, below the cases' floors",
+    ),
+    // rows
+    same("shared/reduce/rows_workgroup", &["if (lane < stride)", "always"], RACE),
+    same("shared/reduce/rows_workgroup", &["if (lane < stride)", "one further"], RACE),
+    same(
+        "pooling/pool",
+        &["lane_of(invocation)` → `invocation`"],
+        "no variant leaves rows to one invocation",
+    ),
+    same("pooling/pool", &["row_of(", "first argument"], "no variant leaves rows to one invocation"),
+    same(
+        "pooling/pool",
+        &["one further", "column < parameters.columns"],
+        "the next row, which comes later, writes there itself; behind the last one the guard's NaN stays that NaN",
+    ),
+    same(
+        "shared/reduce/rows_workgroup",
+        &["/ 2u` →", "reduce_max:"],
+        "the largest of the row, and once more its last lane's",
+    ),
+    same(
+        "pooling/mean_max",
+        &["left out", "reduce_add: `workgroupBarrier"],
+        "there is no reduction before it",
+    ),
+    same(
+        "normalization/rms_norm",
+        &["left out", "reduce_add: `workgroupBarrier"],
+        "there is no reduction before it",
+    ),
+    same("pooling/pool", &["left out", "reduce_add: `workgroupBarrier"], "there is no reduction before it"),
+    same(
+        "pooling/mean_max",
+        &["left out", "reduce_max: `workgroupBarrier"],
+        "the first lane alone takes the results, and reads each before it writes for the next",
+    ),
+    same("pooling/mean_max", &["always", "lane == 0u"], "every lane has the whole sum, and writes the same"),
+    same(
+        "normalization/layer_norm",
+        &["&& lane == 0u` →"],
+        "every lane has the whole sums, and writes the same",
+    ),
+    same("normalization/softmax", &["first argument", "`max(number_or_lowest"], EXP),
+    same(
+        "normalization/softmax",
+        &["`number_or_lowest(value, kind)` → `value`", "exp("],
+        "of what is no number the weight is 0",
+    ),
+    same(
+        "normalization/softmax",
+        &["`number_or_lowest(value, kind)` → `value`", "largest ="],
+        "−∞ is no larger; others make the row NaN",
+    ),
+    same(
+        "normalization/softmax",
+        &["`select(0u, NAN_BITS, not_a_number)` → `NAN_BITS`"],
+        "it is taken in NaN rows alone",
+    ),
+    same("normalization/softmax", &["`0u` → `1u`", "select(0u, NAN_BITS"], "it is taken in NaN rows alone"),
+    // recurrent, vision, ceiling
+    same("recurrent/gru", &["is_nan(", "let strange ="], "llvmpipe's exp keeps a NaN"),
+    same("recurrent/gru", &["first argument", "`select(after,"], "llvmpipe's exp keeps a NaN"),
+    same("vision/deformable_attention", &["is_nan(x)", "let inside_x"], STRANGE),
+    same("vision/deformable_attention", &["is_nan(y)", "let inside_y"], STRANGE),
+    same(
+        "ceiling/copy",
+        &["one further", "step < VECTORS"],
+        "what the next invocation copies is copied twice",
+    ),
+    same("ceiling/multiply_add", &["`FUSED`"], "a sum rounded once or twice: both are within the bounds"),
+    // attention
+    same(
+        "attention/merge",
+        &["always", "kind == NUMBERS"],
+        "a sink that is no number makes the row NaN, and −∞ moves nothing",
+    ),
+    same("attention/merge", &["first argument", "`max(sink - largest, -150.0)`"], EXP),
+    same("attention/merge", &["first argument", "`max(part_sums[place] - largest, -150.0)`"], EXP),
+    same("attention/merge", &["first argument", "`min(first + vec4"], "columns past the end are not stored"),
+    same("attention/merge", &["`0.0` → `1.0`", "let factor"], "without a number all sums are 0"),
+    same("attention/merge", &["&& first == 0u` →"], "every block of a row writes the same sum"),
+    same("attention/merge", &["never", "seen == NOTHING"], "log(0) is −∞ on llvmpipe"),
+    same(
+        "attention/merge",
+        &["left out", "sum = from_bits(NEGATIVE_INFINITY_BITS);"],
+        "log(0) is −∞ on llvmpipe",
+    ),
+    same(
+        "attention/scores",
+        &["second argument", "q_rows ="],
+        "rows past an item's own are read, and nobody takes their scores",
+    ),
+];
+
+impl Equivalent {
+    /// Whether a kernel's fault in a file, of that name, is one of these.
+    pub fn is(&self, kernel: &str, file: &str, name: &str) -> bool {
+        [kernel, file].contains(&self.place) && self.parts.iter().all(|part| name.contains(part))
+    }
+
+    pub fn is_of_a_kernel(&self) -> bool {
+        !self.place.starts_with("shared/")
+    }
+}
+
+impl std::fmt::Display for Equivalent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?} ({})", self.place, self.parts, self.why)
+    }
+}
