@@ -36,15 +36,6 @@ const KEYS_AT: u32 = ROWS * PITCH;
 const WEIGHTS_AT: u32 = KEYS_AT + KEYS * PITCH;
 const PANEL_ELEMENTS: u32 = WEIGHTS_AT + ROWS * WEIGHTS_PITCH;
 
-@group(0) @binding(1) var<storage, read> q: array<QueryBlock>;
-@group(0) @binding(2) var<storage, read> k: array<KeyBlock>;
-@group(0) @binding(3) var<storage, read> v: array<ValueBlock>;
-@group(0) @binding(4) var<storage, read> mask: array<u32>;
-@group(0) @binding(5) var<storage, read> items: array<u32>;
-@group(0) @binding(6) var<storage, read> head_terms: array<f32>;
-@group(0) @binding(7) var<storage, read_write> output: array<f32>;
-@group(0) @binding(8) var<storage, read_write> sums: array<f32>;
-
 // Products, then logits of a tile; or a matrix of summed values of each subgroup.
 var<workgroup> logits: array<f32, ROWS * LOGITS_PITCH>;
 // One for each row and each of the lanes that share it.
@@ -160,7 +151,7 @@ fn main(
     if (index >= parameters.tiles) {
         return;
     }
-    let tile = tile_of(parameters.first_tile + index, ROWS);
+    let tile = tile_of(index, ROWS);
     let own_row = subgroup * SIDE + lane / SHARE;
     let own_part = lane % SHARE;
     let own_query = tile.first_query + min(own_row, max(tile.queries, 1u) - 1u);

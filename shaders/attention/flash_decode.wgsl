@@ -17,15 +17,6 @@ const LANES: u32 = 64u;
 // Shares of the keys, each summed by VALUE_LANES lanes.
 const SHARES: u32 = LANES / VALUE_LANES;
 
-@group(0) @binding(1) var<storage, read> q: array<QueryBlock>;
-@group(0) @binding(2) var<storage, read> k: array<KeyBlock>;
-@group(0) @binding(3) var<storage, read> v: array<ValueBlock>;
-@group(0) @binding(4) var<storage, read> mask: array<u32>;
-@group(0) @binding(5) var<storage, read> items: array<u32>;
-@group(0) @binding(6) var<storage, read> head_terms: array<f32>;
-@group(0) @binding(7) var<storage, read_write> output: array<f32>;
-@group(0) @binding(8) var<storage, read_write> sums: array<f32>;
-
 // Queries [row][4 elements]; at the end the shares' values.
 var<workgroup> query_tile: array<vec4<f32>, ROWS * LANES>;
 // [key][row]: logits, then weights, as bits.
@@ -40,15 +31,6 @@ struct Sums {
     #for i in 0..8
     row{i}: vec4<f32>,
     #end
-}
-
-fn store(base: u32, first_column: u32, values: vec4<f32>, end: Ending) {
-    for (var lane = 0u; lane < 4u; lane = lane + 1u) {
-        let column = first_column + lane;
-        if (column < parameters.value_dim) {
-            output[base + column] = ended(component(values, lane), end.factor, end.poisoned);
-        }
-    }
 }
 
 @compute @workgroup_size(LANES)
@@ -188,9 +170,9 @@ fn main(
         row_seen = max(row_seen, weight_tile[my_row * 8u + place]);
     }
     let reduced_head = first_head + reduced / queries;
-    let ended_row = ending(reduced_head, largest[my_row], whole, row_seen);
+    let end_of_row = ending(reduced_head, largest[my_row], whole, row_seen);
     if (lane % 8u == 0u && my_row < rows) {
-        store_sum(batch, reduced_head, reduced % queries, split, ended_row);
+        store_sum(batch, reduced_head, reduced % queries, split, end_of_row);
     }
     let all = array<vec4<f32>, 8>(
         values.row0, values.row1, values.row2, values.row3, values.row4, values.row5, values.row6, values.row7,
@@ -207,7 +189,8 @@ fn main(
             for (var share = 0u; share < SHARES; share = share + 1u) {
                 total += query_tile[my_row * LANES + share * VALUE_LANES + column];
             }
-            store(base, 4u * column, total, ended_row);
+            let ended = ended_block(total, end_of_row.factor, end_of_row.poisoned);
+            store_block(base, 4u * column, parameters.value_dim, ended);
         }
     }
 }

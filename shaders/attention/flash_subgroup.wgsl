@@ -12,19 +12,9 @@
 #import attention/parameters
 #import attention/queries
 #import attention/values
-#import component
 #import indexing
 #import kinds
 #import quad
-
-@group(0) @binding(1) var<storage, read> q: array<QueryBlock>;
-@group(0) @binding(2) var<storage, read> k: array<KeyBlock>;
-@group(0) @binding(3) var<storage, read> v: array<ValueBlock>;
-@group(0) @binding(4) var<storage, read> mask: array<u32>;
-@group(0) @binding(5) var<storage, read> items: array<u32>;
-@group(0) @binding(6) var<storage, read> head_terms: array<f32>;
-@group(0) @binding(7) var<storage, read_write> output: array<f32>;
-@group(0) @binding(8) var<storage, read_write> sums: array<f32>;
 
 const KEYS: u32 = 4u * SUBGROUP_SIZE;
 // Registers in which the lanes hold 4 elements of each of the rows.
@@ -107,26 +97,13 @@ fn finish(state: State, tile: Tile, r: u32) {
     store_sum(tile.batch, tile.head, tile.first_query + r, tile.split, end);
 }
 
-fn store(base: u32, first_column: u32, values: vec4<f32>, end: vec2<f32>) {
-    for (var lane = 0u; lane < 4u; lane = lane + 1u) {
-        let column = first_column + lane;
-        if (column < parameters.value_dim) {
-            output[base + column] = ended(component(values, lane), end.x, end.y > 0.0);
-        }
-    }
-}
-
 @compute @workgroup_size(SUBGROUP_SIZE)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) count: vec3<u32>,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let index = workgroup_index(id, count);
-    if (index >= parameters.tiles) {
-        return;
-    }
-    let tile = tile_of(parameters.first_tile + index, TILE_ROWS);
+    let tile = tile_of(workgroup_index(id, count), TILE_ROWS);
     if (tile.queries == 0u) {
         return;
     }
@@ -369,7 +346,8 @@ fn main(
             if (VALUE_BLOCKS > 4u && block >= 4u) {
                 values = others[at + r];
             }
-            store(base + r * parameters.output_row, KEYS * block + 4u * lane, values, ending_tile[r]);
+            let ended = ended_block(values, ending_tile[r].x, ending_tile[r].y > 0.0);
+            store_block(base + r * parameters.output_row, KEYS * block + 4u * lane, parameters.value_dim, ended);
         }
     }
 }

@@ -13,23 +13,12 @@
 #import attention/flash_tile
 #import attention/keys
 #import attention/masking
-#import attention/output_blocks if ALIGNED
-#import attention/output_elements if !ALIGNED
 #import attention/parameters
 #import attention/queries
 #import attention/values
 #import indexing
 #import kinds
 #import quad
-
-@group(0) @binding(1) var<storage, read> q: array<QueryBlock>;
-@group(0) @binding(2) var<storage, read> k: array<KeyBlock>;
-@group(0) @binding(3) var<storage, read> v: array<ValueBlock>;
-@group(0) @binding(4) var<storage, read> mask: array<u32>;
-@group(0) @binding(5) var<storage, read> items: array<u32>;
-@group(0) @binding(6) var<storage, read> head_terms: array<f32>;
-@group(0) @binding(7) var<storage, read_write> output: array<OutputBlock>;
-@group(0) @binding(8) var<storage, read_write> sums: array<f32>;
 
 const TILE_ROWS: u32 = 4u * SUBGROUP_SIZE;
 // Keys of a trip.
@@ -163,41 +152,17 @@ fn rows_of(a: Row, b: Row, c: Row, d: Row) -> Rows {
 
 // The logits of a key.
 fn logits_of(rows: Rows, key: u32, dots: vec4<f32>) -> Logits {
-    var open = (vec4<u32>(key) >= rows.begin) & (vec4<u32>(key) < rows.end);
-    var scores = dots * parameters.scale;
+    let open = (vec4<u32>(key) >= rows.begin) & (vec4<u32>(key) < rows.end);
+    var found = Scores(open, dots * parameters.scale);
     if (TERMS) {
         // What lies beyond a row's end is not read.
-        let places = min(vec4<u32>(key), max(rows.end, vec4<u32>(1u)) - 1u);
-        if (parameters.key_padding == 2u) {
-            let at = rows.keys + places;
-            open = open & (vec4<u32>(items[at.x], items[at.y], items[at.z], items[at.w]) != vec4<u32>());
-        }
-        if (parameters.softcap != 0.0) {
-            scores = vec4<f32>(
-                softcapped(scores.x), softcapped(scores.y), softcapped(scores.z), softcapped(scores.w),
-            );
-        }
+        let inside = min(vec4<u32>(key), max(rows.end, vec4<u32>(1u)) - 1u);
         let distances = vec4<i32>(i32(key)) - rows.position;
-        if (parameters.slopes_at != NONE) {
-            scores = scores - rows.slope * vec4<f32>(abs(distances));
-        }
-        if (parameters.relative_at != NONE) {
-            let reach = vec4<i32>(i32(parameters.relative_reach));
-            let at = rows.relative + vec4<u32>(clamp(distances, -reach, reach) + reach);
-            scores = scores + vec4<f32>(head_terms[at.x], head_terms[at.y], head_terms[at.z], head_terms[at.w]);
-        }
-        if (parameters.mask_kind != 0u) {
-            let at = rows.mask + places * parameters.mask_column;
-            let entries = vec4<u32>(mask[at.x], mask[at.y], mask[at.z], mask[at.w]);
-            if (parameters.mask_kind == 1u) {
-                open = open & (entries != vec4<u32>());
-            } else {
-                open = open & (entries != vec4<u32>(NEGATIVE_INFINITY_BITS));
-                scores = scores + bitcast<vec4<f32>>(entries);
-            }
-        }
+        let mask_at = rows.mask + inside * parameters.mask_column;
+        let pairs = Pairs(distances, rows.keys + inside, mask_at, rows.slope, rows.relative);
+        found = scores_of(pairs, found.open, found.scores);
     }
-    return logits_among(scores, open);
+    return logits_among(found.scores, found.open);
 }
 
 // Of each row, as `weights_of` and `rescale` give them.
@@ -234,11 +199,7 @@ fn main(
     @builtin(num_workgroups) count: vec3<u32>,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let index = workgroup_index(id, count);
-    if (index >= parameters.tiles) {
-        return;
-    }
-    let tile = tile_of(parameters.first_tile + index, TILE_ROWS);
+    let tile = tile_of(workgroup_index(id, count), TILE_ROWS);
     if (tile.queries == 0u) {
         return;
     }

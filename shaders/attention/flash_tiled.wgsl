@@ -8,7 +8,6 @@
 #import attention/parameters
 #import attention/queries
 #import attention/values
-#import component
 #import indexing
 #import kinds
 
@@ -17,15 +16,6 @@ const KEYS: u32 = 32u;
 // vec4s of a row in one panel.
 const PANEL: u32 = 8u;
 const LANES: u32 = 64u;
-
-@group(0) @binding(1) var<storage, read> q: array<QueryBlock>;
-@group(0) @binding(2) var<storage, read> k: array<KeyBlock>;
-@group(0) @binding(3) var<storage, read> v: array<ValueBlock>;
-@group(0) @binding(4) var<storage, read> mask: array<u32>;
-@group(0) @binding(5) var<storage, read> items: array<u32>;
-@group(0) @binding(6) var<storage, read> head_terms: array<f32>;
-@group(0) @binding(7) var<storage, read_write> output: array<f32>;
-@group(0) @binding(8) var<storage, read_write> sums: array<f32>;
 
 var<workgroup> query_panel: array<vec4<f32>, ROWS * PANEL>;
 // Of keys, then of values.
@@ -49,26 +39,13 @@ fn dots(left: vec4<f32>, place: u32) -> vec4<f32> {
     );
 }
 
-fn store(base: u32, first_column: u32, values: vec4<f32>, row: u32) {
-    for (var lane = 0u; lane < 4u; lane = lane + 1u) {
-        let column = first_column + lane;
-        if (column < parameters.value_dim) {
-            output[base + column] = ended(component(values, lane), factor_tile[row], poison_tile[row] > 0.0);
-        }
-    }
-}
-
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) count: vec3<u32>,
     @builtin(local_invocation_index) invocation: u32,
 ) {
-    let index = workgroup_index(id, count);
-    if (index >= parameters.tiles) {
-        return;
-    }
-    let tile = tile_of(parameters.first_tile + index, ROWS);
+    let tile = tile_of(workgroup_index(id, count), ROWS);
     if (tile.queries == 0u) {
         return;
     }
@@ -215,7 +192,9 @@ fn main(
     for (var block = 0u; block < VALUE_BLOCKS; block = block + 1u) {
         let column = 4u * (PANEL * block + group);
         for (var row = my_row; row < min(my_row + 4u, last_query + 1u - first_query); row = row + 1u) {
-            store(base + row * parameters.output_row, column, accumulated[4u * block + row - my_row], row);
+            let values = accumulated[4u * block + row - my_row];
+            let ended = ended_block(values, factor_tile[row], poison_tile[row] > 0.0);
+            store_block(base + row * parameters.output_row, column, parameters.value_dim, ended);
         }
     }
 }

@@ -13,10 +13,6 @@
 @group(0) @binding(5) var<storage, read_write> output: array<f32>;
 @group(0) @binding(6) var<storage, read_write> sums: array<f32>;
 
-fn from_bits(bits: u32) -> f32 {
-    return bitcast<f32>(bits | (parameters.batches & 0u));
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,

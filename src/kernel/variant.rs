@@ -120,14 +120,34 @@ impl Variant {
         Some((place, self.images[place].1))
     }
 
-    /// A `const` of type `u32`, or 0.
-    pub fn u32(&self, name: &str) -> u32 {
-        self.constant(name).unwrap_or(0)
+    /// The value of a `const`; `None` where the variant has none of that name.
+    pub fn get(&self, name: &str) -> Option<Constant> {
+        self.constants.iter().find(|(known, _)| *known == name).map(|&(_, value)| value)
     }
 
-    /// A `const` of type `bool`, or false.
+    /// A `const` of type `u32`.
+    ///
+    /// # Panics
+    /// Where there is none: a kernel asks for the constants that its own variants have ([`Variant::get`] asks about one that only
+    /// some have).
+    #[track_caller]
+    pub fn u32(&self, name: &str) -> u32 {
+        match self.get(name) {
+            Some(Constant::U32(value)) => value,
+            other => panic!("variant `{self}` has no u32 `{name}`, but {other:?}"),
+        }
+    }
+
+    /// A `const` of type `bool`.
+    ///
+    /// # Panics
+    /// Where there is none, as [`Variant::u32`].
+    #[track_caller]
     pub fn flag(&self, name: &str) -> bool {
-        self.constant(name) == Some(1)
+        match self.get(name) {
+            Some(Constant::Bool(value)) => value,
+            other => panic!("variant `{self}` has no bool `{name}`, but {other:?}"),
+        }
     }
 
     /// The generated head of the module.
@@ -220,14 +240,20 @@ impl Variant {
             return Err("the device has no f16 in shaders".to_owned());
         }
         if self.enables.contains(&"subgroups") {
-            let needed = self.u32("SUBGROUP_SIZE");
-            match capabilities.subgroups {
-                Some((min, max)) if min == max && (needed == 0 || needed == min) => {}
-                Some((min, max)) if min == max => {
+            let needed = match self.get("SUBGROUP_SIZE") {
+                Some(Constant::U32(size)) => Some(size),
+                _ => None,
+            };
+            match (capabilities.subgroups, needed) {
+                (Some((min, max)), None) if min == max => {}
+                (Some((min, max)), Some(needed)) if min == max && needed == min => {}
+                (Some((min, max)), Some(needed)) if min == max => {
                     return Err(format!("it needs subgroups of {needed}, the device has {min}"));
                 }
-                Some((min, max)) => return Err(format!("the device's subgroups vary from {min} to {max}")),
-                None => return Err("the device has no subgroup operations".to_owned()),
+                (Some((min, max)), _) => {
+                    return Err(format!("the device's subgroups vary from {min} to {max}"));
+                }
+                (None, _) => return Err("the device has no subgroup operations".to_owned()),
             }
         }
         Ok(())
@@ -236,8 +262,7 @@ impl Variant {
 
 impl Facts for Variant {
     fn constant(&self, name: &str) -> Option<u32> {
-        let (_, value) = self.constants.iter().find(|(known, _)| *known == name)?;
-        Some(match *value {
+        Some(match self.get(name)? {
             Constant::U32(value) => value,
             Constant::Bool(value) => value.into(),
         })

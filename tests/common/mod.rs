@@ -52,9 +52,10 @@ pub fn one_of_each_tile(kernel: &dyn Kernel, device: &Device) -> Vec<Variant> {
     let mut variants = kernel.variants();
     variants.retain(|variant| {
         let shared = imports(kernel, variant).unwrap();
-        let tile = ["TILE_ROWS", "TILE_COLUMNS", "FRAGMENTS"].map(|name| variant.u32(name));
-        let tile = (tile, variant.flag("RIGHT_TRANSPOSED"));
-        variant.runs_on(device.capabilities()).is_ok() && seen.insert((variant.name(), tile, shared))
+        let tile = ["TILE_ROWS", "TILE_COLUMNS", "FRAGMENTS"].map(|name| variant.get(name));
+        let tile = (tile, variant.get("RIGHT_TRANSPOSED"));
+        variant.runs_on(device.capabilities()).is_ok()
+            && seen.insert((variant.name(), format!("{tile:?}"), shared))
     });
     variants
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use attentive::device::Texel;
-use attentive::kernel::{Access, Depth, FieldKind, Kernel, Variant, imports, module};
+use attentive::kernel::{Access, Constant, Depth, FieldKind, Kernel, Variant, imports, module};
 use attentive::kernels::KERNELS;
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::BoundsCheckPolicies;
@@ -414,8 +414,8 @@ fn modules_keep_within_the_limits_of_every_adapter() {
             .sum();
         // Only what needs cooperative matrices may say that it takes more: up to the 48 KiB of NVIDIA's cards, or, with sides
         // of 8, the 32 KiB of Apple's.
-        let most = match (made.needs("wgpu_cooperative_matrix"), made.variant.u32("SIDE")) {
-            (true, 16) => 49152,
+        let most = match (made.needs("wgpu_cooperative_matrix"), made.variant.get("SIDE")) {
+            (true, Some(Constant::U32(16))) => 49152,
             (true, _) => 32768,
             (false, _) => 16352,
         };

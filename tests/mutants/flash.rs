@@ -78,8 +78,8 @@ pub const FLASH_TILED: Mutants = Mutants {
             mutant("a value stands for its neighbour", "weights0.w * d", "weights0.w * c"),
             mutant(
                 "a row's ending is its neighbour's",
-                "ended(component(values, lane), factor_tile[row],",
-                "ended(component(values, lane), factor_tile[max(row, 1u) - 1u],",
+                "ended_block(values, factor_tile[row],",
+                "ended_block(values, factor_tile[max(row, 1u) - 1u],",
             ),
             mutant(
                 "a row's NaN is its neighbour's",
@@ -107,7 +107,6 @@ pub const FLASH_TILED: Mutants = Mutants {
         placing::VALUES,
         placing::OUTPUT,
         masking::MASKING,
-        masking::RELATIVE,
         masking::OF_FOUR,
         masking::KINDS_OF_FOUR,
         masking::WORDS_OF_FOUR,

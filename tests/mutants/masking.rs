@@ -26,7 +26,7 @@ pub const MASKING: &[Mutant] = &[
     ),
 ];
 
-/// Biases by distance: in every kernel with masks.
+/// Biases by distance, one key at a time.
 pub const RELATIVE: &[Mutant] = &[
     mutant(
         "distances are turned over",
@@ -127,30 +127,55 @@ pub const KINDS_OF_FOUR: &[Mutant] = &[
     ),
 ];
 
-/// Four keys at a time: `flash_tiled` and `flash_subgroup`.
+/// Four pairs of a query and a key at a time: `flash_tiled` stands for the other kernels that call the same functions.
 pub const OF_FOUR: &[Mutant] = &[
     mutant(
-        "the scale comes after the softcap",
-        "logits = vec4<f32>(\n            softcapped(",
-        "logits = logits / parameters.scale; logits = parameters.scale * vec4<f32>(softcapped(",
+        "the scale comes last",
+        "scores_of(pairs, open, products * parameters.scale);\n    let logits = logits_among(found.scores,",
+        "scores_of(pairs, open, products);\n    let logits = logits_among(found.scores * parameters.scale,",
     ),
     mutant(
         "the softcap comes after ALiBi",
-        "logits = vec4<f32>(\n            softcapped(",
-        "logits -= row.slope * abs(f32(row.position - i32(key)) - vec4<f32>(0.0, 1.0, 2.0, 3.0)); \
-         logits = row.slope * abs(f32(row.position - i32(key)) - vec4<f32>(0.0, 1.0, 2.0, 3.0)) + vec4<f32>( \
-         softcapped(",
+        "vec4<f32>(\n            softcapped(scaled.x), softcapped(scaled.y), softcapped(scaled.z), softcapped(scaled.w),",
+        "pairs.slope * vec4<f32>(abs(pairs.distances)) + vec4<f32>(\n            softcapped(scaled.x - pairs.slope * \
+         f32(abs(pairs.distances.x))), softcapped(scaled.y - pairs.slope * f32(abs(pairs.distances.y))), \
+         softcapped(scaled.z - pairs.slope * f32(abs(pairs.distances.z))), \
+         softcapped(scaled.w - pairs.slope * f32(abs(pairs.distances.w))),",
     ),
     mutant(
-        "ALiBi from the query's index",
-        "vec4<i32>(row.position) - vec4<i32>(keys)",
-        "vec4<i32>(i32(row.end) - 1) - vec4<i32>(keys)",
+        "distances are from the query's index",
+        "vec4<i32>(keys) - vec4<i32>(row.position)",
+        "vec4<i32>(keys) - vec4<i32>(i32(row.end) - 1)",
     ),
-    mutant("ALiBi of four keys is the first's", "- vec4<i32>(keys)", "- vec4<i32>(i32(key))"),
+    mutant(
+        "the distance of four keys is the first's",
+        "vec4<i32>(keys) - vec4<i32>(row.position)",
+        "vec4<i32>(i32(key) - row.position)",
+    ),
+    mutant(
+        "distances are turned over",
+        "clamp(pairs.distances, -reach, reach)",
+        "clamp(-pairs.distances, -reach, reach)",
+    ),
+    mutant(
+        "the keys before the query share a bias",
+        "clamp(pairs.distances, -reach, reach)",
+        "clamp(pairs.distances, vec4<i32>(), reach)",
+    ),
+    mutant(
+        "the farthest keys ahead have the bias before",
+        "clamp(pairs.distances, -reach, reach)",
+        "clamp(pairs.distances, -reach, reach - 1)",
+    ),
+    mutant(
+        "the farthest keys behind have the bias before",
+        "clamp(pairs.distances, -reach, reach)",
+        "clamp(pairs.distances, 1 - reach, reach)",
+    ),
     mutant(
         "a float mask is scaled too",
-        "logits + bitcast<vec4<f32>>(words)",
-        "logits + parameters.scale * bitcast<vec4<f32>>(words)",
+        "found.scores + bitcast<vec4<f32>>(words)",
+        "found.scores + parameters.scale * bitcast<vec4<f32>>(words)",
     ),
 ];
 

@@ -114,7 +114,7 @@ impl Mutants {
             let is_for = mutant.is_for(variant, &files);
             let files = files.into_iter().map(str::to_owned);
             let constants = self.constants.iter();
-            let values = constants.map(|name| format!("{name} {} {}", variant.u32(name), variant.flag(name)));
+            let values = constants.map(|name| format!("{name} {:?}", variant.get(name)));
             let features = files.chain(values).chain([format!("implementation {}", variant.name())]);
             is_for && features.filter(|feature| seen.insert(feature.clone())).count() > 0
         };

@@ -1,6 +1,7 @@
 // What the fused attention kernels share: logits, the running maximum, the end of a row. Logits stay natural: scaled by
 // log₂ e for exp2 beforehand, one of 10⁴ would be off by 8e-4, where their difference is nearly exact.
 
+#import attention/flash_bindings
 #import attention/masking
 #import attention/parameters
 #import kinds
@@ -33,44 +34,70 @@ fn logits_among(logits: vec4<f32>, open: vec4<bool>) -> Logits {
     return Logits(select(vec4<f32>(LOWEST), logits, open & finite), kinds);
 }
 
-// The same of four keys, in vectors: a quarter of the code.
-fn masked_logits(row: Row, key: u32, products: vec4<f32>) -> vec4<u32> {
-    let keys = key + vec4<u32>(0u, 1u, 2u, 3u);
-    var open = (keys >= vec4<u32>(row.begin)) & (keys < vec4<u32>(row.end));
-    // What lies beyond the end is not read.
-    let inside = min(keys, vec4<u32>(max(row.end, 1u) - 1u));
+// Four pairs of a query and a key, in vectors: a quarter of the code. All queries are of one head.
+struct Pairs {
+    // From the queries' positions to the keys.
+    distances: vec4<i32>,
+    // Where their entries stand in the key padding mask and in the mask.
+    padding_at: vec4<u32>,
+    mask_at: vec4<u32>,
+    slope: f32,
+    // Where the head's biases by distance begin.
+    relative: u32,
+}
+
+// Which keys take part, of those that band and length leave open, and their scores with all that is added.
+struct Scores {
+    open: vec4<bool>,
+    scores: vec4<f32>,
+}
+
+fn scores_of(pairs: Pairs, open: vec4<bool>, scaled: vec4<f32>) -> Scores {
+    var found = Scores(open, scaled);
     if (parameters.key_padding == 2u) {
-        let at = row.keys + inside;
-        open = open & (vec4<u32>(items[at.x], items[at.y], items[at.z], items[at.w]) != vec4<u32>());
+        let at = pairs.padding_at;
+        found.open = found.open & (vec4<u32>(items[at.x], items[at.y], items[at.z], items[at.w]) != vec4<u32>());
     }
-    var logits = products * parameters.scale;
     if (parameters.softcap != 0.0) {
-        logits = vec4<f32>(
-            softcapped(logits.x), softcapped(logits.y), softcapped(logits.z), softcapped(logits.w),
+        found.scores = vec4<f32>(
+            softcapped(scaled.x), softcapped(scaled.y), softcapped(scaled.z), softcapped(scaled.w),
         );
     }
     if (parameters.slopes_at != NONE) {
-        logits = logits - row.slope * vec4<f32>(abs(vec4<i32>(row.position) - vec4<i32>(keys)));
+        found.scores = found.scores - pairs.slope * vec4<f32>(abs(pairs.distances));
     }
     if (parameters.relative_at != NONE) {
-        logits = logits + vec4<f32>(
-            relative_bias(row, keys.x), relative_bias(row, keys.y),
-            relative_bias(row, keys.z), relative_bias(row, keys.w),
-        );
+        let reach = vec4<i32>(i32(parameters.relative_reach));
+        let at = pairs.relative + vec4<u32>(clamp(pairs.distances, -reach, reach) + reach);
+        found.scores = found.scores
+            + vec4<f32>(head_terms[at.x], head_terms[at.y], head_terms[at.z], head_terms[at.w]);
     }
     if (parameters.mask_kind != 0u) {
-        let at = row.mask + inside * parameters.mask_column;
+        let at = pairs.mask_at;
         let words = vec4<u32>(mask[at.x], mask[at.y], mask[at.z], mask[at.w]);
         if (parameters.mask_kind == 1u) {
-            open = open & (words != vec4<u32>());
+            found.open = found.open & (words != vec4<u32>());
         } else {
-            open = open & (words != vec4<u32>(NEGATIVE_INFINITY_BITS));
-            logits = logits + bitcast<vec4<f32>>(words);
+            found.open = found.open & (words != vec4<u32>(NEGATIVE_INFINITY_BITS));
+            found.scores = found.scores + bitcast<vec4<f32>>(words);
         }
     }
-    let found = logits_among(logits, open);
-    let weighted = found.kinds == vec4<u32>(NUMBERS);
-    return select(vec4<u32>(WEIGHTLESS) | found.kinds, bitcast<vec4<u32>>(found.numbers), weighted);
+    return found;
+}
+
+// The logits of a row's four keys from `key` on.
+fn masked_logits(row: Row, key: u32, products: vec4<f32>) -> vec4<u32> {
+    let keys = key + vec4<u32>(0u, 1u, 2u, 3u);
+    let open = (keys >= vec4<u32>(row.begin)) & (keys < vec4<u32>(row.end));
+    // What lies beyond the end is not read.
+    let inside = min(keys, vec4<u32>(max(row.end, 1u) - 1u));
+    let distances = vec4<i32>(keys) - vec4<i32>(row.position);
+    let mask_at = row.mask + inside * parameters.mask_column;
+    let pairs = Pairs(distances, row.keys + inside, mask_at, row.slope, row.relative);
+    let found = scores_of(pairs, open, products * parameters.scale);
+    let logits = logits_among(found.scores, found.open);
+    let weighted = logits.kinds == vec4<u32>(NUMBERS);
+    return select(vec4<u32>(WEIGHTLESS) | logits.kinds, bitcast<vec4<u32>>(logits.numbers), weighted);
 }
 
 // Logits from their words.
@@ -161,6 +188,10 @@ fn ending(head: u32, largest: f32, sum: f32, seen: u32) -> Ending {
 
 fn ended(value: f32, factor: f32, poisoned: bool) -> f32 {
     return select(value * factor, from_bits(NAN_BITS), poisoned);
+}
+
+fn ended_block(values: vec4<f32>, factor: f32, poisoned: bool) -> vec4<f32> {
+    return select(values * factor, vec4<f32>(from_bits(NAN_BITS)), poisoned);
 }
 
 // A split's sums are followed by what its rows have seen, which the merge needs to know.

@@ -9,7 +9,7 @@ struct Tile {
     key_head: u32,
     split: u32,
     first_query: u32,
-    // Queries of the tile; 0 where its item has fewer than the longest.
+    // Queries of the tile; 0 where its item has fewer than the longest, and for a workgroup that has no tile.
     queries: u32,
     span: Span,
     // The keys that it visits.
@@ -17,8 +17,9 @@ struct Tile {
     end: u32,
 }
 
-// The tile of that number, of up to `rows` queries.
-fn tile_of(number: u32, rows: u32) -> Tile {
+// The tile of a workgroup, of up to `rows` queries.
+fn tile_of(workgroup: u32, rows: u32) -> Tile {
+    let number = parameters.first_tile + workgroup;
     let row_tiles = (parameters.query_length + rows - 1u) / rows;
     let first_query = number % row_tiles * rows;
     let head = number / row_tiles % parameters.heads;
@@ -26,7 +27,8 @@ fn tile_of(number: u32, rows: u32) -> Tile {
     let split = number / row_tiles / parameters.heads / parameters.batches;
     let key_head = head / parameters.heads_per_key;
     let item_queries = query_count(batch);
-    let queries = min(item_queries - min(item_queries, first_query), rows);
+    let left = select(0u, item_queries - min(item_queries, first_query), workgroup < parameters.tiles);
+    let queries = min(left, rows);
     let last_query = first_query + max(queries, 1u) - 1u;
     // The bounds only rise from one query to the next.
     let span = span_of_item(batch);

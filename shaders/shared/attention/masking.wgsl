@@ -4,11 +4,6 @@
 #import kinds
 #import tanh
 
-// Constants of these bits would be folded to what WGSL does not allow.
-fn from_bits(bits: u32) -> f32 {
-    return bitcast<f32>(bits | (parameters.batches & 0u));
-}
-
 struct Row {
     // The keys that the band and the length allow.
     begin: u32,

@@ -4,10 +4,6 @@
 
 alias OutputBlock = f32;
 
-fn my_column(column: u32, count: u32) -> u32 {
-    return column;
-}
-
 // Stores elements `column` to `column + 3` of the row at `place`, as far as they are among its `count`.
 fn store_block(place: u32, column: u32, count: u32, values: vec4<f32>) {
     for (var index = 0u; index < 4u; index = index + 1u) {

@@ -80,6 +80,11 @@ struct Parameters {
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 
+// Constants of these bits would be folded to what WGSL does not allow.
+fn from_bits(bits: u32) -> f32 {
+    return bitcast<f32>(bits | (parameters.batches & 0u));
+}
+
 fn is_packed() -> bool {
     return parameters.sequences_at != NONE;
 }

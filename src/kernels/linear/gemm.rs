@@ -8,12 +8,14 @@
 //! once: `offsets` tells where the x and the W of each begin, and the y follow each other.
 //! Activations: GELU (Hendrycks and Gimpel 2016) in its erf and its tanh form, ReLU, SiLU, tanh, sigmoid. NaN passes through.
 
-use crate::kernel::{Arguments, Binding, Case, CaseArgument, Cost, Inputs, Variant, geometry, parameters};
+use crate::kernel::{
+    Arguments, Binding, Case, CaseArgument, Constant, Cost, Inputs, Variant, geometry, parameters,
+};
 use crate::kernels::activation::Activation;
 use crate::kernels::matrices::rounded_to_f16;
 use crate::kernels::multiply::multiply;
 use crate::kernels::parallel;
-use crate::kernels::shared::{WeightStorage, tile_iterations, weights_f32};
+use crate::kernels::shared::{WeightStorage, weights_f32};
 use crate::reference;
 use crate::reference::rounding_floor;
 use crate::tensor::{pack_f16, unpack_f16};
@@ -138,25 +140,21 @@ pub(crate) fn twin(variant: &Variant, parameters: &[u8], mut arguments: Argument
     }
 }
 
-/// What a dispatch of any implementation costs.
-pub(crate) fn cost(variant: &Variant, parameters: &[u8]) -> Cost {
+/// What a dispatch of any implementation costs whose invocations go through so many iterations.
+pub(crate) fn cost(variant: &Variant, parameters: &[u8], iterations: u64) -> Cost {
     let p = Parameters::from_bytes(parameters);
     let [m, n, k] = [p.rows, p.columns, p.depth].map(u64::from);
     let weights = if variant.flag("HALF_WEIGHTS") { 2 * n * k } else { 4 * n * k };
     let reads = m * k + u64::from(p.has_bias) * n + u64::from(p.has_residual) * m * n;
     let batches = u64::from(p.batches);
-    Cost {
-        flops: 2 * batches * m * n * k,
-        bytes: batches * (weights + 4 * (reads + m * n)),
-        iterations: tile_iterations(variant, k),
-    }
+    Cost { flops: 2 * batches * m * n * k, bytes: batches * (weights + 4 * (reads + m * n)), iterations }
 }
 
 /// Cases for any implementation, for sizes `[rows, columns, depth]`; with an activation for the first of them alone, since
 /// it knows no sizes.
 pub(crate) fn cases(variant: &Variant, sizes: &[[usize; 3]]) -> Vec<Case> {
     let wide = case(variant, [2, 40, 16], 0, true);
-    let most = if variant.u32("ACTIVATION") == 0 { sizes.len() } else { 4 };
+    let most = if activation(variant) == Activation::None { sizes.len() } else { 4 };
     let cases = sizes[..most.min(sizes.len())]
         .iter()
         .enumerate()
@@ -164,17 +162,29 @@ pub(crate) fn cases(variant: &Variant, sizes: &[[usize; 3]]) -> Vec<Case> {
     cases.chain([wide]).collect()
 }
 
+/// The activation of a variant; those without the constant have it in their parameters, and here none.
+fn activation(variant: &Variant) -> Activation {
+    match variant.get("ACTIVATION") {
+        Some(Constant::U32(code)) => Activation::from_code(code),
+        _ => Activation::None,
+    }
+}
+
 /// With `wide`, the activation gets values from −100 to 95.
 fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize, wide: bool) -> Case {
     let mut inputs = Inputs::new((rows * 1_000_003 + columns * 1009 + depth) as u64);
-    let (transposed, general) = (variant.flag("RIGHT_TRANSPOSED"), variant.flag("GENERAL"));
+    let transposed = variant.flag("RIGHT_TRANSPOSED");
+    let general = variant.get("GENERAL") == Some(Constant::Bool(true));
     let (has_bias, has_residual) = (index.is_multiple_of(2), index.is_multiple_of(3));
     // The x and the W of each product: in the general form two of each, shared.
     let pairs: &[[usize; 2]] = if general { &[[0, 1], [1, 1], [1, 0]] } else { &[[0, 0]] };
     let (alpha, beta) = if general { (-0.5, 1.5) } else { (1.0, 1.0) };
     let matrices = if general { 2 } else { 1 };
     // Rows of x and y go on past what the kernel has: NaN in x, and what must stay as it is in y.
-    let multiple = variant.u32("DEPTH_MULTIPLE").max(1) as usize;
+    let multiple = match variant.get("DEPTH_MULTIPLE") {
+        Some(Constant::U32(multiple)) => multiple as usize,
+        _ => 1,
+    };
     let (x_row, first_column, y_row) = (depth + 2 * multiple, 3, columns + 5);
     let mut x = inputs.values(matrices * rows * depth, 1.0);
     // Zeros that meet the NaN below: their product is one too.
@@ -191,7 +201,8 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize, wid
         _ => x.clone(),
     };
     // A NaN in column 1, which no other may see; what an activation makes of one is the driver's affair.
-    if columns > 1 && !half && variant.u32("ACTIVATION") == 0 {
+    let activation = activation(variant);
+    if columns > 1 && !half && activation == Activation::None {
         weight[if transposed { depth } else { 1 }] = f32::NAN;
     }
     let packed = pack_f16(&weight);
@@ -204,8 +215,8 @@ fn case(variant: &Variant, [rows, columns, depth]: [usize; 3], index: usize, wid
     }
     let residual = inputs.values(pairs.len() * rows * y_row, 1.0);
     let columns_of = |row: usize| row * y_row + first_column..row * y_row + first_column + columns;
-    let code = variant.u32("ACTIVATION");
-    let activation = Activation::from_code(code).oracle();
+    let code = activation.code();
+    let activation = activation.oracle();
     let mut output = vec![None; residual.len()];
     for (batch, &[x_index, weight_index]) in pairs.iter().enumerate() {
         // The sums alone: the epilogue is in f64 below.

@@ -113,11 +113,11 @@ impl Kernel for GemmBlocked {
         let (_, depth4) = sizes(variant);
         let panels = u64::from(p.depth.div_ceil(4 * depth4)).div_ceil(splits);
         let each = u64::from(variant.u32("EACH"));
-        let cost = gemm::cost(variant, parameters);
+        let iterations = panels * (1 + u64::from(depth4)) + each * each;
+        let cost = gemm::cost(variant, parameters, iterations);
         // The parts of a product are one product, with as many results.
         let (m, n) = (u64::from(p.rows), u64::from(p.columns));
         let bytes = if splits > 1 { cost.bytes / splits + 4 * m * n * (splits - 1) } else { cost.bytes };
-        let iterations = panels * (1 + u64::from(depth4)) + each * each;
         Cost { flops: cost.flops / splits, bytes, iterations }
     }
 

@@ -110,7 +110,7 @@ impl Kernel for GemmCooperative {
         let staged = (2 * fragments * side * 2 * side / 4).div_ceil(4 * size);
         let out = fragments * fragments * (side * side).div_ceil(size);
         let iterations = depth.div_ceil(2 * side) * (1 + 2 * staged + 2) + out;
-        Cost { iterations, ..gemm::cost(variant, parameters) }
+        gemm::cost(variant, parameters, iterations)
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {

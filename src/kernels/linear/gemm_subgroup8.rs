@@ -126,7 +126,7 @@ impl Kernel for GemmSubgroup8 {
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
         let trips = u64::from(Parameters::from_bytes(parameters).depth.div_ceil(DEPTH_MULTIPLE));
-        Cost { iterations: trips + u64::from(variant.u32("TILE_ROWS")), ..gemm::cost(variant, parameters) }
+        gemm::cost(variant, parameters, trips + u64::from(variant.u32("TILE_ROWS")))
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {

@@ -9,6 +9,7 @@
 
 use super::gemm::{self, BINDINGS, Form, Parameters};
 use crate::kernel::{About, Arguments, Case, Cost, Depth, Kernel, Variant};
+use crate::kernels::shared::tile_iterations;
 
 /// The kernel.
 pub struct GemmTiled;
@@ -49,7 +50,8 @@ impl Kernel for GemmTiled {
     }
 
     fn cost(&self, variant: &Variant, parameters: &[u8]) -> Cost {
-        gemm::cost(variant, parameters)
+        let depth = Parameters::from_bytes(parameters).depth;
+        gemm::cost(variant, parameters, tile_iterations(variant, depth.into()))
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {

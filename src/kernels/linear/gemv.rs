@@ -83,7 +83,7 @@ impl Kernel for Gemv {
         let trips = (p.depth / 4).div_ceil((workgroup / lanes).max(1));
         // The adding's steps, each of at most ROWS turns, and as many stores.
         let iterations = u64::from(trips) + 8 * u64::from(variant.u32("ROWS"));
-        Cost { iterations, ..gemm::cost(variant, parameters) }
+        gemm::cost(variant, parameters, iterations)
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
