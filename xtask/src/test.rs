@@ -33,7 +33,8 @@ pub fn run(options: &Options) -> ExitCode {
             component("clippy", "clippy")?;
             Call::cargo().words("clippy --workspace --all-targets --all-features -- -D warnings").run()?;
             // The command line as a user may have it who needs no pictures.
-            let small = "clippy --package attentive-cli --no-default-features --all-targets -- -D warnings";
+            // All of the workspace, so that the crates below it are those that the line before has checked.
+            let small = "clippy --workspace --all-targets --no-default-features -- -D warnings";
             Call::cargo().words(small).run()
         });
     }
