@@ -12,6 +12,7 @@ use crate::layers::{
 use crate::ops::{EmbeddingTable, EmbeddingTables, LayerNormWeights, Tokens, embedding_norm};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
+use crate::weights::family::Positions;
 use crate::weights::{Checkpoint, EncoderConfig, Family};
 
 /// Token sequences of different lengths, to be run together.
@@ -31,19 +32,8 @@ pub struct BertEncoder {
     encoder: Encoder,
 }
 
-/// Parts of checkpoints that the encoder does not use: heads, and buffers that older versions of transformers saved.
-const UNUSED: [&str; 10] = [
-    "embeddings.position_ids",
-    "embeddings.token_type_ids",
-    "pooler.",
-    "cls.",
-    "lm_head.",
-    "vocab_",
-    "classifier.",
-    "pre_classifier.",
-    "qa_outputs.",
-    "roberta.pooler.",
-];
+/// Buffers that older versions of transformers saved.
+const BUFFERS: [&str; 2] = ["embeddings.position_ids", "embeddings.token_type_ids"];
 
 impl BertEncoder {
     /// Loads the encoder's weights from a checkpoint and stores the matrices as `dtype` (f32 or f16).
@@ -62,7 +52,8 @@ impl BertEncoder {
         let layers = (0..config.layers).map(|index| layer(device, config, &mut source, index, dtype));
         let layers = layers.collect::<Result<Vec<_>>>()?;
         let supported = format!("those of a {:?} encoder with {} layers", config.family, config.layers);
-        source.check_all_used(&UNUSED, &supported)?;
+        let heads = Family::ALL.iter().flat_map(|family| family.unused);
+        source.check_all_used(&BUFFERS.iter().chain(heads).copied().collect::<Vec<_>>(), &supported)?;
         Ok(Self { config: config.clone(), embeddings, encoder: Encoder::new(layers, None)? })
     }
 
@@ -181,7 +172,7 @@ impl BertEncoder {
     /// padding (a `<pad>` written in the text too) the position `padding_id`.
     fn positions(&self, ids: &[u32]) -> Vec<u32> {
         let offset = self.config.position_offset as u32;
-        if self.config.family != Family::Roberta {
+        if self.config.family.positions == Positions::FromZero {
             return (offset..).take(ids.len()).collect();
         }
         let mut next = offset;
@@ -196,33 +187,11 @@ impl BertEncoder {
     }
 }
 
-/// The names of a layer's parts: query, key, value, output, attention norm, up, down, feed-forward norm.
-const BERT_LAYER: [&str; 8] = [
-    "attention.self.query",
-    "attention.self.key",
-    "attention.self.value",
-    "attention.output.dense",
-    "attention.output.LayerNorm",
-    "intermediate.dense",
-    "output.dense",
-    "output.LayerNorm",
-];
-const DISTILBERT_LAYER: [&str; 8] = [
-    "attention.q_lin",
-    "attention.k_lin",
-    "attention.v_lin",
-    "attention.out_lin",
-    "sa_layer_norm",
-    "ffn.lin1",
-    "ffn.lin2",
-    "output_layer_norm",
-];
-
 /// The encoder's tensors. A bare encoder has no prefix, one saved with a head has its model's.
 pub(super) fn source(checkpoint: &Checkpoint, dtype: DType) -> Source<'_> {
-    let prefixes = ["", "bert.", "roberta.", "distilbert."];
+    let prefixes = std::iter::once("").chain(Family::ALL.iter().map(|family| family.prefix));
     let has = |prefix: &&str| checkpoint.contains(&format!("{prefix}embeddings.word_embeddings.weight"));
-    Source::under(prefixes.into_iter().find(has).unwrap_or(""), checkpoint, dtype)
+    Source::under({ prefixes }.find(has).unwrap_or(""), checkpoint, dtype)
 }
 
 fn embeddings(device: &Device, config: &EncoderConfig, source: &mut Source<'_>) -> Result<EmbeddingTables> {
@@ -250,17 +219,14 @@ fn layer(
     dtype: DType,
 ) -> Result<EncoderLayer> {
     let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
-    let (home, names) = match config.family {
-        Family::DistilBert => ("transformer.layer", DISTILBERT_LAYER),
-        Family::Bert | Family::Roberta => ("encoder.layer", BERT_LAYER),
-    };
-    let [query, key, value, output, attention_norm, up, down, feed_forward_norm] =
-        names.map(|name| format!("{home}.{index}.{name}"));
-    let attention = source.attention(&[query, key, value, output], hidden)?;
-    let up = source.linear(&up, [intermediate, hidden])?;
-    let down = source.linear(&down, [hidden, intermediate])?;
-    let attention_norm = source.norm(&attention_norm, hidden)?;
-    let feed_forward_norm = source.norm(&feed_forward_norm, hidden)?;
+    let Family { layers, layer: names, .. } = config.family;
+    let name = |part: &str| format!("{layers}.{index}.{part}");
+    let projections = [names.query, names.key, names.value, names.output].map(name);
+    let attention = source.attention(&projections, hidden)?;
+    let up = source.linear(&name(names.up), [intermediate, hidden])?;
+    let down = source.linear(&name(names.down), [hidden, intermediate])?;
+    let attention_norm = source.norm(&name(names.attention_norm), hidden)?;
+    let feed_forward_norm = source.norm(&name(names.feed_forward_norm), hidden)?;
     let layer = EncoderLayerConfig {
         model_dim: hidden,
         heads: config.heads,

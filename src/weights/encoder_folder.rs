@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
-use super::config::{EncoderConfig, Family};
+use super::config::EncoderConfig;
 use super::files::{bad, check_folder};
 use super::folder::limit;
 use super::head_config::HeadConfig;
@@ -116,12 +116,7 @@ fn mask_token(
     settings: &Object,
     tokenizer: &Tokenizer,
 ) -> Result<Option<(String, u32)>> {
-    let named = settings.token("mask_token")?;
-    let usual = match config.family {
-        Family::Roberta => "<mask>",
-        Family::Bert | Family::DistilBert => "[MASK]",
-    };
-    let token = named.unwrap_or(usual);
+    let token = settings.token("mask_token")?.unwrap_or(config.family.mask_token);
     let id = tokenizer.token_id(token).filter(|&id| (id as usize) < config.vocabulary_size);
     Ok(id.map(|id| (token.to_owned(), id)))
 }
