@@ -69,10 +69,7 @@ impl BertEncoder {
 
     /// Bytes of the weights on the device.
     pub fn bytes(&self) -> u64 {
-        let layers = self.encoder.layers();
-        // γ and β of two norms, f32, which a layer's own count leaves out.
-        let norms = (layers.len() * 2 * 2 * self.config.hidden_size) as u64 * 4;
-        self.embeddings.bytes() + layers.iter().map(EncoderLayer::bytes).sum::<u64>() + norms
+        self.embeddings.bytes() + self.encoder.bytes()
     }
 
     /// Records the encoder on a batch, padded to its longest sequence: `[batch, longest, hidden_size]`, and the length

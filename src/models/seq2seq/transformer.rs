@@ -108,12 +108,8 @@ impl TransformerSeq2Seq {
             if self.config.shared_embeddings { 0 } else { self.target.bytes() } + self.source.bytes();
         let tied = if self.config.tied_output { self.target.bytes() } else { 0 };
         let output = self.output.bytes() - tied;
-        // γ and β of each norm, f32, which a layer's own count leaves out.
-        let norms = 2 * self.encoder.layers().len() + 3 * self.decoder.len();
-        let norms = (norms * 2 * self.config.model_dim) as u64 * 4;
-        let layers: u64 = self.encoder.layers().iter().map(EncoderLayer::bytes).sum();
-        let decoder: u64 = self.decoder.iter().map(DecoderLayer::bytes).sum();
-        tables + output + layers + norms + decoder + self.positions.iter().map(Tensor::bytes).sum::<u64>()
+        let layers = self.encoder.bytes() + self.decoder.iter().map(DecoderLayer::bytes).sum::<u64>();
+        tables + output + layers + self.positions.iter().map(Tensor::bytes).sum::<u64>()
     }
 
     /// Records the encoder on source token ids, padded to the longest: `[texts, longest, model_dim]`, and the length of
