@@ -1,5 +1,14 @@
-//! The BERT-family encoder (Devlin et al. 2019; RoBERTa, Liu et al. 2019; DistilBERT, Sanh et al. 2019): embeddings and
-//! a post-norm encoder stack.
+//! The BERT-family encoder (Devlin et al. 2019; RoBERTa, Liu et al. 2019; DistilBERT, Sanh et al. 2019). The forward pass:
+//!
+//! 1. Each token's word, position and type embeddings are added and normalized: `[texts, longest, hidden_size]`.
+//! 2. Every layer lets each token attend to all tokens of its text, in `heads` heads.
+//! 3. It adds what that gives to its input, and normalizes the sum.
+//! 4. It puts each token by itself through a linear layer to `intermediate_size`, the activation, and a linear layer back.
+//! 5. It adds and normalizes again: the next layer's input, and in the end the hidden states.
+//! 6. Heads take rows of those, first tokens or masked ones ([`BertHead`](super::BertHead)), and the embedder their pooling.
+//!
+//! 1 is [`embedding_norm`], 2 to 5 are an [`EncoderLayer`] with [`NormPosition::Post`], and what is called what in a checkpoint
+//! says the [`Family`].
 
 use super::padded::PaddedIds;
 use super::source::Source;
