@@ -26,8 +26,7 @@ pub(super) const OP: &str = "translate";
 ///
 /// ```no_run
 /// # fn main() -> attentive::Result<()> {
-/// use attentive::Device;
-/// use attentive::models::{Strategy, Translator};
+/// use attentive::{Device, Translator};
 ///
 /// let device = Device::open("auto")?;
 /// let translator = Translator::from_dir(&device, "opus-mt-en-fr", attentive::DType::F32)?;
