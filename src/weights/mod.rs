@@ -12,6 +12,7 @@ mod bahdanau;
 mod checkpoint;
 mod config;
 mod encoder_folder;
+mod encoder_parts;
 mod encoding;
 mod families;
 pub(crate) mod family;
