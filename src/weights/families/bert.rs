@@ -5,17 +5,34 @@ use crate::weights::family::{
     ConfigKeys, Family, HeadLayer, Heads, LayerNames, MaskedLanguage, ModelType, Outputs, Positions,
 };
 
-pub(super) static BERT: Family = Family {
+/// What others differ from: they are `..BERT` in all that they do not name.
+pub(super) const BERT: Family = Family {
     name: "Bert",
     model_types: &[ModelType { name: "bert", classes: &["Bert"] }],
-    keys: KEYS,
+    keys: ConfigKeys {
+        hidden_size: "hidden_size",
+        layers: "num_hidden_layers",
+        heads: "num_attention_heads",
+        intermediate_size: "intermediate_size",
+        activation: "hidden_act",
+        layer_norm_epsilon: Some("layer_norm_eps"),
+    },
     has_types: true,
     positions: Positions::FromZero,
     padding_id: 0,
     mask_token: "[MASK]",
     prefix: "bert.",
     layers: "encoder.layer",
-    layer: LAYER,
+    layer: LayerNames {
+        query: "attention.self.query",
+        key: "attention.self.key",
+        value: "attention.self.value",
+        output: "attention.output.dense",
+        attention_norm: "attention.output.LayerNorm",
+        up: "intermediate.dense",
+        down: "output.dense",
+        feed_forward_norm: "output.LayerNorm",
+    },
     heads: Heads {
         pooler: &[POOLER],
         masked_language: MaskedLanguage {
@@ -32,26 +49,6 @@ pub(super) static BERT: Family = Family {
     unused: &["pooler.", "cls.", "classifier.", "qa_outputs."],
 };
 
-pub(super) const KEYS: ConfigKeys = ConfigKeys {
-    hidden_size: "hidden_size",
-    layers: "num_hidden_layers",
-    heads: "num_attention_heads",
-    intermediate_size: "intermediate_size",
-    activation: "hidden_act",
-    layer_norm_epsilon: Some("layer_norm_eps"),
-};
+const POOLER: HeadLayer = HeadLayer::of_encoder("pooler.dense", Outputs::Hidden, Activation::Tanh);
 
-pub(super) const LAYER: LayerNames = LayerNames {
-    query: "attention.self.query",
-    key: "attention.self.key",
-    value: "attention.self.value",
-    output: "attention.output.dense",
-    attention_norm: "attention.output.LayerNorm",
-    up: "intermediate.dense",
-    down: "output.dense",
-    feed_forward_norm: "output.LayerNorm",
-};
-
-pub(super) const POOLER: HeadLayer = HeadLayer::of_encoder("pooler.dense", Outputs::Hidden, Activation::Tanh);
-
-pub(super) const CLASSIFIER: HeadLayer = HeadLayer::new("classifier", Outputs::Labels, Activation::None);
+const CLASSIFIER: HeadLayer = HeadLayer::new("classifier", Outputs::Labels, Activation::None);

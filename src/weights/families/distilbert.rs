@@ -1,12 +1,12 @@
 //! DistilBERT (Sanh et al. 2019): as BERT, but without type embeddings and pooler, and with tensors of other names.
 
-use super::bert::CLASSIFIER;
+use super::bert::BERT;
 use crate::ops::Activation;
 use crate::weights::family::{
-    ConfigKeys, Family, HeadLayer, Heads, LayerNames, MaskedLanguage, ModelType, Outputs, Positions,
+    ConfigKeys, Family, HeadLayer, Heads, LayerNames, MaskedLanguage, ModelType, Outputs,
 };
 
-pub(super) static DISTILBERT: Family = Family {
+pub(super) const DISTILBERT: Family = Family {
     name: "DistilBert",
     model_types: &[ModelType { name: "distilbert", classes: &["DistilBert"] }],
     keys: ConfigKeys {
@@ -18,9 +18,6 @@ pub(super) static DISTILBERT: Family = Family {
         layer_norm_epsilon: None,
     },
     has_types: false,
-    positions: Positions::FromZero,
-    padding_id: 0,
-    mask_token: "[MASK]",
     prefix: "distilbert.",
     layers: "transformer.layer",
     layer: LayerNames {
@@ -43,8 +40,12 @@ pub(super) static DISTILBERT: Family = Family {
             second_bias: None,
         },
         next_sentence: &[],
-        sequence: &[HeadLayer::new("pre_classifier", Outputs::Hidden, Activation::Relu), CLASSIFIER],
-        token: &[CLASSIFIER],
+        sequence: &[
+            HeadLayer::new("pre_classifier", Outputs::Hidden, Activation::Relu),
+            HeadLayer::new("classifier", Outputs::Labels, Activation::None),
+        ],
+        ..BERT.heads
     },
     unused: &["vocab_", "pre_classifier.", "classifier.", "qa_outputs."],
+    ..BERT
 };

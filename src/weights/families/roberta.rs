@@ -1,11 +1,11 @@
 //! RoBERTa (Liu et al. 2019), XLM-RoBERTa (Conneau et al. 2020) and CamemBERT (Martin et al. 2020): as BERT, but positions
 //! start at `padding_id + 1`, and the heads are others.
 
-use super::bert::{CLASSIFIER, KEYS, LAYER, POOLER};
+use super::bert::BERT;
 use crate::ops::Activation;
 use crate::weights::family::{Family, HeadLayer, Heads, MaskedLanguage, ModelType, Outputs, Positions};
 
-pub(super) static ROBERTA: Family = Family {
+pub(super) const ROBERTA: Family = Family {
     name: "Roberta",
     model_types: &[
         ModelType { name: "roberta", classes: &["Roberta"] },
@@ -13,16 +13,11 @@ pub(super) static ROBERTA: Family = Family {
         ModelType { name: "xlm-roberta", classes: &["XLMRobertaFor", "XLMRobertaModel"] },
         ModelType { name: "camembert", classes: &["Camembert"] },
     ],
-    keys: KEYS,
-    has_types: true,
     positions: Positions::BehindPadding,
     padding_id: 1,
     mask_token: "<mask>",
     prefix: "roberta.",
-    layers: "encoder.layer",
-    layer: LAYER,
     heads: Heads {
-        pooler: &[POOLER],
         masked_language: MaskedLanguage {
             transform: "lm_head.dense",
             // Whatever the encoder has.
@@ -36,7 +31,8 @@ pub(super) static ROBERTA: Family = Family {
             HeadLayer::new("classifier.dense", Outputs::Hidden, Activation::Tanh),
             HeadLayer::new("classifier.out_proj", Outputs::Labels, Activation::None),
         ],
-        token: &[CLASSIFIER],
+        ..BERT.heads
     },
     unused: &["pooler.", "roberta.pooler.", "lm_head.", "classifier.", "qa_outputs."],
+    ..BERT
 };
