@@ -61,7 +61,7 @@ impl<'a> Progress<'a> {
 
 /// Elements of the widest value of a token.
 pub(super) fn widest(config: &EncoderConfig) -> usize {
-    (3 * config.hidden_size).max(config.intermediate_size)
+    (3 * config.hidden_size).max(config.intermediate_size).max(config.embedding_size)
 }
 
 /// The tokens that one batch may have: those asked for, as far as the widest activations fit one binding.

@@ -1,6 +1,7 @@
 //! The BERT-family encoder (Devlin et al. 2019; RoBERTa, Liu et al. 2019; DistilBERT, Sanh et al. 2019). The forward pass:
 //!
-//! 1. Each token's word, position and type embeddings are added and normalized: `[texts, longest, hidden_size]`.
+//! 1. Each token's word, position and type embeddings are added and normalized, and where they are narrower put through a
+//!    linear layer: `[texts, longest, hidden_size]`.
 //! 2. Every layer lets each token attend to all tokens of its text, in `heads` heads.
 //! 3. It adds what that gives to its input, and normalizes the sum.
 //! 4. It puts each token by itself through a linear layer to `intermediate_size`, the activation, and a linear layer back.
@@ -18,7 +19,9 @@ use crate::layers::{
     Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, LayerCapture,
     MultiHeadAttentionOptions, NormPosition,
 };
-use crate::ops::{EmbeddingTable, EmbeddingTables, LayerNormWeights, Tokens, embedding_norm};
+use crate::ops::{
+    EmbeddingTable, EmbeddingTables, LayerNormWeights, Linear, LinearWeights, Tokens, embedding_norm,
+};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 use crate::weights::family::Positions;
@@ -38,6 +41,8 @@ pub struct TokenBatch<'a> {
 pub struct BertEncoder {
     config: EncoderConfig,
     embeddings: EmbeddingTables,
+    /// From the embeddings' width to the hidden states', where they differ.
+    projection: Option<LinearWeights>,
     encoder: Encoder,
 }
 
@@ -58,12 +63,13 @@ impl BertEncoder {
     ) -> Result<Self> {
         let mut source = source(checkpoint, dtype);
         let embeddings = embeddings(device, config, &mut source)?;
+        let projection = projection(device, config, &mut source)?;
         let layers = (0..config.layers).map(|index| layer(device, config, &mut source, index, dtype));
         let layers = layers.collect::<Result<Vec<_>>>()?;
         let supported = format!("those of a {:?} encoder with {} layers", config.family, config.layers);
         let heads = Family::ALL.iter().flat_map(|family| family.unused);
         source.check_all_used(&BUFFERS.iter().chain(heads).copied().collect::<Vec<_>>(), &supported)?;
-        Ok(Self { config: config.clone(), embeddings, encoder: Encoder::new(layers, None)? })
+        Ok(Self { config: config.clone(), embeddings, projection, encoder: Encoder::new(layers, None)? })
     }
 
     /// The sizes.
@@ -78,7 +84,8 @@ impl BertEncoder {
 
     /// Bytes of the weights on the device.
     pub fn bytes(&self) -> u64 {
-        self.embeddings.bytes() + self.encoder.bytes()
+        let projection = self.projection.as_ref().map_or(0, LinearWeights::bytes);
+        self.embeddings.bytes() + projection + self.encoder.bytes()
     }
 
     /// Records the encoder on a batch, padded to its longest sequence: `[batch, longest, hidden_size]`, and the length
@@ -149,7 +156,13 @@ impl BertEncoder {
             }
             let tokens = Tokens { ids: &padded.ids, positions: &positions, types: &types };
             let embedded = recording
-                .scoped("embeddings", |recording| embedding_norm(recording, tokens, &self.embeddings))?
+                .scoped("embeddings", |recording| {
+                    let embedded = embedding_norm(recording, tokens, &self.embeddings)?;
+                    match &self.projection {
+                        Some(projection) => Linear::new(projection).record(recording, &embedded),
+                        None => Ok(embedded),
+                    }
+                })?
                 .reshape([batch.ids.len(), longest, self.config.hidden_size])?;
             let options = MultiHeadAttentionOptions { key_lengths: padded.masked(), ..Default::default() };
             let (output, captured) = recording.scoped("encoder", |recording| {
@@ -201,7 +214,7 @@ pub(super) fn source(checkpoint: &Checkpoint, dtype: DType) -> Source<'_> {
 }
 
 fn embeddings(device: &Device, config: &EncoderConfig, source: &mut Source<'_>) -> Result<EmbeddingTables> {
-    let columns = config.hidden_size;
+    let columns = config.embedding_size;
     let position =
         source.tensor("embeddings.position_embeddings.weight", &[config.max_positions, columns])?;
     let types = config.type_vocabulary_size;
@@ -215,6 +228,20 @@ fn embeddings(device: &Device, config: &EncoderConfig, source: &mut Source<'_>) 
     let tables = EmbeddingTables::new(device, &position, token_type.as_deref(), norm)?;
     let shape = [config.vocabulary_size, columns];
     Ok(tables.with_words(source.table(device, "embeddings.word_embeddings.weight", shape)?))
+}
+
+fn projection(
+    device: &Device,
+    config: &EncoderConfig,
+    source: &mut Source<'_>,
+) -> Result<Option<LinearWeights>> {
+    let shape = [config.hidden_size, config.embedding_size];
+    match &config.family.narrow_embeddings {
+        Some(embeddings) if shape[0] != shape[1] => {
+            source.linear_weights(device, embeddings.projection, shape).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 fn layer(

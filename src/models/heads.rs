@@ -8,7 +8,7 @@ use super::bert::{BertEncoder, source};
 use super::source::Source;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::layers::{HostLayerNorm, HostLinear};
+use crate::layers::HostLayerNorm;
 use crate::ops::{Activation, LayerNormWeights, Linear, LinearWeights, layer_norm};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
@@ -231,25 +231,24 @@ impl Loader<'_> {
         };
         let outputs = match layer.outputs {
             Outputs::Hidden => self.config.hidden_size,
+            Outputs::Embedding => self.config.embedding_size,
             Outputs::Labels => labels,
             Outputs::Fixed(outputs) => outputs,
         };
         let shape = [outputs, self.config.hidden_size];
-        let tensors = source.linear(layer.name, shape)?;
-        let HostLinear { weight, bias } = tensors.host();
-        let linear = LinearWeights::new(self.device, shape, weight, bias, self.dtype)?;
+        let linear = source.linear_weights(self.device, layer.name, shape)?;
         self.layers.push((linear, layer.then));
         Ok(())
     }
 
-    /// A transform of the model's width, its norm, and the decoder over the vocabulary.
+    /// A transform to the width of an embedding, its norm, and the decoder over the vocabulary.
     fn masked_language(&mut self, encoder: &BertEncoder, head: &HeadConfig) -> Result<LayerNormWeights> {
         let config = self.config;
         let names = &config.family.heads.masked_language;
         let activation = names.activation.unwrap_or(config.activation);
-        self.push(&HeadLayer::new(names.transform, Outputs::Hidden, activation), 0)?;
+        self.push(&HeadLayer::new(names.transform, Outputs::Embedding, activation), 0)?;
         let mut source = Source::new(self.checkpoint, self.dtype);
-        let norm = source.norm(names.norm, config.hidden_size)?;
+        let norm = source.norm(names.norm, config.embedding_size)?;
         let HostLayerNorm { gamma, beta } = norm.host();
         let norm = LayerNormWeights::new(self.device, gamma, beta, config.layer_norm_epsilon)?;
         let words = config.vocabulary_size;
@@ -257,7 +256,7 @@ impl Loader<'_> {
         let decoder = if head.tied {
             encoder.words().projection(self.device, Some(&bias))?
         } else {
-            let shape = [words, config.hidden_size];
+            let shape = [words, config.embedding_size];
             source.projection(self.device, &format!("{}.weight", names.decoder), shape, &bias)?
         };
         self.layers.push((decoder, Activation::None));

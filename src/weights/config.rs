@@ -42,6 +42,8 @@ pub struct EncoderConfig {
     pub family: &'static Family,
     /// Rows of the word embedding table.
     pub vocabulary_size: usize,
+    /// Width of the embeddings: `hidden_size` but for families that project narrower ones to it.
+    pub embedding_size: usize,
     /// Width of the hidden states.
     pub hidden_size: usize,
     /// Number of Transformer layers.
@@ -176,10 +178,15 @@ fn refuse(object: &Object) -> Result<()> {
 fn sizes(object: &Object, family: &'static Family) -> Result<EncoderConfig> {
     let keys = &family.keys;
     let padding_id = padding_id(object, family.padding_id)?;
+    let hidden_size = object.needed_count(keys.hidden_size, 1..=MAX_WIDTH)?;
     Ok(EncoderConfig {
         family,
         vocabulary_size: object.needed_count("vocab_size", 1..=MAX_VOCABULARY)?,
-        hidden_size: object.needed_count(keys.hidden_size, 1..=MAX_WIDTH)?,
+        embedding_size: match &family.narrow_embeddings {
+            Some(embeddings) => object.needed_count(embeddings.size, 1..=MAX_WIDTH)?,
+            None => hidden_size,
+        },
+        hidden_size,
         layers: object.needed_count(keys.layers, 1..=MAX_LAYERS)?,
         heads: object.needed_count(keys.heads, 1..=MAX_HEADS)?,
         intermediate_size: object.needed_count(keys.intermediate_size, 1..=MAX_WIDTH)?,

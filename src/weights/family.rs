@@ -25,6 +25,8 @@ pub struct Family {
     pub(crate) name: &'static str,
     pub(crate) model_types: &'static [ModelType],
     pub(crate) keys: ConfigKeys,
+    /// Where embeddings may be narrower than the hidden states.
+    pub(crate) narrow_embeddings: Option<NarrowEmbeddings>,
     /// Whether there is a table of token types (segments); its rows are `type_vocab_size`.
     pub(crate) has_types: bool,
     pub(crate) positions: Positions,
@@ -59,6 +61,15 @@ pub(crate) struct ConfigKeys {
     pub(crate) activation: &'static str,
     /// The ε of layer norms; `None` where it is 1e-12 in the model's own code.
     pub(crate) layer_norm_epsilon: Option<&'static str>,
+}
+
+/// Embeddings of a width of their own, and the linear layer behind their norm that makes hidden states of them; where they are
+/// as wide as those there is none.
+pub(crate) struct NarrowEmbeddings {
+    /// The key of their width in config.json.
+    pub(crate) size: &'static str,
+    /// The linear layer, behind the encoder's prefix.
+    pub(crate) projection: &'static str,
 }
 
 /// How tokens get their rows of the position table.
@@ -106,13 +117,15 @@ pub(crate) struct HeadLayer {
 pub(crate) enum Outputs {
     /// As many as the hidden states have elements.
     Hidden,
+    /// As many as an embedding has.
+    Embedding,
     /// One for each label.
     Labels,
     /// So many.
     Fixed(usize),
 }
 
-/// The masked-language-model head: a transform of the model's width, its activation, its norm, the decoder over the
+/// The masked-language-model head: a transform to the width of an embedding, its activation, its norm, the decoder over the
 /// vocabulary.
 pub(crate) struct MaskedLanguage {
     pub(crate) transform: &'static str,
@@ -137,7 +150,7 @@ impl HeadLayer {
 }
 
 impl Family {
-    /// Its name: `Bert`, `Roberta` (with XLM-RoBERTa and CamemBERT), `DistilBert`.
+    /// Its name, such as `Bert`; `Roberta` is XLM-RoBERTa's and CamemBERT's too.
     pub fn name(&self) -> &'static str {
         self.name
     }

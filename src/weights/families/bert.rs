@@ -17,6 +17,7 @@ pub(super) const BERT: Family = Family {
         activation: "hidden_act",
         layer_norm_epsilon: Some("layer_norm_eps"),
     },
+    narrow_embeddings: None,
     has_types: true,
     positions: Positions::FromZero,
     padding_id: 0,
