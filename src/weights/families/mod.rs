@@ -2,13 +2,15 @@
 
 mod bert;
 mod distilbert;
+mod electra;
 mod roberta;
 
 use super::family::Family;
 
 impl Family {
     /// All families.
-    pub const ALL: &'static [&'static Self] = &[&bert::BERT, &roberta::ROBERTA, &distilbert::DISTILBERT];
+    pub const ALL: &'static [&'static Self] =
+        &[&bert::BERT, &roberta::ROBERTA, &distilbert::DISTILBERT, &electra::ELECTRA];
 
     /// The family with that `model_type`.
     pub(crate) fn of_model_type(name: &str) -> Option<&'static Self> {
