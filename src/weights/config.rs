@@ -208,6 +208,15 @@ fn sizes(object: &Object, family: &'static Family) -> Result<EncoderConfig> {
     })
 }
 
+/// [`Error::Unsupported`] unless `model_type` is that one.
+pub(super) fn expect_model_type(object: &Object, needed: &str) -> Result<()> {
+    match object.text("model_type")? {
+        Some(found) if found == needed => Ok(()),
+        Some(other) => Err(unsupported(object.path(), "architecture", other, &[needed])),
+        None => Err(bad(object.path(), format!("the key `model_type` is missing; needed is {needed}"))),
+    }
+}
+
 pub(super) fn activation(object: &Object, key: &str) -> Result<Activation> {
     let name = object.text(key)?.unwrap_or("gelu");
     let known = ACTIVATIONS.iter().find(|(known, _)| *known == name);
