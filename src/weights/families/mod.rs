@@ -36,3 +36,39 @@ impl Family {
         &bert::BERT
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_model_is_of_two_families() {
+        let names = Family::known_model_types();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+        for family in Family::ALL {
+            let same = Family::ALL.iter().filter(|other| other == &family);
+            assert_eq!(same.count(), 1, "{family}");
+            for class in family.model_types.iter().flat_map(|model_type| model_type.classes) {
+                let of = |other: &&&Family| {
+                    let mut classes = other.model_types.iter().flat_map(|model_type| model_type.classes);
+                    classes.any(|other| class.starts_with(other))
+                };
+                assert_eq!(Family::ALL.iter().filter(of).count(), 1, "{class}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_encoder_leaves_out_the_heads_of_its_family() {
+        for Family { name, heads, unused, .. } in Family::ALL {
+            let words = &heads.masked_language;
+            let layers = [heads.pooler, heads.next_sentence, heads.sequence, heads.token];
+            let layers = layers.into_iter().flatten().map(|layer| layer.name);
+            let parts = layers.chain([words.transform, words.norm, words.decoder]);
+            for part in parts.chain(words.second_bias) {
+                let weight = format!("{part}.weight");
+                assert!(unused.iter().any(|begins| weight.starts_with(begins)), "{name}: {part}");
+            }
+        }
+    }
+}
