@@ -29,11 +29,26 @@ use crate::weights::{Checkpoint, EncoderConfig, Family};
 
 /// Token sequences of different lengths, to be run together.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct TokenBatch<'a> {
     /// The ids of each sequence.
     pub ids: &'a [&'a [u32]],
     /// The token types of each; empty for all 0.
     pub types: &'a [&'a [u32]],
+}
+
+impl<'a> TokenBatch<'a> {
+    /// Sequences of those ids, all of token type 0.
+    pub fn new(ids: &'a [&'a [u32]]) -> Self {
+        Self { ids, types: &[] }
+    }
+
+    /// With these token types: as many sequences as there are of ids, each of its length.
+    #[must_use]
+    pub fn types(mut self, types: &'a [&'a [u32]]) -> Self {
+        self.types = types;
+        self
+    }
 }
 
 /// An encoder of the BERT family on a device.
@@ -114,7 +129,8 @@ impl BertEncoder {
     /// let encoder = BertEncoder::load(&device, &folder.config, &folder.checkpoint, DType::F32)?;
     /// let text = folder.tokenizer.encode("the cat sat", 256)?;
     /// let mut recording = Recording::new(&device);
-    /// let batch = TokenBatch { ids: &[&text.ids], types: &[] };
+    /// let ids = [text.ids.as_slice()];
+    /// let batch = TokenBatch::new(&ids);
     /// let capture = LayerCapture::of(&[4, 5]).heads(&[0, 7]);
     /// let (_, _, weights) = encoder.record_captured(&mut recording, batch, &capture)?;
     /// recording.output(&weights[0])?;

@@ -257,7 +257,7 @@ impl BertModel {
     ) -> Result<Vec<(Value, Vec<Place>)>> {
         let ids: Vec<&[u32]> = batch.iter().map(|&index| encodings[index].ids.as_slice()).collect();
         let types: Vec<&[u32]> = batch.iter().map(|&index| encodings[index].type_ids.as_slice()).collect();
-        let (hidden, _) = self.encoder.record(recording, TokenBatch { ids: &ids, types: &types })?;
+        let (hidden, _) = self.encoder.record(recording, TokenBatch::new(&ids).types(&types))?;
         let &[_, longest, columns] = hidden.shape().dims() else { return Ok(Vec::new()) };
         let tokens = hidden.reshape([batch.len() * longest, columns])?;
         let mut pieces = Vec::new();

@@ -248,7 +248,7 @@ impl Embedder {
     fn record(&self, recording: &mut Recording, batch: &[&Encoding], skipped: usize) -> Result<Value> {
         let ids: Vec<&[u32]> = batch.iter().map(|encoding| encoding.ids.as_slice()).collect();
         let types: Vec<&[u32]> = batch.iter().map(|encoding| encoding.type_ids.as_slice()).collect();
-        let (hidden, lengths) = self.encoder.record(recording, TokenBatch { ids: &ids, types: &types })?;
+        let (hidden, lengths) = self.encoder.record(recording, TokenBatch::new(&ids).types(&types))?;
         let vectors = recording.scoped("pooling", |recording| {
             let (hidden, lengths) = without_first(recording, hidden, lengths, skipped)?;
             pool(recording, &hidden, &lengths, self.pooling, self.normalize)

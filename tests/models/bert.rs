@@ -99,7 +99,7 @@ fn check_head(device: &Device, fixture: &Fixture, kind: HeadKind, key: &str, of_
     let (ids, types): (Vec<&[u32]>, Vec<&[u32]>) =
         ids.iter().zip(&types).map(|(ids, types)| (ids.as_slice(), types.as_slice())).unzip();
     let mut recording = Recording::new(device);
-    let batch = TokenBatch { ids: &ids, types: &types };
+    let batch = TokenBatch::new(&ids).types(&types);
     let (hidden, _) = model.encoder().record(&mut recording, batch).unwrap();
     let &[texts, longest, columns] = hidden.shape().dims() else { panic!() };
     let rows = hidden.reshape([texts * longest, columns]).unwrap();
