@@ -8,8 +8,8 @@
 //! 5. It adds and normalizes again: the next layer's input, and in the end the hidden states.
 //! 6. Heads take rows of those, first tokens or masked ones ([`BertHead`](super::BertHead)), and the embedder their pooling.
 //!
-//! 1 is [`embedding_norm`], 2 to 5 are an [`EncoderLayer`] with [`NormPosition::Post`], and what is called what in a checkpoint
-//! says the [`Family`].
+//! 1 is [`embedding_norm`], and 2 to 5 are an [`EncoderLayer`] with [`NormPosition::Post`]. The [`Family`] says what these parts
+//! are called in a checkpoint.
 
 use super::padded::PaddedIds;
 use super::source::Source;

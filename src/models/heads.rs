@@ -19,7 +19,7 @@ use crate::weights::{Checkpoint, EncoderConfig, Family, HeadConfig};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HeadKind {
-    /// tanh(W · `[CLS]` + b); not in DistilBERT.
+    /// tanh(W · `[CLS]` + b), of families that have one, such as BERT and RoBERTa.
     Pooler,
     /// For each masked token the scores of the whole vocabulary.
     MaskedLanguage,
