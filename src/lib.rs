@@ -9,7 +9,7 @@
 //! Each can be used alone.
 //!
 //! **Models.** A sentence-transformers or Hugging Face folder in, vectors out, in the caller's order ([`BertModel`]: hidden
-//! words, next sentences, labels):
+//! words, next sentences, labels, ranks; [`Translator`]: a text for a text):
 //!
 //! ```no_run
 //! # #[cfg(feature = "models")]
@@ -96,7 +96,7 @@
 //! - [`layers`]: multi-head attention, feed-forward, decoder layers, encoder layers and stacks.
 //! - [`weights`]: safetensors, `config.json`, `tokenizer.json` and whole model folders.
 //! - [`models`]: the BERT-family encoder and the sentence embedder; BERT with its heads, and the two tasks that it is
-//!   pre-trained on.
+//!   pre-trained on; sequence to sequence, and generating.
 //! - [`case_files`]: the answers of others, and what a device makes of the same inputs.
 //!
 //! # Features
@@ -151,7 +151,7 @@ pub mod weights;
 pub use device::{Device, DeviceOptions};
 pub use error::{Error, Result};
 #[cfg(feature = "models")]
-pub use models::{BertModel, BertModelOptions, Embedder, EmbedderOptions};
+pub use models::{BertModel, BertModelOptions, Embedder, EmbedderOptions, Translator};
 pub use ops::{Activation, AttentionBuffers, AttentionPlan, AttentionShape, Causal, Pooling, attention};
 pub use progress::IntoControlFlow;
 pub use recording::{Recording, RecordingPlan};

@@ -176,9 +176,11 @@ impl DecoderLayer {
         })
     }
 
-    /// Bytes of the weights on the device, the norms' left out.
+    /// Bytes of the weights on the device.
     pub fn bytes(&self) -> u64 {
-        self.self_attention.bytes() + self.cross_attention.bytes() + self.feed_forward.bytes()
+        let blocks = [&self.self_attention_block, &self.cross_attention_block, &self.feed_forward_block];
+        let norms: u64 = blocks.map(ResidualBlock::bytes).iter().sum();
+        self.self_attention.bytes() + self.cross_attention.bytes() + self.feed_forward.bytes() + norms
     }
 
     /// Records it on x `[batch, length, model_dim]` and the memory `[batch, memory_length, model_dim]`, which is an

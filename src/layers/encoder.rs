@@ -37,6 +37,12 @@ impl Encoder {
         Ok(Self { layers, norm })
     }
 
+    /// Bytes of the weights on the device.
+    pub fn bytes(&self) -> u64 {
+        let norm = self.norm.as_ref().map_or(0, |norm| norm.gamma.bytes() + norm.beta.bytes());
+        self.layers.iter().map(EncoderLayer::bytes).sum::<u64>() + norm
+    }
+
     /// The layers.
     pub fn layers(&self) -> &[EncoderLayer] {
         &self.layers

@@ -98,9 +98,10 @@ impl EncoderLayer {
         self.attention.config().heads
     }
 
-    /// Bytes of the weights on the device, the norms' left out.
+    /// Bytes of the weights on the device.
     pub fn bytes(&self) -> u64 {
-        self.attention.bytes() + self.feed_forward.bytes()
+        let norms = self.attention_block.bytes() + self.feed_forward_block.bytes();
+        self.attention.bytes() + self.feed_forward.bytes() + norms
     }
 
     /// Records it on x `[batch, length, model_dim]`. `options` go to the attention.

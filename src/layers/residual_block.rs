@@ -41,6 +41,11 @@ impl ResidualBlock {
         self.norm.device()
     }
 
+    /// Bytes of the norm on the device.
+    pub(super) fn bytes(&self) -> u64 {
+        self.norm.gamma.bytes() + self.norm.beta.bytes()
+    }
+
     /// The scope of the block.
     pub(super) fn name(&self) -> &'static str {
         self.name

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::progress::{IntoControlFlow, obey};
-use crate::recording::RunStatistics;
+use crate::recording::{Recording, RunStatistics, Value};
 use crate::waiting::{items_at_once, yield_now};
 use crate::weights::{EncoderConfig, Encoding};
 
@@ -61,7 +61,7 @@ impl<'a> Progress<'a> {
 
 /// Elements of the widest value of a token.
 pub(super) fn widest(config: &EncoderConfig) -> usize {
-    (3 * config.hidden_size).max(config.intermediate_size)
+    (3 * config.hidden_size).max(config.intermediate_size).max(config.embedding_size)
 }
 
 /// The tokens that one batch may have: those asked for, as far as the widest activations fit one binding.
@@ -87,6 +87,51 @@ pub(super) async fn tokenize<T>(
         yield_now().await;
     }
     Ok(encodings)
+}
+
+/// A run of an encoder over encodings, batch by batch.
+pub(super) struct BatchedRun<'a> {
+    pub(super) device: &'a Device,
+    pub(super) encodings: &'a [Encoding],
+    /// The tokens that one batch may have, padding included.
+    pub(super) batch_tokens: usize,
+}
+
+impl BatchedRun<'_> {
+    /// Records each batch by `record`, which is given the places of its encodings and gives values of rows with the owner of
+    /// each row, runs it, and hands each row to `sink`. `bytes` is what is read back for the encoding at a place.
+    pub(super) async fn run<O>(
+        self,
+        bytes: impl Fn(usize) -> u64,
+        mut record: impl FnMut(&mut Recording, &[usize]) -> Result<Vec<(Value, Vec<O>)>>,
+        progress: &mut Progress<'_>,
+        sink: &mut (dyn FnMut(&O, &[f32]) + Send),
+    ) -> Result<ModelStatistics> {
+        let tokens = |index: usize| self.encodings[index].ids.len();
+        let loads =
+            (0..self.encodings.len()).map(|index| Load { tokens: tokens(index), bytes: bytes(index) });
+        let loads: Vec<Load> = loads.collect();
+        let total = loads.iter().map(|load| load.tokens).sum();
+        let mut statistics = ModelStatistics { texts: loads.len(), tokens: total, ..Default::default() };
+        let mut done = 0;
+        for batch in batches(&loads, &Bounds::of_tokens(self.batch_tokens)) {
+            let mut recording = Recording::new(self.device);
+            let pieces = record(&mut recording, &batch)?;
+            let outputs = recording.run_async().await?;
+            for (value, owners) in &pieces {
+                let values = outputs.tensor(value)?.to_f32_async().await?;
+                for (owner, row) in owners.iter().zip(values.chunks_exact(value.shape().last().max(1))) {
+                    sink(owner, row);
+                }
+            }
+            let longest = batch.iter().map(|&index| tokens(index)).max().unwrap_or(0);
+            statistics.add(longest * batch.len(), &outputs.statistics);
+            done += batch.iter().map(|&index| tokens(index)).sum::<usize>();
+            progress.tell(done, total)?;
+            yield_now().await;
+        }
+        Ok(statistics)
+    }
 }
 
 /// The share of a sequence in its batch.

@@ -1,5 +1,15 @@
-//! The BERT-family encoder (Devlin et al. 2019; RoBERTa, Liu et al. 2019; DistilBERT, Sanh et al. 2019): embeddings and
-//! a post-norm encoder stack.
+//! The BERT-family encoder (Devlin et al. 2019; RoBERTa, Liu et al. 2019; DistilBERT, Sanh et al. 2019). The forward pass:
+//!
+//! 1. Each token's word, position and type embeddings are added and normalized, and where they are narrower put through a
+//!    linear layer: `[texts, longest, hidden_size]`.
+//! 2. Every layer lets each token attend to all tokens of its text, in `heads` heads.
+//! 3. It adds what that gives to its input, and normalizes the sum.
+//! 4. It puts each token by itself through a linear layer to `intermediate_size`, the activation, and a linear layer back.
+//! 5. It adds and normalizes again: the next layer's input, and in the end the hidden states.
+//! 6. Heads take rows of those, first tokens or masked ones ([`BertHead`](super::BertHead)), and the embedder their pooling.
+//!
+//! 1 is [`embedding_norm`], and 2 to 5 are an [`EncoderLayer`] with [`NormPosition::Post`]. The [`Family`] says what these parts
+//! are called in a checkpoint.
 
 use super::padded::PaddedIds;
 use super::source::Source;
@@ -9,13 +19,17 @@ use crate::layers::{
     Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, LayerCapture,
     MultiHeadAttentionOptions, NormPosition,
 };
-use crate::ops::{EmbeddingTable, EmbeddingTables, LayerNormWeights, Tokens, embedding_norm};
+use crate::ops::{
+    EmbeddingTable, EmbeddingTables, LayerNormWeights, Linear, LinearWeights, Tokens, embedding_norm,
+};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
+use crate::weights::family::Positions;
 use crate::weights::{Checkpoint, EncoderConfig, Family};
 
 /// Token sequences of different lengths, to be run together.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct TokenBatch<'a> {
     /// The ids of each sequence.
     pub ids: &'a [&'a [u32]],
@@ -23,27 +37,32 @@ pub struct TokenBatch<'a> {
     pub types: &'a [&'a [u32]],
 }
 
+impl<'a> TokenBatch<'a> {
+    /// Sequences of those ids, all of token type 0.
+    pub fn new(ids: &'a [&'a [u32]]) -> Self {
+        Self { ids, types: &[] }
+    }
+
+    /// With these token types: as many sequences as there are of ids, each of its length.
+    #[must_use]
+    pub fn types(mut self, types: &'a [&'a [u32]]) -> Self {
+        self.types = types;
+        self
+    }
+}
+
 /// An encoder of the BERT family on a device.
 #[derive(Clone, Debug)]
 pub struct BertEncoder {
     config: EncoderConfig,
     embeddings: EmbeddingTables,
+    /// From the embeddings' width to the hidden states', where they differ.
+    projection: Option<LinearWeights>,
     encoder: Encoder,
 }
 
-/// Parts of checkpoints that the encoder does not use: heads, and buffers that older versions of transformers saved.
-const UNUSED: [&str; 10] = [
-    "embeddings.position_ids",
-    "embeddings.token_type_ids",
-    "pooler.",
-    "cls.",
-    "lm_head.",
-    "vocab_",
-    "classifier.",
-    "pre_classifier.",
-    "qa_outputs.",
-    "roberta.pooler.",
-];
+/// Buffers that older versions of transformers saved.
+const BUFFERS: [&str; 2] = ["embeddings.position_ids", "embeddings.token_type_ids"];
 
 impl BertEncoder {
     /// Loads the encoder's weights from a checkpoint and stores the matrices as `dtype` (f32 or f16).
@@ -59,11 +78,13 @@ impl BertEncoder {
     ) -> Result<Self> {
         let mut source = source(checkpoint, dtype);
         let embeddings = embeddings(device, config, &mut source)?;
+        let projection = projection(device, config, &mut source)?;
         let layers = (0..config.layers).map(|index| layer(device, config, &mut source, index, dtype));
         let layers = layers.collect::<Result<Vec<_>>>()?;
         let supported = format!("those of a {:?} encoder with {} layers", config.family, config.layers);
-        source.check_all_used(&UNUSED, &supported)?;
-        Ok(Self { config: config.clone(), embeddings, encoder: Encoder::new(layers, None)? })
+        let heads = Family::ALL.iter().flat_map(|family| family.unused);
+        source.check_all_used(&BUFFERS.iter().chain(heads).copied().collect::<Vec<_>>(), &supported)?;
+        Ok(Self { config: config.clone(), embeddings, projection, encoder: Encoder::new(layers, None)? })
     }
 
     /// The sizes.
@@ -78,10 +99,8 @@ impl BertEncoder {
 
     /// Bytes of the weights on the device.
     pub fn bytes(&self) -> u64 {
-        let layers = self.encoder.layers();
-        // γ and β of two norms, f32, which a layer's own count leaves out.
-        let norms = (layers.len() * 2 * 2 * self.config.hidden_size) as u64 * 4;
-        self.embeddings.bytes() + layers.iter().map(EncoderLayer::bytes).sum::<u64>() + norms
+        let projection = self.projection.as_ref().map_or(0, LinearWeights::bytes);
+        self.embeddings.bytes() + projection + self.encoder.bytes()
     }
 
     /// Records the encoder on a batch, padded to its longest sequence: `[batch, longest, hidden_size]`, and the length
@@ -110,7 +129,8 @@ impl BertEncoder {
     /// let encoder = BertEncoder::load(&device, &folder.config, &folder.checkpoint, DType::F32)?;
     /// let text = folder.tokenizer.encode("the cat sat", 256)?;
     /// let mut recording = Recording::new(&device);
-    /// let batch = TokenBatch { ids: &[&text.ids], types: &[] };
+    /// let ids = [text.ids.as_slice()];
+    /// let batch = TokenBatch::new(&ids);
     /// let capture = LayerCapture::of(&[4, 5]).heads(&[0, 7]);
     /// let (_, _, weights) = encoder.record_captured(&mut recording, batch, &capture)?;
     /// recording.output(&weights[0])?;
@@ -152,7 +172,13 @@ impl BertEncoder {
             }
             let tokens = Tokens { ids: &padded.ids, positions: &positions, types: &types };
             let embedded = recording
-                .scoped("embeddings", |recording| embedding_norm(recording, tokens, &self.embeddings))?
+                .scoped("embeddings", |recording| {
+                    let embedded = embedding_norm(recording, tokens, &self.embeddings)?;
+                    match &self.projection {
+                        Some(projection) => Linear::new(projection).record(recording, &embedded),
+                        None => Ok(embedded),
+                    }
+                })?
                 .reshape([batch.ids.len(), longest, self.config.hidden_size])?;
             let options = MultiHeadAttentionOptions { key_lengths: padded.masked(), ..Default::default() };
             let (output, captured) = recording.scoped("encoder", |recording| {
@@ -181,7 +207,7 @@ impl BertEncoder {
     /// padding (a `<pad>` written in the text too) the position `padding_id`.
     fn positions(&self, ids: &[u32]) -> Vec<u32> {
         let offset = self.config.position_offset as u32;
-        if self.config.family != Family::Roberta {
+        if self.config.family.positions == Positions::FromZero {
             return (offset..).take(ids.len()).collect();
         }
         let mut next = offset;
@@ -196,37 +222,15 @@ impl BertEncoder {
     }
 }
 
-/// The names of a layer's parts: query, key, value, output, attention norm, up, down, feed-forward norm.
-const BERT_LAYER: [&str; 8] = [
-    "attention.self.query",
-    "attention.self.key",
-    "attention.self.value",
-    "attention.output.dense",
-    "attention.output.LayerNorm",
-    "intermediate.dense",
-    "output.dense",
-    "output.LayerNorm",
-];
-const DISTILBERT_LAYER: [&str; 8] = [
-    "attention.q_lin",
-    "attention.k_lin",
-    "attention.v_lin",
-    "attention.out_lin",
-    "sa_layer_norm",
-    "ffn.lin1",
-    "ffn.lin2",
-    "output_layer_norm",
-];
-
 /// The encoder's tensors. A bare encoder has no prefix, one saved with a head has its model's.
 pub(super) fn source(checkpoint: &Checkpoint, dtype: DType) -> Source<'_> {
-    let prefixes = ["", "bert.", "roberta.", "distilbert."];
+    let prefixes = std::iter::once("").chain(Family::ALL.iter().map(|family| family.prefix));
     let has = |prefix: &&str| checkpoint.contains(&format!("{prefix}embeddings.word_embeddings.weight"));
-    Source::under(prefixes.into_iter().find(has).unwrap_or(""), checkpoint, dtype)
+    Source::under({ prefixes }.find(has).unwrap_or(""), checkpoint, dtype)
 }
 
 fn embeddings(device: &Device, config: &EncoderConfig, source: &mut Source<'_>) -> Result<EmbeddingTables> {
-    let columns = config.hidden_size;
+    let columns = config.embedding_size;
     let position =
         source.tensor("embeddings.position_embeddings.weight", &[config.max_positions, columns])?;
     let types = config.type_vocabulary_size;
@@ -242,6 +246,20 @@ fn embeddings(device: &Device, config: &EncoderConfig, source: &mut Source<'_>) 
     Ok(tables.with_words(source.table(device, "embeddings.word_embeddings.weight", shape)?))
 }
 
+fn projection(
+    device: &Device,
+    config: &EncoderConfig,
+    source: &mut Source<'_>,
+) -> Result<Option<LinearWeights>> {
+    let shape = [config.hidden_size, config.embedding_size];
+    match &config.family.narrow_embeddings {
+        Some(embeddings) if shape[0] != shape[1] => {
+            source.linear_weights(device, embeddings.projection, shape).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
 fn layer(
     device: &Device,
     config: &EncoderConfig,
@@ -250,17 +268,14 @@ fn layer(
     dtype: DType,
 ) -> Result<EncoderLayer> {
     let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
-    let (home, names) = match config.family {
-        Family::DistilBert => ("transformer.layer", DISTILBERT_LAYER),
-        Family::Bert | Family::Roberta => ("encoder.layer", BERT_LAYER),
-    };
-    let [query, key, value, output, attention_norm, up, down, feed_forward_norm] =
-        names.map(|name| format!("{home}.{index}.{name}"));
-    let attention = source.attention(&[query, key, value, output], hidden)?;
-    let up = source.linear(&up, [intermediate, hidden])?;
-    let down = source.linear(&down, [hidden, intermediate])?;
-    let attention_norm = source.norm(&attention_norm, hidden)?;
-    let feed_forward_norm = source.norm(&feed_forward_norm, hidden)?;
+    let Family { layers, layer: names, .. } = config.family;
+    let name = |part: &str| format!("{layers}.{index}.{part}");
+    let projections = [names.query, names.key, names.value, names.output].map(name);
+    let attention = source.attention(&projections, hidden)?;
+    let up = source.linear(&name(names.up), [intermediate, hidden])?;
+    let down = source.linear(&name(names.down), [hidden, intermediate])?;
+    let attention_norm = source.norm(&name(names.attention_norm), hidden)?;
+    let feed_forward_norm = source.norm(&name(names.feed_forward_norm), hidden)?;
     let layer = EncoderLayerConfig {
         model_dim: hidden,
         heads: config.heads,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::batches::{Bounds, Load, ModelStatistics, Progress, batch_tokens, batches, tokenize, widest};
+use super::batches::{BatchedRun, ModelStatistics, Progress, batch_tokens, tokenize, widest};
 use super::heads::{BertHead, HeadKind};
 use super::prompts::Prompts;
 use super::{BertEncoder, TokenBatch};
@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::ops::{expect_weight_dtype, gather_rows};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
-use crate::waiting::yield_now;
 use crate::weights::{Checkpoint, EncoderConfig, EncoderFolder, Encoding, HeadConfig, Tokenizer};
 
 /// How a model folder is loaded and run.
@@ -240,31 +239,12 @@ impl BertModel {
         progress: &mut Progress<'_>,
         sink: &mut (dyn FnMut(Place, &[f32]) + Send),
     ) -> Result<ModelStatistics> {
-        let total: usize = encodings.iter().map(|encoding| encoding.ids.len()).sum();
-        let mut statistics = ModelStatistics { texts: encodings.len(), tokens: total, ..Default::default() };
-        let load = |(index, encoding): (usize, &Encoding)| Load {
-            tokens: encoding.ids.len(),
-            bytes: wanted.iter().map(|wanted| wanted.bytes(wanted.rows[index].len())).sum(),
+        let run = BatchedRun { device: &self.device, encodings, batch_tokens: self.batch_tokens };
+        let bytes = |index: usize| wanted.iter().map(|wanted| wanted.bytes(wanted.rows[index].len())).sum();
+        let record = |recording: &mut Recording, batch: &[usize]| {
+            self.record_batch(recording, encodings, batch, wanted)
         };
-        let loads: Vec<Load> = encodings.iter().enumerate().map(load).collect();
-        let mut done = 0;
-        for batch in batches(&loads, &Bounds::of_tokens(self.batch_tokens)) {
-            let mut recording = Recording::new(&self.device);
-            let pieces = self.record_batch(&mut recording, encodings, &batch, wanted)?;
-            let outputs = recording.run_async().await?;
-            for (value, owners) in &pieces {
-                let values = outputs.tensor(value)?.to_f32_async().await?;
-                for (place, row) in owners.iter().zip(values.chunks_exact(value.shape().last().max(1))) {
-                    sink(*place, row);
-                }
-            }
-            let longest = batch.iter().map(|&index| encodings[index].ids.len()).max().unwrap_or(0);
-            statistics.add(longest * batch.len(), &outputs.statistics);
-            done += batch.iter().map(|&index| encodings[index].ids.len()).sum::<usize>();
-            progress.tell(done, total)?;
-            yield_now().await;
-        }
-        Ok(statistics)
+        run.run(bytes, record, progress, &mut |place, row| sink(*place, row)).await
     }
 
     /// Records a batch: for each piece of answers, whose they are.
@@ -277,7 +257,7 @@ impl BertModel {
     ) -> Result<Vec<(Value, Vec<Place>)>> {
         let ids: Vec<&[u32]> = batch.iter().map(|&index| encodings[index].ids.as_slice()).collect();
         let types: Vec<&[u32]> = batch.iter().map(|&index| encodings[index].type_ids.as_slice()).collect();
-        let (hidden, _) = self.encoder.record(recording, TokenBatch { ids: &ids, types: &types })?;
+        let (hidden, _) = self.encoder.record(recording, TokenBatch::new(&ids).types(&types))?;
         let &[_, longest, columns] = hidden.shape().dims() else { return Ok(Vec::new()) };
         let tokens = hidden.reshape([batch.len() * longest, columns])?;
         let mut pieces = Vec::new();

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::attention_maps::map_tokens;
-use super::batches::{
-    Bounds, Load, ModelStatistics, Progress, batch_tokens, batches, tokenize, told_and_run, widest,
-};
+use super::batches::{BatchedRun, ModelStatistics, Progress, batch_tokens, tokenize, told_and_run, widest};
 use super::prompts::{Prompt, Prompts};
 use super::{AttentionMaps, BertEncoder, TokenBatch};
 use crate::device::Device;
@@ -15,7 +13,6 @@ use crate::layers::LayerCapture;
 use crate::ops::{Pooling, expect_weight_dtype, gather_rows, pool};
 use crate::recording::{Recording, RunStatistics, Step, Value, trace};
 use crate::tensor::DType;
-use crate::waiting::yield_now;
 use crate::weights::{EVERY_EMBEDDERS, EmbedderFolder, EncoderConfig, Encoding, Tokenizer};
 
 /// How a model folder is loaded and run.
@@ -242,23 +239,22 @@ impl Embedder {
     /// Those of tokenizing and running.
     pub async fn trace<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Step>> {
         let encodings = self.tokenizer.encode_batch(texts, self.max_tokens)?;
-        let (recording, _) = self.record(&encodings.iter().collect::<Vec<_>>(), 0)?;
+        let mut recording = Recording::new(&self.device);
+        self.record(&mut recording, &encodings.iter().collect::<Vec<_>>(), 0)?;
         trace(&recording).await
     }
 
     /// Records a batch, of which the first `skipped` tokens of each text are not pooled.
-    fn record(&self, batch: &[&Encoding], skipped: usize) -> Result<(Recording, Value)> {
-        let mut recording = Recording::new(&self.device);
+    fn record(&self, recording: &mut Recording, batch: &[&Encoding], skipped: usize) -> Result<Value> {
         let ids: Vec<&[u32]> = batch.iter().map(|encoding| encoding.ids.as_slice()).collect();
         let types: Vec<&[u32]> = batch.iter().map(|encoding| encoding.type_ids.as_slice()).collect();
-        let (hidden, lengths) =
-            self.encoder.record(&mut recording, TokenBatch { ids: &ids, types: &types })?;
+        let (hidden, lengths) = self.encoder.record(recording, TokenBatch::new(&ids).types(&types))?;
         let vectors = recording.scoped("pooling", |recording| {
             let (hidden, lengths) = without_first(recording, hidden, lengths, skipped)?;
             pool(recording, &hidden, &lengths, self.pooling, self.normalize)
         })?;
         recording.output(&vectors)?;
-        Ok((recording, vectors))
+        Ok(vectors)
     }
 }
 
@@ -331,31 +327,22 @@ impl<'a, S: AsRef<str> + Sync> Encode<'a, S> {
             }
         };
         let dimensions = embedder.dimensions();
-        let total: usize = encodings.iter().map(|encoding| encoding.ids.len()).sum();
-        let mut embeddings = Embeddings {
-            values: vec![0.0; encodings.len() * dimensions],
-            dimensions,
-            truncations: truncations(&encodings),
-            statistics: ModelStatistics { texts: encodings.len(), tokens: total, ..Default::default() },
+        let mut values = vec![0.0; encodings.len() * dimensions];
+        let run = BatchedRun {
+            device: &embedder.device,
+            encodings: &encodings,
+            batch_tokens: embedder.batch_tokens,
         };
-        let mut done = 0;
-        let loads: Vec<Load> =
-            encodings.iter().map(|encoding| Load { tokens: encoding.ids.len(), bytes: 0 }).collect();
-        for batch in batches(&loads, &Bounds::of_tokens(embedder.batch_tokens)) {
+        let record = |recording: &mut Recording, batch: &[usize]| {
             let members: Vec<&Encoding> = batch.iter().map(|&index| &encodings[index]).collect();
-            let (recording, vectors) = embedder.record(&members, skipped)?;
-            let outputs = recording.run_async().await?;
-            let values = outputs.tensor(&vectors)?.to_f32_async().await?;
-            for (&index, row) in batch.iter().zip(values.chunks_exact(dimensions)) {
-                embeddings.values[index * dimensions..][..dimensions].copy_from_slice(row);
-            }
-            let padded = members.first().map_or(0, |first| first.ids.len()) * members.len();
-            embeddings.statistics.add(padded, &outputs.statistics);
-            done += members.iter().map(|encoding| encoding.ids.len()).sum::<usize>();
-            self.progress.tell(done, total)?;
-            yield_now().await;
-        }
-        Ok(embeddings)
+            Ok(vec![(embedder.record(recording, &members, skipped)?, batch.to_vec())])
+        };
+        let sink = &mut |&index: &usize, row: &[f32]| {
+            values[index * dimensions..][..dimensions].copy_from_slice(row);
+        };
+        // One row each: what is read back bounds no batch.
+        let statistics = run.run(|_| 0, record, &mut self.progress, sink).await?;
+        Ok(Embeddings { values, dimensions, truncations: truncations(&encodings), statistics })
     }
 
     told_and_run!(Embeddings);

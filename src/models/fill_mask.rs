@@ -6,7 +6,7 @@ use super::embedder::not_finite;
 use super::heads::HeadKind;
 use super::softmax::log_sum_exp;
 use crate::error::{Error, Result};
-use crate::weights::Encoding;
+use crate::weights::{Encoding, Family};
 
 const OP: &str = "fill_mask";
 
@@ -35,7 +35,7 @@ impl BertModel {
         if !places.is_empty() {
             return Ok(places);
         }
-        let other = ["[MASK]", "<mask>"].into_iter().find(|other| text.contains(other));
+        let other = Family::ALL.iter().map(|family| family.mask_token).find(|other| text.contains(other));
         let found = match other {
             _ if text.trim().is_empty() => "empty".to_owned(),
             Some(other) => format!("without one; its `{other}` is not this model's"),

@@ -8,17 +8,18 @@ use super::bert::{BertEncoder, source};
 use super::source::Source;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::layers::{HostLayerNorm, HostLinear};
+use crate::layers::HostLayerNorm;
 use crate::ops::{Activation, LayerNormWeights, Linear, LinearWeights, layer_norm};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
+use crate::weights::family::{HeadLayer, Outputs};
 use crate::weights::{Checkpoint, EncoderConfig, Family, HeadConfig};
 
 /// Which head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HeadKind {
-    /// tanh(W · `[CLS]` + b); not in DistilBERT.
+    /// tanh(W · `[CLS]` + b), of families that have one, such as BERT and RoBERTa.
     Pooler,
     /// For each masked token the scores of the whole vocabulary.
     MaskedLanguage,
@@ -46,20 +47,41 @@ impl HeadKind {
         }
     }
 
-    /// The tensor that shows that a checkpoint has it.
-    fn tensor(self, config: &EncoderConfig, checkpoint: &Checkpoint) -> String {
-        let name = match (self, config.family) {
-            (Self::Pooler, _) => return source(checkpoint, DType::F32).name("pooler.dense.weight"),
-            (Self::MaskedLanguage, Family::Bert) => "cls.predictions.transform.dense.weight",
-            (Self::MaskedLanguage, Family::Roberta) => "lm_head.dense.weight",
-            (Self::MaskedLanguage, Family::DistilBert) => "vocab_transform.weight",
-            (Self::NextSentence, _) => "cls.seq_relationship.weight",
-            (Self::Sequence, Family::Roberta) => "classifier.dense.weight",
-            (Self::Sequence, Family::DistilBert) => "pre_classifier.weight",
-            (Self::Sequence, Family::Bert) | (Self::Token, _) => "classifier.weight",
-        };
-        name.to_owned()
+    /// Its linear layers in a family's folders, but for the masked-language-model head, which is more than those; none where
+    /// the family does not have it.
+    fn layers(self, family: &Family) -> &'static [HeadLayer] {
+        match self {
+            Self::Pooler => family.heads.pooler,
+            Self::MaskedLanguage => &[],
+            Self::NextSentence => family.heads.next_sentence,
+            Self::Sequence => family.heads.sequence,
+            Self::Token => family.heads.token,
+        }
     }
+
+    /// The part that shows that a checkpoint has it: its name, and whether that is behind the encoder's prefix. `None` where
+    /// the family does not have it.
+    fn shown_by(self, family: &Family) -> Option<(&'static str, bool)> {
+        if self == Self::MaskedLanguage {
+            return Some((family.heads.masked_language.transform, false));
+        }
+        // A pooler may be there for itself.
+        let layers = self.layers(family);
+        let layer = layers.iter().find(|layer| !layer.of_encoder).or(layers.first())?;
+        Some((layer.name, layer.of_encoder))
+    }
+
+    /// Whether a checkpoint has that part.
+    fn is_in(self, config: &EncoderConfig, checkpoint: &Checkpoint) -> bool {
+        let shown_by = self.shown_by(config.family);
+        shown_by.is_some_and(|part| checkpoint.contains(&weight(part, checkpoint)))
+    }
+}
+
+/// The name of a part's weight.
+fn weight((name, of_encoder): (&str, bool), checkpoint: &Checkpoint) -> String {
+    let name = format!("{name}.weight");
+    if of_encoder { source(checkpoint, DType::F32).name(&name) } else { name }
 }
 
 /// A head on a device.
@@ -78,19 +100,18 @@ impl BertHead {
     /// BERT calls the classifier of sequences and that of tokens by one name: there the class in `config.json` decides,
     /// and where it names none, a pooler speaks for sequences.
     pub fn present(config: &EncoderConfig, head: &HeadConfig, checkpoint: &Checkpoint) -> Vec<HeadKind> {
-        let has = |kind: HeadKind| checkpoint.contains(&kind.tensor(config, checkpoint));
-        let of_tokens = || match (config.family, head.architecture.as_deref()) {
-            (Family::Bert, Some(class)) if class.ends_with("ForTokenClassification") => true,
-            (Family::Bert, Some(class)) if class.ends_with("ForSequenceClassification") => false,
-            (Family::Bert, _) => !has(HeadKind::Pooler),
-            _ => !has(HeadKind::Sequence),
+        let has = |kind: HeadKind| kind.is_in(config, checkpoint);
+        let shown_by = |kind: HeadKind| kind.shown_by(config.family);
+        let of_tokens = || match head.architecture.as_deref() {
+            _ if shown_by(HeadKind::Sequence) != shown_by(HeadKind::Token) => !has(HeadKind::Sequence),
+            Some(class) if class.ends_with("ForTokenClassification") => true,
+            Some(class) if class.ends_with("ForSequenceClassification") => false,
+            _ => !has(HeadKind::Pooler),
         };
         let there = |kind: &HeadKind| match kind {
-            HeadKind::NextSentence => config.family == Family::Bert && has(*kind),
-            HeadKind::Pooler => config.family != Family::DistilBert && has(*kind),
             HeadKind::Sequence => has(*kind) && !of_tokens(),
             HeadKind::Token => has(*kind) && of_tokens(),
-            HeadKind::MaskedLanguage => has(*kind),
+            _ => has(*kind),
         };
         HeadKind::ALL.into_iter().filter(there).collect()
     }
@@ -116,28 +137,12 @@ impl BertHead {
             return Err(Self::missing(kind, config, head, checkpoint));
         }
         let mut loader = Loader { device, config, checkpoint, dtype, layers: Vec::new() };
-        let labels = head.labels.len();
-        let mut norm = None;
-        match (kind, config.family) {
-            (HeadKind::Pooler, _) => loader.pooler()?,
-            (HeadKind::NextSentence, _) => {
-                loader.pooler()?;
-                loader.beside("cls.seq_relationship", 2, Activation::None)?;
-            }
-            (HeadKind::Token, _) => loader.beside("classifier", labels, Activation::None)?,
-            (HeadKind::Sequence, Family::Bert) => {
-                loader.pooler()?;
-                loader.beside("classifier", labels, Activation::None)?;
-            }
-            (HeadKind::Sequence, Family::Roberta) => {
-                loader.beside("classifier.dense", config.hidden_size, Activation::Tanh)?;
-                loader.beside("classifier.out_proj", labels, Activation::None)?;
-            }
-            (HeadKind::Sequence, Family::DistilBert) => {
-                loader.beside("pre_classifier", config.hidden_size, Activation::Relu)?;
-                loader.beside("classifier", labels, Activation::None)?;
-            }
-            (HeadKind::MaskedLanguage, _) => norm = Some(loader.masked_language(encoder, head)?),
+        let norm = match kind {
+            HeadKind::MaskedLanguage => Some(loader.masked_language(encoder, head)?),
+            _ => None,
+        };
+        for layer in kind.layers(config.family) {
+            loader.push(layer, head.labels.len())?;
         }
         let layers = loader.layers;
         let tied = kind == HeadKind::MaskedLanguage && head.tied;
@@ -161,13 +166,17 @@ impl BertHead {
             [] => "only the encoder".to_owned(),
             names => format!("only the encoder and the {}", names.join(", the ")),
         };
-        if kind == HeadKind::NextSentence && config.family != Family::Bert {
+        if kind == HeadKind::NextSentence && kind.shown_by(config.family).is_none() {
             found += &format!(" ({:?} is trained without that task)", config.family);
         }
         Error::MissingHead {
             path: checkpoint.path().to_owned(),
             head: kind.name(),
-            tensor: kind.tensor(config, checkpoint),
+            // What BERT calls it, where the family has no name for it.
+            tensor: [config.family, Family::bert()]
+                .iter()
+                .find_map(|family| Some(weight(kind.shown_by(family)?, checkpoint)))
+                .unwrap_or_default(),
             found,
         }
     }
@@ -214,74 +223,56 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn push(&mut self, source: &mut Source<'_>, name: &str, outputs: usize, then: Activation) -> Result<()> {
+    /// A linear layer behind those that are there.
+    fn push(&mut self, layer: &HeadLayer, labels: usize) -> Result<()> {
+        let mut source = match layer.of_encoder {
+            true => source(self.checkpoint, self.dtype),
+            false => Source::new(self.checkpoint, self.dtype),
+        };
+        let outputs = match layer.outputs {
+            Outputs::Hidden => self.config.hidden_size,
+            Outputs::Embedding => self.config.embedding_size,
+            Outputs::Labels => labels,
+            Outputs::Fixed(outputs) => outputs,
+        };
         let shape = [outputs, self.config.hidden_size];
-        let tensors = source.linear(name, shape)?;
-        let HostLinear { weight, bias } = tensors.host();
-        let linear = LinearWeights::new(self.device, shape, weight, bias, self.dtype)?;
-        self.layers.push((linear, then));
+        let linear = source.linear_weights(self.device, layer.name, shape)?;
+        self.layers.push((linear, layer.then));
         Ok(())
     }
 
-    fn pooler(&mut self) -> Result<()> {
-        let mut source = source(self.checkpoint, self.dtype);
-        self.push(&mut source, "pooler.dense", self.config.hidden_size, Activation::Tanh)
-    }
-
-    fn beside(&mut self, name: &str, outputs: usize, then: Activation) -> Result<()> {
-        // Heads stand beside the encoder.
-        let mut source = Source::new(self.checkpoint, self.dtype);
-        self.push(&mut source, name, outputs, then)
-    }
-
-    /// A transform of the model's width, its norm, and the decoder over the vocabulary.
+    /// A transform to the width of an embedding, its norm, and the decoder over the vocabulary.
     fn masked_language(&mut self, encoder: &BertEncoder, head: &HeadConfig) -> Result<LayerNormWeights> {
         let config = self.config;
-        // RoBERTa's head has GELU whatever the encoder has.
-        let ([transform, norm, decoder], activation) = match config.family {
-            Family::Bert => (
-                [
-                    "cls.predictions.transform.dense",
-                    "cls.predictions.transform.LayerNorm",
-                    "cls.predictions.decoder",
-                ],
-                config.activation,
-            ),
-            Family::Roberta => (["lm_head.dense", "lm_head.layer_norm", "lm_head.decoder"], Activation::Gelu),
-            Family::DistilBert => {
-                (["vocab_transform", "vocab_layer_norm", "vocab_projector"], config.activation)
-            }
-        };
-        self.beside(transform, config.hidden_size, activation)?;
+        let names = &config.family.heads.masked_language;
+        let activation = names.activation.unwrap_or(config.activation);
+        self.push(&HeadLayer::new(names.transform, Outputs::Embedding, activation), 0)?;
         let mut source = Source::new(self.checkpoint, self.dtype);
-        let norm = source.norm(norm, config.hidden_size)?;
+        let norm = source.norm(names.norm, config.embedding_size)?;
         let HostLayerNorm { gamma, beta } = norm.host();
         let norm = LayerNormWeights::new(self.device, gamma, beta, config.layer_norm_epsilon)?;
         let words = config.vocabulary_size;
-        let bias = source.score_bias(&self.decoder_bias(decoder, head.tied), &[words])?;
+        let bias = source.score_bias(&self.decoder_bias(head.tied), &[words])?;
         let decoder = if head.tied {
             encoder.words().projection(self.device, Some(&bias))?
         } else {
-            let shape = [words, config.hidden_size];
-            source.projection(self.device, &format!("{decoder}.weight"), shape, &bias)?
+            let shape = [words, config.embedding_size];
+            source.projection(self.device, &format!("{}.weight", names.decoder), shape, &bias)?
         };
         self.layers.push((decoder, Activation::None));
         Ok(norm)
     }
 
-    /// The decoder's bias has a second name, `cls.predictions.bias` or `lm_head.bias`, and a checkpoint either or both.
-    /// Where embeddings are tied, transformers lets that one win.
-    fn decoder_bias(&self, decoder: &str, tied: bool) -> String {
-        let own = format!("{decoder}.bias");
-        let other = match self.config.family {
-            Family::Bert => "cls.predictions.bias",
-            Family::Roberta => "lm_head.bias",
-            Family::DistilBert => return own,
-        };
-        match (self.checkpoint.contains(&own), self.checkpoint.contains(other)) {
+    /// The decoder's bias may have a second name, such as `cls.predictions.bias`, and a checkpoint either or both. Where
+    /// embeddings are tied, transformers lets that one win.
+    fn decoder_bias(&self, tied: bool) -> String {
+        let names = &self.config.family.heads.masked_language;
+        let own = format!("{}.bias", names.decoder);
+        let Some(second) = names.second_bias else { return own };
+        match (self.checkpoint.contains(&own), self.checkpoint.contains(second)) {
             (true, false) => own,
             (true, true) if !tied => own,
-            _ => other.to_owned(),
+            _ => second.to_owned(),
         }
     }
 }

@@ -164,6 +164,18 @@ impl<'a> Source<'a> {
         Ok(LinearTensors { weight, bias: self.tensor(&format!("{name}.bias"), &shape[..1])? })
     }
 
+    /// The same on the device.
+    pub fn linear_weights(
+        &mut self,
+        device: &Device,
+        name: &str,
+        shape: [usize; 2],
+    ) -> Result<LinearWeights> {
+        let tensors = self.linear(name, shape)?;
+        let HostLinear { weight, bias } = tensors.host();
+        LinearWeights::new(device, shape, weight, bias, self.dtype)
+    }
+
     /// γ and β, which checkpoints of TensorFlow's time call so, and later ones weight and bias.
     pub fn norm(&mut self, name: &str, width: usize) -> Result<NormTensors> {
         let old = self.contains(&format!("{name}.gamma"));

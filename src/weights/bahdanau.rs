@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::config::{MAX_POSITIONS, MAX_VOCABULARY, MAX_WIDTH};
-use super::files::{CONFIG_BYTES, bad, read, unsupported};
+use super::config::{MAX_POSITIONS, MAX_VOCABULARY, MAX_WIDTH, expect_model_type};
+use super::files::{CONFIG_BYTES, read};
 use super::json::Object;
 use crate::error::Result;
 
@@ -57,13 +57,7 @@ impl BahdanauConfig {
     pub fn from_json(json: &[u8], path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let object = Object::parse(path, json)?;
-        match object.text("model_type")? {
-            Some(MODEL_TYPE) => {}
-            Some(other) => return Err(unsupported(path, "architecture", other, &[MODEL_TYPE])),
-            None => {
-                return Err(bad(path, format!("the key `model_type` is missing; needed is {MODEL_TYPE}")));
-            }
-        }
+        expect_model_type(&object, MODEL_TYPE)?;
         let needed = |key: &str, most: usize| object.needed_count(key, 1..=most);
         let vocabulary_size = needed("vocab_size", MAX_VOCABULARY)?;
         let ids = 0..=vocabulary_size - 1;

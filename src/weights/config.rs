@@ -4,12 +4,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::family::{ConfigKeys, Family, Positions};
 use super::files::{CONFIG_BYTES, bad, read, unsupported};
 use super::json::{Object, bare};
 use crate::error::{Error, Result};
 use crate::ops::Activation;
-
-const ARCHITECTURES: [&str; 5] = ["bert", "camembert", "distilbert", "roberta", "xlm-roberta"];
 
 // Far above any published encoder, and small enough that no product of them overflows 64 bits.
 pub(super) const MAX_VOCABULARY: usize = 10_000_000;
@@ -19,17 +18,7 @@ pub(super) const MAX_HEADS: usize = 1024;
 pub(super) const MAX_POSITIONS: usize = 1 << 20;
 const MAX_TYPES: usize = 1024;
 
-/// Which of the encoders it is. They differ in their embeddings and in their tensors' names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Family {
-    /// BERT (Devlin et al., 2018): word, position and type embeddings.
-    Bert,
-    /// RoBERTa, XLM-RoBERTa and CamemBERT: as BERT, but positions start at `padding_id + 1`.
-    Roberta,
-    /// DistilBERT: as BERT, but without type embeddings, and with tensors of other names.
-    DistilBert,
-}
+const DEFAULT_EPSILON: f64 = 1e-12;
 
 /// The names that Hugging Face configs have for activations.
 const ACTIVATIONS: [(&str, Activation); 10] = [
@@ -50,9 +39,11 @@ const ACTIVATIONS: [(&str, Activation); 10] = [
 #[non_exhaustive]
 pub struct EncoderConfig {
     /// Which of the encoders it is.
-    pub family: Family,
+    pub family: &'static Family,
     /// Rows of the word embedding table.
     pub vocabulary_size: usize,
+    /// Width of the embeddings: `hidden_size` but for families that project narrower ones to it.
+    pub embedding_size: usize,
     /// Width of the hidden states.
     pub hidden_size: usize,
     /// Number of Transformer layers.
@@ -65,7 +56,7 @@ pub struct EncoderConfig {
     pub activation: Activation,
     /// Rows of the position embedding table. See [`EncoderConfig::usable_positions`].
     pub max_positions: usize,
-    /// Rows of the type embedding table (segments); 0 for DistilBERT, which has none.
+    /// Rows of the type embedding table (segments); 0 for a family that has none, such as DistilBERT.
     pub type_vocabulary_size: usize,
     /// The ε of every layer normalization.
     pub layer_norm_epsilon: f32,
@@ -94,10 +85,7 @@ impl EncoderConfig {
         let object = Object::parse(path.as_ref(), json)?;
         let family = family(&object)?;
         refuse(&object)?;
-        let config = match family {
-            Family::DistilBert => distilbert(&object)?,
-            Family::Bert | Family::Roberta => bert(&object, family)?,
-        };
+        let config = sizes(&object, family)?;
         config.check(&object)?;
         Ok(config)
     }
@@ -116,10 +104,7 @@ impl EncoderConfig {
     fn check(&self, object: &Object) -> Result<()> {
         let path = object.path();
         if !self.hidden_size.is_multiple_of(self.heads) {
-            let (heads, width) = match self.family {
-                Family::DistilBert => ("n_heads", "dim"),
-                _ => ("num_attention_heads", "hidden_size"),
-            };
+            let ConfigKeys { heads, hidden_size: width, .. } = self.family.keys;
             return Err(bad(
                 path,
                 format!("`{heads}` must divide `{width}` ({}), but is {}", self.hidden_size, self.heads),
@@ -147,39 +132,22 @@ impl EncoderConfig {
     }
 }
 
-fn family(object: &Object) -> Result<Family> {
+fn family(object: &Object) -> Result<&'static Family> {
     // Old configs have no `model_type`, but name the class.
-    let class = || match object.get("architectures") {
+    let class = match object.get("architectures") {
         Some(Value::Array(classes)) => classes.first().and_then(Value::as_str),
         _ => None,
     };
-    let of_class = |class: &str| {
-        let prefixes = [
-            ("DistilBert", "distilbert"),
-            ("XLMRobertaFor", "xlm-roberta"),
-            ("XLMRobertaModel", "xlm-roberta"),
-            ("Roberta", "roberta"),
-            ("Camembert", "camembert"),
-            ("Bert", "bert"),
-        ];
-        prefixes.into_iter().find(|(prefix, _)| class.starts_with(prefix)).map(|(_, name)| name)
-    };
-    let model_type = match (object.text("model_type")?, class()) {
-        (Some(name), _) => name,
-        (None, Some(class)) => of_class(class).unwrap_or(class),
+    let (found, name) = match (object.text("model_type")?, class) {
+        (Some(name), _) => (Family::of_model_type(name), name),
+        (None, Some(class)) => (Family::of_class(class).or_else(|| Family::of_model_type(class)), class),
         (None, None) => {
-            return Err(bad(
-                object.path(),
-                format!("the key `model_type` is missing; needed is one of {}", ARCHITECTURES.join(", ")),
-            ));
+            let known = Family::known_model_types().join(", ");
+            let problem = format!("the key `model_type` is missing; needed is one of {known}");
+            return Err(bad(object.path(), problem));
         }
     };
-    match model_type {
-        "bert" => Ok(Family::Bert),
-        "roberta" | "xlm-roberta" | "camembert" => Ok(Family::Roberta),
-        "distilbert" => Ok(Family::DistilBert),
-        other => Err(unsupported(object.path(), "architecture", other, &ARCHITECTURES)),
-    }
+    found.ok_or_else(|| unsupported(object.path(), "architecture", name, &Family::known_model_types()))
 }
 
 /// Keys that change the computation into one that this crate does not have.
@@ -202,45 +170,51 @@ fn refuse(object: &Object) -> Result<()> {
     }
     // Code of the model's own may compute anything, whatever `model_type` says.
     if let Some(class) = object.object("auto_map")?.and_then(|map| map.get("AutoModel")) {
-        return Err(unsupported(path, "custom code", &bare(class), &ARCHITECTURES));
+        return Err(unsupported(path, "custom code", &bare(class), &Family::known_model_types()));
     }
     Ok(())
 }
 
-fn bert(object: &Object, family: Family) -> Result<EncoderConfig> {
-    let padding_id = padding_id(object, if family == Family::Roberta { 1 } else { 0 })?;
+fn sizes(object: &Object, family: &'static Family) -> Result<EncoderConfig> {
+    let keys = &family.keys;
+    let padding_id = padding_id(object, family.padding_id)?;
+    let hidden_size = object.needed_count(keys.hidden_size, 1..=MAX_WIDTH)?;
     Ok(EncoderConfig {
         family,
         vocabulary_size: object.needed_count("vocab_size", 1..=MAX_VOCABULARY)?,
-        hidden_size: object.needed_count("hidden_size", 1..=MAX_WIDTH)?,
-        layers: object.needed_count("num_hidden_layers", 1..=MAX_LAYERS)?,
-        heads: object.needed_count("num_attention_heads", 1..=MAX_HEADS)?,
-        intermediate_size: object.needed_count("intermediate_size", 1..=MAX_WIDTH)?,
-        activation: activation(object, "hidden_act")?,
+        embedding_size: match &family.narrow_embeddings {
+            Some(embeddings) => object.needed_count(embeddings.size, 1..=MAX_WIDTH)?,
+            None => hidden_size,
+        },
+        hidden_size,
+        layers: object.needed_count(keys.layers, 1..=MAX_LAYERS)?,
+        heads: object.needed_count(keys.heads, 1..=MAX_HEADS)?,
+        intermediate_size: object.needed_count(keys.intermediate_size, 1..=MAX_WIDTH)?,
+        activation: activation(object, keys.activation)?,
         max_positions: object.needed_count("max_position_embeddings", 1..=MAX_POSITIONS)?,
-        type_vocabulary_size: object.count("type_vocab_size", 1..=MAX_TYPES)?.unwrap_or(2),
-        layer_norm_epsilon: epsilon(object)?,
+        type_vocabulary_size: match family.has_types {
+            true => object.count("type_vocab_size", 1..=MAX_TYPES)?.unwrap_or(2),
+            false => 0,
+        },
+        layer_norm_epsilon: match keys.layer_norm_epsilon {
+            Some(key) => epsilon(object, key)?,
+            None => DEFAULT_EPSILON as f32,
+        },
         padding_id,
-        position_offset: if family == Family::Roberta { padding_id as usize + 1 } else { 0 },
+        position_offset: match family.positions {
+            Positions::FromZero => 0,
+            Positions::BehindPadding => padding_id as usize + 1,
+        },
     })
 }
 
-fn distilbert(object: &Object) -> Result<EncoderConfig> {
-    Ok(EncoderConfig {
-        family: Family::DistilBert,
-        vocabulary_size: object.needed_count("vocab_size", 1..=MAX_VOCABULARY)?,
-        hidden_size: object.needed_count("dim", 1..=MAX_WIDTH)?,
-        layers: object.needed_count("n_layers", 1..=MAX_LAYERS)?,
-        heads: object.needed_count("n_heads", 1..=MAX_HEADS)?,
-        intermediate_size: object.needed_count("hidden_dim", 1..=MAX_WIDTH)?,
-        activation: activation(object, "activation")?,
-        max_positions: object.needed_count("max_position_embeddings", 1..=MAX_POSITIONS)?,
-        type_vocabulary_size: 0,
-        // Not in the config: DistilBERT's own code has it as a constant.
-        layer_norm_epsilon: 1e-12,
-        padding_id: padding_id(object, 0)?,
-        position_offset: 0,
-    })
+/// [`Error::Unsupported`] unless `model_type` is that one.
+pub(super) fn expect_model_type(object: &Object, needed: &str) -> Result<()> {
+    match object.text("model_type")? {
+        Some(found) if found == needed => Ok(()),
+        Some(other) => Err(unsupported(object.path(), "architecture", other, &[needed])),
+        None => Err(bad(object.path(), format!("the key `model_type` is missing; needed is {needed}"))),
+    }
 }
 
 pub(super) fn activation(object: &Object, key: &str) -> Result<Activation> {
@@ -257,12 +231,11 @@ fn padding_id(object: &Object, default: u32) -> Result<u32> {
     Ok(found.and_then(|id| u32::try_from(id).ok()).unwrap_or(default))
 }
 
-fn epsilon(object: &Object) -> Result<f32> {
-    const KEY: &str = "layer_norm_eps";
-    let epsilon = object.number(KEY)?.unwrap_or(1e-12);
+fn epsilon(object: &Object, key: &str) -> Result<f32> {
+    let epsilon = object.number(key)?.unwrap_or(DEFAULT_EPSILON);
     if (1e-30..=1.0).contains(&epsilon) {
         return Ok(epsilon as f32);
     }
-    let found = object.get(KEY).unwrap_or(&Value::Null);
-    Err::<f32, Error>(object.wrong(KEY, "a number from 1e-30 to 1", found))
+    let found = object.get(key).unwrap_or(&Value::Null);
+    Err::<f32, Error>(object.wrong(key, "a number from 1e-30 to 1", found))
 }

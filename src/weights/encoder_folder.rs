@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
-use super::config::{EncoderConfig, Family};
-use super::files::{bad, check_folder};
-use super::folder::limit;
+use super::config::EncoderConfig;
+use super::encoder_parts::EncoderParts;
+use super::files::check_folder;
 use super::head_config::HeadConfig;
 use super::json::Object;
 use super::sentence::{CrossEncoder, Prompts, TextSettings};
 use super::tokenizer::Tokenizer;
-use super::tokenizer_settings::Source;
 use crate::error::Result;
 
 /// A folder with `config.json`, `model.safetensors` and `tokenizer.json`, read and checked: everything but the weights
@@ -76,24 +75,9 @@ impl EncoderFolder {
             }
         }
         notices.extend(head_config.activation_notice.clone());
-        let arguments = Some(&texts.tokenizer_arguments);
-        let (mut tokenizer, settings) = Tokenizer::of_folder(root, arguments, Source::Class)?;
-        tokenizer.check_vocabulary(config.vocabulary_size)?;
-        notices.extend_from_slice(tokenizer.notices());
-        notices.extend(texts.notices);
-        if texts.lowercase {
-            tokenizer.lowercase();
-        }
-        let (max_tokens, max_tokens_source) = limit(&config, texts.max_tokens, &settings, &mut notices)?;
-        let special = tokenizer.special_tokens();
-        if max_tokens <= special {
-            let problem = format!(
-                "the limit of {max_tokens} tokens ({max_tokens_source}) leaves no room beside {special} special tokens"
-            );
-            return Err(bad(root, problem));
-        }
-        let mask_token = mask_token(&config, &settings, &tokenizer)?;
-        let checkpoint = Checkpoint::open(root)?;
+        let parts = EncoderParts::open([root, root], &config, texts, &mut notices)?;
+        let mask_token = mask_token(&config, &parts.tokenizer_config, &parts.tokenizer)?;
+        let EncoderParts { tokenizer, limit: (max_tokens, max_tokens_source), checkpoint, .. } = parts;
         Ok(Self {
             root: root.to_owned(),
             config,
@@ -116,12 +100,7 @@ fn mask_token(
     settings: &Object,
     tokenizer: &Tokenizer,
 ) -> Result<Option<(String, u32)>> {
-    let named = settings.token("mask_token")?;
-    let usual = match config.family {
-        Family::Roberta => "<mask>",
-        Family::Bert | Family::DistilBert => "[MASK]",
-    };
-    let token = named.unwrap_or(usual);
+    let token = settings.token("mask_token")?.unwrap_or(config.family.mask_token);
     let id = tokenizer.token_id(token).filter(|&id| (id as usize) < config.vocabulary_size);
     Ok(id.map(|id| (token.to_owned(), id)))
 }

@@ -7,16 +7,13 @@ use serde_json::Value;
 
 use super::checkpoint::Checkpoint;
 use super::config::EncoderConfig;
-use super::files::{bad, check_folder, shown};
+use super::encoder_parts::EncoderParts;
+use super::files::{check_folder, shown};
 use super::json::Object;
 use super::sentence::{self, Modules, Prompts, TextSettings};
 use super::tokenizer::Tokenizer;
-use super::tokenizer_settings::Source;
 use crate::error::Result;
 use crate::ops::Pooling;
-
-/// Limits above this are the placeholder 10³⁰ that transformers writes for "none".
-const MAX_SANE_LIMIT: f64 = 1e9;
 
 /// An embedding model's folder, read and checked: everything but the weights themselves.
 ///
@@ -88,27 +85,9 @@ impl EmbedderFolder {
             }
         };
         let settings = TextSettings::read(home)?;
-
-        let arguments = Some(&settings.tokenizer_arguments);
-        let (mut tokenizer, tokenizer_config) = Tokenizer::of_folder(home, arguments, Source::Class)?;
-        tokenizer.check_vocabulary(config.vocabulary_size)?;
-        notices.extend_from_slice(tokenizer.notices());
-        notices.extend(settings.notices);
-        if settings.lowercase {
-            tokenizer.lowercase();
-        }
-        let (max_tokens, max_tokens_source) =
-            limit(&config, settings.max_tokens, &tokenizer_config, &mut notices)?;
-        if max_tokens <= tokenizer.special_tokens() {
-            return Err(bad(
-                root,
-                format!(
-                    "the limit of {max_tokens} tokens ({max_tokens_source}) leaves no room beside {} special tokens",
-                    tokenizer.special_tokens()
-                ),
-            ));
-        }
-        let checkpoint = Checkpoint::open(home)?;
+        let EncoderParts { tokenizer, limit, checkpoint, .. } =
+            EncoderParts::open([root, home], &config, settings, &mut notices)?;
+        let (max_tokens, max_tokens_source) = limit;
         Ok(Self {
             root: root.to_owned(),
             config,
@@ -143,47 +122,4 @@ fn classifier_notice(root: &Path) -> Result<Option<String>> {
             shown(class)
         )
     }))
-}
-
-/// The sequence limit: sentence-transformers' own, else the tokenizer's, and never above the positions.
-pub(super) fn limit(
-    config: &EncoderConfig,
-    sentence: Option<(usize, String)>,
-    tokenizer_config: &Object,
-    notices: &mut Vec<String>,
-) -> Result<(usize, String)> {
-    let positions = config.usable_positions();
-    let wanted = match sentence {
-        Some((limit, file)) => Some((limit, format!("{file}: max_seq_length"))),
-        None => model_max_length(tokenizer_config)?
-            .map(|limit| (limit, "tokenizer_config.json: model_max_length".to_owned())),
-    };
-    let from_positions = "config.json: max_position_embeddings".to_owned();
-    match wanted {
-        Some((limit, source)) if limit <= positions => Ok((limit, source)),
-        Some((limit, source)) => {
-            notices.push(format!(
-                "{source} asks for {limit} tokens, but the model has {positions} positions: the limit is {positions}"
-            ));
-            Ok((positions, from_positions))
-        }
-        None => Ok((positions, from_positions)),
-    }
-}
-
-/// The limit that tokenizer_config.json sets, if it sets one.
-pub(super) fn model_max_length(object: &Object) -> Result<Option<usize>> {
-    // The second is what the first was called before.
-    for key in ["model_max_length", "max_len"] {
-        match object.number(key)? {
-            None => continue,
-            Some(limit) if limit > MAX_SANE_LIMIT => return Ok(None),
-            Some(limit) if limit >= 1.0 && limit.fract() == 0.0 => return Ok(Some(limit as usize)),
-            Some(_) => {
-                let found = object.get(key).unwrap_or(&Value::Null);
-                return Err(object.wrong(key, "a whole number above 0", found));
-            }
-        }
-    }
-    Ok(None)
 }

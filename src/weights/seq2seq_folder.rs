@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use super::bahdanau::{self, BahdanauConfig};
 use super::checkpoint::Checkpoint;
 use super::files::{CONFIG_BYTES, bad, check_folder, read, unsupported};
+use super::generation_config::GenerationConfig;
 use super::json::Object;
-use super::marian::{self, GenerationConfig, MarianConfig};
+use super::marian::{self, MarianConfig};
 use super::seq2seq_tokenizer::Seq2SeqTokenizer;
 use super::tokenizer::Tokenizer;
 use crate::error::Result;
@@ -62,6 +63,7 @@ pub struct Seq2SeqFolder {
 
 /// The content of a folder's files.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Seq2SeqFiles<'a> {
     /// `config.json`.
     pub config: &'a [u8],
@@ -71,6 +73,20 @@ pub struct Seq2SeqFiles<'a> {
     pub tokenizer: &'a [u8],
     /// `model.safetensors`.
     pub weights: &'a [u8],
+}
+
+impl<'a> Seq2SeqFiles<'a> {
+    /// `config.json`, `tokenizer.json` and `model.safetensors`; without `generation_config.json`.
+    pub fn new(config: &'a [u8], tokenizer: &'a [u8], weights: &'a [u8]) -> Self {
+        Self { config, generation: None, tokenizer, weights }
+    }
+
+    /// With this `generation_config.json`.
+    #[must_use]
+    pub fn generation(mut self, generation: &'a [u8]) -> Self {
+        self.generation = Some(generation);
+        self
+    }
 }
 
 impl Seq2SeqFolder {

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use super::encoding::Encoding;
 use super::files::{bad, check_folder};
-use super::folder::model_max_length;
 use super::json::Object;
 use super::marian_tokenizer::{Marian, check_code, split_code};
 use super::tokenizer::Tokenizer;
-use super::tokenizer_settings::{Source, truncation_side};
+use super::tokenizer_settings::{Source, model_max_length, truncation_side};
 use crate::error::Result;
 
 /// From text to the encoder's ids and from the decoder's ids to text.

@@ -443,3 +443,23 @@ fn added_token(object: &Object, key: &str, value: &Value, special: bool) -> Resu
         .rstrip(flag("rstrip")?.unwrap_or(false))
         .normalized(flag("normalized")?.unwrap_or(!special)))
 }
+
+/// Limits above this are the placeholder 10³⁰ that transformers writes for "none".
+const MAX_SANE_LIMIT: f64 = 1e9;
+
+/// The limit that tokenizer_config.json sets, if it sets one.
+pub(super) fn model_max_length(object: &Object) -> Result<Option<usize>> {
+    // The second is what the first was called before.
+    for key in ["model_max_length", "max_len"] {
+        match object.number(key)? {
+            None => continue,
+            Some(limit) if limit > MAX_SANE_LIMIT => return Ok(None),
+            Some(limit) if limit >= 1.0 && limit.fract() == 0.0 => return Ok(Some(limit as usize)),
+            Some(_) => {
+                let found = object.get(key).unwrap_or(&Value::Null);
+                return Err(object.wrong(key, "a whole number above 0", found));
+            }
+        }
+    }
+    Ok(None)
+}

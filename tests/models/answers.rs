@@ -29,6 +29,7 @@ fn tiny_models_agree_with_pytorch() {
             "tiny-bert-plain",
             "tiny-roberta",
             "tiny-distilbert",
+            "tiny-electra",
         ] {
             check_tiny(&device, name);
         }

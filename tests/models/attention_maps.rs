@@ -222,7 +222,8 @@ fn a_batch_with_padding_gives_weights_for_each_text() {
     let ids =
         ["the cat sat on the mat", "the cat"].map(|text| folder.tokenizer.encode(text, 16).unwrap().ids);
     let mut recording = Recording::new(&device);
-    let batch = TokenBatch { ids: &[&ids[0], &ids[1]], types: &[] };
+    let ids: Vec<&[u32]> = ids.iter().map(|ids| ids.as_slice()).collect();
+    let batch = TokenBatch::new(&ids);
     let (_, lengths, captured) =
         encoder.record_captured(&mut recording, batch, &LayerCapture::of(&[1])).unwrap();
     recording.output(&captured[0]).unwrap();

@@ -61,7 +61,7 @@ fn near(device: &Device, what: &str, got: &[f32], expected: &[f32]) {
 }
 
 /// The folder, the head, what transformers calls its answers, and whether they are those of the first token alone.
-const HEADS: [(&str, HeadKind, &str, bool); 13] = [
+const HEADS: [(&str, HeadKind, &str, bool); 17] = [
     ("bert-pretraining", HeadKind::MaskedLanguage, "prediction_logits", false),
     ("bert-pretraining", HeadKind::NextSentence, "seq_relationship_logits", true),
     ("bert-pretraining", HeadKind::Pooler, "pooler_output", true),
@@ -72,6 +72,10 @@ const HEADS: [(&str, HeadKind, &str, bool); 13] = [
     ("distilbert-mlm", HeadKind::MaskedLanguage, "logits", false),
     ("distilbert-sequence", HeadKind::Sequence, "logits", true),
     ("distilbert-token", HeadKind::Token, "logits", false),
+    ("electra-mlm", HeadKind::MaskedLanguage, "logits", false),
+    ("electra-mlm-untied", HeadKind::MaskedLanguage, "logits", false),
+    ("electra-sequence", HeadKind::Sequence, "logits", true),
+    ("electra-token", HeadKind::Token, "logits", false),
     ("roberta-mlm", HeadKind::MaskedLanguage, "logits", false),
     ("roberta-sequence", HeadKind::Sequence, "logits", true),
     ("roberta-token", HeadKind::Token, "logits", false),
@@ -95,7 +99,7 @@ fn check_head(device: &Device, fixture: &Fixture, kind: HeadKind, key: &str, of_
     let (ids, types): (Vec<&[u32]>, Vec<&[u32]>) =
         ids.iter().zip(&types).map(|(ids, types)| (ids.as_slice(), types.as_slice())).unzip();
     let mut recording = Recording::new(device);
-    let batch = TokenBatch { ids: &ids, types: &types };
+    let batch = TokenBatch::new(&ids).types(&types);
     let (hidden, _) = model.encoder().record(&mut recording, batch).unwrap();
     let &[texts, longest, columns] = hidden.shape().dims() else { panic!() };
     let rows = hidden.reshape([texts * longest, columns]).unwrap();
@@ -129,6 +133,7 @@ fn masks_are_filled_as_by_pytorch() {
             ("bert-pretraining", "prediction_logits"),
             ("bert-mlm-untied", "logits"),
             ("distilbert-mlm", "logits"),
+            ("electra-mlm", "logits"),
             ("roberta-mlm", "logits"),
         ] {
             let fixture = Fixture::open(name);
@@ -202,7 +207,7 @@ fn pairs_are_judged_as_by_pytorch() {
 #[test]
 fn texts_and_tokens_are_classified_as_by_pytorch() {
     for device in common::devices() {
-        for name in ["bert-sequence", "roberta-sequence", "distilbert-sequence"] {
+        for name in ["bert-sequence", "roberta-sequence", "distilbert-sequence", "electra-sequence"] {
             let fixture = Fixture::open(name);
             let model = BertModel::from_dir(&device, &fixture.folder).unwrap();
             let singles = model.classify(&fixture.texts).run().unwrap();
@@ -233,7 +238,7 @@ fn texts_and_tokens_are_classified_as_by_pytorch() {
             };
             assert_eq!(singles.labels, labels);
         }
-        for name in ["bert-token", "roberta-token", "distilbert-token"] {
+        for name in ["bert-token", "roberta-token", "distilbert-token", "electra-token"] {
             let fixture = Fixture::open(name);
             let model = BertModel::from_dir(&device, &fixture.folder).unwrap();
             let found = model.classify_tokens(&fixture.texts).run().unwrap();
@@ -301,6 +306,9 @@ fn a_tied_decoder_is_the_word_tables_memory() {
     let untied = BertModel::from_dir(&device, fixture("bert-mlm-untied")).unwrap();
     let head = untied.head(HeadKind::MaskedLanguage).unwrap();
     assert_eq!(head.bytes(), 4 * (16 * 16 + 16 + 16 + 16 + 105 + 105 * 16));
+    // Embeddings of 8.
+    let narrow = BertModel::from_dir(&device, fixture("electra-mlm")).unwrap();
+    assert_eq!(narrow.head(HeadKind::MaskedLanguage).unwrap().bytes(), 4 * (8 * 16 + 8 + 8 + 8 + 102));
 }
 
 #[test]
@@ -318,6 +326,9 @@ fn heads_are_told_apart() {
     assert_eq!(kinds("distilbert-sequence"), [Sequence]);
     assert_eq!(kinds("distilbert-token"), [Token]);
     assert_eq!(kinds("distilbert-mlm"), [MaskedLanguage]);
+    assert_eq!(kinds("electra-sequence"), [Sequence]);
+    assert_eq!(kinds("electra-token"), [Token]);
+    assert_eq!(kinds("electra-mlm"), [MaskedLanguage]);
 }
 
 #[track_caller]

@@ -140,7 +140,7 @@ fn run(device: &Device, size: &Size, checkpoint: &Checkpoint) -> Answers {
     let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
     let types: Vec<&[u32]> = types.iter().map(Vec::as_slice).collect();
     let mut recording = Recording::new(device);
-    let (hidden, _) = encoder.record(&mut recording, TokenBatch { ids: &ids, types: &types }).unwrap();
+    let (hidden, _) = encoder.record(&mut recording, TokenBatch::new(&ids).types(&types)).unwrap();
     let rows = hidden.reshape([2 * LENGTHS[0], size.width]).unwrap();
     let masked = gather_rows(&mut recording, &rows, &[7, LENGTHS[0] as u32 + 9]).unwrap();
     let words = words.record(&mut recording, &masked).unwrap();

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use super::facts::{Facts, Sizes, Wanted};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{
     Gru, GruCell, GruConfig, GruDirection, GruOptions, HostGru, HostLinear, LayerCapture, SplitLinear,
 };
-use crate::models::generation::{StepDecoder, StepOutput};
+use crate::models::generation::{Hypothesis, StepDecoder, StepOutput, generate};
 use crate::models::padded::PaddedIds;
 use crate::models::source::Source;
 use crate::ops::{
@@ -144,6 +145,46 @@ impl BahdanauSeq2Seq {
         let linear = self.initial.bytes() + self.readout.bytes() + self.output.bytes();
         let recurrent = self.encoder.bytes() + self.decoder.bytes();
         self.source.bytes() + self.target.bytes() + linear + recurrent + self.attention.bytes()
+    }
+
+    pub(super) fn facts(&self) -> Facts {
+        let config = &self.config;
+        Facts {
+            weight_bytes: self.bytes(),
+            max_source_tokens: config.max_source_length,
+            max_target_tokens: None,
+            target_vocabulary_size: config.vocabulary_size,
+            padding_id: config.padding_id,
+            start_id: config.start_id,
+            encoder_attention: None,
+            decoder_attention: None,
+            cross_attention: Some([1, 1]),
+        }
+    }
+
+    pub(super) fn sizes(&self) -> Sizes {
+        let config = &self.config;
+        // Of both directions.
+        let gates = 6 * config.hidden_dim;
+        let row = [gates, 2 * config.readout_dim, config.max_source_length, config.vocabulary_size];
+        Sizes {
+            token: gates.max(config.attention_dim),
+            row: row.into_iter().fold(1, usize::max),
+            kept: config.hidden_dim,
+        }
+    }
+
+    /// Generates for sources; what is captured is the attention to them, the only one.
+    pub(super) async fn generate(
+        &self,
+        device: &Device,
+        wanted: Wanted<'_>,
+        progress: impl FnMut(usize) -> Result<()>,
+    ) -> Result<Vec<Vec<Hypothesis>>> {
+        let Wanted { numbers, sources, start, options, capture } = wanted;
+        let capture = capture.map(|(_, capture)| capture);
+        let mut decoder = self.decoder(device, sources, options.rows_per_text(), capture).await?;
+        generate(&mut decoder, numbers, start, options, progress).await
     }
 
     /// Records the encoder on source token ids, all steps in this recording.

@@ -1,7 +1,7 @@
 //! How much a batch of translations may be: by the device, and by bounds of our own.
 
 use super::maps::Captured;
-use super::translator::{Model, OP, Translator};
+use super::translator::{OP, Translator};
 use crate::error::{Error, Result};
 use crate::models::batches::{Bounds, Load, batch_tokens, batches};
 use crate::models::generation::{GenerationOptions, Strategy};
@@ -12,51 +12,6 @@ const CACHE_BYTES: u64 = 1 << 30;
 
 /// The same of one text's rows, its beams or samples, past which they are refused.
 const TEXT_CACHE_BYTES: u64 = 4 * CACHE_BYTES;
-
-/// What a model's run takes, in elements.
-struct Sizes {
-    /// The widest value of a source's token.
-    token: usize,
-    /// The widest value of a row.
-    row: usize,
-    /// A row's logits.
-    vocabulary: usize,
-    /// What a row keeps from step to step, over all layers.
-    kept: usize,
-}
-
-impl Model {
-    fn sizes(&self, max_tokens: usize) -> Sizes {
-        match self {
-            Self::Transformer(model) => {
-                let config = model.config();
-                let width = 3 * config.model_dim;
-                let vocabulary = config.target_vocabulary_size;
-                let of_layer = max_tokens.saturating_mul(config.model_dim);
-                Sizes {
-                    token: width.max(config.encoder_feed_forward_dim),
-                    row: [width, config.decoder_feed_forward_dim, vocabulary, of_layer]
-                        .into_iter()
-                        .fold(1, usize::max),
-                    vocabulary,
-                    kept: of_layer.saturating_mul(2 * config.decoder_layers),
-                }
-            }
-            Self::Bahdanau(model) => {
-                let config = model.config();
-                let (gates, vocabulary) = (6 * config.hidden_dim, config.vocabulary_size);
-                let row = [gates, 2 * config.readout_dim, config.max_source_length, vocabulary];
-                Sizes {
-                    // The gates of both directions.
-                    token: gates.max(config.attention_dim),
-                    row: row.into_iter().fold(1, usize::max),
-                    vocabulary,
-                    kept: config.hidden_dim,
-                }
-            }
-        }
-    }
-}
 
 /// How many of so many elements, 4 bytes each, those bytes hold.
 fn fit(bytes: u64, elements: usize) -> usize {
@@ -102,7 +57,8 @@ impl Translator {
             rows.min(of_capture.unwrap_or(usize::MAX)) / per_text
         };
         let tokens = batch_tokens(self.device(), sizes.token, wanted / per_text);
-        let read_back = (per_text as u64).saturating_mul(4).saturating_mul(sizes.vocabulary as u64);
+        let read_back =
+            (per_text as u64).saturating_mul(4).saturating_mul(self.target_vocabulary_size() as u64);
         let load = |source: &Encoding| Load { tokens: source.ids.len(), bytes: read_back };
         let loads: Vec<Load> = sources.iter().map(load).collect();
         // A batch costs as many steps as its longest output has; padding costs little beside them.

@@ -4,7 +4,9 @@ mod bahdanau;
 mod bounds;
 mod captured;
 mod embedded;
+mod facts;
 mod maps;
+mod model;
 mod transformer;
 mod translator;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::captured::{Seq2SeqAttention, part};
+use super::facts::{Facts, Sizes, Wanted};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{
@@ -10,7 +11,7 @@ use crate::layers::{
     EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, LayerCapture, MultiHeadAttentionOptions,
     NormPosition,
 };
-use crate::models::generation::{StepDecoder, StepOutput};
+use crate::models::generation::{Hypothesis, StepDecoder, StepOutput, generate};
 use crate::models::padded::{PaddedIds, padded};
 use crate::models::source::Source;
 use crate::ops::{
@@ -108,12 +109,56 @@ impl TransformerSeq2Seq {
             if self.config.shared_embeddings { 0 } else { self.target.bytes() } + self.source.bytes();
         let tied = if self.config.tied_output { self.target.bytes() } else { 0 };
         let output = self.output.bytes() - tied;
-        // γ and β of each norm, f32, which a layer's own count leaves out.
-        let norms = 2 * self.encoder.layers().len() + 3 * self.decoder.len();
-        let norms = (norms * 2 * self.config.model_dim) as u64 * 4;
-        let layers: u64 = self.encoder.layers().iter().map(EncoderLayer::bytes).sum();
-        let decoder: u64 = self.decoder.iter().map(DecoderLayer::bytes).sum();
-        tables + output + layers + norms + decoder + self.positions.iter().map(Tensor::bytes).sum::<u64>()
+        let layers = self.encoder.bytes() + self.decoder.iter().map(DecoderLayer::bytes).sum::<u64>();
+        tables + output + layers + self.positions.iter().map(Tensor::bytes).sum::<u64>()
+    }
+
+    pub(super) fn facts(&self) -> Facts {
+        let config = &self.config;
+        let of_decoder = Some([config.decoder_layers, config.decoder_heads]);
+        Facts {
+            weight_bytes: self.bytes(),
+            max_source_tokens: config.max_positions,
+            max_target_tokens: Some(config.max_positions),
+            target_vocabulary_size: config.target_vocabulary_size,
+            padding_id: config.padding_id,
+            start_id: config.start_id,
+            encoder_attention: Some([config.encoder_layers, config.encoder_heads]),
+            decoder_attention: of_decoder,
+            cross_attention: of_decoder,
+        }
+    }
+
+    /// For outputs of at most so many tokens.
+    pub(super) fn sizes(&self, max_tokens: usize) -> Sizes {
+        let config = &self.config;
+        let width = 3 * config.model_dim;
+        let of_layer = max_tokens.saturating_mul(config.model_dim);
+        let row = [width, config.decoder_feed_forward_dim, config.target_vocabulary_size, of_layer];
+        Sizes {
+            token: width.max(config.encoder_feed_forward_dim),
+            row: row.into_iter().fold(1, usize::max),
+            kept: of_layer.saturating_mul(2 * config.decoder_layers),
+        }
+    }
+
+    /// Generates for sources; where the encoder's attention is captured, each hypothesis has that of its source.
+    pub(super) async fn generate(
+        &self,
+        device: &Device,
+        wanted: Wanted<'_>,
+        progress: impl FnMut(usize) -> Result<()>,
+    ) -> Result<Vec<Vec<Hypothesis>>> {
+        let Wanted { numbers, sources, start, options, capture } = wanted;
+        let (beams, capacity) = (options.rows_per_text(), options.max_tokens);
+        let mut decoder = self.decoder(device, sources, beams, capacity, capture).await?;
+        let mut found = generate(&mut decoder, numbers, start, options, progress).await?;
+        for (text, hypotheses) in found.iter_mut().enumerate() {
+            if let Some(weights) = decoder.encoder_attention(text) {
+                hypotheses.iter_mut().for_each(|found| found.attention = vec![weights.clone()]);
+            }
+        }
+        Ok(found)
     }
 
     /// Records the encoder on source token ids, padded to the longest: `[texts, longest, model_dim]`, and the length of

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::embedded::EmbeddedModel;
+use super::facts::Wanted;
 use super::maps::{Captured, map_tokens};
+use super::model::Model;
 use super::{BahdanauSeq2Seq, Seq2SeqAttention, TransformerSeq2Seq};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -12,13 +14,11 @@ use crate::layers::LayerCapture;
 use crate::models::attention_maps::{AttentionMaps, MapToken};
 use crate::models::batches::tokenize;
 use crate::models::embedder::not_finite;
-use crate::models::generation::{
-    EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules, generate,
-};
+use crate::models::generation::{EarlyStopping, GenerationOptions, Hypothesis, Strategy, TokenRules};
 use crate::ops::expect_weight_dtype;
 use crate::progress::{IntoControlFlow, obey};
 use crate::tensor::DType;
-use crate::weights::{Encoding, GenerationConfig, Seq2SeqConfig, Seq2SeqFolder, Seq2SeqTokenizer};
+use crate::weights::{Encoding, GenerationConfig, Seq2SeqFolder, Seq2SeqTokenizer};
 
 pub(super) const OP: &str = "translate";
 
@@ -26,8 +26,7 @@ pub(super) const OP: &str = "translate";
 ///
 /// ```no_run
 /// # fn main() -> attentive::Result<()> {
-/// use attentive::Device;
-/// use attentive::models::{Strategy, Translator};
+/// use attentive::{Device, Translator};
 ///
 /// let device = Device::open("auto")?;
 /// let translator = Translator::from_dir(&device, "opus-mt-en-fr", attentive::DType::F32)?;
@@ -44,22 +43,6 @@ pub struct Translator {
     start: u32,
     options: GenerationOptions,
     notices: Vec<String>,
-}
-
-#[derive(Debug)]
-pub(super) enum Model {
-    Transformer(Box<TransformerSeq2Seq>),
-    Bahdanau(Box<BahdanauSeq2Seq>),
-}
-
-impl Model {
-    /// The most tokens of a target, where positions bound it.
-    fn max_target_tokens(&self) -> Option<usize> {
-        match self {
-            Self::Transformer(model) => Some(model.config().max_positions),
-            Self::Bahdanau(_) => None,
-        }
-    }
 }
 
 impl Translator {
@@ -87,28 +70,19 @@ impl Translator {
     /// As [`Translator::from_dir`].
     pub fn from_folder(device: &Device, folder: Seq2SeqFolder, dtype: DType) -> Result<Self> {
         let Seq2SeqFolder { config, checkpoint, tokenizer, generation, mut notices, .. } = folder;
-        let (model, padding, start, vocabulary) = match &config {
-            Seq2SeqConfig::Marian(config) => {
-                let model = TransformerSeq2Seq::load(device, config, &checkpoint, dtype)?;
-                let vocabulary = config.target_vocabulary_size;
-                (Model::Transformer(Box::new(model)), config.padding_id, config.start_id, vocabulary)
-            }
-            Seq2SeqConfig::Bahdanau(config) => {
-                let model = BahdanauSeq2Seq::load(device, config, &checkpoint, dtype)?;
-                let vocabulary = config.vocabulary_size;
-                (Model::Bahdanau(Box::new(model)), config.padding_id, config.start_id, vocabulary)
-            }
-        };
-        let mut options = options(&generation, padding);
-        if let Some(longest) = model.max_target_tokens().filter(|&longest| longest < options.max_tokens) {
+        let model = Model::load(device, &config, &checkpoint, dtype)?;
+        let facts = model.facts();
+        let mut options = options(&generation, facts.padding_id);
+        if let Some(longest) = facts.max_target_tokens.filter(|&longest| longest < options.max_tokens) {
             let asked = options.max_tokens;
             notices.push(format!(
                 "asked for {asked} tokens, but the model has {longest} positions: that is the limit"
             ));
             options.max_tokens = longest;
         }
+        let vocabulary = facts.target_vocabulary_size;
         options.check(vocabulary)?;
-        let start = generation.start.unwrap_or(start);
+        let start = generation.start.unwrap_or(facts.start_id);
         if start as usize >= vocabulary {
             let expected = format!("below the vocabulary size {vocabulary}");
             return Err(Error::argument(OP, "decoder_start_token_id", expected, start.to_string()));
@@ -135,15 +109,15 @@ impl Translator {
     pub fn transformer(&self) -> Option<&TransformerSeq2Seq> {
         match &self.model {
             Model::Transformer(model) => Some(model),
-            Model::Bahdanau(_) => None,
+            _ => None,
         }
     }
 
     /// Bahdanau's model, if it is one.
     pub fn bahdanau(&self) -> Option<&BahdanauSeq2Seq> {
         match &self.model {
-            Model::Transformer(_) => None,
             Model::Bahdanau(model) => Some(model),
+            _ => None,
         }
     }
 
@@ -154,19 +128,13 @@ impl Translator {
 
     /// Bytes of the weights on the device.
     pub fn weight_bytes(&self) -> u64 {
-        match &self.model {
-            Model::Transformer(model) => model.bytes(),
-            Model::Bahdanau(model) => model.bytes(),
-        }
+        self.model.facts().weight_bytes
     }
 
     /// The most tokens of a source: the model's positions, or fewer where tokenizer_config.json says so
     /// (`model_max_length`).
     pub fn max_source_tokens(&self) -> usize {
-        let positions = match &self.model {
-            Model::Transformer(model) => model.config().max_positions,
-            Model::Bahdanau(model) => model.config().max_source_length,
-        };
+        let positions = self.model.facts().max_source_tokens;
         self.tokenizer.max_tokens().map_or(positions, |limit| limit.min(positions))
     }
 
@@ -190,24 +158,12 @@ impl Translator {
 
     /// Tokens that an output can have.
     pub fn target_vocabulary_size(&self) -> usize {
-        match &self.model {
-            Model::Transformer(model) => model.config().target_vocabulary_size,
-            Model::Bahdanau(model) => model.config().vocabulary_size,
-        }
+        self.model.facts().target_vocabulary_size
     }
 
     /// Layers of that attention, and heads of each, if the model has it.
     pub fn attention_size(&self, of: Seq2SeqAttention) -> Option<[usize; 2]> {
-        match (&self.model, of) {
-            (Model::Transformer(model), Seq2SeqAttention::Encoder) => {
-                Some([model.config().encoder_layers, model.config().encoder_heads])
-            }
-            (Model::Transformer(model), _) => {
-                Some([model.config().decoder_layers, model.config().decoder_heads])
-            }
-            (Model::Bahdanau(_), Seq2SeqAttention::Cross) => Some([1, 1]),
-            (Model::Bahdanau(_), _) => None,
-        }
+        self.model.facts().attention(of)
     }
 
     /// Translates texts, any number, in batches of like lengths.
@@ -224,36 +180,6 @@ impl Translator {
         };
         let known = ids.iter().zip(&names).filter(|&pair| !missing(pair)).map(|(&id, _)| id);
         self.tokenizer.decode(&known.collect::<Vec<u32>>())
-    }
-
-    /// Generates for sources, which have these numbers at the caller's.
-    async fn generate(
-        &self,
-        numbers: &[usize],
-        sources: &[&[u32]],
-        options: &GenerationOptions,
-        capture: Option<(Seq2SeqAttention, LayerCapture<'_>)>,
-        progress: impl FnMut(usize) -> Result<()>,
-    ) -> Result<Vec<Vec<Hypothesis>>> {
-        let beams = options.rows_per_text();
-        match &self.model {
-            Model::Transformer(model) => {
-                let mut decoder =
-                    model.decoder(&self.device, sources, beams, options.max_tokens, capture).await?;
-                let mut found = generate(&mut decoder, numbers, self.start, options, progress).await?;
-                for (text, hypotheses) in found.iter_mut().enumerate() {
-                    if let Some(weights) = decoder.encoder_attention(text) {
-                        hypotheses.iter_mut().for_each(|found| found.attention = vec![weights.clone()]);
-                    }
-                }
-                Ok(found)
-            }
-            Model::Bahdanau(model) => {
-                let capture = capture.map(|(_, capture)| capture);
-                let mut decoder = model.decoder(&self.device, sources, beams, capture).await?;
-                generate(&mut decoder, numbers, self.start, options, progress).await
-            }
-        }
     }
 }
 
@@ -392,7 +318,7 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
         let tokenizer = &translator.tokenizer;
         self.options.check(translator.target_vocabulary_size())?;
         if let Some(most) =
-            translator.model.max_target_tokens().filter(|&most| most < self.options.max_tokens)
+            translator.model.facts().max_target_tokens.filter(|&most| most < self.options.max_tokens)
         {
             let (expected, found) =
                 (format!("at most {most}, the model's positions"), self.options.max_tokens);
@@ -414,7 +340,14 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
                 statistics.steps += 1;
                 tell(progress, TranslationProgress { texts: done, of_texts, tokens })
             };
-            let found = translator.generate(&batch, &ids, &self.options, self.capture, told).await?;
+            let wanted = Wanted {
+                numbers: &batch,
+                sources: &ids,
+                start: translator.start,
+                options: &self.options,
+                capture: self.capture,
+            };
+            let found = translator.model.generate(&translator.device, wanted, told).await?;
             for (&index, hypotheses) in batch.iter().zip(found) {
                 let source = &sources[index];
                 statistics.source_tokens += source.ids.len();
