@@ -5,7 +5,7 @@
 
 use attentive::layers::{
     Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, HostLinear, LayerCapture,
-    MultiHeadAttentionOptions, MultiHeadAttentionWeights, NormPosition,
+    MultiHeadAttentionOptions, MultiHeadAttentionWeights,
 };
 use attentive::{Activation, DType, Device, Error, Recording, Result, Tensor};
 
@@ -36,15 +36,9 @@ fn layer(device: &Device, index: usize) -> Result<EncoderLayer> {
     let up_bias = numbers(FEED_FORWARD_DIM, 0.1, seed + 3);
     let down = numbers(MODEL_DIM * FEED_FORWARD_DIM, 0.2, seed + 4);
     let norm = HostLayerNorm { gamma: &[1.0; MODEL_DIM], beta: &[0.0; MODEL_DIM] };
-    let config = EncoderLayerConfig {
-        model_dim: MODEL_DIM,
-        heads: HEADS,
-        feed_forward_dim: FEED_FORWARD_DIM,
-        activation: Activation::Gelu,
-        norm_position: NormPosition::Post,
-        epsilon: 1e-5,
-        dtype: DType::F32, // DType::F16 stores the matrices in half the memory
-    };
+    let mut config = EncoderLayerConfig::new(MODEL_DIM, HEADS, FEED_FORWARD_DIM);
+    config.activation = Activation::Gelu;
+    // DType::F16 stores the matrices in half the memory
     let weights = EncoderLayerWeights {
         attention: MultiHeadAttentionWeights {
             query,

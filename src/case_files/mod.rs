@@ -69,6 +69,7 @@ pub fn ops() -> impl ExactSizeIterator<Item = &'static str> {
 
 /// How a case's answers compare with what a device computed.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CaseReport {
     /// Each answer of the case by its name, without `expected.`.
     pub outputs: Vec<(String, Comparison)>,

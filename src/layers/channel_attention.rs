@@ -9,6 +9,7 @@ use crate::tensor::DType;
 
 /// The result of attention over channels or over space.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct GatedValues {
     /// x · map, of x's shape.
     pub output: Value,

@@ -17,6 +17,7 @@ const OP: &str = "decoder_layer";
 
 /// The sizes and options of a decoder layer.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct DecoderLayerConfig {
     /// Columns of the input, the memory and the output.
     pub model_dim: usize,
@@ -32,6 +33,22 @@ pub struct DecoderLayerConfig {
     pub epsilon: f32,
     /// The dtype of the weights: f32 or f16.
     pub dtype: DType,
+}
+
+impl DecoderLayerConfig {
+    /// A layer with ReLU, norms behind the blocks with an ε of 1e-5, and weights in f32, as PyTorch's `nn.TransformerDecoderLayer` is
+    /// by default. Each field may be set.
+    pub fn new(model_dim: usize, heads: usize, feed_forward_dim: usize) -> Self {
+        Self {
+            model_dim,
+            heads,
+            feed_forward_dim,
+            activation: Activation::Relu,
+            norm_position: NormPosition::Post,
+            epsilon: 1e-5,
+            dtype: DType::F32,
+        }
+    }
 }
 
 /// The weights of a decoder layer on the host.
@@ -74,6 +91,7 @@ impl DecoderLayerOptions<'_> {
 /// longest row then has; those of the cross-attention `[items, heads, beams · length, keys]`, one beam's positions after
 /// the other's.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct DecoderLayerValues {
     /// `[batch, length, model_dim]`.
     pub output: Value,

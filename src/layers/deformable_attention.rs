@@ -64,6 +64,7 @@ pub struct DeformableAttentionInputs<'a> {
 
 /// The result of deformable attention.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct DeformableAttentionValues {
     /// `[batch, queries, model_dim]`.
     pub output: Value,

@@ -16,6 +16,7 @@ const OP: &str = "encoder_layer";
 
 /// The sizes and options of an encoder layer.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct EncoderLayerConfig {
     /// Columns of the input and the output.
     pub model_dim: usize,
@@ -31,6 +32,22 @@ pub struct EncoderLayerConfig {
     pub epsilon: f32,
     /// The dtype of the weights: f32 or f16.
     pub dtype: DType,
+}
+
+impl EncoderLayerConfig {
+    /// A layer with ReLU, norms behind the blocks with an ε of 1e-5, and weights in f32, as PyTorch's `nn.TransformerEncoderLayer` is
+    /// by default. Each field may be set.
+    pub fn new(model_dim: usize, heads: usize, feed_forward_dim: usize) -> Self {
+        Self {
+            model_dim,
+            heads,
+            feed_forward_dim,
+            activation: Activation::Relu,
+            norm_position: NormPosition::Post,
+            epsilon: 1e-5,
+            dtype: DType::F32,
+        }
+    }
 }
 
 /// The weights of an encoder layer on the host.

@@ -66,6 +66,7 @@ pub struct GruOptions<'a> {
 
 /// The result of a call of a GRU.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct GruValues {
     /// `[B, L, directions · H]`; 0 at padding.
     pub output: Value,

@@ -174,6 +174,7 @@ impl<'a> MultiHeadAttentionOptions<'a> {
 
 /// The result of a call of multi-head attention.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct MultiHeadAttentionValues {
     /// `[batch, queries, model_dim]`.
     pub output: Value,

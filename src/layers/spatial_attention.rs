@@ -73,6 +73,7 @@ pub struct Cbam {
 
 /// The result of [`Cbam`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CbamValues {
     /// Of x's shape.
     pub output: Value,

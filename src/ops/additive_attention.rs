@@ -142,6 +142,7 @@ enum Lengths<'a> {
 
 /// The values of a recorded additive or Luong attention.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ScoredAttentionValues {
     /// `[B, Lq, Dv]`.
     pub output: Value,

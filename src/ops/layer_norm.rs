@@ -82,6 +82,7 @@ pub struct LayerNorm<'a> {
 
 /// The values of a recorded layer norm.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LayerNormValues {
     /// Of x's shape.
     pub output: Value,

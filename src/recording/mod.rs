@@ -138,6 +138,7 @@ pub struct RunStatistics {
 
 /// The outputs of a run.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Outputs {
     recording: u64,
     device: Device,

@@ -32,6 +32,7 @@ impl Default for Bounds {
 /// What a comparison found. Displays as one line.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
+#[non_exhaustive]
 pub struct Comparison {
     /// Whether everything is within its bound.
     pub passed: bool,

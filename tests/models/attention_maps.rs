@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use attentive::layers::{
     AttentionWeights, Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm,
-    HostLinear, LayerCapture, MultiHeadAttentionOptions, MultiHeadAttentionWeights, NormPosition,
+    HostLinear, LayerCapture, MultiHeadAttentionOptions, MultiHeadAttentionWeights,
 };
 use attentive::models::TokenBatch;
 use attentive::ops::Capture;
@@ -30,15 +30,9 @@ fn encoder(device: &Device) -> Encoder {
         let (gamma, beta) = (vec![1.0; DIM], vec![0.0; DIM]);
         let linear = |part: usize| HostLinear { weight: &square[part], bias: None };
         let norm = HostLayerNorm { gamma: &gamma, beta: &beta };
-        let config = EncoderLayerConfig {
-            model_dim: DIM,
-            heads: HEADS,
-            feed_forward_dim: 2 * DIM,
-            activation: Activation::Gelu,
-            norm_position: NormPosition::Post,
-            epsilon: 1e-12,
-            dtype: DType::F32,
-        };
+        let mut config = EncoderLayerConfig::new(DIM, HEADS, 2 * DIM);
+        config.activation = Activation::Gelu;
+        config.epsilon = 1e-12;
         let weights = EncoderLayerWeights {
             attention: MultiHeadAttentionWeights {
                 query: linear(0),

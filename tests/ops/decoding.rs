@@ -6,8 +6,8 @@ use attentive::layers::{
     DecoderLayer, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerWeights, HostLayerNorm, HostLinear,
     MultiHeadAttentionOptions, MultiHeadAttentionWeights, NormPosition,
 };
-use attentive::ops::{Activation, Capture, Mask};
-use attentive::{Causal, DType, Device, Recording, Tensor};
+use attentive::ops::{Capture, Mask};
+use attentive::{Causal, Device, Recording, Tensor};
 
 const WIDTH: usize = 12;
 const HEADS: usize = 3;
@@ -38,15 +38,8 @@ fn layer(device: &Device, norm_position: NormPosition) -> DecoderLayer {
         value: linear(&square[first + 2]),
         output: linear(&square[first + 3]),
     };
-    let config = DecoderLayerConfig {
-        model_dim: WIDTH,
-        heads: HEADS,
-        feed_forward_dim: INNER,
-        activation: Activation::Relu,
-        norm_position,
-        epsilon: 1e-5,
-        dtype: DType::F32,
-    };
+    let mut config = DecoderLayerConfig::new(WIDTH, HEADS, INNER);
+    config.norm_position = norm_position;
     let weights = DecoderLayerWeights {
         self_attention: attention(0),
         self_attention_norm: norm(&norms[0]),

@@ -256,15 +256,7 @@ impl Weights {
         };
         let square = weight(model_dim, model_dim);
         let norm = HostLayerNorm { gamma: &self.zeros[..model_dim], beta: &self.zeros[..model_dim] };
-        let config = EncoderLayerConfig {
-            model_dim,
-            heads: 2,
-            feed_forward_dim: model_dim,
-            activation: Activation::Relu,
-            norm_position: NormPosition::Post,
-            epsilon: 1e-5,
-            dtype: DType::F32,
-        };
+        let config = EncoderLayerConfig::new(model_dim, 2, model_dim);
         let weights = EncoderLayerWeights {
             attention: MultiHeadAttentionWeights {
                 query: square,
@@ -330,15 +322,8 @@ fn a_layer_that_fails_leaves_nothing() {
     let encoder = Encoder::new(vec![layer.clone(), layer], None).unwrap();
     leaves_nothing("encoder", recording, |to| encoder.record(to, &x, &masked_layer));
 
-    let config = DecoderLayerConfig {
-        model_dim: DIM,
-        heads: 2,
-        feed_forward_dim: DIM,
-        activation: Activation::Relu,
-        norm_position: NormPosition::Pre,
-        epsilon: 1e-5,
-        dtype: DType::F32,
-    };
+    let mut config = DecoderLayerConfig::new(DIM, 2, DIM);
+    config.norm_position = NormPosition::Pre;
     let decoder = DecoderLayerWeights {
         self_attention: weights.attention(),
         self_attention_norm: weights.norm(),

@@ -2,7 +2,7 @@
 
 use attentive::layers::{
     EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, HostLinear,
-    MultiHeadAttentionOptions, MultiHeadAttentionWeights, NormPosition,
+    MultiHeadAttentionOptions, MultiHeadAttentionWeights,
 };
 use attentive::ops::{Activation, Attention, Heads, Layout, Linear, LinearWeights};
 use attentive::{Causal, DType, Device, Recording, Tensor};
@@ -60,15 +60,8 @@ impl Rival for Ours {
                 };
                 let (ones, zeros) = (vec![1.0; width], vec![0.0; width]);
                 let norm = || HostLayerNorm { gamma: &ones, beta: &zeros };
-                let config = EncoderLayerConfig {
-                    model_dim: width,
-                    heads,
-                    feed_forward_dim: 4 * width,
-                    activation: Activation::Gelu,
-                    norm_position: NormPosition::Post,
-                    epsilon: 1e-5,
-                    dtype: DType::F32,
-                };
+                let mut config = EncoderLayerConfig::new(width, heads, 4 * width);
+                config.activation = Activation::Gelu;
                 let weights = EncoderLayerWeights {
                     attention: MultiHeadAttentionWeights {
                         query: part(0),

@@ -59,6 +59,7 @@ pub struct BahdanauMemory {
 
 /// What one step of the decoder gives, for rows that are texts × hypotheses of each.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct BahdanauStep {
     /// `[rows, vocabulary_size]`.
     pub logits: Value,

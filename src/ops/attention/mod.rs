@@ -177,6 +177,7 @@ enum Terms<'a> {
 
 /// The values of a recorded attention.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct AttentionValues {
     /// `[batch, queries, heads · value_dim]`: the heads side by side, as an output projection takes them; or
     /// `[batch, heads, queries, value_dim]`, by the layout asked for. In the dtype of the queries.

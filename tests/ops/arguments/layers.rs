@@ -41,15 +41,10 @@ fn attention<'a>(linears: &[HostLinear<'a>]) -> MultiHeadAttentionWeights<'a> {
 }
 
 fn encoder_layer(given: &Given<'_>) -> Result<EncoderLayer> {
-    let config = EncoderLayerConfig {
-        model_dim: DIM,
-        heads: 2,
-        feed_forward_dim: HIDDEN,
-        activation: Activation::Gelu,
-        norm_position: NormPosition::Post,
-        epsilon: given.epsilon,
-        dtype: given.dtype,
-    };
+    let mut config = EncoderLayerConfig::new(DIM, 2, HIDDEN);
+    config.activation = Activation::Gelu;
+    config.epsilon = given.epsilon;
+    config.dtype = given.dtype;
     let weights = EncoderLayerWeights {
         attention: attention(given.linears),
         attention_norm: given.norms[0],
@@ -60,15 +55,11 @@ fn encoder_layer(given: &Given<'_>) -> Result<EncoderLayer> {
 }
 
 fn decoder_layer(given: &Given<'_>) -> Result<DecoderLayer> {
-    let config = DecoderLayerConfig {
-        model_dim: DIM,
-        heads: 2,
-        feed_forward_dim: HIDDEN,
-        activation: Activation::Gelu,
-        norm_position: NormPosition::Pre,
-        epsilon: given.epsilon,
-        dtype: given.dtype,
-    };
+    let mut config = DecoderLayerConfig::new(DIM, 2, HIDDEN);
+    config.activation = Activation::Gelu;
+    config.norm_position = NormPosition::Pre;
+    config.epsilon = given.epsilon;
+    config.dtype = given.dtype;
     let weights = DecoderLayerWeights {
         self_attention: attention(given.linears),
         self_attention_norm: given.norms[0],
@@ -452,15 +443,7 @@ fn a_stack_fits_together() {
     let outcome = Encoder::new(vec![layer(&here)], Some(norm(&here, 5)));
     assert_refused(outcome, &["encoder: the norm must be of 4 columns, as layer 0, but is of 5"]);
     let other = {
-        let config = EncoderLayerConfig {
-            model_dim: 2,
-            heads: 1,
-            feed_forward_dim: 2,
-            activation: Activation::Relu,
-            norm_position: NormPosition::Post,
-            epsilon: 1e-5,
-            dtype: DType::F32,
-        };
+        let config = EncoderLayerConfig::new(2, 1, 2);
         let linear = HostLinear { weight: &NUMBERS[..4], bias: None };
         let norm = HostLayerNorm { gamma: &NUMBERS[..2], beta: &NUMBERS[..2] };
         let weights = EncoderLayerWeights {
