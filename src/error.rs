@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// What every fallible call of this crate returns.
+/// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, with the numbers in it.
@@ -20,7 +20,7 @@ pub enum Error {
         wanted: String,
         /// The adapters that there are, each as `devices` prints it.
         available: Vec<String>,
-        /// What the user can do about it; may be empty.
+        /// Advice to the user; may be empty.
         hint: String,
     },
     /// A device specification that cannot be read.
@@ -36,9 +36,9 @@ pub enum Error {
     Variable {
         /// Its name.
         name: &'static str,
-        /// What it is set to.
+        /// The value that it is set to.
         value: String,
-        /// What would be right.
+        /// The values that would be right.
         expected: &'static str,
     },
     /// The adapter refused to open a device.
@@ -62,7 +62,7 @@ pub enum Error {
     OutOfMemory {
         /// The adapter's name.
         device: String,
-        /// What was to be allocated.
+        /// The thing that was to be allocated.
         what: String,
         /// Its size in bytes.
         needed: u64,
@@ -91,7 +91,7 @@ pub enum Error {
     /// A size is above what the device can take.
     #[error("{what} needs {limit} of {needed}, the device allows {available}")]
     Limit {
-        /// What asked for it.
+        /// The part that asked for it.
         what: String,
         /// The limit's name, as WebGPU writes it.
         limit: &'static str,
@@ -107,13 +107,13 @@ pub enum Error {
         op: String,
         /// The implementation's name.
         name: String,
-        /// What it lacks, or the names there are.
+        /// The thing that it lacks, or the names there are.
         reason: String,
     },
     /// A tuning does not hold for the device.
     #[error("the tuning does not hold here: {reason}")]
     Tuning {
-        /// What differs, or what is wrong with it.
+        /// The difference, or the fault.
         reason: String,
     },
     /// An argument does not fit: a shape, a dtype, a length, a range.
@@ -123,9 +123,9 @@ pub enum Error {
         op: String,
         /// The argument's name (with its partner's, where two do not fit each other).
         argument: String,
-        /// What would be right.
+        /// The values that would be right.
         expected: String,
-        /// What was given.
+        /// The value that was given.
         found: String,
     },
     /// An error of something that was recorded under a name, with [`Recording::scoped`](crate::Recording::scoped).
@@ -140,9 +140,9 @@ pub enum Error {
     /// The caller's progress callback asked for an end; what had been computed is dropped.
     #[error("{op}: stopped by the progress callback after {done} of {total}")]
     Interrupted {
-        /// What was running, such as `encode`.
+        /// The call that was running, such as `encode`.
         op: &'static str,
-        /// What was done, counted as the callback was told it.
+        /// The count that was done, as the callback was told it.
         done: usize,
         /// Of how much.
         total: usize,
@@ -172,7 +172,7 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         problem: String,
     },
     /// A model folder asks for something that this crate does not have.
@@ -180,7 +180,7 @@ pub enum Error {
     Unsupported {
         /// The file that asks for it.
         path: PathBuf,
-        /// What kind of thing, such as `architecture` or `module`.
+        /// The kind of thing, such as `architecture` or `module`.
         what: &'static str,
         /// The name found.
         found: String,
@@ -206,7 +206,7 @@ pub enum Error {
         head: &'static str,
         /// The tensor that shows that there is one.
         tensor: String,
-        /// What there is, such as `only the encoder and the pooler`.
+        /// The heads that there are, such as `only the encoder and the pooler`.
         found: String,
     },
     /// A checkpoint's tensor has another shape than the config says, a case's another than its op takes.

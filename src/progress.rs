@@ -1,4 +1,4 @@
-//! What a progress callback answers.
+//! The answers of a progress callback.
 
 use std::ops::ControlFlow;
 

@@ -82,7 +82,7 @@ pub(crate) struct Imported {
 /// The shared files that a text takes, each behind those that it takes itself.
 ///
 /// # Errors
-/// What is wrong with an import, as a sentence.
+/// The fault of an import, as a sentence.
 pub(crate) fn imports(text: &str, facts: &dyn Facts) -> Result<Vec<Imported>, String> {
     let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
     collect(text, facts, &mut seen, &mut found)?;
@@ -137,7 +137,7 @@ fn holds_for(condition: &str, facts: &dyn Facts) -> Result<bool, String> {
 /// Appends the module of a text: the files that it takes, and itself under that name.
 ///
 /// # Errors
-/// What is wrong with an import or a loop, as a sentence.
+/// The fault of an import or a loop, as a sentence.
 pub(crate) fn append(module: &mut String, name: &str, text: &str, facts: &dyn Facts) -> Result<(), String> {
     for imported in imports(text, facts)? {
         module.push_str(&format!("\n// shaders/shared/{}.wgsl\n", imported.name));

@@ -1,4 +1,4 @@
-//! What a future does while a device works.
+//! How a future waits while a device works.
 //!
 //! A blocking call waits, and computes on the CPU device, on the caller's own thread: [`block_on`]. An async one must do
 //! neither, or it holds the executor's thread, and nothing can time it out: [`unblock`] sends such work to a thread that is

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::folders::hub_cache;
 use crate::output::{note, say};
 
-/// What may lie beside the weights in a Transformer's folder.
+/// Files that may lie beside the weights in a Transformer's folder.
 const BESIDE: [&str; 15] = [
     "config.json",
     "generation_config.json",

@@ -1,4 +1,4 @@
-//! What was measured of devices by `attentive tune`, and verified of them: one file for each adapter, in the user's cache folder.
+//! Measurements of `attentive tune`, and which devices were verified: one file for each adapter, in the user's cache folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};

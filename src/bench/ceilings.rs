@@ -1,4 +1,4 @@
-//! What a device can do at most, measured: bytes copied and multiply-adds, each a second.
+//! A device's measured ceilings: bytes copied and multiply-adds, each a second.
 
 use std::time::Duration;
 

@@ -31,7 +31,7 @@ pub(super) struct EncoderProblem {
     matrices: [Vec<f32>; 6],
     biases: [Vec<f32>; 6],
     words: Vec<f32>,
-    /// What the CPU device gives for the first and the last item.
+    /// The CPU device's results for the first and the last item.
     expected: OnceLock<Vec<(Range<usize>, Vec<f32>)>>,
 }
 

@@ -71,11 +71,11 @@ pub struct Row {
     pub bytes: u64,
     /// Bytes of temporaries and outputs at the peak.
     pub peak_bytes: u64,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// What came of a row.
+/// A row's outcome.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -252,7 +252,7 @@ impl Bench {
     /// One of [`Bench::implementations`], run and checked once, to be timed by the caller.
     ///
     /// # Errors
-    /// What keeps it from running, or what is wrong with its result.
+    /// Why it does not run, or how its result is wrong.
     pub fn repeated(
         &self,
         shape: &Shape,

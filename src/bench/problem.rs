@@ -141,7 +141,7 @@ impl Problem {
         }
     }
 
-    /// What is wrong with a result, if something is.
+    /// The fault of a result, if it has one.
     ///
     /// # Errors
     /// Of the device, where a part is computed again.
@@ -251,7 +251,7 @@ fn spread(batch: usize, heads: usize, queries: usize) -> Vec<(usize, usize, usiz
 #[derive(Default)]
 struct Sampled {
     half: bool,
-    /// What rounded weights add to a bound.
+    /// The part of a bound that rounded weights need.
     of_weights: f64,
     squares: f64,
     energy: f64,

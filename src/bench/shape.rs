@@ -1,4 +1,4 @@
-//! What is timed: ops over sizes that models have, and sweeps of length.
+//! The shapes that are timed: ops over sizes that models have, and sweeps of length.
 
 use std::fmt;
 
@@ -96,7 +96,7 @@ impl AttentionSizes {
     }
 }
 
-/// What is done to rows.
+/// The operation on rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RowOp {
@@ -162,7 +162,7 @@ impl EncoderSizes {
     }
 }
 
-/// What is computed, with its sizes.
+/// The computation, with its sizes.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Work {
@@ -211,7 +211,7 @@ pub enum Work {
 pub struct Shape {
     /// The family.
     pub group: Group,
-    /// What is computed.
+    /// The computation.
     pub work: Work,
     /// What weights (attention: queries, keys and values) are stored as.
     pub dtype: DType,

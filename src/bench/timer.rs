@@ -43,7 +43,7 @@ impl Spread {
     }
 }
 
-/// What calls took, each, in seconds.
+/// Seconds of each call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Times {

@@ -33,7 +33,7 @@ pub struct TunedRow {
     pub times: Vec<(&'static str, f64)>,
 }
 
-/// What [`tune`] measured.
+/// The measurements of [`tune`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Tuned {
@@ -41,7 +41,7 @@ pub struct Tuned {
     pub tuning: Tuning,
     /// Every size that was measured.
     pub rows: Vec<TunedRow>,
-    /// What was not measured, and why.
+    /// Shapes that were not measured, and why.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -96,7 +96,7 @@ pub fn tune<A: IntoControlFlow>(
     quick: bool,
     mut progress: impl FnMut(usize, usize, &str) -> A,
 ) -> Result<Tuned> {
-    // What was measured before, or is forced, has no say in it.
+    // An earlier tuning and forced implementations must not decide what is measured.
     let options = DeviceOptions { tuning: None, implementations: Vec::new(), ..options };
     let bench = Bench::open(spec, options)?;
     let none = || Error::Tuning { reason: "the CPU device has nothing to tune".to_owned() };

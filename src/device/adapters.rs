@@ -16,7 +16,7 @@ pub struct AdapterSummary {
     pub info: wgpu::AdapterInfo,
     /// True where the driver runs on the CPU.
     pub software: bool,
-    /// What kernels could use there.
+    /// The capabilities that kernels could use there.
     pub capabilities: Capabilities,
     /// Why it cannot run compute kernels, if it cannot.
     pub unusable: Option<String>,

@@ -1,6 +1,6 @@
-//! What kernels may use on a device, and what to ask an adapter for.
+//! The features and limits that kernels may use on a device, and those to ask an adapter for.
 
-/// What kernels may use on a device: an implementation states its needs against this.
+/// The features and limits that kernels may use on a device; an implementation states its needs against them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {

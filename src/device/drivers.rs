@@ -1,4 +1,4 @@
-//! What drivers get wrong, as data: where it was seen, what differs, and how it is met.
+//! Drivers' defects, as data: where each was seen, what differs, and how it is met.
 
 /// A known defect of a driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub struct DriverDefect {
     pub driver: &'static str,
     /// Where it was seen.
     pub seen: &'static str,
-    /// What differs.
+    /// The difference that was seen.
     pub differs: &'static str,
     /// How this crate meets it.
     pub met: &'static str,

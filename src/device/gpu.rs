@@ -96,7 +96,7 @@ pub(crate) enum SlotType {
     Image(Texel),
 }
 
-/// What is bound.
+/// A resource to be bound.
 pub(crate) enum Resource<'a> {
     /// With its number, where it is ours, and what of it is bound.
     Buffer {
@@ -198,7 +198,7 @@ impl Gpu {
             }
             Err(match error {
                 wgpu::Error::OutOfMemory { .. } => {
-                    // What lies idle may be what is missing.
+                    // The idle buffers may hold the memory that is missing.
                     locked(&memory).clear();
                     Error::OutOfMemory { device: name, what, needed }
                 }
@@ -453,7 +453,7 @@ impl Gpu {
         locked(&self.pipelines).len()
     }
 
-    /// What has been made so far.
+    /// Counts of what has been made so far.
     pub fn created(&self) -> Created {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Created {

@@ -13,7 +13,7 @@ pub const IMAGE_COLUMNS: u32 = 512;
 /// power of two, do not fall on each other in a cache.
 const PADDING_BYTES: u32 = 64;
 
-/// What a texel of an image holds.
+/// The content of an image's texel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Texel {
     /// Four f32, `rgba32float`.

@@ -46,7 +46,7 @@ pub(crate) enum AdapterClass {
     Llvmpipe,
     /// Other software adapters: SwiftShader, WARP.
     Software,
-    /// What computes on hardware of its own.
+    /// An adapter with hardware of its own.
     Gpu,
 }
 

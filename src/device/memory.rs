@@ -13,7 +13,7 @@ const IDLE_BYTES: u64 = 512 << 20;
 /// Bind groups that are kept.
 const BIND_GROUPS: usize = 8192;
 
-/// What a buffer is for.
+/// The use of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Storage,
@@ -54,7 +54,7 @@ pub(crate) struct Bound {
     pub resources: Vec<(u64, u64, u64)>,
 }
 
-/// What lies idle.
+/// A buffer or an image that lies idle.
 #[derive(Debug)]
 pub(crate) enum Idle {
     Buffer(Pooled),

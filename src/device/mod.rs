@@ -40,7 +40,7 @@ pub use tuning::{TunedChoice, TunedSize, Tuning, TuningKey};
 
 use crate::error::{Error, Result};
 
-/// What a device is opened with.
+/// The options that a device is opened with.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeviceOptions {
@@ -100,7 +100,7 @@ impl Default for DeviceOptions {
     }
 }
 
-/// What has been made on a device: see [`Device::created`].
+/// Counts of the things made on a device: see [`Device::created`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Created {
@@ -274,7 +274,7 @@ impl Device {
         self.inner.gpu.is_none()
     }
 
-    /// What kernels may use here.
+    /// The features and limits that kernels may use here.
     pub fn capabilities(&self) -> &Capabilities {
         &self.inner.capabilities
     }

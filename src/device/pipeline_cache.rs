@@ -198,7 +198,7 @@ mod tests {
         assert!(read(&path, 7).unwrap_err().contains("as long as it says"));
         std::fs::File::create(&path).unwrap().set_len(LARGEST + 1).unwrap();
         assert!(read(&path, 7).unwrap_err().contains("more than"));
-        // What is there already is replaced, and nothing else is left.
+        // The file that is there already is replaced, and nothing else is left.
         write(&path, 7, &data).unwrap();
         assert_eq!(read(&path, 7), Ok(Some(data)));
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);

@@ -19,7 +19,7 @@ pub(super) fn replace(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     let renamed = written.and_then(|()| std::fs::rename(&own, path));
     match &renamed {
         Ok(()) => remove_stale(path, SystemTime::now()),
-        // What is left of it is of no use; the first error is the one to tell.
+        // The rest of the file is of no use; the first error is the one to tell.
         Err(_) => drop(std::fs::remove_file(&own)),
     }
     renamed

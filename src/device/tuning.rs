@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::{Device, OPS};
 use crate::error::{Error, Result};
 
-/// What a tuning was measured on and with. It holds for nothing else: another driver may turn the order over, and so may
+/// The adapter, driver and kernels that a tuning was measured with. It holds for nothing else: another driver may turn the order over, and so may
 /// another text of a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "models", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
@@ -53,7 +53,7 @@ impl TuningKey {
         format!("{}_{}_{hash:08x}.json", self.backend, name.trim_matches('-'))
     }
 
-    /// What differs from another key, as a sentence's end; `None` if nothing does.
+    /// The difference from another key, as a sentence's end; `None` if there is none.
     pub fn difference(&self, here: &TuningKey) -> Option<String> {
         let pairs = [
             ("backend", &self.backend, &here.backend),
@@ -114,7 +114,7 @@ pub struct TunedChoice {
     pub size: TunedSize,
     /// The implementation's name, as it is forced by.
     pub implementation: String,
-    /// What a call took, in seconds.
+    /// Seconds of a call.
     pub seconds: f64,
 }
 
@@ -130,13 +130,13 @@ impl TunedChoice {
 #[cfg_attr(feature = "models", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Tuning {
-    /// What it holds for.
+    /// The key that it holds for.
     pub key: TuningKey,
     /// Whether cooperative matrices gave right results, repeatedly, on this adapter with this driver; `None` where that was
     /// not tried. Nothing uses them unless it is `Some(true)` here or they are asked for.
     #[cfg_attr(feature = "models", serde(default))]
     pub cooperative: Option<bool>,
-    /// What was measured.
+    /// The measured choices.
     pub choices: Vec<TunedChoice>,
 }
 
@@ -251,7 +251,7 @@ impl Tuning {
 }
 
 impl Device {
-    /// What a tuning of this device is kept under; `None` for the CPU device.
+    /// The key that a tuning of this device is kept under; `None` for the CPU device.
     pub fn tuning_key(&self) -> Option<&TuningKey> {
         self.inner.tuning_key.as_ref()
     }

@@ -1,4 +1,4 @@
-//! What a kernel is: a WGSL shader, the layout of its parameters, its CPU twin, its test cases and its cost.
+//! A kernel is a WGSL shader, the layout of its parameters, its CPU twin, its test cases and its cost.
 
 mod arguments;
 mod case;

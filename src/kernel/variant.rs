@@ -284,7 +284,7 @@ impl fmt::Display for Variant {
                 Constant::Bool(false) => {}
             }
         }
-        // What is not told by the implementation's name, or by the size of its subgroups.
+        // Neither the implementation's name nor the size of its subgroups tells of f16.
         if self.enables.contains(&"f16") {
             f.write_str(" f16")?;
         }

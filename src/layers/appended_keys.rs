@@ -16,7 +16,7 @@ pub(super) struct AppendedKeys {
     rows: [Tensor; 2],
 }
 
-/// What a call's options are with the keys that are appended.
+/// A call's options with the keys that are appended.
 pub(super) struct Extended {
     padding: Option<Value>,
     mask: Option<Value>,

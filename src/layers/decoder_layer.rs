@@ -116,7 +116,7 @@ pub struct DecoderLayer {
     feed_forward_block: ResidualBlock,
 }
 
-/// What a decoder layer keeps from one step of decoding to the next: its own keys and values, and those of the memory.
+/// The state of a decoder layer between two steps of decoding: its own keys and values, and those of the memory.
 #[derive(Debug)]
 pub struct DecoderLayerCache {
     own: KvCache,

@@ -180,7 +180,7 @@ pub struct MultiHeadAttentionValues {
     pub output: Value,
     /// The weights that were asked for.
     pub weights: Option<Value>,
-    /// What was captured, `[batch, heads, queries, keys]` of the heads and queries that were asked for.
+    /// The captured weights, `[batch, heads, queries, keys]` of the heads and queries that were asked for.
     pub captured: Option<Value>,
 }
 

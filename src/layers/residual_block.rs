@@ -16,7 +16,7 @@ pub enum NormPosition {
     Pre,
 }
 
-/// What stands around a block f: its residual and its norm.
+/// The residual and the norm around a block f.
 #[derive(Clone, Debug)]
 pub(super) struct ResidualBlock {
     name: &'static str,

@@ -57,7 +57,7 @@ pub fn concat(recording: &mut Recording, values: &[&Value], axis: isize) -> Resu
     }
 }
 
-/// What is not empty, joined to a value of those sizes.
+/// The values that are not empty, joined to one of those sizes.
 fn joined(recording: &mut Recording, parts: &[&Value], axis: usize, dims: &[usize]) -> Result<Value> {
     let dtype = parts[0].dtype();
     // A row of the result is one of each part, side by side.

@@ -222,7 +222,7 @@ struct Sizes {
     transposed: bool,
 }
 
-/// What becomes of the products, and where they lie.
+/// The epilogue of the products, and where they lie.
 #[derive(Clone, Copy)]
 struct Epilogue<'a> {
     alpha: f32,

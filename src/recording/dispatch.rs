@@ -119,7 +119,7 @@ impl Recording {
     }
 
     /// Appends a dispatch of a kernel of ours for an op that has checked its arguments; `bindings` in the kernel's order.
-    /// What it writes the op writes wholly, in this dispatch or in those that follow.
+    /// The op writes each output wholly, in this dispatch or in those that follow.
     pub(crate) fn dispatch_trusted(
         &mut self,
         kernel: &'static dyn Kernel,

@@ -61,7 +61,7 @@ pub(super) async fn run(recording: Recording, cancelled: &AtomicBool) -> Result<
     let plan = Plan::of(&recording);
     let prepared = Prepared::new(&recording, &plan, Submitted::ByUs, 0..0).await?;
     let outputs = || recording.slots.iter().zip(&prepared.storages).filter(|(slot, _)| slot.output);
-    // What is made here and is small is copied at once: who reads it then waits for no second submission.
+    // A small output is copied at once, so that its reader waits for no second submission.
     let small = outputs().filter_map(|(slot, storage)| match storage {
         Some(Storage::Gpu(buffer)) if slot.is_planned() && (1..=COPIED_WORDS).contains(&slot.words) => {
             Some((&**buffer, 4 * slot.words))

@@ -72,7 +72,7 @@ impl Value {
     }
 }
 
-/// What lies behind a value.
+/// The memory behind a value.
 #[derive(Debug)]
 pub(crate) struct Slot {
     /// The caller's tensor; without one the executor finds the memory.
@@ -99,7 +99,7 @@ impl Slot {
     }
 }
 
-/// What was marked on a slot that may be older than the marking, to be taken back with it.
+/// A mark on a slot that may be older than it, so that an error can take the mark back.
 #[derive(Clone, Copy, Debug)]
 enum Mark {
     Written(usize),
@@ -304,7 +304,7 @@ impl Recording {
     /// [`Recording::atomically`] under a name, such as `encoder.layer.3`, that `verify` and errors show.
     ///
     /// # Errors
-    /// What `record` has for an error, as [`Error::In`] the name; names within each other are joined by dots.
+    /// An error of `record`, as [`Error::In`] the name; names within each other are joined by dots.
     pub fn scoped<T>(
         &mut self,
         name: impl Into<String>,

@@ -18,7 +18,7 @@ const BOUND_SETS: usize = 8;
 /// A recording with its pipelines, temporaries, parameters and bind groups made, to be recorded into any encoder of the
 /// device, any number of times. Recording it makes nothing, and submits nothing.
 ///
-/// What it reads and writes are the tensors that the recording was given, and its outputs, which
+/// It reads and writes the tensors that the recording was given, and its outputs, which
 /// [`RecordingPlan::tensor`] gives: the same at each time, so that a later run writes over them. Between two runs their
 /// contents change as a host likes, by [`Tensor::wgpu_buffer`] or because they are tensors over its own buffers
 /// ([`Tensor::from_wgpu_buffer`]). Numbers that were on the host when it was recorded, such as key lengths, stay as they
@@ -166,7 +166,7 @@ impl RecordingPlan {
         &self.recording.device
     }
 
-    /// What a run of it takes, submissions left out, which are the host's.
+    /// The figures of a run without its submissions, which are the host's.
     pub fn statistics(&self) -> RunStatistics {
         self.statistics
     }

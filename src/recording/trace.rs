@@ -44,7 +44,7 @@ pub async fn trace(recording: &Recording) -> Result<Vec<Step>> {
             (Some(Storage::Host(buffer)), _) => buffer.read().clone(),
             _ => slot.constant.clone().unwrap_or_default(),
         };
-        // What no dispatch writes has no meaning, and memory that was used before has anything in it: the twins' run
+        // A place that no dispatch writes has no meaning, and memory that was used before has anything in it: the twins' run
         // begins with the same.
         own_values.push(Some(HostBuffer::new(words.clone())));
         device_values.push(Some(HostBuffer::new(words)));

@@ -17,7 +17,7 @@ pub struct Dims {
     pub value_dim: usize,
 }
 
-/// What an additive attention gives.
+/// The results of an additive attention.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attended {
     /// `[B, Lq, Dv]`.

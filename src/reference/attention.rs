@@ -180,7 +180,7 @@ pub enum Mask<'a> {
 /// The options of [`scale_mask_softmax`].
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
-    /// What scores are multiplied with; 1/√D in equation 1 (see [`Options::for_head_dim`]).
+    /// The factor of the scores; 1/√D in equation 1 (see [`Options::for_head_dim`]).
     pub scale: f64,
     /// c in c·tanh(s / c), applied to the scaled scores before anything is added (Gemma 2); 0 for none.
     pub softcap: f64,

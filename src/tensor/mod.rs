@@ -18,7 +18,7 @@ use crate::host_memory;
 use crate::waiting::{WAITS, block_on, unblock};
 use upload::{PIECE, Upload};
 
-/// What a tensor's elements are.
+/// The type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DType {

@@ -18,7 +18,7 @@ pub struct Bounds {
     pub nmse: f64,
     /// The largest error may be this many times the twin's largest error, plus `floor`.
     pub factor: f64,
-    /// What is allowed where the twin happens to be exact; see [`rounding_floor`](crate::reference::rounding_floor). 0 by default.
+    /// The error that is allowed where the twin happens to be exact; see [`rounding_floor`](crate::reference::rounding_floor). 0 by default.
     pub floor: f64,
 }
 
@@ -29,7 +29,7 @@ impl Default for Bounds {
     }
 }
 
-/// What a comparison found. Displays as one line.
+/// The outcome of a comparison. Displays as one line.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 #[non_exhaustive]
@@ -234,7 +234,7 @@ impl Measured {
         Self { elements: got.len(), largest_error, nmse, worst, failing }
     }
 
-    /// What is wrong with the worst element.
+    /// The fault of the worst element.
     fn sentence(&self, got: &[f32], expected: &[f64], bound: f64) -> String {
         let Some(i) = self.worst else { return "there are no elements".to_owned() };
         format!(

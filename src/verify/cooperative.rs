@@ -7,7 +7,7 @@ use crate::kernel::{Depth, Kernel, Variant};
 use crate::kernels::KERNELS;
 use crate::progress::{IntoControlFlow, obey};
 
-/// What came of [`cooperative`].
+/// The outcome of [`cooperative`].
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CooperativeReport {
@@ -17,7 +17,7 @@ pub struct CooperativeReport {
     pub cases: usize,
     /// Runs of each case.
     pub repeats: usize,
-    /// What failed: kernel, variant and case, and the reason.
+    /// The failures: kernel, variant and case, and the reason.
     pub failures: Vec<(String, String)>,
     /// Why nothing could be run.
     pub skipped: Option<String>,

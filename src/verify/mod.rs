@@ -18,9 +18,9 @@ use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
 use compare::{Bounds, compare};
 
-/// What lies in outputs before a run and behind them: a NaN that no computation makes.
+/// A NaN that no computation makes lies in outputs before a run, and behind them.
 const POISON: u32 = 0x7fc0_dead;
-/// What lies behind inputs: another one, since a NaN that is read may be written with its bits unchanged.
+/// Another one lies behind inputs, since a NaN that is read may be written with its bits unchanged.
 const INPUT_POISON: u32 = 0x7fc0_0bad;
 /// Words behind every buffer: what is read there shows as NaN, what is written there as a changed word.
 const GUARD: usize = 64;
@@ -112,7 +112,7 @@ pub async fn verify_variant(
     Ok(report)
 }
 
-/// What a case came to.
+/// A case's outcome.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CaseOutcome {
@@ -129,7 +129,7 @@ pub struct CaseOutcome {
 /// Runs one case and judges it.
 ///
 /// # Errors
-/// What keeps the dispatch from running.
+/// The reason why the dispatch does not run.
 pub async fn run_case(
     device: &Device,
     kernel: &'static dyn Kernel,

@@ -1,4 +1,4 @@
-//! What a contributor runs: `cargo xtask help`.
+//! The commands of a contributor: `cargo xtask help`.
 #![forbid(unsafe_code)]
 
 mod browser;
@@ -55,10 +55,10 @@ A command line split at spaces is all that COMMAND can be. `test` and `drivers` 
 with 1 where something failed; a wrong call exits with 2.
 ";
 
-/// What went wrong, in words for the person who called.
+/// A failure, in words for the person who called.
 type Result<T> = std::result::Result<T, String>;
 
-/// What the command line asked for.
+/// The options of the command line.
 #[derive(Debug, Default, PartialEq)]
 struct Options {
     no_install: bool,

@@ -14,7 +14,7 @@ struct Row {
 #[derive(Default)]
 pub struct Steps(Vec<Row>);
 
-/// What stands above a step's output.
+/// The heading above a step's output.
 pub fn heading(text: &str) {
     println!("\n==> {text}");
 }

@@ -17,7 +17,7 @@ pub struct Driver {
 #[derive(Debug, PartialEq)]
 pub enum State {
     Usable,
-    /// What is not there, as a sentence.
+    /// The missing part, as a sentence.
     Missing(String),
 }
 

@@ -1,4 +1,4 @@
-//! What a classifier's logits go through to become scores.
+//! The activation that turns a classifier's logits into scores.
 
 use attentive::weights::ScoreActivation;
 use clap::ValueEnum;

@@ -1,4 +1,4 @@
-//! What the commands on BERT's heads have in common: the model and the report.
+//! The model and the report that the commands on BERT's heads share.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

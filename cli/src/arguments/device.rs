@@ -50,7 +50,7 @@ impl DevicesArgument {
     }
 }
 
-/// What a device is opened with.
+/// The options that a device is opened with.
 #[derive(Args)]
 pub struct OpenArguments {
     /// Force an implementation, such as linear=tiled (may be repeated); NAME alone is one of attention's

@@ -1,4 +1,4 @@
-//! What weights are stored as.
+//! The dtype that weights are stored as.
 
 use attentive::DType;
 use clap::{Args, ValueEnum};

@@ -1,4 +1,4 @@
-//! What the commands that draw have in common: which maps, and how they look.
+//! The arguments that the commands that draw share: which maps, and how they look.
 
 use attentive::Error;
 use attentive::layers::LayerCapture;

@@ -1,4 +1,4 @@
-//! What is put before texts.
+//! The prompt that is put before texts.
 
 use std::collections::BTreeMap;
 

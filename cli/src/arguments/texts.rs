@@ -42,7 +42,7 @@ impl TextArguments {
         self.input.is_some()
     }
 
-    /// What a row is called.
+    /// How messages name a row.
     pub fn noun(&self) -> &'static str {
         if self.has_file() { "line" } else { "text" }
     }

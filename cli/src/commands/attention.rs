@@ -110,7 +110,7 @@ const SLOW_PAGE: usize = 32 << 20;
 /// Tokens named in an error.
 const NAMED: usize = 40;
 
-/// What a run has shown.
+/// The maps of a run, with their texts.
 struct Seen {
     maps: AttentionMaps,
     /// What rows and columns are.

@@ -41,7 +41,7 @@ pub struct Arguments {
     open: OpenArguments,
 }
 
-/// What came of one case on one device.
+/// One case's outcome on one device.
 struct Outcome {
     path: PathBuf,
     op: Option<&'static str>,
@@ -50,7 +50,7 @@ struct Outcome {
     took: Duration,
 }
 
-/// What came of one device.
+/// One device's outcomes.
 struct DeviceReport {
     spec: String,
     name: String,
@@ -204,7 +204,7 @@ impl Outcome {
         matches!(self.error(), Some(Error::Implementation { .. }))
     }
 
-    /// What kept it from being compared.
+    /// Why it was not compared.
     fn error(&self) -> Option<&Error> {
         self.result.as_ref().err().map(Error::root)
     }

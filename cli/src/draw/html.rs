@@ -21,7 +21,7 @@ pub fn page(drawing: &Drawing<'_>) -> String {
     )
 }
 
-/// What the script reads. The weights are the f32 themselves, little-endian, in base64.
+/// The data that the page's script reads. The weights are the f32 themselves, little-endian, in base64.
 fn data(drawing: &Drawing<'_>) -> Value {
     let maps = drawing.maps;
     let same = maps.is_self_attention();
@@ -48,7 +48,7 @@ fn decimal(number: f32) -> f64 {
     number.to_string().parse().unwrap_or(number.into())
 }
 
-/// What each token is called, all that is known of it, its part of a pair, and which way it is written.
+/// Each token's label, all that is known of it, its part of a pair, and the direction of its script.
 fn tokens(tokens: &[MapToken]) -> Vec<Value> {
     let token = |token: &MapToken| {
         json!({

@@ -32,7 +32,7 @@ pub fn without_pictures(what: &str) -> String {
     format!("{what} needs the feature `pictures`, which this program was built without")
 }
 
-/// What a picture shows.
+/// The view that a picture shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum View {
     /// One map: tokens by tokens

@@ -7,7 +7,7 @@ use attentive::models::AttentionMaps;
 use super::{Drawing, html};
 use crate::output::{self, Result, Writer, extension, npy};
 
-/// What goes into a file.
+/// The content of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Format {
     Html,

@@ -345,7 +345,7 @@ fn links(drawing: &Drawing<'_>) -> String {
     for row in (0..rows).filter(|row| drawing.from.is_none_or(|from| from == *row)) {
         for (column, &weight) in one.row(0, 0, row).iter().enumerate() {
             let share = f64::from(weight / most);
-            // What is thinner could not be seen.
+            // A thinner line could not be seen.
             if share.is_finite() && share >= 0.02 {
                 let share = share.min(1.0);
                 let ends = [[x, middle(row)], [x + between, middle(column)]];

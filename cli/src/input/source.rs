@@ -50,7 +50,7 @@ impl Order {
     }
 }
 
-/// What is read, and what it is called.
+/// An input and its name.
 pub struct Source {
     pub bytes: Box<dyn BufRead>,
     pub name: String,

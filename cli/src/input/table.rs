@@ -133,7 +133,7 @@ fn reason(error: csv::Error) -> String {
     }
 }
 
-/// What the parser reads, seen in passing.
+/// A reader between the file and the parser, which keeps count of the quotes that pass.
 struct Watched {
     from: Box<dyn BufRead>,
     quotes: Rc<RefCell<Quotes>>,

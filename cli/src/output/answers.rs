@@ -1,4 +1,4 @@
-//! What `--json` asks for.
+//! The answers that `--json` asks for.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What goes out: data, notices, failures, and where each goes.
+//! Data, notices and failures, and where each goes.
 
 mod answers;
 mod bad_rows;

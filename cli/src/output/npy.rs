@@ -3,7 +3,7 @@
 /// The length of every head, whatever the shape: it can be written over when the shape is known.
 const LENGTH: usize = 128;
 
-/// What stands before the values of an array of this shape, in the order of C, little-endian.
+/// The header before the values of an array of this shape, in the order of C, little-endian.
 pub fn head(shape: &[usize]) -> [u8; LENGTH] {
     let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
     let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", shape.join(", "));

@@ -81,7 +81,7 @@ impl Writer {
         file.rewind().map_err(|error| self.failure(error))
     }
 
-    /// What is wrong, with the file's name.
+    /// The problem, with the file's name.
     pub fn failure(&self, problem: impl Display) -> Failure {
         match &self.0 {
             Some(file) => Failure::file(file.path(), problem),

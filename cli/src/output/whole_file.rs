@@ -38,7 +38,7 @@ enum Out {
     Direct(BufWriter<Box<dyn Write>>),
 }
 
-/// What a path means to who writes.
+/// Where writing to a path leads.
 #[derive(Debug, PartialEq)]
 enum Place {
     /// A path that is no link; there may be nothing yet.
@@ -120,7 +120,7 @@ fn open(path: &Path) -> Result<Out, String> {
             let file = OpenOptions::new().write(true).open(&place).map_err(text)?;
             return Ok(Out::Direct(BufWriter::new(Box::new(file))));
         }
-        // What may not be written may not be replaced either.
+        // A file that may not be written may not be replaced either.
         Some(_) => drop(OpenOptions::new().append(true).open(&place).map_err(text)?),
         None => {}
     }
@@ -179,7 +179,7 @@ fn descriptor(number: u32) -> Result<Box<dyn Write>, String> {
     match number {
         1 => super::standard::expect_open().map(|()| Box::new(io::stdout()) as Box<dyn Write>),
         2 => Ok(Box::new(io::stderr())),
-        // What is a file behind it is opened anew, at its end.
+        // A file behind it is opened anew, at its end.
         number => {
             let file = OpenOptions::new().append(true).open(format!("/dev/fd/{number}"));
             file.map(|file| Box::new(file) as Box<dyn Write>).map_err(|error| error.to_string())

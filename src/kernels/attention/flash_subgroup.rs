@@ -14,6 +14,10 @@
 //! Of the second step's 114 ms, products took 22, weights 26, values 24, the sums' way to memory and back 30: an array
 //! with a computed index costs 76 ns for each vec4. What is left to save is the weights' way through workgroup memory, and
 //! loads, by tiles of 32 rows. Mesa 26 reaches 25 with the same text.
+//!
+//! lavapipe takes [`flash_subgroup8`](super::flash_subgroup8). Where subgroups have another fixed size this is what a software
+//! adapter takes: on SwiftShader (subgroups of 4) 51 ms of processor time for `[1, 12, 128, 64]` where `tiled` takes 110, 0.95
+//! for 3.9 at `[2, 2, 33, 16]` with key lengths (`attentive bench attention --quick --dtype f32`, other work beside it).
 
 use super::Parameters;
 use super::flash::{BINDINGS, Form, LARGEST_DIM, Tiling};

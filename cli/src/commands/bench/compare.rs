@@ -1,4 +1,4 @@
-//! What became slower since a CSV was written.
+//! Rows that have become slower since a CSV was written.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -100,7 +100,7 @@ pub fn read(path: &Path) -> Result<Before> {
     Ok(before)
 }
 
-/// What came of a comparison.
+/// The outcome of a comparison.
 pub struct Compared {
     path: String,
     rows: usize,

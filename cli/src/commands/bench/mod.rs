@@ -100,7 +100,7 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What came of one device.
+/// One device's outcome.
 struct DeviceReport {
     spec: String,
     name: String,
@@ -146,7 +146,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             Err(error) if specs.len() == 1 => return Err(error.into()),
             bench => bench,
         };
-        // What is there is written at once: what comes after it may take long, or the driver end all.
+        // Each part is written as soon as it is there: the next may take long, or the driver may end the process.
         let report = arguments.measure(spec, bench, &shapes, &mut |report, part| {
             let text = match (arguments.format, part) {
                 (Format::Md, Part::Heading) => report.heading(),

@@ -55,7 +55,7 @@ fn around(values: impl Iterator<Item = f64>, factor: f64) -> Range<f64> {
     if high > 0.0 { low / factor..high * factor } else { 0.1..10.0 }
 }
 
-/// What the op chooses, by operations for each byte; above it the ceilings.
+/// The op's chosen implementations by operations for each byte; the ceilings lie above them.
 fn roofline<DB: DrawingBackend>(
     area: &DrawingArea<DB, plotters::coord::Shift>,
     report: &DeviceReport,

@@ -39,7 +39,7 @@ pub const COLUMNS: [&str; 24] = [
     "note",
 ];
 
-/// What stands in place of the times.
+/// The words in place of times that are not there.
 fn reason(outcome: &Outcome) -> Option<String> {
     match outcome {
         Outcome::Timed(_) => None,
@@ -117,7 +117,7 @@ impl DeviceReport {
         text + "\n"
     }
 
-    /// What ended the rows, if something did.
+    /// The error that ended the rows, if one did.
     pub fn ending(&self) -> String {
         match &self.error {
             Some(error) if !self.rows.is_empty() => format!("The rows end here: {error}.\n\n"),

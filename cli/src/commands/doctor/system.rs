@@ -1,4 +1,4 @@
-//! What Linux has for Vulkan and OpenGL: libraries, driver manifests, device files.
+//! Linux's libraries, driver manifests and device files for Vulkan and OpenGL.
 //!
 //! `cargo xtask` compiles this file too, for its `setup`: it uses nothing of this program.
 
@@ -81,7 +81,7 @@ impl System {
         libraries.extend(usual.map(PathBuf::from));
         let multiarch = format!("{}-linux-gnu", std::env::consts::ARCH);
         libraries.extend(["/lib", "/usr/lib"].map(|folder| Path::new(folder).join(&multiarch)));
-        // What else the dynamic linker is told to search.
+        // The environment may name more folders for the dynamic linker to search.
         let lists = std::fs::read_dir("/etc/ld.so.conf.d").into_iter().flatten().flatten();
         for list in lists.filter_map(|entry| std::fs::read_to_string(entry.path()).ok()) {
             libraries

@@ -98,7 +98,7 @@ pub struct Times {
     pub rest: Duration,
 }
 
-/// What the embeddings of all parts have come to.
+/// The totals over all parts.
 #[derive(Default)]
 pub struct Embedded {
     /// Sums, but of memory the largest.
@@ -124,7 +124,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut rows = arguments.texts.stream("embed")?;
     // In a report all are compared with each other.
     let part_of = if reports { [usize::MAX; 2] } else { PART };
-    // What is wrong with the input's beginning is said before the model is loaded.
+    // An input that is wrong from its beginning is refused before the model is loaded.
     let mut part = next_part(&mut rows, part_of)?;
     let mut embedded = Embedded::default();
     embedded.bad.add(&part);

@@ -1,4 +1,4 @@
-//! What a person sees of embeddings: how similar the texts are, and what it took.
+//! The summary of embeddings for a person: how similar the texts are, and the time and memory it took.
 
 use attentive::Embedder;
 use attentive::models::Embeddings;

@@ -34,7 +34,7 @@ const OWN_BOUND: f64 = 2e-5;
 /// How far a normalized embedding may part from the CPU's in one component: what is promised against PyTorch, too.
 const EMBEDDING_BOUND: f64 = 2e-5;
 
-/// What came of a model on one device.
+/// A model's outcome on one device.
 pub struct ModelReport {
     texts: usize,
     tokens: usize,

@@ -23,10 +23,10 @@ pub fn selected(wanted: Option<&str>) -> Result<Vec<&'static dyn Kernel>> {
     Ok(kernels)
 }
 
-/// What came of the kernels on one device.
+/// The kernels' outcome on one device.
 pub struct KernelsReport {
     pub variants: Vec<VariantReport>,
-    /// What ended the run before its end.
+    /// The error that ended the run early.
     pub broken: Option<Error>,
 }
 

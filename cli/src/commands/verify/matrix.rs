@@ -25,7 +25,7 @@ pub fn seeds(text: &str) -> Result<Range<u64>, String> {
         .ok_or_else(|| format!("it should be a number, or two such as 0..400, and is `{text}`"))
 }
 
-/// What came of the matrix on one device.
+/// The matrix's outcome on one device.
 pub struct MatrixReport {
     seeds: Range<u64>,
     outcome: Result<AttentionReport, Error>,

@@ -73,7 +73,7 @@ pub struct Arguments {
 const REPEATS: usize = 50;
 const SOFTWARE_REPEATS: usize = 5;
 
-/// What came of one device.
+/// One device's outcomes.
 struct DeviceReport {
     spec: String,
     name: String,
