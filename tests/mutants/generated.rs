@@ -7,10 +7,13 @@ use attentive::kernel::{Kernel, Variant, imports};
 
 use crate::code::Code;
 use crate::common::wrapped::text;
+use crate::is_generated;
 use crate::operators::{Site, sites};
 
 /// Variants that a fault is tried in, until one's cases see it.
 pub const TRIES: usize = 8;
+/// The same of a shared file, in each of its kernels.
+pub const SHARED_TRIES: usize = 3;
 
 /// A fault, and where it can be planted.
 pub struct Generated {
@@ -37,6 +40,7 @@ impl Faults {
     pub fn of(kernel: &dyn Kernel, variants: &[Variant]) -> Self {
         let mut faults = Self { variants: Vec::new(), all: Vec::new() };
         let (mut texts, mut numbers) = (Vec::<Rc<Text>>::new(), BTreeMap::new());
+        let variants = if is_generated(kernel.name()) { variants } else { &[] };
         for (place, variant) in differing(kernel, variants).into_iter().enumerate() {
             let own = text(kernel, &variant);
             let code = Code::new(&own);
@@ -70,12 +74,16 @@ impl Faults {
     }
 
     /// What is planted, for each variant that it is tried in: none where the fault is no valid module.
-    pub fn planted<'a>(&'a self, fault: &'a Generated) -> impl Iterator<Item = (&'a Variant, String)> {
+    pub fn planted<'a>(
+        &'a self,
+        fault: &'a Generated,
+        most: usize,
+    ) -> impl Iterator<Item = (&'a Variant, String)> {
         let places = (0..fault.places.len()).map(|place| {
             let (text, site) = self.place(fault, place);
             (&self.variants[fault.places[place].0].0, site.plant(&text.text))
         });
-        places.filter(|(variant, text)| crate::valid(&variant.prelude(), text).is_ok()).take(TRIES)
+        places.filter(|(variant, text)| crate::valid(&variant.prelude(), text).is_ok()).take(most)
     }
 
     /// Its operator, its change and its place.

@@ -82,11 +82,22 @@ const MUTANTS: &[Mutants] = &[
     ceiling::MULTIPLY_ADD,
 ];
 
-/// Kernels that no adapter of ours runs: nobody has looked through what operators make of them.
-const NOT_GENERATED: &[&str] = &["attention/flash_cooperative", "linear/gemm_cooperative"];
+/// Kernels whose mutants are all written: nobody has looked through what operators make of them. The fused ones and the large
+/// products take long, and an adapter with cooperative matrices is seldom at hand.
+const NOT_GENERATED: &[&str] = &[
+    "attention/flash_cooperative",
+    "attention/flash_decode",
+    "attention/flash_lanes",
+    "attention/flash_rows",
+    "attention/flash_tiled",
+    "linear/gemm",
+    "linear/gemm_blocked",
+    "linear/gemm_cooperative",
+    "linear/gemm_lanes",
+];
 
-fn not_generated(kernel: &str) -> bool {
-    NOT_GENERATED.contains(&kernel)
+fn is_generated(kernel: &str) -> bool {
+    !NOT_GENERATED.contains(&kernel)
 }
 
 /// Mutants that each kernel has at least.
@@ -103,9 +114,7 @@ fn every_kernel_has_its_mutants() {
     for kernel in KERNELS {
         let lists = MUTANTS.iter().filter(|mutants| mutants.kernel == kernel.name()).count();
         let mut count = written(*kernel).count();
-        if !not_generated(kernel.name()) {
-            count += Faults::of(*kernel, &kernel.variants()).all.len();
-        }
+        count += Faults::of(*kernel, &kernel.variants()[..1]).all.len();
         assert!(
             count >= LEAST && lists <= 1,
             "{} has {count} mutants and should have {LEAST}, those that are written in one list (CONTRIBUTING.md, \
@@ -176,7 +185,7 @@ fn no_equivalents(tried: &[[usize; 2]], all: bool) -> Vec<String> {
 #[test]
 fn every_equivalent_is_a_mutant() {
     let mut found = vec![false; EQUIVALENTS.len()];
-    for kernel in KERNELS.iter().filter(|kernel| !not_generated(kernel.name())) {
+    for kernel in KERNELS {
         let faults = Faults::of(*kernel, &kernel.variants());
         for fault in &faults.all {
             let name = faults.name(fault);
@@ -199,7 +208,7 @@ fn mutants_are_caught() {
         let is_one = |text: &str| text == "all" || kernel.name().contains(text);
         selection.as_ref().is_none_or(|texts| texts.split(',').any(is_one))
     };
-    let kernels = KERNELS.iter().filter(is_wanted);
+    let kernels = KERNELS.iter().filter(is_wanted).rev();
     let rows: Vec<Row> =
         kernels.map(|kernel| run(&mut bench, &written(*kernel), selection.is_none(), &mut tally)).collect();
     let unseen: Vec<&String> =
