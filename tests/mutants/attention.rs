@@ -62,7 +62,14 @@ pub const SCALE_MASK_SOFTMAX: Mutants = Mutants {
         ),
         mutant("a sink alone has no sum", "row_seen == NOTHING", "seen == NOTHING"),
     ]],
-    once: &[masking::MASKING, masking::RELATIVE, masking::OF_ONE, shared::KINDS, placing::QUERY_COUNTS],
+    once: &[
+        masking::MASKING,
+        masking::RELATIVE_PLACES,
+        masking::RELATIVE,
+        masking::OF_ONE,
+        shared::KINDS,
+        placing::QUERY_COUNTS,
+    ],
 };
 
 pub const WEIGHTED_VALUES: Mutants = Mutants {

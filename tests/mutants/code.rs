@@ -46,8 +46,8 @@ pub struct Code<'a> {
 
 /// What of a module runs in a variant.
 pub struct Live {
-    /// Where conditions on constants begin, and whether they hold.
-    conditions: BTreeMap<usize, bool>,
+    /// Conditions on constants: where each begins, where it ends, and whether it holds.
+    conditions: BTreeMap<usize, (usize, bool)>,
     /// The bytes of the bodies of `main` and of the functions that it comes to, and of what does not run in them.
     bodies: Vec<Range<usize>>,
     dead: Vec<Range<usize>>,
@@ -59,9 +59,10 @@ impl Live {
         self.bodies.iter().any(is_in) && !self.dead.iter().any(is_in)
     }
 
-    /// Whether what begins there is a condition that a constant decides, and how.
+    /// Of the condition there that constants decide, whether it holds.
     pub fn decided(&self, place: usize) -> Option<bool> {
-        self.conditions.get(&place).copied()
+        let (_, (end, holds)) = self.conditions.range(..=place).next_back()?;
+        (place < *end).then_some(*holds)
     }
 }
 
@@ -211,7 +212,8 @@ impl<'a> Code<'a> {
     fn branch(&self, at: usize, constants: &BTreeMap<String, u32>, live: &mut Live) {
         let condition = at + 2..self.partner[&(at + 1)];
         let Some(holds) = self.holds(condition.clone(), constants) else { return };
-        live.conditions.insert(self.tokens[condition.start].at, holds);
+        let bytes = self.bytes(condition.clone());
+        live.conditions.insert(bytes.start, (bytes.end, holds));
         let body = condition.end + 1;
         let end = self.partner[&body];
         if !holds {

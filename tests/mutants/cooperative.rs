@@ -2,7 +2,7 @@
 
 use crate::flash::{SPLITS, TILES};
 use crate::mutant::{Mutant, Mutants, mutant};
-use crate::placing;
+use crate::{placing, shared};
 
 /// How panels are written.
 const PANELS: &[Mutant] = &[
@@ -26,7 +26,7 @@ const INDEX: &[Mutant] = &[
 pub const GEMM_COOPERATIVE: Mutants = Mutants {
     kernel: "linear/gemm_cooperative",
     constants: &[],
-    faults: &[],
+    faults: &[shared::ACTIVATION],
     once: &[
         PANELS,
         INDEX,
@@ -368,11 +368,16 @@ pub const FLASH_COOPERATIVE: Mutants = Mutants {
         TILES,
         SPLITS,
         placing::QUERIES,
+        placing::PACKED_QUERIES,
         placing::QUERY_COUNTS,
         placing::KEYS,
         placing::PACKED_KEYS,
         placing::PAGED,
+        placing::KEY_LENGTHS,
         placing::VALUES,
         placing::OUTPUT,
+        placing::SUMS,
+        placing::SPLIT_PLACES,
+        placing::FLASH_SPLITS,
     ],
 };

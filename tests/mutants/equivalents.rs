@@ -20,7 +20,19 @@ const RACE: &str = "a lane adds to what another reads in the same step, which re
 
 const EXP: &str = "on llvmpipe exp is 0 however far below";
 
+const NAN: &str = "llvmpipe's exp keeps a NaN";
+
+const IDENTITY: &str =
+    "where the types allow it, there is one query, and the function gives what it is given";
+
+const PAST: &str = "rows and columns past the end are not stored";
+
 const STRANGE: &str = "a NaN is told beside it, and a level's edge is 0 from one element beyond on";
+
+/// Faults for which a case is still missing.
+const fn missing(place: &'static str, parts: &'static [&'static str], case: &'static str) -> Equivalent {
+    Equivalent { place, parts, why: case }
+}
 
 pub const EQUIVALENTS: &[Equivalent] = &[
     // elementwise
@@ -38,8 +50,8 @@ pub const EQUIVALENTS: &[Equivalent] = &[
     ),
     same("elementwise/cast", &["& 0xffffu` →"], "`widen` takes the low half alone"),
     same("shared/activation", &["`0.0` → `1.0`", "exp(-a * q)"], "it counts only where |x| is above 1"),
-    same("shared/activation", &["first argument", "is_nan(x)"], "llvmpipe's exp keeps a NaN"),
-    same("elementwise/activate", &["first argument", "is_nan(value)"], "llvmpipe's exp keeps a NaN"),
+    same("shared/activation", &["first argument", "is_nan(x)"], NAN),
+    same("elementwise/activate", &["first argument", "is_nan(value)"], NAN),
     same(
         "shared/tanh",
         &["no right operand", "+ t * 0.021869488` →"],
@@ -109,8 +121,8 @@ pub const EQUIVALENTS: &[Equivalent] = &[
     ),
     same("normalization/softmax", &["`0u` → `1u`", "select(0u, NAN_BITS"], "it is taken in NaN rows alone"),
     // recurrent, vision, ceiling
-    same("recurrent/gru", &["is_nan(", "let strange ="], "llvmpipe's exp keeps a NaN"),
-    same("recurrent/gru", &["first argument", "`select(after,"], "llvmpipe's exp keeps a NaN"),
+    same("recurrent/gru", &["is_nan(", "let strange ="], NAN),
+    same("recurrent/gru", &["first argument", "`select(after,"], NAN),
     same("vision/deformable_attention", &["is_nan(x)", "let inside_x"], STRANGE),
     same("vision/deformable_attention", &["is_nan(y)", "let inside_y"], STRANGE),
     same(
@@ -141,6 +153,151 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         &["second argument", "q_rows ="],
         "rows past an item's own are read, and nobody takes their scores",
     ),
+    same("attention/additive", &["largest = max(largest, magnitude_bits(x));"], NAN),
+    same("attention/additive", &["select(sum, not_a_number(), largest >"], NAN),
+    same(
+        "attention/additive",
+        &["numbers_or_lowest: `return select(Numbers(LOWEST)", "second argument"],
+        "−∞ is no larger; others make the row NaN",
+    ),
+    same("attention/additive", &["first argument", "`max(numbers_or_lowest(scores, kinds) - largest"], EXP),
+    same(
+        "attention/additive",
+        &["`numbers_or_lowest(scores, kinds)` → `scores`"],
+        "of what is no number the weight is 0",
+    ),
+    same("attention/additive", &["first argument", "rescale", "`select(exp("], "llvmpipe's exp(0) is 1"),
+    same("attention/additive", &["first argument", "`max(before - after, Numbers(-150.0))`"], EXP),
+    same(
+        "attention/additive",
+        &["second argument", "let rows ="],
+        "rows of later workgroups, which write them themselves on llvmpipe",
+    ),
+    same(
+        "attention/additive",
+        &["lane < 4u"],
+        "more lanes store the same NOTHING, none of them behind the four, by the checks",
+    ),
+    same("attention/additive", &["one further", "first_key < keys;"], "a tile without keys adds nothing"),
+    same(
+        "attention/additive",
+        &["one further", "place = lane / SHARES;"],
+        "what is written there is not read; behind the array the checks make it the last, which is written later",
+    ),
+    same("attention/additive", &["first argument", "`number_of("], IDENTITY),
+    same("attention/additive", &["first argument", "`word_of("], IDENTITY),
+    same("attention/additive", &["first argument", "`words_of("], IDENTITY),
+    same(
+        "attention/additive",
+        &["`numbers_or_lowest(score, kinds)` → `score`"],
+        "−∞ is no larger; others make the row NaN",
+    ),
+    same(
+        "attention/additive",
+        &["one further", "main: `for (var place = 0u; place < here;"],
+        "a lane without a key has the lowest number",
+    ),
+    same(
+        "attention/additive",
+        &["left out", "main 5: `workgroupBarrier"],
+        "without keys, and so without a barrier before it, all lanes have seen NOTHING",
+    ),
+    same(
+        "attention/additive",
+        &["one further", "main 3: `for (var row = 0u; row < rows;"],
+        "the word behind the rows is not read",
+    ),
+    same(
+        "attention/additive",
+        &["key < keys"],
+        "what lies there is the cases' NaN, of which the weight is 0",
+    ),
+    same("attention/weighted_values", &["load_left: `if (row < rows &&"], PAST),
+    same("attention/weighted_values", &["`0.0` → `1.0`", "load_left"], "the value beside it is 0"),
+    same(
+        "attention/weighted_values",
+        &["load_right: `if (depth < v_rows"],
+        "its weight is 0, which takes nothing, or it is not stored",
+    ),
+    same(
+        "attention/weighted_values",
+        &["`0.0` → `1.0`", "load_right"],
+        "its weight is 0, which takes nothing, or it is not stored",
+    ),
+    missing(
+        "attention/weighted_values",
+        &["second argument", "rows = min(parameters.queries,"],
+        "a part that ends before the last query, and one behind an item's queries",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["no left operand", "row.begin + lane;"],
+        "`allowed` knows where the keys begin and end",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["one further", "key < row.end"],
+        "`allowed` knows where the keys begin and end",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["`number_or_lowest(logit, kind)` → `logit`", "largest ="],
+        "−∞ is no larger; others make the row NaN",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["`number_or_lowest(logit, kind)` → `logit`", "weight ="],
+        "of what is no number the weight is 0",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["always", "kind == NUMBERS"],
+        "a sink that is no number makes the row NaN, and −∞ moves nothing",
+    ),
+    same("attention/scale_mask_softmax", &["first argument", "`max(logit - largest, -150.0)`"], EXP),
+    same(
+        "attention/scale_mask_softmax",
+        &["first argument", "`max(number_or_lowest(logit, kind) - largest"],
+        EXP,
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["`0.0` → `1.0`", "let factor"],
+        "without a number all weights are 0",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["`select(0u, NAN_BITS, not_a_number)` → `NAN_BITS`"],
+        "it is taken in NaN rows alone",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["`0u` → `1u`", "select(0u, NAN_BITS"],
+        "it is taken in NaN rows alone",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["no right operand", "&& lane == 0u`"],
+        "every lane has the whole sum, and writes the same",
+    ),
+    same("attention/scale_mask_softmax", &["never", "row_seen == NOTHING"], "log(0) is −∞ on llvmpipe"),
+    same(
+        "attention/scale_mask_softmax",
+        &["left out", "whole = from_bits(NEGATIVE_INFINITY_BITS);"],
+        "log(0) is −∞ on llvmpipe",
+    ),
+    missing(
+        "attention/scale_mask_softmax",
+        &["first argument", "`select(kind, NOTHING, kind == INFINITIES)`"],
+        "a sink of −∞ beside no keys",
+    ),
+    // linear
+    same("linear/gemv", &["places_of: `return min("], PAST),
+    same("linear/gemv", &["main: `let last = parameters.rows - 1u;`"], PAST),
+    same("linear/gemv", &["first argument", "`min(vec4<u32>("], PAST),
+    same("linear/gemv", &["`7u` → `8u`"], "there are 8 rows at most"),
+    same("linear/gemv", &["always", "`ROWS >= 8u`"], PAST),
+    same("linear/gemv", &["main: `for (var element ="], PAST),
 ];
 
 impl Equivalent {

@@ -7,10 +7,13 @@ use attentive::kernel::{Kernel, Variant, imports};
 
 use crate::code::Code;
 use crate::common::wrapped::text;
+use crate::is_generated;
 use crate::operators::{Site, sites};
 
 /// Variants that a fault is tried in, until one's cases see it.
 pub const TRIES: usize = 8;
+/// The same of a shared file, in each of its kernels.
+pub const SHARED_TRIES: usize = 3;
 
 /// A fault, and where it can be planted.
 pub struct Generated {
@@ -37,6 +40,7 @@ impl Faults {
     pub fn of(kernel: &dyn Kernel, variants: &[Variant]) -> Self {
         let mut faults = Self { variants: Vec::new(), all: Vec::new() };
         let (mut texts, mut numbers) = (Vec::<Rc<Text>>::new(), BTreeMap::new());
+        let variants = if is_generated(kernel.name()) { variants } else { &[] };
         for (place, variant) in differing(kernel, variants).into_iter().enumerate() {
             let own = text(kernel, &variant);
             let code = Code::new(&own);
@@ -70,12 +74,16 @@ impl Faults {
     }
 
     /// What is planted, for each variant that it is tried in: none where the fault is no valid module.
-    pub fn planted<'a>(&'a self, fault: &'a Generated) -> impl Iterator<Item = (&'a Variant, String)> {
+    pub fn planted<'a>(
+        &'a self,
+        fault: &'a Generated,
+        most: usize,
+    ) -> impl Iterator<Item = (&'a Variant, String)> {
         let places = (0..fault.places.len()).map(|place| {
             let (text, site) = self.place(fault, place);
             (&self.variants[fault.places[place].0].0, site.plant(&text.text))
         });
-        places.filter(|(variant, text)| crate::valid(&variant.prelude(), text).is_ok()).take(TRIES)
+        places.filter(|(variant, text)| crate::valid(&variant.prelude(), text).is_ok()).take(most)
     }
 
     /// Its operator, its change and its place.
@@ -112,17 +120,23 @@ fn constants(variant: &Variant) -> BTreeMap<String, u32> {
     pairs.collect()
 }
 
-/// The variants, those first that have an implementation, a shared file or a constant's value that those before them have
-/// not.
+/// The variants in the order in which they are tried: those first that have an implementation, a shared file or a constant's value
+/// that those before them have not, then those that have two of them together for the first time.
 fn differing(kernel: &dyn Kernel, variants: &[Variant]) -> Vec<Variant> {
-    let mut seen = BTreeSet::new();
-    let (mut first, mut rest) = (Vec::new(), Vec::new());
-    for variant in variants {
+    let features = |variant: &Variant| -> Vec<String> {
         let files = imports(kernel, variant).unwrap().into_iter().map(str::to_owned);
-        let name = variant.to_string();
-        let words = name.split(' ').map(str::to_owned).chain(files).filter(|word| seen.insert(word.clone()));
-        if words.count() > 0 { first.push(variant.clone()) } else { rest.push(variant.clone()) }
+        let values = constants(variant).into_iter().map(|(name, value)| format!("{name} {value}"));
+        values.chain(files).chain([variant.name().to_owned()]).collect()
+    };
+    let (mut seen, mut pairs) = (BTreeSet::new(), BTreeSet::new());
+    let mut ordered: Vec<(usize, Variant)> = Vec::new();
+    for variant in variants {
+        let own = features(variant);
+        let new = own.iter().filter(|feature| seen.insert((*feature).clone())).count();
+        let both = own.iter().flat_map(|one| own.iter().map(move |other| (one.clone(), other.clone())));
+        let new_pairs = both.filter(|pair| pairs.insert(pair.clone())).count();
+        ordered.push((if new > 0 { 0 } else { 1 + usize::from(new_pairs == 0) }, variant.clone()));
     }
-    first.extend(rest);
-    first
+    ordered.sort_by_key(|(rank, _)| *rank);
+    ordered.into_iter().map(|(_, variant)| variant).collect()
 }

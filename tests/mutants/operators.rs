@@ -25,10 +25,12 @@ pub struct Site {
 impl Site {
     /// Whether it changes what runs.
     pub fn is_live(&self, live: &Live) -> bool {
+        // What constants decide is decided the other way, and no more.
         let changes = match (live.decided(self.range.start), self.operator) {
             (Some(holds), "always") => !holds,
             (Some(holds), "never") => holds,
-            _ => true,
+            (Some(_), _) => false,
+            (None, _) => true,
         };
         changes && live.has(self.range.start)
     }
@@ -272,5 +274,77 @@ impl Code<'_> {
                 self.add(sites, "left out", at..end + 1, String::new());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{Code, sites};
+
+    const TEXT: &str = "
+// shaders/family/name.wgsl
+fn unused() {
+    f(1u);
+}
+
+fn main() {
+    if (WIDE) {
+        y[i] = a - b * 2.5;
+    }
+    for (var k = 0u; k < n; k = k + 1u) {
+        s1 += max(x, vec2<u32>(y)).x; // a comment + 1
+    }
+}
+";
+
+    fn changes(wide: u32) -> Vec<String> {
+        let code = Code::new(TEXT);
+        let live = code.live(&BTreeMap::from([("WIDE".to_owned(), wide)]));
+        let sites = sites(&code);
+        let live = sites.iter().filter(|site| site.is_live(&live));
+        live.map(|site| format!("{} {}", site.operator, site.change(TEXT))).collect()
+    }
+
+    #[test]
+    fn operators_change_what_runs() {
+        let of_loop = [
+            "another number `0u` → `1u`",
+            "off by one `k` → `k + 1u`",
+            "one further `<` → `<=`",
+            "the neighbour `s1` → `s0`",
+            "left out `s1 += max(x, vec2<u32>(y)).x;` → ``",
+            "the first argument alone `max(x, vec2<u32>(y))` → `x`",
+            "the second argument alone `max(x, vec2<u32>(y))` → `(vec2<u32>(y))`",
+            "another component `.x` → `.y`",
+        ];
+        let of_branch = [
+            "never `WIDE` → `false`",
+            "left out `y[i] = a - b * 2.5;` → ``",
+            "the next index `i` → `(i) + 1u`",
+            "no right operand `a - b * 2.5` → `a`",
+            "plus for minus `-` → `+`",
+            "no left operand `b *` → ``",
+            "no right operand `b * 2.5` → `b`",
+        ];
+        let sorted = |changes: Vec<String>| {
+            let mut changes = changes;
+            changes.sort();
+            changes
+        };
+        let wanted = |first: &[&str]| {
+            sorted(first.iter().chain(&of_loop).map(|change| (*change).to_owned()).collect())
+        };
+        assert_eq!(sorted(changes(1)), wanted(&of_branch));
+        assert_eq!(sorted(changes(0)), wanted(&["always `WIDE` → `true`"]));
+    }
+
+    #[test]
+    fn a_change_is_one_of_the_text() {
+        let code = Code::new(TEXT);
+        let site = sites(&code).into_iter().find(|site| site.operator == "one further").unwrap();
+        assert_eq!(site.plant(TEXT), TEXT.replace("k < n", "k <= n"));
+        assert_eq!((site.file.as_str(), site.place.as_str()), ("family/name", "family/name main"));
     }
 }

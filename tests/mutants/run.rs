@@ -11,9 +11,9 @@ use attentive::{Device, DeviceOptions};
 use crate::common::wrapped::{FOLD, Wrapped, text};
 use crate::common::{open, usable_adapters};
 use crate::equivalents::EQUIVALENTS;
-use crate::generated::{Faults, Generated};
+use crate::generated::{Faults, Generated, SHARED_TRIES, TRIES};
+use crate::is_generated;
 use crate::mutant::Mutants;
-use crate::not_generated;
 
 /// A mutant that takes longer is told: its loops may not end.
 const SLOW: Duration = Duration::from_secs(20);
@@ -94,8 +94,8 @@ fn is_own(kernel: &str, file: &str) -> bool {
 /// What is told of all kernels.
 pub struct Tally {
     pub survivors: Vec<String>,
-    /// Faults of the shared files, by their keys: the name, and whether a kernel's cases have seen it.
-    pub shared: BTreeMap<String, (String, bool)>,
+    /// Faults of the shared files, by their keys: the name, the file, and whether a kernel's cases have seen it.
+    pub shared: BTreeMap<String, (String, String, bool)>,
     /// For each of the equivalents the mutants that it is about, and those that were caught.
     pub equivalents: Vec<[usize; 2]>,
 }
@@ -131,10 +131,8 @@ pub fn run(bench: &mut Bench, mutants: &Mutants, sample: bool, tally: &mut Tally
         let expected = mutants.all().filter(|mutant| !mutant.is_for_one_subgroup_size()).count();
         assert_eq!(run.row.written, expected, "{}: not all were run", mutants.kernel);
     }
-    if !not_generated(mutants.kernel) {
-        let most = if mutants.count() == 0 { 2 * SAMPLE } else { SAMPLE };
-        run.generated(&here, if sample { most } else { usize::MAX }, tally);
-    }
+    let most = if is_generated(kernel.name()) && mutants.count() == 0 { 2 * SAMPLE } else { SAMPLE };
+    run.generated(&here, if sample { most } else { usize::MAX }, tally);
     run.row.took = begun.elapsed();
     run.row
 }
@@ -148,7 +146,7 @@ fn here(bench: &mut Bench, kernel: &dyn Kernel) -> Vec<Variant> {
 impl Run<'_> {
     fn written(&mut self, mutants: &Mutants, here: &[Variant], sample: bool, tally: &mut Tally) {
         let count = mutants.count();
-        let most = if not_generated(mutants.kernel) { 2 * SAMPLE } else { SAMPLE };
+        let most = if is_generated(mutants.kernel) { SAMPLE } else { 2 * SAMPLE };
         for (index, mutant) in mutants.all().enumerate() {
             // Evenly over the list: each part of it is about another part of the kernel.
             if sample && (index * most / count == (index + 1) * most / count) {
@@ -172,8 +170,8 @@ impl Run<'_> {
     fn generated(&mut self, here: &[Variant], most: usize, tally: &mut Tally) {
         let faults = Faults::of(self.kernel, here);
         let sample = most < usize::MAX;
-        let is_own = |fault: &&Generated| is_own(self.kernel.name(), faults.file(fault));
-        let all: Vec<&Generated> = faults.all.iter().filter(|fault| !sample || is_own(fault)).collect();
+        let is_wanted = |fault: &&Generated| !sample || faults.file(fault) == self.kernel.name();
+        let all: Vec<&Generated> = faults.all.iter().filter(is_wanted).collect();
         let mut wanted = 0;
         for (index, fault) in all.iter().enumerate() {
             // Evenly over the text; where one is none, the next one is taken.
@@ -191,13 +189,15 @@ impl Run<'_> {
     /// Whether it was planted.
     fn try_generated(&mut self, faults: &Faults, fault: &Generated, sample: bool, tally: &mut Tally) -> bool {
         let (name, key, file) = (faults.name(fault), faults.key(fault), faults.file(fault));
+        let is_own = is_own(self.kernel.name(), file);
         let known = EQUIVALENTS.iter().position(|same| same.is(self.kernel.name(), file, &name));
-        let is_seen_elsewhere = tally.shared.get(key).is_some_and(|(_, seen)| *seen);
+        let is_seen_elsewhere = tally.shared.get(key).is_some_and(|(_, _, seen)| *seen);
         if sample && known.is_some() || is_seen_elsewhere {
             return false;
         }
         let mut seen = None;
-        for (variant, text) in faults.planted(fault) {
+        let most = if is_own { TRIES } else { SHARED_TRIES };
+        for (variant, text) in faults.planted(fault, most) {
             let sees = self.sees(variant, text, &name);
             // What does not end in one variant is tried in no other.
             let is_last = sees != Ok(false);
@@ -212,8 +212,8 @@ impl Run<'_> {
             tally.equivalents[known][0] += 1;
             tally.equivalents[known][1] += usize::from(seen == Ok(true));
             self.row.same += 1;
-        } else if !is_own(self.kernel.name(), file) && seen.is_ok() {
-            tally.shared.insert(key.to_owned(), (name, seen == Ok(true)));
+        } else if !is_own && seen.is_ok() {
+            tally.shared.insert(key.to_owned(), (name, file.to_owned(), seen == Ok(true)));
         } else if seen != Ok(true) {
             self.survived(&name, seen, tally);
         }

@@ -175,7 +175,9 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     let spread = [1.0, 4.0, 16.0][seed % 3];
     let mut scores = inputs.values(size.batch * size.heads * size.queries * size.keys, spread);
     // Far from 0, exp of what is not taken relative to the row's largest score is 0 or infinite.
-    let (offset, offset_name) = OFFSETS[seed / 3 % OFFSETS.len()];
+    let stage = if seed % 8 == 7 { (seed / 8 % 3) as u32 } else { 3 };
+    // Softcapped scores are all the softcap there.
+    let (offset, offset_name) = OFFSETS[if stage == 1 { 0 } else { seed / 3 % OFFSETS.len() }];
     let columns = size.keys.max(1);
     let peaks = inputs.below(scores.len() / columns, columns as u32);
     for (row, peak) in scores.chunks_exact_mut(columns).zip(peaks) {
@@ -222,7 +224,6 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
     };
     let scale = 0.125_f32;
     // Softcap, window, slopes and sinks come and go by the seed.
-    let stage = if seed % 8 == 7 { (seed / 8 % 3) as u32 } else { 3 };
     let softcap = [0.0, 0.5][usize::from(seed % 4 == 1 || stage == 1)];
     let window =
         [(seed % 5 == 2).then_some(3), (seed % 5 >= 3 && causal == Causal::None).then_some(seed as u32 % 4)];

@@ -50,8 +50,10 @@ impl Sizes {
             whole(1, 2, 1, 33, 65, 32),
             whole(2, 4, 2, 31, 9, 64),
             whole(1, 1, 1, 5, 0, 8),
-            // Whole tiles, two in each direction or more.
-            whole(1, 2, 1, 128, 128, 9),
+            // Whole tiles, and two in each direction or more.
+            whole(1, 2, 1, 128, 128, 33),
+            // Three workgroups, which do not fold without one too many.
+            whole(1, 3, 1, 5, 9, 8),
             Self { first_batch_head: 1, first_query: 4, ..whole(2, 2, 1, 9, 35, 16) },
         ];
         if depth == Depth::Full {

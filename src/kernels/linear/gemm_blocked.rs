@@ -127,6 +127,9 @@ impl Kernel for GemmBlocked {
             64 => vec![[1, 1, 4], [3, 70, 36], [65, 33, 48], [70, 131, 100]],
             _ => vec![[1, 1, 4], [3, 38, 36], [33, 31, 48], [38, 67, 100]],
         };
+        // Whole tiles of rows, and a column more than whole tiles.
+        let tile = variant.u32("TILE_ROWS") as usize;
+        sizes.push([tile, tile + 1, 8]);
         if depth == Depth::Full {
             for rows in [1, 2, 31, 32, 33, 64, 65, 127, 257] {
                 for columns in [1, 3, 4, 32, 36, 63, 64, 65, 384] {

@@ -88,11 +88,11 @@ impl Kernel for Gemv {
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
         let rows = variant.u32("ROWS") as usize;
-        // Lanes that have nothing to do, all of them once, and some of them twice.
+        // Lanes that have nothing to do, all of them twice, and some of them once.
         let lanes = variant.u32("WORKGROUP") / variant.u32("COLUMN_LANES").max(1);
         let trip = 4 * lanes as usize;
         let fewer = if rows == 1 { 1 } else { rows / 2 + 1 };
-        let mut sizes = vec![[fewer, 5, 4], [rows, 70, trip], [fewer, 35, trip + 36]];
+        let mut sizes = vec![[fewer, 5, 4], [rows, 70, 2 * trip], [fewer, 35, trip + 36]];
         if depth == Depth::Full {
             for columns in [1, 3, 4, 31, 32, 33, 384] {
                 for k in [4, 8, 60, 64, 68, 252, 256, 260, 1024] {
