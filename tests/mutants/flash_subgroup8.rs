@@ -75,8 +75,8 @@ pub const FLASH_SUBGROUP8: Mutants = Mutants {
                 .on("paged"),
             mutant(
                 "the heads share their biases",
-                "rows.slope, rows.relative)",
-                "rows.slope, parameters.relative_at)",
+                "mask_at, rows.head)",
+                "mask_at, Head(rows.head.scale, rows.head.slope, parameters.relative_at))",
             )
             .on("terms"),
             mutant("the last phase is left out", "phase < PHASES;", "phase < PHASE_FINITE_SUMS;"),

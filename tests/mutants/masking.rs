@@ -59,8 +59,8 @@ pub const OF_ONE: &[Mutant] = &[
     ),
     mutant(
         "the softcap comes after the mask",
-        "biased(row, key, softcapped(product * parameters.scale))",
-        "softcapped(biased(row, key, product * parameters.scale))",
+        "biased(row, key, softcapped(product * row.head.scale))",
+        "softcapped(biased(row, key, product * row.head.scale))",
     ),
     mutant(
         "a float mask is scaled too",
@@ -131,16 +131,16 @@ pub const KINDS_OF_FOUR: &[Mutant] = &[
 pub const OF_FOUR: &[Mutant] = &[
     mutant(
         "the scale comes last",
-        "scores_of(pairs, open, products * parameters.scale);\n    let logits = logits_among(found.scores,",
-        "scores_of(pairs, open, products);\n    let logits = logits_among(found.scores * parameters.scale,",
+        "scores_of(pairs, open, products * row.head.scale);\n    let logits = logits_among(found.scores,",
+        "scores_of(pairs, open, products);\n    let logits = logits_among(found.scores * row.head.scale,",
     ),
     mutant(
         "the softcap comes after ALiBi",
         "vec4<f32>(\n            softcapped(scaled.x), softcapped(scaled.y), softcapped(scaled.z), softcapped(scaled.w),",
-        "pairs.slope * vec4<f32>(abs(pairs.distances)) + vec4<f32>(\n            softcapped(scaled.x - pairs.slope * \
-         f32(abs(pairs.distances.x))), softcapped(scaled.y - pairs.slope * f32(abs(pairs.distances.y))), \
-         softcapped(scaled.z - pairs.slope * f32(abs(pairs.distances.z))), \
-         softcapped(scaled.w - pairs.slope * f32(abs(pairs.distances.w))),",
+        "pairs.head.slope * vec4<f32>(abs(pairs.distances)) + vec4<f32>(\n            softcapped(scaled.x - pairs.head.slope * \
+         f32(abs(pairs.distances.x))), softcapped(scaled.y - pairs.head.slope * f32(abs(pairs.distances.y))), \
+         softcapped(scaled.z - pairs.head.slope * f32(abs(pairs.distances.z))), \
+         softcapped(scaled.w - pairs.head.slope * f32(abs(pairs.distances.w))),",
     ),
     mutant(
         "distances are from the query's index",
