@@ -138,6 +138,7 @@ pub mod layers;
 #[cfg(feature = "models")]
 pub mod models;
 pub mod ops;
+mod per_head;
 mod progress;
 pub mod recording;
 pub mod reference;

@@ -137,8 +137,7 @@ struct Rows {
     end: vec4<u32>,
     position: vec4<i32>,
     mask: vec4<u32>,
-    slope: f32,
-    relative: u32,
+    head: Head,
     keys: u32,
 }
 
@@ -146,20 +145,20 @@ fn rows_of(a: Row, b: Row, c: Row, d: Row) -> Rows {
     return Rows(
         vec4<u32>(a.begin, b.begin, c.begin, d.begin), vec4<u32>(a.end, b.end, c.end, d.end),
         vec4<i32>(a.position, b.position, c.position, d.position), vec4<u32>(a.mask, b.mask, c.mask, d.mask),
-        a.slope, a.relative, a.keys,
+        a.head, a.keys,
     );
 }
 
 // The logits of a key.
 fn logits_of(rows: Rows, key: u32, dots: vec4<f32>) -> Logits {
     let open = (vec4<u32>(key) >= rows.begin) & (vec4<u32>(key) < rows.end);
-    var found = Scores(open, dots * parameters.scale);
+    var found = Scores(open, dots * rows.head.scale);
     if (TERMS) {
         // What lies beyond a row's end is not read.
         let inside = min(vec4<u32>(key), max(rows.end, vec4<u32>(1u)) - 1u);
         let distances = vec4<i32>(i32(key)) - rows.position;
         let mask_at = rows.mask + inside * parameters.mask_column;
-        let pairs = Pairs(distances, rows.keys + inside, mask_at, rows.slope, rows.relative);
+        let pairs = Pairs(distances, rows.keys + inside, mask_at, rows.head);
         found = scores_of(pairs, found.open, found.scores);
     }
     return logits_among(found.scores, found.open);

@@ -1,4 +1,4 @@
-// weights[r, j] = exp(s_j − max) / Σ exp(s_j − max), s_j = softcap(scale · scores[r, j]) + bias, over the keys j that
+// weights[r, j] = exp(s_j − max) / Σ exp(s_j − max), s_j the logit of scores[r, j], over the keys j that
 // query r may attend to. A key that is masked out has weight 0, and so has every key of a row that may attend to none:
 // decided on the mask, never on the value of a score. Or an earlier stage of it, to be looked at.
 
@@ -18,10 +18,10 @@
 // The scores before the softmax.
 fn early_stage(row: Row, key: u32, product: f32) -> f32 {
     if (parameters.stage == 0u) {
-        return product * parameters.scale;
+        return product * row.head.scale;
     }
     if (parameters.stage == 1u) {
-        return softcapped(product * parameters.scale);
+        return softcapped(product * row.head.scale);
     }
     if (allowed(row, key)) {
         return logit_of(row, key, product);

@@ -57,8 +57,8 @@ pub use additive_attention::{
 };
 pub use attention::{
     Alignment, Attention, AttentionBuffers, AttentionCall, AttentionPlan, AttentionShape, AttentionTensors,
-    AttentionValues, AttentionVariableLengths, BufferPart, Capture, Causal, Heads, KvCache, KvCacheShape,
-    Layout, Mask, PagedKeys, Placement, Stage, attention,
+    AttentionValues, AttentionVariableLengths, BufferPart, Capture, Causal, HeadTerms, Heads, KvCache,
+    KvCacheShape, Layout, Mask, PagedKeys, PerHead, Placement, Stage, attention,
 };
 pub use binary::{add, multiply, subtract};
 pub use cast::cast;

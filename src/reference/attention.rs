@@ -17,6 +17,7 @@
 //! the sum of two is −∞, as in f32, and beyond 2²⁴ sums are rounded as f32 rounds them.
 
 use super::{expect_length, in_f32};
+use crate::per_head::PerHead;
 
 /// The sizes of an attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,13 +191,11 @@ pub struct Options<'a> {
     pub position: Causal,
     /// A query at position p sees the keys p − left to p + right (Beltagy et al. 2020).
     pub window: [Option<usize>; 2],
-    /// `[H]`: slope·|p − j| is taken from the scores (ALiBi, Press et al. 2022).
-    pub slopes: Option<&'a [f32]>,
+    /// `[H]` each.
+    pub per_head: PerHead<Option<&'a [f32]>>,
     /// `[H, 2r + 1]`: element \[h, r + d\] is added to the score of a key at distance d = j − p, from −r to r, which
     /// also stand for what is further away (Raffel et al. 2020, section 2.1).
     pub relative: Option<&'a [f32]>,
-    /// `[H]`: a further logit in each row's sum, without a value (attention sinks, as in gpt-oss).
-    pub sinks: Option<&'a [f32]>,
     /// `[B]`: key j takes part if j < `key_lengths[b]`. A length above Lk is as Lk.
     pub key_lengths: Option<&'a [u32]>,
     /// The mask.
@@ -213,9 +212,8 @@ impl Options<'_> {
             causal: Causal::None,
             position: Causal::None,
             window: [None; 2],
-            slopes: None,
+            per_head: PerHead::default(),
             relative: None,
-            sinks: None,
             key_lengths: None,
             mask: Mask::None,
         }
@@ -276,7 +274,7 @@ impl Options<'_> {
             Mask::Float { data, strides } => f64::from(data[mask_index(strides, at)]),
             _ => 0.0,
         };
-        let by_distance = self.slopes.map_or(0.0, |slopes| {
+        let by_distance = self.per_head.alibi_slopes.map_or(0.0, |slopes| {
             f64::from(slopes[h]) * (self.position_of(dims, b, i) - j as isize).unsigned_abs() as f64
         });
         let by_table = self.relative.map_or(0.0, |table| {
@@ -354,7 +352,7 @@ pub fn allowed(dims: Dims, options: Options) -> Vec<bool> {
 
 /// The maximum of a row's logits and of its sink, and the sum of their exponentials over that maximum.
 fn maximum_and_sum(row: &[(usize, f64)], head: usize, options: Options) -> (f64, f64) {
-    let sink = options.sinks.map(|sinks| f64::from(sinks[head]));
+    let sink = options.per_head.sinks.map(|sinks| f64::from(sinks[head]));
     let logits = || row.iter().map(|(_, s)| *s).chain(sink);
     // f64::max drops a NaN here, but then the sum is NaN.
     let maximum = logits().fold(f64::NEG_INFINITY, f64::max);
@@ -380,7 +378,7 @@ pub fn log_sum_exp(scores: &[f64], dims: Dims, options: Options) -> Vec<f64> {
             .map(|j| (j, options.logit(scores[start + j], dims, [b, h, i, j])))
             .collect();
         let (maximum, sum) = maximum_and_sum(&row, h, options);
-        let nothing = row.is_empty() && options.sinks.is_none();
+        let nothing = row.is_empty() && options.per_head.sinks.is_none();
         sums.push(if nothing { f64::NEG_INFINITY } else { maximum + sum.ln() });
     }
     sums

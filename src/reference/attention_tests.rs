@@ -209,7 +209,8 @@ fn every_finite_number_in_a_mask_is_a_score() {
     let d = single(1, 4);
     let of = |mask: [f32; 4], slopes: Option<&[f32]>, scores: [f64; 4]| {
         let mask = Mask::Float { data: &mask, strides: [0, 0, 0, 1] };
-        scale_mask_softmax(&scores, d, Options { mask, slopes, ..plain() })
+        let per_head = PerHead { alibi_slopes: slopes, ..PerHead::default() };
+        scale_mask_softmax(&scores, d, Options { mask, per_head, ..plain() })
     };
     let scores = [0.5, -3.0, 2.0, 40.0];
     let third = 1.0 / 3.0;

@@ -9,7 +9,9 @@ use crate::error::{Error, Result};
 use crate::kernels::attention::flash_subgroup8::LARGEST_DIM;
 use crate::kernels::attention::problem::{Padding, Placement, Position, Problem};
 use crate::kernels::attention::problem_data::Data;
-use crate::ops::{Alignment, Attention, Capture, Causal, Heads, Mask, RelativePositionBias, Stage};
+use crate::ops::{
+    Alignment, Attention, Capture, Causal, HeadTerms, Heads, Mask, RelativePositionBias, Stage,
+};
 use crate::progress::{IntoControlFlow, obey};
 use crate::recording::Recording;
 use crate::tensor::{DType, Tensor};
@@ -278,12 +280,8 @@ async fn run(device: &Device, implementation: Option<&str>, problem: &Problem, d
     if matches!(problem.placement, Placement::Paged(_)) {
         attention = attention.block_table(&data.table);
     }
-    if problem.slopes {
-        attention = attention.alibi_slopes(&data.slopes);
-    }
-    if problem.sinks {
-        attention = attention.sinks(&data.sinks);
-    }
+    attention =
+        attention.per_head(data.per_head.as_ref().map(|_, terms| terms.as_deref().map(HeadTerms::Host)));
     let relative = problem.relative.map(|_| RelativePositionBias::from_distances(&data.relative, heads));
     let relative = relative.transpose()?;
     if let Some(relative) = &relative {

@@ -108,7 +108,7 @@ pub const FLASH_SUBGROUP8: Mutants = Mutants {
                 "(vec4<u32>(key) < rows.end)",
                 "(vec4<u32>(key) <= rows.end)",
             ),
-            mutant("the scale is left out", "dots * parameters.scale", "dots"),
+            mutant("the scale is left out", "dots * rows.head.scale", "dots"),
             mutant("the last keys are left out", "key < tile.end; key", "key + KEYS < tile.end; key"),
             mutant(
                 "a NaN is not seen",
@@ -208,8 +208,8 @@ pub const FLASH_SUBGROUP8: Mutants = Mutants {
             mutant("the heads share their cap", "softcapped(scaled.z)", "scaled.z").on("terms"),
             mutant(
                 "the bias of distance is added",
-                "found.scores - pairs.slope *",
-                "found.scores + pairs.slope *",
+                "found.scores - pairs.head.slope *",
+                "found.scores + pairs.head.slope *",
             )
             .on("terms"),
             mutant(
@@ -220,8 +220,8 @@ pub const FLASH_SUBGROUP8: Mutants = Mutants {
             .on("terms"),
             mutant(
                 "the heads share their biases",
-                "rows.slope, rows.relative)",
-                "rows.slope, parameters.relative_at)",
+                "mask_at, rows.head)",
+                "mask_at, Head(rows.head.scale, rows.head.slope, parameters.relative_at))",
             )
             .on("terms"),
             mutant(

@@ -70,8 +70,8 @@ pub const MASKING: &[Mutant] = &[
 pub const RELATIVE_PLACES: &[Mutant] = &[
     mutant(
         "no place for the biases by distance",
-        "row.relative = parameters.relative_at +",
-        "row.relative =",
+        "own.relative = parameters.relative_at +",
+        "own.relative =",
     ),
     mutant("the heads share their biases", "head * (2u * parameters.relative_reach + 1u)", "0u"),
     mutant(
@@ -112,7 +112,7 @@ pub const RELATIVE: &[Mutant] = &[
 
 /// One key at a time: `scale_mask_softmax` and `flash_decode`.
 pub const OF_ONE: &[Mutant] = &[
-    mutant("ALiBi rises", "logit - row.slope", "logit + row.slope"),
+    mutant("ALiBi rises", "logit - row.head.slope", "logit + row.head.slope"),
     mutant("ALiBi has a sign on the other side", "abs(row.position - i32(key))", "(row.position - i32(key))"),
     mutant(
         "ALiBi from the query's index",
@@ -123,18 +123,18 @@ pub const OF_ONE: &[Mutant] = &[
     mutant("biases by distance are taken away", "logit + relative_bias", "logit - relative_bias"),
     mutant(
         "the scale is dropped",
-        "biased(row, key, softcapped(product * parameters.scale))",
+        "biased(row, key, softcapped(product * row.head.scale))",
         "biased(row, key, softcapped(product))",
     ),
     mutant(
         "the scale comes after the softcap",
-        "biased(row, key, softcapped(product * parameters.scale))",
+        "biased(row, key, softcapped(product * row.head.scale))",
         "biased(row, key, softcapped(product) * parameters.scale)",
     ),
     mutant(
         "the softcap comes after the mask",
-        "biased(row, key, softcapped(product * parameters.scale))",
-        "softcapped(biased(row, key, product * parameters.scale))",
+        "biased(row, key, softcapped(product * row.head.scale))",
+        "softcapped(biased(row, key, product * row.head.scale))",
     ),
     mutant(
         "a float mask is scaled too",
@@ -264,19 +264,19 @@ pub const OF_FOUR: &[Mutant] = &[
     mutant("a key's padding is its neighbour's", "items[at.z], items[at.w]", "items[at.z], items[at.z]"),
     mutant("the key padding begins at the buffer's begin", "row.keys + inside,", "inside,"),
     mutant("the key padding mask opens the band", "found.open & (vec4<u32>(items", "(vec4<u32>(items"),
-    mutant("the scale is dropped", "open, products * parameters.scale)", "open, products)"),
+    mutant("the scale is dropped", "open, products * row.head.scale)", "open, products)"),
     mutant(
         "the scale comes last",
-        "scores_of(pairs, open, products * parameters.scale);\n    let logits = logits_among(found.scores,",
-        "scores_of(pairs, open, products);\n    let logits = logits_among(found.scores * parameters.scale,",
+        "scores_of(pairs, open, products * row.head.scale);\n    let logits = logits_among(found.scores,",
+        "scores_of(pairs, open, products);\n    let logits = logits_among(found.scores * row.head.scale,",
     ),
     mutant(
         "the softcap comes after ALiBi",
         "vec4<f32>(\n            softcapped(scaled.x), softcapped(scaled.y), softcapped(scaled.z), softcapped(scaled.w),",
-        "pairs.slope * vec4<f32>(abs(pairs.distances)) + vec4<f32>(\n            softcapped(scaled.x - pairs.slope * \
-         f32(abs(pairs.distances.x))), softcapped(scaled.y - pairs.slope * f32(abs(pairs.distances.y))), \
-         softcapped(scaled.z - pairs.slope * f32(abs(pairs.distances.z))), \
-         softcapped(scaled.w - pairs.slope * f32(abs(pairs.distances.w))),",
+        "pairs.head.slope * vec4<f32>(abs(pairs.distances)) + vec4<f32>(\n            softcapped(scaled.x - pairs.head.slope * \
+         f32(abs(pairs.distances.x))), softcapped(scaled.y - pairs.head.slope * f32(abs(pairs.distances.y))), \
+         softcapped(scaled.z - pairs.head.slope * f32(abs(pairs.distances.z))), \
+         softcapped(scaled.w - pairs.head.slope * f32(abs(pairs.distances.w))),",
     ),
     mutant("no softcap", "if (parameters.softcap != 0.0) {", "if (false) {"),
     mutant(
@@ -285,7 +285,7 @@ pub const OF_FOUR: &[Mutant] = &[
         "softcapped(scaled.z), softcapped(scaled.z)",
     ),
     mutant("no ALiBi", "if (parameters.slopes_at != NONE) {\n        found", "if (false) {\n        found"),
-    mutant("ALiBi rises", "found.scores - pairs.slope", "found.scores + pairs.slope"),
+    mutant("ALiBi rises", "found.scores - pairs.head.slope", "found.scores + pairs.head.slope"),
     mutant(
         "ALiBi has a sign on the other side",
         "vec4<f32>(abs(pairs.distances))",

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use crate::common::{self, zeros, zeros_of};
 use attentive::ops::{
-    Alignment, Attention, AttentionValues, Capture, Heads, Mask, RelativePositionBias, Stage,
+    Alignment, Attention, AttentionValues, Capture, HeadTerms, Heads, Mask, PerHead, RelativePositionBias,
+    Stage,
 };
 use attentive::recording::Value;
 use attentive::{Causal, DType, Device, DeviceOptions, Error, Recording, Result, Tensor, attention, wgpu};
@@ -51,6 +52,12 @@ impl Bench {
 fn assert_refused<T>(outcome: Result<T>, words: &[&str]) {
     let error = common::assert_fails(outcome, words);
     assert!(matches!(&error, Error::Argument { op, .. } if op == "attention"), "{error:?}");
+}
+
+/// Each option of the heads alone, with those numbers.
+fn each_of_heads(terms: &Value) -> impl Iterator<Item = (&'static str, Attention<'_>)> {
+    let with = |name| Attention::new().per_head(PerHead::only(name, HeadTerms::Value(terms)));
+    PerHead::NAMES.iter().map(move |&name| (name, with(name)))
 }
 
 #[test]
@@ -146,11 +153,8 @@ fn tables_of_the_device() {
             );
         }
         bench.refused(Attention::new().key_padding_mask(f25), &["key_padding_mask must be u32", "f32"]);
-        for name in ["alibi_slopes", "sinks"] {
-            let with = |terms| match name {
-                "sinks" => Attention::new().sinks_value(terms),
-                _ => Attention::new().alibi_slopes_value(terms),
-            };
+        for &name in PerHead::NAMES {
+            let with = |terms| Attention::new().per_head(PerHead::only(name, HeadTerms::Value(terms)));
             bench.refused(with(f2), &[&format!("{name} must be [4]"), "[2]"]);
             let words = zeros_of(DType::U32, &mut bench.recording, &[4]);
             bench.refused(with(&words), &[&format!("{name} must be f32"), "u32"]);
@@ -203,8 +207,10 @@ fn tables_of_the_host() {
                 count => ["one for each of 4 heads".to_owned(), count.to_string()],
             };
             let [expected, found] = &expected;
-            bench.refused(Attention::new().alibi_slopes(terms), &["alibi_slopes", expected, found]);
-            bench.refused(Attention::new().sinks(terms), &["sinks", expected, found]);
+            for &name in PerHead::NAMES {
+                let own = PerHead::only(name, HeadTerms::Host(terms));
+                bench.refused(Attention::new().per_head(own), &[name, expected, found]);
+            }
         }
         let of_two = RelativePositionBias::from_distances(&[0.5; 14], 2).unwrap();
         let words = ["relative_bias must be of 4 heads", "of 2"];
@@ -422,10 +428,11 @@ fn outputs_in_the_memory_of_an_input() {
         let bias = recording.tensor(&four.reshape([4, 1]).unwrap()).unwrap();
         for (name, attention) in [
             ("the mask", Attention::new().mask(Mask::Float(&mask))),
-            ("alibi_slopes", Attention::new().alibi_slopes_value(&terms)),
-            ("sinks", Attention::new().sinks_value(&terms)),
             ("relative_bias", Attention::new().relative_bias_value(&bias)),
-        ] {
+        ]
+        .into_iter()
+        .chain(each_of_heads(&terms))
+        {
             let outcome = attention.record_into(recording, &one, &keys, &values, &to_terms);
             assert_refused(outcome, &["the output", "a value of its own", &format!("that of {name}")]);
         }
@@ -462,10 +469,11 @@ fn values_of_another_recording_and_tensors_of_another_device() {
             ("key_padding_mask", Attention::new().key_padding_mask(&padding)),
             ("the block table", Attention::new().block_table_value(&table)),
             ("packed", Attention::new().packed_value(&table, [1, 1])),
-            ("alibi_slopes", Attention::new().alibi_slopes_value(&terms)),
-            ("sinks", Attention::new().sinks_value(&terms)),
             ("relative_bias", Attention::new().relative_bias_value(&terms)),
-        ] {
+        ]
+        .into_iter()
+        .chain(each_of_heads(&terms))
+        {
             bench.refused(attention, &[name, "a value of this recording", "of another"]);
         }
         bench.nothing_recorded();

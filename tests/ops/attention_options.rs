@@ -3,7 +3,9 @@
 
 use crate::common::{self, assert_agrees, attention_implementations};
 use attentive::kernel::Inputs;
-use attentive::ops::{Attention, AttentionValues, Capture, Heads, Layout, Mask, RelativePositionBias, Stage};
+use attentive::ops::{
+    Attention, AttentionValues, Capture, HeadTerms, Heads, Layout, Mask, PerHead, RelativePositionBias, Stage,
+};
 use attentive::recording::Value;
 use attentive::reference::attention::{self as oracle, Dims, Options, Strided, View};
 use attentive::reference::rounding_floor;
@@ -62,6 +64,14 @@ impl Data {
 
 const F32: [DType; 3] = [DType::F32; 3];
 
+/// Numbers of four heads for each option that takes them: slopes above 0, others of either sign.
+fn head_numbers() -> PerHead<[f32; 4]> {
+    PerHead::from_names(|name| match name {
+        "alibi_slopes" => [0.5, 0.25, 0.125, 0.0625],
+        _ => [1.0, -2.0, 0.0, 0.5],
+    })
+}
+
 /// Runs it and reads all that it gives.
 fn run(mut recording: Recording, made: &AttentionValues) -> [Vec<f32>; 4] {
     let values =
@@ -92,7 +102,8 @@ fn captures_beside_weights_and_sums() {
         let dims = Dims { batch: 2, heads: 4, heads_kv: 2, queries, keys: 70, head_dim, value_dim };
         let data = Data::new(dims, 1);
         let mut random = Inputs::new(2);
-        let (lengths, slopes, sinks) = ([70, 33], [0.5, 0.25, 0.125, 0.0625], [1.0, -2.0, 0.0, 0.5]);
+        let (lengths, numbers) = ([70, 33], head_numbers());
+        let per_head = numbers.as_ref().map(|_, numbers| Some(&numbers[..]));
         let relative = random.values(4 * 31, 1.0);
         let bias = RelativePositionBias::from_distances(&relative, 4).unwrap();
         let keep = random.mask(queries * 70);
@@ -107,9 +118,8 @@ fn captures_beside_weights_and_sums() {
             causal: oracle::Causal::BottomRight,
             position: oracle::Causal::BottomRight,
             window: [Some(50), None],
-            slopes: Some(&slopes),
+            per_head,
             relative: Some(&relative),
-            sinks: Some(&sinks),
             key_lengths: Some(&lengths),
             mask: oracle::Mask::Float { data: &mask, strides: [0, 0, 70, 1] },
             ..Options::for_head_dim(head_dim)
@@ -159,9 +169,8 @@ fn captures_beside_weights_and_sums() {
                         .softcap(5.0)
                         .causal(Causal::BottomRight)
                         .window(Some(50), None)
-                        .alibi_slopes(&slopes)
+                        .per_head(per_head.map(|_, numbers| numbers.map(HeadTerms::Host)))
                         .relative_bias(&bias)
-                        .sinks(&sinks)
                         .key_lengths(&lengths)
                         .mask(Mask::Float(&mask))
                         .output_layout(Layout::HeadsFirst)
@@ -364,7 +373,7 @@ fn tables_from_the_host_and_the_device() {
         let table: Vec<u32> = (0..27).map(|entry| (entry * 5 + 3) % 31).collect();
         let lengths = [36, 3, 11];
         let keep = random.mask(batch * keys);
-        let (slopes, sinks) = ([0.5, 0.25, 0.125, 0.0625], [1.0, -2.0, 0.0, 0.5]);
+        let of_heads = head_numbers();
         let bias = RelativePositionBias::from_distances(&random.values(4 * 15, 1.0), 4).unwrap();
         let on = |device: &Device, implementation: &str, said: Said| {
             let mut recording = Recording::new(device);
@@ -386,8 +395,8 @@ fn tables_from_the_host_and_the_device() {
             let lengths_value = numbers(&[3], &past);
             let (padding_mask, as_mask) = (numbers(&[3, 36], &keep), numbers(&[3, 1, 1, 36], &keep));
             let table_value = numbers(&[3, 9], &table);
-            let terms = [slopes, sinks].map(|terms| {
-                let tensor = Tensor::from_f32(device, [4], &terms).unwrap();
+            let terms = of_heads.as_ref().map(|_, terms| {
+                let tensor = Tensor::from_f32(device, [4], terms).unwrap();
                 recording.tensor(&tensor).unwrap()
             });
             let mut attention = Attention::new()
@@ -410,13 +419,14 @@ fn tables_from_the_host_and_the_device() {
                 (2, _) => attention.key_padding_mask(&padding_mask),
                 _ => attention,
             };
-            attention = if on_device {
-                attention.alibi_slopes_value(&terms[0])
-            } else {
-                attention.alibi_slopes(&slopes)
-            };
-            attention =
-                if said == Said::Host { attention.sinks(&sinks) } else { attention.sinks_value(&terms[1]) };
+            // Where they are mixed, every second one is the host's.
+            let mut of_host = false;
+            attention = attention.per_head(terms.as_ref().map(|name, value| {
+                of_host = !of_host;
+                let numbers = of_heads.as_ref().get(name).unwrap();
+                let by_host = said == Said::Host || said == Said::Mixed && of_host;
+                Some(if by_host { HeadTerms::Host(numbers) } else { HeadTerms::Value(value) })
+            }));
             let bias_value = recording.tensor(&bias.upload(device).unwrap()).unwrap();
             attention = match on_device {
                 true => attention.relative_bias_value(&bias_value),

@@ -4,8 +4,8 @@
 use crate::common;
 use attentive::kernel::Inputs;
 use attentive::ops::{
-    Alignment, Attention, AttentionVariableLengths, BufferPart, Heads, Layout, Mask, PagedKeys, Placement,
-    RelativePositionBias, cast,
+    Alignment, Attention, AttentionVariableLengths, BufferPart, HeadTerms, Heads, Layout, Mask, PagedKeys,
+    PerHead, Placement, RelativePositionBias, cast,
 };
 use attentive::recording::Value;
 use attentive::verify::compare::compare_bits;
@@ -26,8 +26,7 @@ struct Problem {
     key_lengths: Words,
     key_padding_mask: Words,
     mask: Words,
-    alibi_slopes: Words,
-    sinks: Words,
+    per_head: PerHead<Words>,
     relative_bias: Words,
     packed: Words,
     block_table: Words,
@@ -102,8 +101,10 @@ impl Problem {
             key_lengths,
             key_padding_mask: shape.has_key_padding_mask.then(|| random.mask(batch * shape.keys)),
             mask,
-            alibi_slopes: shape.has_alibi_slopes.then(|| words(&random.values(shape.heads, 0.2))),
-            sinks: shape.has_sinks.then(|| words(&random.values(shape.heads, 1.0))),
+            per_head: shape.per_head.map(|name, there| {
+                let spread = if name == "alibi_slopes" { 0.2 } else { 1.0 };
+                there.then(|| words(&random.values(shape.heads, spread)))
+            }),
             relative_bias: shape
                 .relative_bias
                 .map(|reach| words(&random.values(shape.heads * (2 * reach + 1), 1.0))),
@@ -143,7 +144,7 @@ impl Problem {
         let floats = |words: &Words| -> Vec<f32> {
             words.iter().flatten().map(|&word| f32::from_bits(word)).collect()
         };
-        let (slopes, sinks) = (floats(&self.alibi_slopes), floats(&self.sinks));
+        let per_head = self.per_head.as_ref().map(|_, words| words.is_some().then(|| floats(words)));
         let relative = shape.relative_bias.map(|_| {
             RelativePositionBias::from_distances(&floats(&self.relative_bias), shape.heads).unwrap()
         });
@@ -163,8 +164,8 @@ impl Problem {
             Some(mask) if shape.mask_dtype == DType::U32 => attention.mask(Mask::Bool(mask)),
             Some(mask) => attention.mask(Mask::Float(mask)),
         };
-        attention = if slopes.is_empty() { attention } else { attention.alibi_slopes(&slopes) };
-        attention = if sinks.is_empty() { attention } else { attention.sinks(&sinks) };
+        attention =
+            attention.per_head(per_head.as_ref().map(|_, terms| terms.as_deref().map(HeadTerms::Host)));
         attention = relative.as_ref().map_or(attention, |bias| attention.relative_bias(bias));
         attention = packed.map_or(attention, |(queries, keys)| attention.packed(queries, keys));
         attention = self.block_table.as_ref().map_or(attention, |table| attention.block_table(table));
@@ -195,14 +196,13 @@ impl Problem {
             &self.key_lengths,
             &self.key_padding_mask,
             &self.mask,
-            &self.alibi_slopes,
-            &self.sinks,
             &self.relative_bias,
             &self.packed,
             &self.block_table,
         ];
         let optional = optional.map(|words| words.as_ref().map(|words| storage(words)));
-        let [lengths, padding, mask, slopes, sinks, relative, packed, table] = &optional;
+        let [lengths, padding, mask, relative, packed, table] = &optional;
+        let per_head = self.per_head.as_ref().map(|_, words| words.as_ref().map(|words| storage(words)));
         let outputs = count(dims(&self.shape)[3]);
         let made = [(); 2].map(|()| [outputs, self.sums()].map(|count| storage(&vec![0x7fc0_dead; count])));
         let mut encoder = host.create_command_encoder(&Default::default());
@@ -211,8 +211,7 @@ impl Problem {
                 key_lengths: lengths.as_ref().map(BufferPart::from),
                 key_padding_mask: padding.as_ref().map(BufferPart::from),
                 mask: mask.as_ref().map(BufferPart::from),
-                alibi_slopes: slopes.as_ref().map(BufferPart::from),
-                sinks: sinks.as_ref().map(BufferPart::from),
+                per_head: per_head.as_ref().map(|_, terms| terms.as_ref().map(BufferPart::from)),
                 relative_bias: relative.as_ref().map(BufferPart::from),
                 packed: packed.as_ref().map(BufferPart::from),
                 block_table: table.as_ref().map(BufferPart::from),
@@ -258,21 +257,22 @@ fn shapes() -> Vec<AttentionShape> {
         window: [Some(19), None],
         scale: Some(0.3),
         softcap: 4.0,
-        has_alibi_slopes: true,
-        has_sinks: true,
+        per_head: PerHead::from_names(|_| true),
         relative_bias: Some(6),
         mask: Some([3, 1, 11, 37]),
         ..plain
     };
+    let slopes = PerHead { alibi_slopes: true, ..PerHead::default() };
+    let sinks = PerHead { sinks: true, ..PerHead::default() };
     vec![
         plain,
         AttentionShape { has_log_sum_exp: false, ..plain },
         AttentionShape { causal: Causal::TopLeft, ..plain },
         AttentionShape { causal: Causal::BottomRight, queries: 1, ..plain },
         AttentionShape { alignment: Some(Alignment::BottomRight), window: [Some(3), Some(2)], ..plain },
-        AttentionShape { alignment: Some(Alignment::Offset(-3)), has_alibi_slopes: true, ..plain },
+        AttentionShape { alignment: Some(Alignment::Offset(-3)), per_head: slopes, ..plain },
         AttentionShape { scale: Some(-0.2), softcap: 2.0, ..plain },
-        AttentionShape { has_key_lengths: true, has_sinks: true, ..plain },
+        AttentionShape { has_key_lengths: true, per_head: sinks, ..plain },
         AttentionShape { has_key_padding_mask: true, ..plain },
         AttentionShape { mask: Some([1, 4, 1, 37]), ..plain },
         AttentionShape { mask: Some([3, 1, 11, 1]), mask_dtype: DType::U32, ..plain },
@@ -286,7 +286,7 @@ fn shapes() -> Vec<AttentionShape> {
         AttentionShape { has_key_lengths: true, ..all },
         // Device's tables one after the other in one buffer: they are copied together.
         AttentionShape { has_key_lengths: true, layout: Layout::RowsFirst, ..packed },
-        AttentionShape { has_sinks: true, has_alibi_slopes: true, ..packed },
+        AttentionShape { per_head: PerHead::from_names(|_| true), ..packed },
         AttentionShape { relative_bias: Some(40), ..packed },
         AttentionShape { has_key_padding_mask: true, key_dtype: DType::F16, ..packed },
         paged,
@@ -539,8 +539,7 @@ fn a_plan_takes_what_its_device_is_forced_to() {
 fn buffers_that_do_not_fit_are_refused_by_name() {
     let shape = AttentionShape {
         has_key_lengths: true,
-        has_alibi_slopes: true,
-        has_sinks: true,
+        per_head: PerHead::from_names(|_| true),
         relative_bias: Some(2),
         mask: Some([3, 1, 11, 37]),
         ..shape()
@@ -561,20 +560,26 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
             })
         };
         let large: Vec<wgpu::Buffer> =
-            (0..13).map(|_| buffer(1 << 16, wgpu::BufferUsages::STORAGE)).collect();
-        let [q, k, v, output, lengths, padding, mask, slopes, sinks, relative, sums, table, log_sums] =
-            &large[..]
-        else {
+            (0..11).map(|_| buffer(1 << 16, wgpu::BufferUsages::STORAGE)).collect();
+        let [q, k, v, output, lengths, padding, mask, relative, sums, table, log_sums] = &large[..] else {
             panic!("{}", large.len())
         };
         let (small, uniform) =
             (buffer(8, wgpu::BufferUsages::STORAGE), buffer(1 << 16, wgpu::BufferUsages::UNIFORM));
         let plain =
             AttentionBuffers { log_sum_exp: Some(log_sums.into()), ..AttentionBuffers::new(q, k, v, output) };
+        // One for each option of the heads.
+        let of_heads = PerHead::from_names(|_| buffer(1 << 16, wgpu::BufferUsages::STORAGE));
+        let per_head = of_heads.as_ref().map(|_, buffer| Some(buffer.into()));
+        let (slopes, sinks) = (&of_heads.alibi_slopes, &of_heads.sinks);
+        let with = |name: &str, buffer: Option<_>| {
+            let mut changed: PerHead<Option<BufferPart<'_>>> = per_head;
+            *changed.get_mut(name).unwrap() = buffer;
+            changed
+        };
         let whole = AttentionBuffers {
             key_lengths: Some(lengths.into()),
-            alibi_slopes: Some(slopes.into()),
-            sinks: Some(sinks.into()),
+            per_head,
             relative_bias: Some(relative.into()),
             mask: Some(mask.into()),
             ..plain
@@ -597,8 +602,6 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
             ("output", 3 * 4 * 11 * 9 * 4, AttentionBuffers { output: (&small).into(), ..whole }),
             ("key_lengths", 12, AttentionBuffers { key_lengths: Some((&small).into()), ..whole }),
             ("mask", 3 * 11 * 37 * 4, AttentionBuffers { mask: Some((&small).into()), ..whole }),
-            ("alibi_slopes", 16, AttentionBuffers { alibi_slopes: Some((&small).into()), ..whole }),
-            ("sinks", 16, AttentionBuffers { sinks: Some((&small).into()), ..whole }),
             ("relative_bias", 80, AttentionBuffers { relative_bias: Some((&small).into()), ..whole }),
             ("log_sum_exp", 3 * 4 * 11 * 4, AttentionBuffers { log_sum_exp: Some((&small).into()), ..whole }),
         ] {
@@ -608,6 +611,17 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
                 buffers,
                 &["attention plan", &format!("the buffer of {name} "), &needed, "is 8 bytes"],
             );
+        }
+        for &name in PerHead::NAMES {
+            let missing = AttentionBuffers { per_head: with(name, None), ..whole };
+            refused(&shape, missing, &["attention plan", name, "made with it", "absent"]);
+            let short = AttentionBuffers { per_head: with(name, Some((&small).into())), ..whole };
+            let words = ["attention plan", &format!("the buffer of {name} "), "16 bytes", "is 8 bytes"];
+            refused(&shape, short, &words);
+            let bare = AttentionShape { has_log_sum_exp: false, ..self::shape() };
+            let only =
+                AttentionBuffers { log_sum_exp: None, per_head: PerHead::only(name, slopes.into()), ..plain };
+            refused(&bare, only, &["attention plan", name, "absent, as the plan was made without it"]);
         }
         refused(
             &shape,
@@ -633,8 +647,6 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
         for (name, shape, buffers) in [
             ("key_lengths", &shape, AttentionBuffers { key_lengths: None, ..whole }),
             ("mask", &shape, AttentionBuffers { mask: None, ..whole }),
-            ("alibi_slopes", &shape, AttentionBuffers { alibi_slopes: None, ..whole }),
-            ("sinks", &shape, AttentionBuffers { sinks: None, ..whole }),
             ("relative_bias", &shape, AttentionBuffers { relative_bias: None, ..whole }),
             ("log_sum_exp", &shape, AttentionBuffers { log_sum_exp: None, ..whole }),
             ("key_padding_mask", &padded, plain),
@@ -650,8 +662,6 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
             ("key_lengths", AttentionBuffers { key_lengths: Some(lengths.into()), ..only }),
             ("key_padding_mask", AttentionBuffers { key_padding_mask: Some(padding.into()), ..only }),
             ("mask", AttentionBuffers { mask: Some(mask.into()), ..only }),
-            ("alibi_slopes", AttentionBuffers { alibi_slopes: Some(slopes.into()), ..only }),
-            ("sinks", AttentionBuffers { sinks: Some(sinks.into()), ..only }),
             ("relative_bias", AttentionBuffers { relative_bias: Some(relative.into()), ..only }),
             ("packed", AttentionBuffers { packed: Some(sums.into()), ..only }),
             ("block_table", AttentionBuffers { block_table: Some(table.into()), ..only }),

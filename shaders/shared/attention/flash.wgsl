@@ -41,9 +41,7 @@ struct Pairs {
     // Where their entries stand in the key padding mask and in the mask.
     padding_at: vec4<u32>,
     mask_at: vec4<u32>,
-    slope: f32,
-    // Where the head's biases by distance begin.
-    relative: u32,
+    head: Head,
 }
 
 // Which keys take part, of those that band and length leave open, and their scores with all that is added.
@@ -64,11 +62,11 @@ fn scores_of(pairs: Pairs, open: vec4<bool>, scaled: vec4<f32>) -> Scores {
         );
     }
     if (parameters.slopes_at != NONE) {
-        found.scores = found.scores - pairs.slope * vec4<f32>(abs(pairs.distances));
+        found.scores = found.scores - pairs.head.slope * vec4<f32>(abs(pairs.distances));
     }
     if (parameters.relative_at != NONE) {
         let reach = vec4<i32>(i32(parameters.relative_reach));
-        let at = pairs.relative + vec4<u32>(clamp(pairs.distances, -reach, reach) + reach);
+        let at = pairs.head.relative + vec4<u32>(clamp(pairs.distances, -reach, reach) + reach);
         found.scores = found.scores
             + vec4<f32>(head_terms[at.x], head_terms[at.y], head_terms[at.z], head_terms[at.w]);
     }
@@ -93,8 +91,8 @@ fn masked_logits(row: Row, key: u32, products: vec4<f32>) -> vec4<u32> {
     let inside = min(keys, vec4<u32>(max(row.end, 1u) - 1u));
     let distances = vec4<i32>(keys) - vec4<i32>(row.position);
     let mask_at = row.mask + inside * parameters.mask_column;
-    let pairs = Pairs(distances, row.keys + inside, mask_at, row.slope, row.relative);
-    let found = scores_of(pairs, open, products * parameters.scale);
+    let pairs = Pairs(distances, row.keys + inside, mask_at, row.head);
+    let found = scores_of(pairs, open, products * row.head.scale);
     let logits = logits_among(found.scores, found.open);
     let weighted = logits.kinds == vec4<u32>(NUMBERS);
     return select(vec4<u32>(WEIGHTLESS) | logits.kinds, bitcast<vec4<u32>>(logits.numbers), weighted);

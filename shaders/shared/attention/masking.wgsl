@@ -4,15 +4,36 @@
 #import kinds
 #import tanh
 
+// What all queries of a head have alike.
+struct Head {
+    // The factor of products.
+    scale: f32,
+    slope: f32,
+    // Where its biases by distance begin.
+    relative: u32,
+}
+
+fn head_of(head: u32) -> Head {
+    var own: Head;
+    own.scale = parameters.scale;
+    own.slope = 0.0;
+    if (parameters.slopes_at != NONE) {
+        own.slope = head_terms[parameters.slopes_at + head];
+    }
+    own.relative = 0u;
+    if (parameters.relative_at != NONE) {
+        own.relative = parameters.relative_at + head * (2u * parameters.relative_reach + 1u);
+    }
+    return own;
+}
+
 struct Row {
     // The keys that the band and the length allow.
     begin: u32,
     end: u32,
     // Where the query stands among the keys.
     position: i32,
-    slope: f32,
-    // Where the head's biases by distance begin.
-    relative: u32,
+    head: Head,
     // Where the row of the mask and that of the key padding mask begin.
     mask: u32,
     keys: u32,
@@ -24,14 +45,7 @@ fn row_of_query(span: Span, batch: u32, head: u32, query: u32) -> Row {
     row.begin = band.begin;
     row.end = band.end;
     row.position = band.position;
-    row.slope = 0.0;
-    if (parameters.slopes_at != NONE) {
-        row.slope = head_terms[parameters.slopes_at + head];
-    }
-    row.relative = 0u;
-    if (parameters.relative_at != NONE) {
-        row.relative = parameters.relative_at + head * (2u * parameters.relative_reach + 1u);
-    }
+    row.head = head_of(head);
     row.mask = batch * parameters.mask_batch + head * parameters.mask_head + query * parameters.mask_row;
     row.keys = batch * parameters.key_length;
     return row;
@@ -62,14 +76,14 @@ fn softcapped(score: f32) -> f32 {
 // The head's bias for the distance from the query's position to a key; further away it is that of the reach.
 fn relative_bias(row: Row, key: u32) -> f32 {
     let reach = i32(parameters.relative_reach);
-    return head_terms[row.relative + u32(clamp(i32(key) - row.position, -reach, reach) + reach)];
+    return head_terms[row.head.relative + u32(clamp(i32(key) - row.position, -reach, reach) + reach)];
 }
 
 // For allowed keys.
 fn biased(row: Row, key: u32, score: f32) -> f32 {
     var logit = score;
     if (parameters.slopes_at != NONE) {
-        logit = logit - row.slope * f32(abs(row.position - i32(key)));
+        logit = logit - row.head.slope * f32(abs(row.position - i32(key)));
     }
     if (parameters.relative_at != NONE) {
         logit = logit + relative_bias(row, key);
@@ -82,5 +96,5 @@ fn biased(row: Row, key: u32, score: f32) -> f32 {
 
 // The logit of an allowed key from its product q · k.
 fn logit_of(row: Row, key: u32, product: f32) -> f32 {
-    return biased(row, key, softcapped(product * parameters.scale));
+    return biased(row, key, softcapped(product * row.head.scale));
 }

@@ -4,6 +4,7 @@
 use super::Parameters;
 use super::problem::{Low, Padding, Placement, Poison, Position, Problem};
 use super::problem_data::{Data, Scores};
+use crate::per_head::PerHead;
 
 /// A problem, and how a fused kernel runs it.
 pub(crate) struct HandpickedProblem {
@@ -34,8 +35,7 @@ fn plain(seed: u64) -> Problem {
         padding: Padding::None,
         mask: None,
         low: Low::Infinite,
-        slopes: false,
-        sinks: false,
+        per_head: PerHead::default(),
         relative: None,
         placement: Placement::RowsFirst,
         poison: Poison::Hidden,
@@ -66,6 +66,9 @@ fn strange(seed: u64, place: u32) -> HandpickedProblem {
 pub(crate) fn all() -> Vec<HandpickedProblem> {
     let whole = |problem| HandpickedProblem { problem, split_tiles: 0, part: false, has_sums: true };
     let split = |problem| HandpickedProblem { split_tiles: 1, ..whole(problem) };
+    let slopes = PerHead { alibi_slopes: true, ..PerHead::default() };
+    let sinks = PerHead { sinks: true, ..PerHead::default() };
+    let both = PerHead { sinks: true, ..slopes };
     vec![
         // Item lengths move where the last query stands.
         whole(Problem { causal: true, position: Position::End, padding: Padding::Lengths, ..plain(1) }),
@@ -76,8 +79,7 @@ pub(crate) fn all() -> Vec<HandpickedProblem> {
             keys: 40,
             causal: true,
             position: Position::End,
-            slopes: true,
-            sinks: true,
+            per_head: both,
             placement: Placement::Packed,
             ..plain(2)
         }),
@@ -95,7 +97,7 @@ pub(crate) fn all() -> Vec<HandpickedProblem> {
             spread: 16.0,
             softcap: 15.0,
             mask: Some((true, [true; 4])),
-            slopes: true,
+            per_head: slopes,
             placement: Placement::HeadsFirst,
             ..plain(4)
         }),
@@ -103,7 +105,7 @@ pub(crate) fn all() -> Vec<HandpickedProblem> {
             spread: 1e4,
             padding: Padding::Mask,
             mask: Some((false, [true, false, false, true])),
-            sinks: true,
+            per_head: sinks,
             ..plain(5)
         }),
         // The first queries see nothing.
@@ -112,10 +114,10 @@ pub(crate) fn all() -> Vec<HandpickedProblem> {
             causal: true,
             position: Position::Offset(-3),
             mask: Some((false, [false, true, true, false])),
-            slopes: true,
+            per_head: slopes,
             ..plain(6)
         }),
-        split(Problem { causal: true, position: Position::Offset(-3), sinks: true, ..plain(7) }),
+        split(Problem { causal: true, position: Position::Offset(-3), per_head: sinks, ..plain(7) }),
         split(Problem {
             position: Position::End,
             window: [Some(40), None],
@@ -133,12 +135,12 @@ pub(crate) fn all() -> Vec<HandpickedProblem> {
         whole(Problem { poison: Poison::Peak, window: [Some(4), None], ..plain(21) }),
         split(Problem { poison: Poison::Peak, ..plain(22) }),
         whole(Problem { poison: Poison::Abyss, ..plain(14) }),
-        whole(Problem { poison: Poison::Abyss, sinks: true, ..plain(15) }),
+        whole(Problem { poison: Poison::Abyss, per_head: sinks, ..plain(15) }),
         split(Problem { poison: Poison::Abyss, ..plain(16) }),
         whole(Problem { keys: 0, placement: Placement::HeadsFirst, ..plain(17) }),
-        whole(Problem { keys: 0, sinks: true, placement: Placement::HeadsFirst, ..plain(18) }),
+        whole(Problem { keys: 0, per_head: sinks, placement: Placement::HeadsFirst, ..plain(18) }),
         // Only one key is there, and only one column.
-        whole(Problem { queries: 1, keys: 1, head_dim: 1, value_dim: 1, sinks: true, ..plain(19) }),
+        whole(Problem { queries: 1, keys: 1, head_dim: 1, value_dim: 1, per_head: sinks, ..plain(19) }),
         // The band of a tile of queries begins and ends within tiles of keys of either size.
         whole(Problem {
             queries: 20,
@@ -160,8 +162,7 @@ pub(crate) fn all() -> Vec<HandpickedProblem> {
             queries: 35,
             position: Position::Offset(20),
             relative: Some(9),
-            slopes: true,
-            sinks: true,
+            per_head: both,
             placement: Placement::HeadsFirst,
             ..plain(30)
         }),
@@ -170,7 +171,7 @@ pub(crate) fn all() -> Vec<HandpickedProblem> {
             padding: Padding::Lengths,
             mask: Some((true, [true, false, true, true])),
             relative: Some(40),
-            sinks: true,
+            per_head: sinks,
             ..plain(31)
         }),
         // Masks of finite numbers, which keep no key out: for whole rows, beside −∞, added to other biases beyond f32's range,
@@ -180,12 +181,17 @@ pub(crate) fn all() -> Vec<HandpickedProblem> {
             mask: Some((true, ROWS)),
             low: Low::Number(-3.4e38),
             softcap: 15.0,
-            sinks: true,
+            per_head: sinks,
             ..plain(33)
         }),
-        split(Problem { mask: Some((true, ROWS)), low: Low::Number(f32::MIN), slopes: true, ..plain(34) }),
+        split(Problem {
+            mask: Some((true, ROWS)),
+            low: Low::Number(f32::MIN),
+            per_head: slopes,
+            ..plain(34)
+        }),
         whole(Problem { mask: Some((true, [true; 4])), low: Low::Mixed, causal: true, ..plain(35) }),
-        split(Problem { mask: Some((true, [true; 4])), low: Low::Mixed, sinks: true, ..plain(36) }),
+        split(Problem { mask: Some((true, [true; 4])), low: Low::Mixed, per_head: sinks, ..plain(36) }),
         whole(Problem {
             mask: Some((true, ROWS)),
             low: Low::Number(f32::MIN),
@@ -197,6 +203,9 @@ pub(crate) fn all() -> Vec<HandpickedProblem> {
         whole(Problem { mask: Some((true, [true; 4])), low: Low::Number(3.4e38), ..plain(39) }),
         whole(Problem { keys: 150, mask: Some((true, KEYS)), low: Low::FirstHalf(f32::MIN), ..plain(40) }),
         split(Problem { keys: 150, mask: Some((true, KEYS)), low: Low::FirstHalf(-3.4e38), ..plain(41) }),
+        // All numbers that heads may have, by themselves and beside a softcap; heads that share keys share tiles.
+        whole(Problem { per_head: PerHead::from_names(|_| true), softcap: 2.0, ..plain(42) }),
+        split(Problem { per_head: PerHead::from_names(|_| true), queries: 3, ..plain(43) }),
         strange(26, 0),
         strange(27, 1),
         strange(28, 2),

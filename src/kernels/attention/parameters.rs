@@ -1,6 +1,7 @@
 //! The parameters that all attention kernels share, and what they say.
 
 use crate::kernel::parameters;
+use crate::per_head::PerHead;
 
 /// "Not there", for places in a buffer and for the band's bounds.
 pub const NONE: u32 = u32::MAX;
@@ -139,12 +140,16 @@ impl Parameters {
             right: NONE,
             sequences_at: NONE,
             blocks_at: NONE,
-            slopes_at: NONE,
-            sinks_at: NONE,
             relative_at: NONE,
             stage: 3,
             ..Self::default()
         }
+        .with_per_head(PerHead::from_names(|_| NONE))
+    }
+
+    /// With the places of the heads' numbers in `head_terms`, [`NONE`] for those that are not there.
+    pub(crate) fn with_per_head(self, at: PerHead<u32>) -> Self {
+        Self { slopes_at: at.alibi_slopes, sinks_at: at.sinks, ..self }
     }
 
     /// The head's sink; one of −∞ is none.
@@ -286,7 +291,10 @@ pub(super) struct Band {
     position: i64,
 }
 
-/// Which keys a query may attend to, and what is added to their scores: the twins' form of `attention_masking.wgsl`.
+/// Which keys a query may attend to, and their logits: the twins' form of `attention/masking.wgsl`.
+///
+/// The logit of key j for a query of head h at position p is softcap(scale · q·k) − slope\[h\]·|p − j| + bias\[h, j − p\] + mask (Gemma 2
+/// for the softcap c·tanh(s / c); Press et al. 2022 for the slopes; Raffel et al. 2020 for the biases by distance).
 pub(super) struct Row<'a> {
     p: &'a Parameters,
     mask: &'a [u32],
@@ -295,6 +303,8 @@ pub(super) struct Row<'a> {
     pub begin: u32,
     pub end: u32,
     position: i64,
+    /// The factor of products.
+    pub scale: f32,
     slope: f32,
     /// The head's biases by distance, if there are any.
     relative: &'a [f32],
@@ -318,6 +328,7 @@ impl<'a> Row<'a> {
             begin,
             end,
             position,
+            scale: p.scale,
             slope: if p.slopes_at == NONE { 0.0 } else { head_terms[(p.slopes_at + head) as usize] },
             relative: match p.relative_at {
                 NONE => &[],
@@ -369,11 +380,11 @@ impl<'a> Row<'a> {
     pub fn scale_alone(&self) -> Option<f32> {
         let p = self.p;
         let terms = p.mask_kind != 0 || p.key_padding == 2 || p.softcap != 0.0;
-        (!terms && p.slopes_at == NONE && p.relative_at == NONE).then_some(p.scale)
+        (!terms && p.slopes_at == NONE && p.relative_at == NONE).then_some(self.scale)
     }
 
     /// The logit of a key that takes part.
     pub fn logit(&self, key: u32, product: f32) -> Option<f32> {
-        self.allowed(key).then(|| self.biased(key, self.softcapped(product * self.p.scale)))
+        self.allowed(key).then(|| self.biased(key, self.softcapped(product * self.scale)))
     }
 }

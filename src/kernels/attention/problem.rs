@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use crate::kernel::Inputs;
+use crate::per_head::PerHead;
+
 /// Where queries stand among the keys.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Position {
@@ -90,8 +93,8 @@ pub(crate) struct Problem {
     /// What a float mask has for what it is to keep out; where that is no −∞, biases by distance have it for one distance in
     /// three too.
     pub low: Low,
-    pub slopes: bool,
-    pub sinks: bool,
+    /// Which numbers the heads have.
+    pub per_head: PerHead<bool>,
     /// Biases by distance, up to that one.
     pub relative: Option<u32>,
     pub placement: Placement,
@@ -120,7 +123,7 @@ impl fmt::Display for Problem {
         if self.window != [None; 2] {
             write!(f, " window {:?}", self.window)?;
         }
-        if self.causal || self.slopes || self.relative.is_some() || self.window != [None; 2] {
+        if self.causal || self.per_head.alibi_slopes || self.relative.is_some() || self.window != [None; 2] {
             write!(f, " from {:?}", self.position)?;
         }
         if self.padding != Padding::None {
@@ -134,8 +137,10 @@ impl fmt::Display for Problem {
                 write!(f, " {:?}", self.low)?;
             }
         }
-        for (there, name) in [(self.slopes, " ALiBi"), (self.sinks, " sinks"), (self.half, " f16")] {
-            f.write_str(if there { name } else { "" })?;
+        for (name, there) in self.per_head.entries().into_iter().chain([("f16", self.half)]) {
+            if there {
+                write!(f, " {name}")?;
+            }
         }
         if let Some(reach) = self.relative {
             write!(f, " biases by distance up to {reach}")?;
@@ -234,13 +239,21 @@ impl Problem {
             mask: masked.then_some((float_mask, axes)),
             // Beside such numbers weights are 0 in f32, which takes nothing from a value: a NaN there would not show.
             low: if masked && float_mask && poison != Poison::Value { low } else { Low::Infinite },
-            slopes: slopes && spread < 100.0,
-            sinks,
+            per_head: PerHead { alibi_slopes: slopes && spread < 100.0, sinks },
             relative,
             placement,
             poison,
             half,
             half_queries: false,
+        }
+    }
+
+    /// The heads' numbers.
+    pub(super) fn head_numbers(&self, inputs: &mut Inputs) -> PerHead<Vec<f32>> {
+        let heads = self.heads() as usize;
+        PerHead {
+            alibi_slopes: (0..heads).map(|h| (-8.0 * (h + 1) as f32 / heads as f32).exp2()).collect(),
+            sinks: inputs.values(heads, self.spread.min(16.0)),
         }
     }
 

@@ -4,6 +4,7 @@ use super::parameters::{NONE, Parameters};
 use super::problem::{Low, Padding, Placement, Poison, Position, Problem};
 use crate::kernel::Inputs;
 use crate::kernels::matrices::rounded_to_f16;
+use crate::per_head::PerHead;
 use crate::reference::attention::{self as oracle, Causal, Dims, Mask, Options, Strided, View};
 use crate::reference::{largest, rounding_floor};
 
@@ -26,8 +27,8 @@ pub(crate) struct Data {
     pub sequences: [Vec<u32>; 2],
     /// `[B, blocks]`.
     pub table: Vec<u32>,
-    pub slopes: Vec<f32>,
-    pub sinks: Vec<f32>,
+    /// `[H]` each, of those that are there.
+    pub per_head: PerHead<Option<Vec<f32>>>,
     /// `[H, 2 · reach + 1]`; empty without biases by distance.
     pub relative: Vec<f32>,
     /// All but what a dispatch adds.
@@ -49,6 +50,8 @@ pub(crate) struct Data {
 /// One batch item's scores by the oracle.
 pub(crate) struct Scores {
     pub dims: Dims,
+    /// q · k.
+    pub products: Vec<f64>,
     pub stages: [Vec<f64>; 4],
     /// Whether the masks allow a key.
     pub allowed: Vec<bool>,
@@ -97,9 +100,36 @@ impl Problem {
     }
 }
 
-impl Data {
-    fn new(problem: &Problem) -> Self {
-        let mut inputs = Inputs::new(problem.seed);
+/// The sizes of a problem, which of its rows each item has, and where they lie.
+struct Places {
+    packed: bool,
+    paged: bool,
+    batch: usize,
+    heads: usize,
+    key_heads: usize,
+    queries: usize,
+    keys: usize,
+    head_dim: usize,
+    value_dim: usize,
+    item_queries: Vec<u32>,
+    item_keys: Vec<u32>,
+    /// Running sums of both.
+    sequences: [Vec<u32>; 2],
+    /// `[B, blocks]`.
+    table: Vec<u32>,
+    blocks: usize,
+    block_count: usize,
+    block_size: usize,
+    q: Placed,
+    k: Placed,
+    v: Placed,
+    output: Placed,
+    sums_batch: usize,
+    sums_head: usize,
+}
+
+impl Places {
+    fn new(problem: &Problem, inputs: &mut Inputs) -> Self {
         let [batch, key_heads, queries, keys, head_dim, value_dim] = [
             problem.batch,
             problem.key_heads,
@@ -111,8 +141,16 @@ impl Data {
         .map(|size| size as usize);
         let heads = problem.heads() as usize;
         let packed = problem.placement == Placement::Packed;
-
-        // Lengths: some of them 0, and of what is no packed item some past the end.
+        // Packed items have lengths of their own, some of them 0; the parameters say the longest.
+        let mut lengths_of = |most: u32| match packed {
+            false => vec![most; batch],
+            true => {
+                let mut lengths = inputs.below(batch, most + 1);
+                lengths[0] = most;
+                lengths
+            }
+        };
+        let (item_queries, item_keys) = (lengths_of(problem.queries), lengths_of(problem.keys));
         let running = |lengths: &[u32]| {
             let sums = lengths.iter().scan(0, |sum, length| {
                 *sum += length;
@@ -120,51 +158,21 @@ impl Data {
             });
             std::iter::once(0).chain(sums).collect::<Vec<u32>>()
         };
-        let mut lengths_below = |most: u32| {
-            let mut lengths = inputs.below(batch, most + 1);
-            // The parameters say the longest.
-            lengths[0] = most;
-            lengths
-        };
-        let item_queries = if packed { lengths_below(problem.queries) } else { vec![problem.queries; batch] };
-        let item_keys = if packed { lengths_below(problem.keys) } else { vec![problem.keys; batch] };
         let sequences = [running(&item_queries), running(&item_keys)];
-        let lengths = inputs.below(batch, problem.keys + 3);
-        let key_mask = inputs.mask(batch * keys);
-
-        // Logits of the spread: the elements' standard deviation, and the scale.
-        // Beside −65,504, f32 has 8 bits behind the point.
-        let whole = problem.spread > 100.0 || problem.low == Low::Number(-65504.0);
-        let deviation = if whole { 1.0 } else { problem.spread.sqrt() };
-        let scale = if whole {
-            (problem.spread / (head_dim as f32).sqrt() / 4.0).log2().round().exp2()
-        } else {
-            1.0 / (head_dim as f32).sqrt()
-        };
-        let mut values = |count: usize, deviation: f32| {
-            let mut values = inputs.values(count, if whole { 2.0 } else { deviation });
-            if whole {
-                values.iter_mut().for_each(|value| *value = value.round());
-            }
-            if problem.half {
-                values.iter_mut().for_each(|value| *value = half::f16::from_f32(*value).to_f32());
-            }
-            values
-        };
-
-        let q_lie = match problem.placement {
-            Placement::Paged(_) => lie(Placement::HeadsFirst, batch, heads, queries, head_dim, 0),
-            placement => lie(placement, batch, heads, queries, head_dim, sequences[0][batch] as usize),
+        let [query_rows, key_rows] = [0, 1].map(|part: usize| sequences[part][batch] as usize);
+        let (q_placement, output_placement) = match problem.placement {
+            Placement::Paged(_) => (Placement::HeadsFirst, Placement::HeadsFirst),
+            Placement::Shared => (Placement::Shared, Placement::HeadsFirst),
+            placement => (placement, placement),
         };
         let kv_batch = if problem.placement == Placement::Shared { 1 } else { batch };
-        let kv_rows = sequences[1][batch] as usize;
-        let mut k_lie = lie(problem.placement, kv_batch, key_heads, keys, head_dim, kv_rows);
-        let mut v_lie = lie(problem.placement, kv_batch, key_heads, keys, value_dim, kv_rows);
+        let mut k = lie(problem.placement, kv_batch, key_heads, keys, head_dim, key_rows);
+        let mut v = lie(problem.placement, kv_batch, key_heads, keys, value_dim, key_rows);
         let (mut table, mut blocks, mut block_count, mut block_size) = (Vec::new(), 0, 1, 1);
         match problem.placement {
             Placement::Shared => {
-                k_lie.at.batch = 0;
-                v_lie.at.batch = 0;
+                k.at.batch = 0;
+                v.at.batch = 0;
             }
             Placement::Paged(size) => {
                 block_size = size as usize;
@@ -174,80 +182,262 @@ impl Data {
                 let mut order: Vec<u32> = (0..block_count as u32).collect();
                 fastrand::Rng::with_seed(problem.seed).shuffle(&mut order);
                 table = order[..batch * blocks].to_vec();
-                for (lie, columns) in [(&mut k_lie, head_dim), (&mut v_lie, value_dim)] {
+                for (lie, columns) in [(&mut k, head_dim), (&mut v, value_dim)] {
                     lie.at.batch = block_size * key_heads * columns;
                     lie.elements = block_count * lie.at.batch;
                 }
             }
             _ => {}
         }
-        let mut q = vec![f32::NAN; q_lie.elements];
-        let mut k = vec![f32::NAN; k_lie.elements];
-        let mut v = vec![f32::NAN; v_lie.elements];
-        let item = |placed: &[u32], item: usize| if packed { placed[item] as usize } else { 0 };
-        let row = |lie: Placed, head: usize, batch: usize, row: usize| {
-            lie.at.offset + batch * lie.at.batch + head * lie.at.head + row * lie.at.row
-        };
-        // (batch, row) of a key as its strides count them.
-        let key_steps = |item_index: usize, key: usize| match problem.placement {
-            Placement::Paged(_) => (table[item_index * blocks + key / block_size] as usize, key % block_size),
-            _ if packed => (0, item(&sequences[1], item_index) + key),
-            _ => (item_index, key),
-        };
-        let q_row = |b: usize, h: usize, i: usize| {
-            let (batch, i) = if packed { (0, item(&sequences[0], b) + i) } else { (b, i) };
-            row(q_lie, h, batch, i)
-        };
-        let key_row = |lie: Placed, b: usize, h: usize, j: usize| {
-            let (batch, j) = key_steps(b, j);
-            row(lie, h, batch, j)
-        };
-        for b in 0..batch {
-            for h in 0..heads {
-                for i in 0..item_queries[b] as usize {
-                    q[q_row(b, h, i)..][..head_dim].copy_from_slice(&values(head_dim, deviation));
-                }
-            }
-            for h in 0..key_heads {
-                for j in 0..item_keys[b] as usize {
-                    k[key_row(k_lie, b, h, j)..][..head_dim].copy_from_slice(&values(head_dim, deviation));
-                    v[key_row(v_lie, b, h, j)..][..value_dim].copy_from_slice(&values(value_dim, 1.0));
-                }
-            }
+        Self {
+            packed,
+            paged: matches!(problem.placement, Placement::Paged(_)),
+            q: lie(q_placement, batch, heads, queries, head_dim, query_rows),
+            k,
+            v,
+            output: lie(output_placement, batch, heads, queries, value_dim, query_rows),
+            sums_batch: if packed { 0 } else { heads * queries },
+            sums_head: if packed { query_rows } else { queries },
+            batch,
+            heads,
+            key_heads,
+            queries,
+            keys,
+            head_dim,
+            value_dim,
+            item_queries,
+            item_keys,
+            sequences,
+            table,
+            blocks,
+            block_count,
+            block_size,
         }
+    }
 
-        let slopes: Vec<f32> = (0..heads).map(|h| (-8.0 * (h + 1) as f32 / heads as f32).exp2()).collect();
-        let sinks = inputs.values(heads, problem.spread.min(16.0));
-        let mut relative = problem.relative.map_or(Vec::new(), |reach| {
-            Inputs::new(problem.seed ^ 0xd157)
-                .values(heads * (2 * reach as usize + 1), problem.spread.min(4.0))
-        });
-        if problem.low != Low::Infinite {
-            relative.iter_mut().step_by(3).for_each(|bias| *bias = f32::MIN);
+    /// The sizes of one item.
+    fn dims(&self, item: usize) -> Dims {
+        Dims {
+            batch: 1,
+            heads: self.heads,
+            heads_kv: self.key_heads,
+            queries: self.item_queries[item] as usize,
+            keys: self.item_keys[item] as usize,
+            head_dim: self.head_dim,
+            value_dim: self.value_dim,
         }
-        let axes = [batch, heads, queries, keys];
-        let (mask_kind, mask_axes) = match problem.mask {
+    }
+
+    /// (batch, row) of a query as strides count them.
+    fn query_steps(&self, item: usize, query: usize) -> (usize, usize) {
+        if self.packed { (0, self.sequences[0][item] as usize + query) } else { (item, query) }
+    }
+
+    fn q_row(&self, item: usize, head: usize, query: usize) -> usize {
+        self.q.row(head, self.query_steps(item, query))
+    }
+
+    fn output_row(&self, item: usize, head: usize, query: usize) -> usize {
+        self.output.row(head, self.query_steps(item, query))
+    }
+
+    fn sums_place(&self, item: usize, head: usize, query: usize) -> usize {
+        let (batch, row) = self.query_steps(item, query);
+        batch * self.sums_batch + head * self.sums_head + row
+    }
+
+    /// Where a key's row begins among the keys, or, by `v`, among the values.
+    fn key_row(&self, lie: Placed, item: usize, head: usize, key: usize) -> usize {
+        let steps = if self.paged {
+            (self.table[item * self.blocks + key / self.block_size] as usize, key % self.block_size)
+        } else if self.packed {
+            (0, self.sequences[1][item] as usize + key)
+        } else {
+            (item, key)
+        };
+        lie.row(head, steps)
+    }
+
+    fn k_row(&self, item: usize, head: usize, key: usize) -> usize {
+        self.key_row(self.k, item, head, key)
+    }
+
+    fn v_row(&self, item: usize, head: usize, key: usize) -> usize {
+        self.key_row(self.v, item, head, key)
+    }
+
+    /// Each item, key-value head and key that is there.
+    fn all_keys(&self) -> impl Iterator<Item = [usize; 3]> + '_ {
+        (0..self.batch).flat_map(move |b| {
+            (0..self.key_heads).flat_map(move |h| (0..self.item_keys[b] as usize).map(move |j| [b, h, j]))
+        })
+    }
+}
+
+impl Placed {
+    fn row(&self, head: usize, (batch, row): (usize, usize)) -> usize {
+        self.at.offset + batch * self.at.batch + head * self.at.head + row * self.at.row
+    }
+}
+
+/// How a problem's numbers spread.
+struct Spread {
+    /// Whether logits are whole numbers, exact in f32.
+    whole: bool,
+    /// The standard deviation of the elements of queries and keys.
+    deviation: f32,
+    scale: f32,
+}
+
+impl Spread {
+    /// Logits of the problem's spread: the elements' standard deviation, and the scale.
+    fn new(problem: &Problem) -> Self {
+        // Beside −65,504, f32 has 8 bits behind the point.
+        let whole = problem.spread > 100.0 || problem.low == Low::Number(-65504.0);
+        let root = (problem.head_dim as f32).sqrt();
+        Self {
+            whole,
+            deviation: if whole { 1.0 } else { problem.spread.sqrt() },
+            scale: if whole { (problem.spread / root / 4.0).log2().round().exp2() } else { 1.0 / root },
+        }
+    }
+}
+
+/// Queries, keys and values where they lie; NaN between them.
+struct Rows {
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+}
+
+impl Rows {
+    fn new(problem: &Problem, places: &Places, spread: &Spread, inputs: &mut Inputs) -> Self {
+        let mut values = |count: usize, deviation: f32| {
+            let mut values = inputs.values(count, if spread.whole { 2.0 } else { deviation });
+            if spread.whole {
+                values.iter_mut().for_each(|value| *value = value.round());
+            }
+            if problem.half {
+                values.iter_mut().for_each(|value| *value = half::f16::from_f32(*value).to_f32());
+            }
+            values
+        };
+        let [mut q, mut k, mut v] =
+            [places.q, places.k, places.v].map(|placed| vec![f32::NAN; placed.elements]);
+        let (head_dim, value_dim, deviation) = (places.head_dim, places.value_dim, spread.deviation);
+        for b in 0..places.batch {
+            for h in 0..places.heads {
+                for i in 0..places.item_queries[b] as usize {
+                    q[places.q_row(b, h, i)..][..head_dim].copy_from_slice(&values(head_dim, deviation));
+                }
+            }
+            for h in 0..places.key_heads {
+                for j in 0..places.item_keys[b] as usize {
+                    k[places.k_row(b, h, j)..][..head_dim].copy_from_slice(&values(head_dim, deviation));
+                    v[places.v_row(b, h, j)..][..value_dim].copy_from_slice(&values(value_dim, 1.0));
+                }
+            }
+        }
+        Self { q, k, v }
+    }
+
+    /// NaN and infinities for all keys that no query may attend to. Shared keys are hidden only where every item hides
+    /// them.
+    fn hide(&mut self, problem: &Problem, places: &Places, allowed: &[Vec<bool>]) {
+        let group = problem.heads_per_key as usize;
+        let hidden = |h: usize, at: usize| {
+            (0..places.batch).all(|b| {
+                let dims = places.dims(b);
+                (0..dims.keys).all(|j| {
+                    places.k_row(b, h, j) != at
+                        || (h * group..(h + 1) * group).all(|head| {
+                            (0..dims.queries).all(|i| !allowed[b][(head * dims.queries + i) * dims.keys + j])
+                        })
+                })
+            })
+        };
+        for [b, h, j] in places.all_keys() {
+            let place = places.k_row(b, h, j);
+            if hidden(h, place) {
+                self.k[place..place + places.head_dim].fill(f32::NAN);
+                let values = &mut self.v[places.v_row(b, h, j)..][..places.value_dim];
+                values.fill(if j % 2 == 0 { f32::NAN } else { f32::INFINITY });
+            }
+        }
+    }
+
+    /// What the problem plants where queries see it.
+    fn poison(&mut self, problem: &Problem, places: &Places, allowed: &[Vec<bool>]) {
+        if matches!(problem.poison, Poison::Abyss | Poison::Peak) {
+            for b in 0..places.batch {
+                for h in 0..places.heads {
+                    (0..places.item_queries[b] as usize).for_each(|i| self.q[places.q_row(b, h, i)] = 1.0);
+                }
+            }
+        }
+        if problem.poison == Poison::Abyss {
+            for [b, h, j] in places.all_keys().filter(|&[b, h, j]| (b, h) == (0, 0) || j < 64) {
+                self.k[places.k_row(b, h, j)] = f32::NEG_INFINITY;
+            }
+        }
+        let Some(b) = (0..places.batch).find(|&b| allowed[b].contains(&true)) else { return };
+        let dims = places.dims(b);
+        let at = match problem.poison {
+            Poison::Peak => allowed[b].iter().position(|&allowed| allowed),
+            Poison::Middle => {
+                let rows = &allowed[b][..(dims.queries / 2 + 1) * dims.keys];
+                rows.iter().rposition(|&allowed| allowed)
+            }
+            _ => allowed[b].iter().rposition(|&allowed| allowed),
+        };
+        let at = at.unwrap_or(0);
+        let (row, j) = (at / dims.keys, at % dims.keys);
+        let h = row / dims.queries / problem.heads_per_key as usize;
+        match problem.poison {
+            Poison::Hidden | Poison::Abyss => {}
+            Poison::Peak => self.k[places.k_row(b, h, j)] = f32::INFINITY,
+            Poison::Key => self.k[places.k_row(b, h, j) + places.head_dim / 2] = f32::NAN,
+            Poison::Value | Poison::Middle => {
+                let bad = if problem.seed.is_multiple_of(2) { f32::NAN } else { f32::INFINITY };
+                self.v[places.v_row(b, h, j) + places.value_dim / 2] = bad;
+            }
+        }
+    }
+}
+
+/// A mask as the problem has one.
+struct Masked {
+    /// 0 for none, 1 for boolean, 2 for float.
+    kind: u32,
+    words: Vec<u32>,
+    /// With axes of 1.
+    shape: [usize; 4],
+    strides: [usize; 4],
+}
+
+impl Masked {
+    fn new(problem: &Problem, places: &Places, spread: &Spread, inputs: &mut Inputs) -> Self {
+        let axes = [places.batch, places.heads, places.queries, places.keys];
+        let (kind, own_axes) = match problem.mask {
             None => (0, [false; 4]),
             Some((float, axes)) => (1 + u32::from(float), axes),
         };
-        let mut mask_shape = [1; 4];
-        let mut mask_strides = [0; 4];
-        let mut mask_elements = 1;
-        for axis in (0..4).rev().filter(|&axis| mask_axes[axis]) {
-            mask_shape[axis] = axes[axis];
-            mask_strides[axis] = mask_elements;
-            mask_elements *= axes[axis];
+        let (mut shape, mut strides, mut elements) = ([1; 4], [0; 4], 1);
+        for axis in (0..4).rev().filter(|&axis| own_axes[axis]) {
+            shape[axis] = axes[axis];
+            strides[axis] = elements;
+            elements *= axes[axis];
         }
-        let keep = inputs.mask(mask_elements);
-        let mut added = inputs.values(mask_elements, 2.0);
-        if whole {
+        let keep = inputs.mask(elements);
+        let mut added = inputs.values(elements, 2.0);
+        if spread.whole {
             added.iter_mut().for_each(|value| *value = value.round());
         }
-        let mask: Vec<u32> = match mask_kind {
+        let words = match kind {
             0 => vec![0],
             1 => keep,
             _ => {
-                let columns = mask_shape[3];
+                let columns = shape[3];
                 let value = |(place, (add, keep)): (usize, (&f32, u32))| {
                     let low_row = keep == 0 || (place / columns).is_multiple_of(3);
                     match problem.low {
@@ -261,202 +451,277 @@ impl Data {
                 added.iter().zip(keep).enumerate().map(|of| value(of).to_bits()).collect()
             }
         };
+        Self { kind, words, shape, strides }
+    }
 
-        // Each item by the oracle, first for what it may see, then with NaN planted.
-        let word = |b: usize, h: usize, i: usize, j: usize| {
-            mask[[b, h, i, j].iter().zip(mask_strides).map(|(at, stride)| at * stride).sum::<usize>()]
+    /// An item's float mask `[H, Lq, Lk]` with the key padding mask in it, for the oracle.
+    fn of_item(&self, problem: &Problem, places: &Places, item: usize, key_mask: &[u32]) -> Vec<f32> {
+        let dims = places.dims(item);
+        let word = |at: [usize; 4]| {
+            self.words[at.iter().zip(self.strides).map(|(at, stride)| at * stride).sum::<usize>()]
         };
-        let one = |b: usize| Dims {
-            batch: 1,
-            heads,
-            heads_kv: key_heads,
-            queries: item_queries[b] as usize,
-            keys: item_keys[b] as usize,
-            head_dim,
-            value_dim,
-        };
-        let combined = |b: usize| -> Vec<f32> {
-            let dims = one(b);
-            super::sizes::indices([1, heads, dims.queries, dims.keys])
-                .map(|[_, h, i, j]| match mask_kind {
-                    _ if problem.padding == Padding::Mask && key_mask[b * keys + j] == 0 => f32::NEG_INFINITY,
-                    1 if word(b, h, i, j) == 0 => f32::NEG_INFINITY,
-                    2 => f32::from_bits(word(b, h, i, j)),
-                    _ => 0.0,
-                })
-                .collect()
-        };
-        let position = match problem.position {
-            Position::Start => Causal::TopLeft,
-            Position::End => Causal::BottomRight,
-            Position::Offset(offset) => Causal::Offset(offset as isize),
-        };
-        let allowed: Vec<Vec<bool>> = (0..batch)
-            .map(|b| {
-                let mask = combined(b);
-                oracle::allowed(
-                    one(b),
-                    options_of(
-                        problem,
-                        scale,
-                        position,
-                        one(b),
-                        [&mask, &slopes, &sinks, &relative],
-                        &lengths[b..=b],
-                    ),
-                )
+        super::sizes::indices([1, places.heads, dims.queries, dims.keys])
+            .map(|[_, h, i, j]| match self.kind {
+                _ if problem.padding == Padding::Mask && key_mask[item * places.keys + j] == 0 => {
+                    f32::NEG_INFINITY
+                }
+                1 if word([item, h, i, j]) == 0 => f32::NEG_INFINITY,
+                2 => f32::from_bits(word([item, h, i, j])),
+                _ => 0.0,
             })
-            .collect();
-        // Shared keys are hidden only where every item hides them.
-        let hidden = |h: usize, at: usize, place_of: &dyn Fn(usize, usize) -> usize| {
-            (0..batch).all(|b| {
-                let dims = one(b);
-                (0..dims.keys).all(|j| {
-                    place_of(b, j) != at
-                        || (0..problem.heads_per_key as usize).all(|group| {
-                            let head = h * problem.heads_per_key as usize + group;
-                            (0..dims.queries).all(|i| !allowed[b][(head * dims.queries + i) * dims.keys + j])
-                        })
-                })
-            })
-        };
-        for b in 0..batch {
-            for h in 0..key_heads {
-                for j in 0..item_keys[b] as usize {
-                    let place = key_row(k_lie, b, h, j);
-                    if hidden(h, place, &|b, j| key_row(k_lie, b, h, j)) {
-                        k[place..place + head_dim].fill(f32::NAN);
-                        let values = &mut v[key_row(v_lie, b, h, j)..][..value_dim];
-                        values.fill(if j % 2 == 0 { f32::NAN } else { f32::INFINITY });
-                    }
-                }
-            }
-        }
-        if matches!(problem.poison, Poison::Abyss | Poison::Peak) {
-            for b in 0..batch {
-                for h in 0..heads {
-                    (0..item_queries[b] as usize).for_each(|i| q[q_row(b, h, i)] = 1.0);
-                }
-            }
-        }
-        if problem.poison == Poison::Abyss {
-            for b in 0..batch {
-                for h in 0..key_heads {
-                    let abysses = if (b, h) == (0, 0) { item_keys[b] } else { item_keys[b].min(64) };
-                    (0..abysses as usize).for_each(|j| k[key_row(k_lie, b, h, j)] = f32::NEG_INFINITY);
-                }
-            }
-        }
-        if let Some(b) = (0..batch).find(|&b| allowed[b].contains(&true)) {
-            let at = match problem.poison {
-                Poison::Peak => allowed[b].iter().position(|&allowed| allowed),
-                Poison::Middle => {
-                    let dims = one(b);
-                    let rows = &allowed[b][..(dims.queries / 2 + 1) * dims.keys];
-                    rows.iter().rposition(|&allowed| allowed)
-                }
-                _ => allowed[b].iter().rposition(|&allowed| allowed),
-            };
-            let at = at.unwrap_or(0);
-            let dims = one(b);
-            let (row, j) = (at / dims.keys, at % dims.keys);
-            let h = row / dims.queries / problem.heads_per_key as usize;
-            match problem.poison {
-                Poison::Hidden | Poison::Abyss => {}
-                Poison::Peak => k[key_row(k_lie, b, h, j)] = f32::INFINITY,
-                Poison::Key => k[key_row(k_lie, b, h, j) + head_dim / 2] = f32::NAN,
-                Poison::Value | Poison::Middle => {
-                    let bad = if problem.seed.is_multiple_of(2) { f32::NAN } else { f32::INFINITY };
-                    v[key_row(v_lie, b, h, j) + value_dim / 2] = bad;
-                }
-            }
-        }
+            .collect()
+    }
+}
 
-        let output_lie = match problem.placement {
-            Placement::Paged(_) | Placement::Shared => {
-                lie(Placement::HeadsFirst, batch, heads, queries, value_dim, 0)
-            }
-            placement => lie(placement, batch, heads, queries, value_dim, sequences[0][batch] as usize),
-        };
-        let total_queries = sequences[0][batch] as usize;
-        let (sums_batch, sums_head) = if packed { (0, total_queries) } else { (heads * queries, queries) };
-        let mut output = vec![None; output_lie.elements];
-        let mut sums = vec![None; if packed { heads * total_queries } else { batch * heads * queries }];
-        let mut items_scores = Vec::new();
-        let mut largest_logit: f64 = 0.0;
-        for b in 0..batch {
-            let dims = one(b);
-            let mask = combined(b);
-            let options = options_of(
-                problem,
-                scale,
-                position,
-                dims,
-                [&mask, &slopes, &sinks, &relative],
-                &lengths[b..=b],
-            );
-            let gather = |data: &[f32],
-                          heads: usize,
-                          rows: usize,
-                          columns: usize,
-                          at: &dyn Fn(usize, usize) -> usize| {
-                let mut dense = Vec::with_capacity(heads * rows * columns);
-                for h in 0..heads {
-                    for i in 0..rows {
-                        dense.extend_from_slice(&data[at(h, i)..][..columns]);
-                    }
-                }
-                dense
-            };
-            let mut dense_q = gather(&q, heads, dims.queries, head_dim, &|h, i| q_row(b, h, i));
-            if problem.half_queries {
-                dense_q.iter_mut().for_each(|value| *value = rounded_to_f16(*value));
-            }
-            let dense_k = gather(&k, key_heads, dims.keys, head_dim, &|h, j| key_row(k_lie, b, h, j));
-            let dense_v = gather(&v, key_heads, dims.keys, value_dim, &|h, j| key_row(v_lie, b, h, j));
-            let products = oracle::scores(
-                View::new(&dense_q, Strided::heads_first(heads, dims.queries, head_dim)),
-                View::new(&dense_k, Strided::heads_first(key_heads, dims.keys, head_dim)),
-                dims,
-            );
-            let stages = [0, 1, 2, 3].map(|stage| oracle::stage(&products, stage, dims, options));
-            // Those that a mask of ±3.4e38 has moved are rounded alike everywhere, since nothing is left of what was added to it.
-            let counted = stages[2].iter().copied().filter(|logit| logit.abs() < 1e30);
-            let counted = largest(&counted.collect::<Vec<f64>>());
-            largest_logit = largest_logit.max(largest(&stages[0])).max(counted);
-            let view = View::new(&dense_v, Strided::heads_first(key_heads, dims.keys, value_dim));
-            let allowed = oracle::allowed(dims, options);
-            let values = oracle::weighted_values(&stages[3], view, Some(&allowed), dims);
-            let log_sums = oracle::log_sum_exp(&products, dims, options);
-            for h in 0..heads {
-                for i in 0..dims.queries {
-                    let row_index = h * dims.queries + i;
-                    let (out_batch, out_row) = if packed { (0, item(&sequences[0], b) + i) } else { (b, i) };
-                    let place = row(output_lie, h, out_batch, out_row);
-                    for (to, from) in
-                        output[place..].iter_mut().zip(&values[row_index * value_dim..][..value_dim])
-                    {
-                        *to = Some(*from);
-                    }
-                    let start = if packed { item(&sequences[0], b) } else { b * sums_batch };
-                    sums[start + h * sums_head + i] = Some(log_sums[row_index]);
-                }
-            }
-            items_scores.push(Scores { dims, stages, allowed, values: dense_v });
-        }
+/// The oracle's answers.
+struct Answers {
+    output: Vec<Option<f64>>,
+    sums: Vec<Option<f64>>,
+    items: Vec<Scores>,
+    largest_logit: f64,
+}
 
-        let mut items = match problem.padding {
+impl Answers {
+    fn new<'a>(
+        problem: &Problem,
+        places: &Places,
+        rows: &Rows,
+        options: impl Fn(usize) -> Options<'a>,
+    ) -> Self {
+        let sums = match places.packed {
+            true => places.heads * places.sums_head,
+            false => places.batch * places.sums_batch,
+        };
+        let mut answers = Self {
+            output: vec![None; places.output.elements],
+            sums: vec![None; sums],
+            items: Vec::new(),
+            largest_logit: 0.0,
+        };
+        (0..places.batch).for_each(|item| answers.add(problem, places, rows, item, options(item)));
+        answers
+    }
+
+    fn add(&mut self, problem: &Problem, places: &Places, rows: &Rows, item: usize, options: Options<'_>) {
+        let dims = places.dims(item);
+        let Dims { heads, heads_kv, queries, keys, head_dim, value_dim, .. } = dims;
+        let mut q = dense(&rows.q, [heads, queries, head_dim], |h, i| places.q_row(item, h, i));
+        if problem.half_queries {
+            q.iter_mut().for_each(|value| *value = rounded_to_f16(*value));
+        }
+        let k = dense(&rows.k, [heads_kv, keys, head_dim], |h, j| places.k_row(item, h, j));
+        let v = dense(&rows.v, [heads_kv, keys, value_dim], |h, j| places.v_row(item, h, j));
+        let products = oracle::scores(
+            View::new(&q, Strided::heads_first(heads, queries, head_dim)),
+            View::new(&k, Strided::heads_first(heads_kv, keys, head_dim)),
+            dims,
+        );
+        let stages = [0, 1, 2, 3].map(|stage| oracle::stage(&products, stage, dims, options));
+        // Those that a mask of ±3.4e38 has moved are rounded alike everywhere, since nothing is left of what was added to it.
+        let counted = stages[2].iter().copied().filter(|logit| logit.abs() < 1e30);
+        let counted = largest(&counted.collect::<Vec<f64>>());
+        self.largest_logit = self.largest_logit.max(largest(&stages[0])).max(counted);
+        let allowed = oracle::allowed(dims, options);
+        let view = View::new(&v, Strided::heads_first(heads_kv, keys, value_dim));
+        let values = oracle::weighted_values(&stages[3], view, Some(&allowed), dims);
+        let log_sums = oracle::log_sum_exp(&products, dims, options);
+        for h in 0..heads {
+            for i in 0..queries {
+                let row = h * queries + i;
+                let to = self.output[places.output_row(item, h, i)..].iter_mut();
+                to.zip(&values[row * value_dim..][..value_dim]).for_each(|(to, from)| *to = Some(*from));
+                self.sums[places.sums_place(item, h, i)] = Some(log_sums[row]);
+            }
+        }
+        self.items.push(Scores { dims, products, stages, allowed, values: v });
+    }
+}
+
+/// `[heads, rows, columns]` of rows that lie anywhere.
+fn dense(
+    data: &[f32],
+    [heads, rows, columns]: [usize; 3],
+    place: impl Fn(usize, usize) -> usize,
+) -> Vec<f32> {
+    let mut dense = Vec::with_capacity(heads * rows * columns);
+    for h in 0..heads {
+        for i in 0..rows {
+            dense.extend_from_slice(&data[place(h, i)..][..columns]);
+        }
+    }
+    dense
+}
+
+/// What rounding may do.
+struct Floors {
+    output: f64,
+    logits: f64,
+    weights: f64,
+    sums: f64,
+}
+
+impl Floors {
+    /// A logit errs by its product's rounding, and by that of each step after it; a weight by the logits' errors and
+    /// by that of exp, 3 + 2·|x| units in the last place over what differs from the maximum.
+    fn new(places: &Places, whole: bool, answers: &Answers) -> Self {
+        let eps = f64::from(f32::EPSILON);
+        let largest_logit = answers.largest_logit;
+        let of_products = if whole { 0.0 } else { rounding_floor(places.head_dim, largest_logit) };
+        let logits = of_products + 2.0 * eps * largest_logit;
+        let apart = if whole { 20.0 } else { (2.0 * largest_logit).min(40.0) };
+        let of_weights = (if whole { 0.0 } else { logits }) + (3.0 + 2.0 * apart) * eps;
+        let of_values = largest(&answers.output.iter().copied().flatten().collect::<Vec<_>>()).max(1.0);
+        Self {
+            output: rounding_floor(places.keys, of_values) + of_weights * of_values,
+            logits,
+            weights: of_weights + rounding_floor(places.keys, 1.0),
+            // The logarithm takes the sum's relative error, and rounds the logits' magnitude.
+            sums: logits + of_weights + rounding_floor(places.keys, 1.0),
+        }
+    }
+}
+
+/// The tables of one binding, and where they stand in it.
+struct Items {
+    words: Vec<u32>,
+    sequences_at: u32,
+    blocks_at: u32,
+}
+
+impl Items {
+    /// Key lengths or a padding mask, then running sums or blocks.
+    fn new(problem: &Problem, places: &Places, lengths: &[u32], key_mask: Vec<u32>) -> Self {
+        let mut words = match problem.padding {
             Padding::None => Vec::new(),
-            Padding::Lengths => lengths.clone(),
+            Padding::Lengths => lengths.to_vec(),
             Padding::Mask => key_mask,
         };
-        let sequences_at = if packed { items.len() as u32 } else { NONE };
-        if packed {
-            items.extend(sequences.iter().flatten());
+        let sequences_at = if places.packed { words.len() as u32 } else { NONE };
+        if places.packed {
+            words.extend(places.sequences.iter().flatten());
         }
-        let paged = matches!(problem.placement, Placement::Paged(_));
-        let blocks_at = if paged { items.len() as u32 } else { NONE };
-        items.extend(&table);
+        let blocks_at = if places.paged { words.len() as u32 } else { NONE };
+        words.extend(&places.table);
+        if words.is_empty() {
+            words.push(0);
+        }
+        Self { words, sequences_at, blocks_at }
+    }
+}
+
+/// Where the heads' numbers stand that are there, one behind the other, and what comes behind them.
+fn heads_at(there: PerHead<bool>, heads: u32) -> (PerHead<u32>, u32) {
+    let mut next = 0;
+    let at = there.map(|_, there| {
+        if !there {
+            return NONE;
+        }
+        next += heads;
+        next - heads
+    });
+    (at, next)
+}
+
+/// All but what a dispatch adds.
+fn parameters(problem: &Problem, places: &Places, scale: f32, mask: &Masked, items: &Items) -> Parameters {
+    let of = |size: usize| size as u32;
+    let (per_head_at, relative_at) = heads_at(problem.per_head, problem.heads());
+    Parameters {
+        batches: problem.batch,
+        heads: problem.heads(),
+        heads_per_key: problem.heads_per_key,
+        query_length: problem.queries,
+        key_length: problem.keys,
+        head_dim: problem.head_dim,
+        value_dim: problem.value_dim,
+        q_offset: of(places.q.at.offset),
+        q_batch: of(places.q.at.batch),
+        q_head: of(places.q.at.head),
+        q_row: of(places.q.at.row),
+        k_offset: of(places.k.at.offset),
+        k_batch: of(places.k.at.batch),
+        k_head: of(places.k.at.head),
+        k_row: of(places.k.at.row),
+        v_offset: of(places.v.at.offset),
+        v_batch: of(places.v.at.batch),
+        v_head: of(places.v.at.head),
+        v_row: of(places.v.at.row),
+        output_offset: of(places.output.at.offset),
+        output_batch: of(places.output.at.batch),
+        output_head: of(places.output.at.head),
+        output_row: of(places.output.at.row),
+        sums_batch: of(places.sums_batch),
+        sums_head: of(places.sums_head),
+        has_sums: 1,
+        scale,
+        softcap: problem.softcap,
+        aligned_to_end: u32::from(problem.position == Position::End),
+        shift: match problem.position {
+            Position::Offset(offset) => offset as u32,
+            Position::Start | Position::End => 0,
+        },
+        left: problem.window[0].unwrap_or(NONE),
+        right: if problem.causal { 0 } else { problem.window[1].unwrap_or(NONE) },
+        key_padding: match problem.padding {
+            Padding::None => 0,
+            Padding::Lengths => 1,
+            Padding::Mask => 2,
+        },
+        sequences_at: items.sequences_at,
+        blocks_at: items.blocks_at,
+        blocks: of(places.blocks),
+        block_size: of(places.block_size),
+        block_count: of(places.block_count),
+        mask_kind: mask.kind,
+        mask_batch: of(mask.strides[0]),
+        mask_head: of(mask.strides[1]),
+        mask_row: of(mask.strides[2]),
+        mask_column: of(mask.strides[3]),
+        relative_at: if problem.relative.is_some() { relative_at } else { NONE },
+        relative_reach: problem.relative.unwrap_or(0),
+        ..Parameters::new()
+    }
+    .with_per_head(per_head_at)
+}
+
+impl Data {
+    fn new(problem: &Problem) -> Self {
+        let mut inputs = Inputs::new(problem.seed);
+        let places = Places::new(problem, &mut inputs);
+        let [batch, keys] = [places.batch, places.keys];
+        // Some of them 0, and of what is no packed item some past the end.
+        let lengths = inputs.below(batch, problem.keys + 3);
+        let key_mask = inputs.mask(batch * keys);
+        let spread = Spread::new(problem);
+        let mut rows = Rows::new(problem, &places, &spread, &mut inputs);
+        let numbers = problem.head_numbers(&mut inputs);
+        let there = problem.per_head.entries();
+        let per_head = numbers.map(|name, numbers| there.contains(&(name, true)).then_some(numbers));
+        let relative = relative_biases(problem);
+        let mask = Masked::new(problem, &places, &spread, &mut inputs);
+
+        // Each item by the oracle, first for what it may see, then with NaN planted.
+        let masks: Vec<Vec<f32>> =
+            (0..batch).map(|item| mask.of_item(problem, &places, item, &key_mask)).collect();
+        let options = |item: usize| {
+            options_of(
+                problem,
+                spread.scale,
+                places.dims(item),
+                per_head.as_ref().map(|_, numbers| numbers.as_deref()),
+                [&masks[item], &relative],
+                &lengths[item..=item],
+            )
+        };
+        let allowed: Vec<Vec<bool>> =
+            (0..batch).map(|item| oracle::allowed(places.dims(item), options(item))).collect();
+        rows.hide(problem, &places, &allowed);
+        rows.poison(problem, &places, &allowed);
+        let answers = Answers::new(problem, &places, &rows, options);
+        let floors = Floors::new(&places, spread.whole, &answers);
+
+        let items = Items::new(problem, &places, &lengths, key_mask);
+        let parameters = parameters(problem, &places, spread.scale, &mask, &items);
         let stored = |values: &[f32]| -> Vec<u32> {
             if problem.half {
                 crate::tensor::pack_f16(values)
@@ -464,140 +729,72 @@ impl Data {
                 values.iter().map(|value| value.to_bits()).collect()
             }
         };
-        let shift = match problem.position {
-            Position::Offset(offset) => offset as u32,
-            Position::Start | Position::End => 0,
-        };
-        let right = match (problem.causal, problem.window[1]) {
-            (true, _) => 0,
-            (false, right) => right.unwrap_or(NONE),
-        };
-        let parameters = Parameters {
-            batches: batch as u32,
-            heads: heads as u32,
-            heads_per_key: problem.heads_per_key,
-            query_length: queries as u32,
-            key_length: keys as u32,
-            head_dim: head_dim as u32,
-            value_dim: value_dim as u32,
-            q_offset: q_lie.at.offset as u32,
-            q_batch: q_lie.at.batch as u32,
-            q_head: q_lie.at.head as u32,
-            q_row: q_lie.at.row as u32,
-            k_offset: k_lie.at.offset as u32,
-            k_batch: k_lie.at.batch as u32,
-            k_head: k_lie.at.head as u32,
-            k_row: k_lie.at.row as u32,
-            v_offset: v_lie.at.offset as u32,
-            v_batch: v_lie.at.batch as u32,
-            v_head: v_lie.at.head as u32,
-            v_row: v_lie.at.row as u32,
-            output_offset: output_lie.at.offset as u32,
-            output_batch: output_lie.at.batch as u32,
-            output_head: output_lie.at.head as u32,
-            output_row: output_lie.at.row as u32,
-            sums_batch: sums_batch as u32,
-            sums_head: sums_head as u32,
-            has_sums: 1,
-            scale,
-            softcap: problem.softcap,
-            aligned_to_end: u32::from(problem.position == Position::End),
-            shift,
-            left: problem.window[0].unwrap_or(NONE),
-            right,
-            key_padding: match problem.padding {
-                Padding::None => 0,
-                Padding::Lengths => 1,
-                Padding::Mask => 2,
-            },
-            sequences_at,
-            blocks_at,
-            blocks: blocks as u32,
-            block_size: block_size as u32,
-            block_count: block_count as u32,
-            mask_kind,
-            mask_batch: mask_strides[0] as u32,
-            mask_head: mask_strides[1] as u32,
-            mask_row: mask_strides[2] as u32,
-            mask_column: mask_strides[3] as u32,
-            slopes_at: if problem.slopes { 0 } else { NONE },
-            sinks_at: match (problem.sinks, problem.slopes) {
-                (false, _) => NONE,
-                (true, false) => 0,
-                (true, true) => heads as u32,
-            },
-            relative_at: match problem.relative {
-                None => NONE,
-                Some(_) => heads as u32 * (u32::from(problem.slopes) + u32::from(problem.sinks)),
-            },
-            relative_reach: problem.relative.unwrap_or(0),
-            ..Parameters::new()
-        };
-        // A logit errs by its product's rounding, and by that of each step after it; a weight by the logits' errors and
-        // by that of exp, 3 + 2·|x| units in the last place over what differs from the maximum.
-        let eps = f64::from(f32::EPSILON);
-        let of_products = if whole { 0.0 } else { rounding_floor(head_dim, largest_logit) };
-        let logit_floor = of_products + 2.0 * eps * largest_logit;
-        let apart = if whole { 20.0 } else { (2.0 * largest_logit).min(40.0) };
-        let of_weights = (if whole { 0.0 } else { logit_floor }) + (3.0 + 2.0 * apart) * eps;
-        let of_values = largest(&output.iter().copied().flatten().collect::<Vec<_>>()).max(1.0);
         Self {
-            q,
-            k: stored(&k),
-            v: stored(&v),
-            elements: [k.len(), v.len()],
-            mask,
-            mask_shape,
-            items: if items.is_empty() { vec![0] } else { items },
+            k: stored(&rows.k),
+            v: stored(&rows.v),
+            elements: [rows.k.len(), rows.v.len()],
+            q: rows.q,
+            mask: mask.words,
+            mask_shape: mask.shape,
+            items: items.words,
             lengths,
-            sequences,
-            table,
-            slopes,
-            sinks,
+            sequences: places.sequences,
+            table: places.table,
+            per_head,
             relative,
             parameters,
-            output,
-            sums,
-            items_scores,
-            floor: rounding_floor(keys, of_values) + of_weights * of_values,
-            logit_floor,
-            weights_floor: of_weights + rounding_floor(keys, 1.0),
-            // The logarithm takes the sum's relative error, and rounds the logits' magnitude.
-            sums_floor: logit_floor + of_weights + rounding_floor(keys, 1.0),
+            output: answers.output,
+            sums: answers.sums,
+            items_scores: answers.items,
+            floor: floors.output,
+            logit_floor: floors.logits,
+            weights_floor: floors.weights,
+            sums_floor: floors.sums,
         }
     }
 
-    /// Slopes, sinks, then biases by distance, as far as they are there.
+    /// The heads' numbers, then biases by distance, as far as they are there.
     pub fn head_terms(&self) -> Vec<f32> {
         let mut terms = Vec::new();
-        let p = &self.parameters;
-        for (at, values) in
-            [(p.slopes_at, &self.slopes), (p.sinks_at, &self.sinks), (p.relative_at, &self.relative)]
-        {
-            if at != NONE {
-                terms.extend(values);
-            }
+        for (_, numbers) in self.per_head.as_ref().entries() {
+            terms.extend(numbers.iter().flatten());
         }
+        terms.extend(&self.relative);
         if terms.is_empty() { vec![0.0] } else { terms }
     }
+}
+
+/// `[H, 2 · reach + 1]`.
+fn relative_biases(problem: &Problem) -> Vec<f32> {
+    let Some(reach) = problem.relative else { return Vec::new() };
+    let count = problem.heads() as usize * (2 * reach as usize + 1);
+    let mut biases = Inputs::new(problem.seed ^ 0xd157).values(count, problem.spread.min(4.0));
+    if problem.low != Low::Infinite {
+        biases.iter_mut().step_by(3).for_each(|bias| *bias = f32::MIN);
+    }
+    biases
 }
 
 fn options_of<'a>(
     problem: &Problem,
     scale: f32,
-    position: Causal,
     dims: Dims,
-    [mask, slopes, sinks, relative]: [&'a [f32]; 4],
+    per_head: PerHead<Option<&'a [f32]>>,
+    [mask, relative]: [&'a [f32]; 2],
     lengths: &'a [u32],
 ) -> Options<'a> {
+    let position = match problem.position {
+        Position::Start => Causal::TopLeft,
+        Position::End => Causal::BottomRight,
+        Position::Offset(offset) => Causal::Offset(offset as isize),
+    };
     Options {
         scale: scale.into(),
         softcap: problem.softcap.into(),
         causal: if problem.causal { position } else { Causal::None },
         position,
         window: problem.window.map(|bound| bound.map(|bound| bound as usize)),
-        slopes: problem.slopes.then_some(slopes),
-        sinks: problem.sinks.then_some(sinks),
+        per_head,
         relative: problem.relative.map(|_| relative),
         key_lengths: (problem.padding == Padding::Lengths).then_some(lengths),
         mask: Mask::Float { data: mask, strides: [0, dims.queries * dims.keys, dims.keys, 1] },

@@ -1,9 +1,8 @@
 //! Fused scale, mask and softmax.
 //!
-//! weights\[b, h, i, j\] = exp(sⱼ − m) / Σ exp(sⱼ' − m) with sⱼ = softcap(scale · scores\[b, h, i, j\]) +
-//! mask\[b, h, i, j\] + bias\[h, j − p\] − slope\[h\]·|p − j| and m = maxⱼ sⱼ, over the keys that query i, at position p, may attend to
-//! (Vaswani et al. 2017, equation 1, and section 3.2.3 for the mask; Gemma 2 for the softcap c·tanh(s / c); Press et al.
-//! 2022 for the slopes; Raffel et al. 2020 for the biases by distance; attention sinks are a further logit in the sum, with no value). f32. The sums' logarithms on
+//! weights\[b, h, i, j\] = exp(sⱼ − m) / Σ exp(sⱼ' − m) with sⱼ the logit of scores\[b, h, i, j\] (`Row` in
+//! `attention/parameters.rs` has its formula) and m = maxⱼ sⱼ, over the keys that query i may attend to (Vaswani et al. 2017,
+//! equation 1, and section 3.2.3 for the mask; attention sinks are a further logit in the sum, with no value). f32. The sums' logarithms on
 //! demand, and in place of the weights one of the stages before them: scaled, softcapped, biased.
 //!
 //! What rules a key out: the band of the causal bound and the window, the key length or key padding mask of its batch
@@ -20,6 +19,7 @@ use crate::kernel::{About, Arguments, Binding, Case, CaseArgument, Cost, Depth, 
 use crate::kernels::attention::problem_data::Data;
 use crate::kernels::attention::{NONE, Parameters, Row, Sizes, chosen};
 use crate::kernels::{parallel, reduce};
+use crate::per_head::PerHead;
 use crate::reference::attention::{self as oracle, Causal, Mask, Options};
 use crate::reference::{largest, rounding_floor};
 
@@ -74,8 +74,8 @@ impl Kernel for ScaleMaskSoftmax {
             if p.stage < 3 {
                 for (key, weight) in weights.iter_mut().enumerate() {
                     *weight = match p.stage {
-                        0 => scores[key] * p.scale,
-                        1 => row.softcapped(scores[key] * p.scale),
+                        0 => scores[key] * row.scale,
+                        1 => row.softcapped(scores[key] * row.scale),
                         _ => logit(key).unwrap_or(f32::NEG_INFINITY),
                     };
                 }
@@ -246,9 +246,12 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
         causal,
         position,
         window: window.map(|bound| bound.map(|bound| bound as usize)),
-        slopes: has_slopes.then_some(&slopes),
+        per_head: PerHead::from_names(|name| match name {
+            "alibi_slopes" => has_slopes.then_some(&slopes[..]),
+            "sinks" => has_sinks.then_some(&sinks[..]),
+            _ => None,
+        }),
         relative: distances.map(|_| &relative[..]),
-        sinks: has_sinks.then_some(&sinks),
         key_lengths: (key_padding == 1).then_some(lengths.as_slice()),
         mask,
     };
@@ -344,8 +347,7 @@ fn case(size: Sizes, index: usize, seed: usize) -> Case {
 
 /// Packed rows, and what else the fused kernels meet. Scores that an item has not are NaN.
 fn placed(data: &Data, label: String, p: Parameters) -> Case {
-    let scale = f64::from(p.scale);
-    let scores = chosen::dense(data, &p, f32::NAN, |item, place| (item.stages[0][place] / scale) as f32);
+    let scores = chosen::dense(data, &p, f32::NAN, |item, place| item.products[place] as f32);
     let mut weights = chosen::dense(data, &p, 0.0, |item, place| item.stages[3][place]);
     // A NaN is in all of a row.
     for row in weights.chunks_exact_mut(p.key_length.max(1) as usize) {

@@ -140,8 +140,7 @@ fn case(size: Sizes) -> Case {
 
 /// Packed, paged and shared rows. What an item has not is 0.
 fn placed(data: &Data, label: String, p: Parameters) -> Case {
-    let scale = f64::from(p.scale);
-    let products = chosen::dense(data, &p, 0.0, |item, place| item.stages[0][place] / scale);
+    let products = chosen::dense(data, &p, 0.0, |item, place| item.products[place]);
     Case {
         label,
         parameters: bytemuck::bytes_of(&p).to_vec(),

@@ -36,7 +36,7 @@ pub fn attention<'a>(q: &'a Tensor, k: &'a Tensor, v: &'a Tensor) -> AttentionCa
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionCall<'a> {
     tensors: [&'a Tensor; 3],
-    options: Attention<'a>,
+    pub(super) options: Attention<'a>,
     mask: Option<&'a Tensor>,
     padding: Option<&'a Tensor>,
     layout: Layout,
@@ -86,10 +86,6 @@ impl<'a> AttentionCall<'a> {
         packed(queries: &'a [u32], keys: &'a [u32]);
         /// Keys and values in blocks of a pool: see [`Attention::block_table`].
         block_table(table: &'a [u32]);
-        /// One slope for each head: see [`Attention::alibi_slopes`].
-        alibi_slopes(slopes: &'a [f32]);
-        /// One further logit for each head: see [`Attention::sinks`].
-        sinks(sinks: &'a [f32]);
         /// Biases by head and distance: see [`Attention::relative_bias`].
         relative_bias(bias: &'a RelativePositionBias);
         /// The implementation to use: see [`Attention::implementation`].

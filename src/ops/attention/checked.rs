@@ -1,7 +1,7 @@
 //! The arguments of an attention, checked, as the kernels take them.
 
 use super::{
-    Alignment, Attention, BlockTable, Causal, Heads, KeyPadding, Mask, OP, RelativeBias, Sequences, Terms,
+    Alignment, Attention, BlockTable, Causal, HeadTerms, Heads, KeyPadding, Mask, OP, RelativeBias, Sequences,
 };
 use crate::error::{Error, Result};
 use crate::kernels::attention::append::{self, Append};
@@ -62,8 +62,7 @@ impl Checked {
         let sequences_at = items.sequences(options)?;
         let blocks_at = items.blocks(options, &sizes, k)?;
         let mut terms = Items::default();
-        let slopes_at = terms.head_terms("alibi_slopes", options.slopes, heads)?;
-        let sinks_at = terms.head_terms("sinks", options.sinks, heads)?;
+        let per_head_at = options.per_head.try_map(|name, own| terms.head_terms(name, own, heads))?;
         let (relative_at, relative_reach) = terms.by_distance(options.relative, heads)?;
         let (mask, mask_kind, mask_strides) = match options.mask {
             None => (recording.absent()?, 0, [0; 4]),
@@ -127,12 +126,11 @@ impl Checked {
             mask_head: of(mask_strides[1])?,
             mask_row: of(mask_strides[2])?,
             mask_column: of(mask_strides[3])?,
-            slopes_at,
-            sinks_at,
             relative_at,
             relative_reach,
             ..Parameters::new()
-        };
+        }
+        .with_per_head(per_head_at);
         Ok(Self {
             p,
             q: cast(recording, q.value, DType::F32)?,
@@ -200,24 +198,25 @@ fn check_memory<'a>(
         BlockTable::Host(_) => None,
         BlockTable::Value(value) => Some(("the block table", value)),
     });
-    let terms = |name: &'static str, terms: Option<Terms<'a>>| match terms {
-        None | Some(Terms::Host(_)) => None,
-        Some(Terms::Value(value)) => Some((name, value)),
-    };
-    let optional = [
+    let per_head = options.per_head.entries().into_iter().map(|(name, terms)| match terms {
+        None | Some(HeadTerms::Host(_)) => None,
+        Some(HeadTerms::Value(value)) => Some((name, value)),
+    });
+    let optional: Vec<Option<(&str, &Value)>> = [
         options.mask.map(|(Mask::Bool(value) | Mask::Float(value))| ("the mask", value)),
         padding,
         sequences,
         blocks,
-        terms("alibi_slopes", options.slopes),
-        terms("sinks", options.sinks),
-        options.relative.and_then(|bias| match bias {
-            RelativeBias::Host(_) => None,
-            RelativeBias::Value(value) => Some(("relative_bias", value)),
-        }),
-    ];
+    ]
+    .into_iter()
+    .chain(per_head)
+    .chain([options.relative.and_then(|bias| match bias {
+        RelativeBias::Host(_) => None,
+        RelativeBias::Value(value) => Some(("relative_bias", value)),
+    })])
+    .collect();
     let needed = [("q", q.value), ("k", k.value), ("v", v.value)];
-    let inputs = || needed.into_iter().chain(optional.into_iter().flatten());
+    let inputs = || needed.into_iter().chain(optional.iter().copied().flatten());
     for (name, value) in inputs().chain([("the output", output.value)]) {
         expect_own(recording, OP, name, value)?;
     }
@@ -468,10 +467,10 @@ impl<'a> Items<'a> {
         }
     }
 
-    fn head_terms(&mut self, name: &str, terms: Option<Terms<'a>>, heads: usize) -> Result<u32> {
+    fn head_terms(&mut self, name: &str, terms: Option<HeadTerms<'a>>, heads: usize) -> Result<u32> {
         match terms {
             None => Ok(NONE),
-            Some(Terms::Host(terms)) => {
+            Some(HeadTerms::Host(terms)) => {
                 if terms.len() != heads {
                     let expected = format!("one for each of {heads} heads");
                     return Err(Error::argument(OP, name, expected, terms.len().to_string()));
@@ -481,7 +480,7 @@ impl<'a> Items<'a> {
                 }
                 self.push(Part::Host(terms.iter().map(|term| term.to_bits()).collect()))
             }
-            Some(Terms::Value(terms)) => {
+            Some(HeadTerms::Value(terms)) => {
                 expect_dtype(OP, name, terms, &[DType::F32])?;
                 expect_shape(OP, name, terms, &[heads])?;
                 self.push(Part::Device(terms))

@@ -27,6 +27,7 @@ use super::{RelativePositionBias, cast};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
+pub use crate::per_head::PerHead;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -121,8 +122,7 @@ pub struct Attention<'a> {
     sequences: Option<Sequences<'a>>,
     blocks: Option<BlockTable<'a>>,
     mask: Option<Mask<'a>>,
-    slopes: Option<Terms<'a>>,
-    sinks: Option<Terms<'a>>,
+    per_head: PerHead<Option<HeadTerms<'a>>>,
     relative: Option<RelativeBias<'a>>,
     weights: bool,
     log_sum_exp: bool,
@@ -168,10 +168,12 @@ enum RelativeBias<'a> {
     Value(&'a Value),
 }
 
-/// A number for each head.
+/// A number for each head, f32 `[H]`.
 #[derive(Clone, Copy, Debug)]
-enum Terms<'a> {
+pub enum HeadTerms<'a> {
+    /// On the host; finite.
     Host(&'a [f32]),
+    /// On the device.
     Value(&'a Value),
 }
 
@@ -189,6 +191,43 @@ pub struct AttentionValues {
     pub log_sum_exp: Option<Value>,
     /// `[batch, heads, queries, keys]` of the heads and queries that were asked for.
     pub captured: Option<Value>,
+}
+
+/// The options that are one number a head: of the host and of the device for [`Attention`], of the host for [`AttentionCall`].
+macro_rules! per_head_options {
+    ($($(#[$meta:meta])* $name:ident, $name_value:ident;)*) => {
+        impl<'a> Attention<'a> {
+            $($(#[$meta])*
+            #[must_use]
+            pub fn $name(mut self, terms: &'a [f32]) -> Self {
+                self.per_head.$name = Some(HeadTerms::Host(terms));
+                self
+            }
+
+            /// The same on the device, f32 `[H]`.
+            #[must_use]
+            pub fn $name_value(mut self, terms: &'a Value) -> Self {
+                self.per_head.$name = Some(HeadTerms::Value(terms));
+                self
+            })*
+        }
+
+        impl<'a> AttentionCall<'a> {
+            $($(#[$meta])*
+            #[must_use]
+            pub fn $name(mut self, terms: &'a [f32]) -> Self {
+                self.options = self.options.$name(terms);
+                self
+            })*
+        }
+    };
+}
+
+per_head_options! {
+    /// slope·|p − j| is taken from the scores of a query at key p, one slope for each head (ALiBi, Press et al. 2022).
+    alibi_slopes, alibi_slopes_value;
+    /// A further logit in each row's sum, without a value, one for each head (attention sinks, as gpt-oss has them).
+    sinks, sinks_value;
 }
 
 impl<'a> Attention<'a> {
@@ -303,17 +342,10 @@ impl<'a> Attention<'a> {
         self
     }
 
-    /// slope·|p − j| is taken from the scores of a query at key p, one slope for each head (ALiBi, Press et al. 2022).
+    /// All options that are one number a head: those that are there, in place of what was said before.
     #[must_use]
-    pub fn alibi_slopes(mut self, slopes: &'a [f32]) -> Self {
-        self.slopes = Some(Terms::Host(slopes));
-        self
-    }
-
-    /// The same on the device, f32 `[H]`.
-    #[must_use]
-    pub fn alibi_slopes_value(mut self, slopes: &'a Value) -> Self {
-        self.slopes = Some(Terms::Value(slopes));
+    pub fn per_head(mut self, terms: PerHead<Option<HeadTerms<'a>>>) -> Self {
+        self.per_head = terms;
         self
     }
 
@@ -331,20 +363,6 @@ impl<'a> Attention<'a> {
     #[must_use]
     pub fn relative_bias_value(mut self, bias: &'a Value) -> Self {
         self.relative = Some(RelativeBias::Value(bias));
-        self
-    }
-
-    /// A further logit in each row's sum, without a value, one for each head (attention sinks, as gpt-oss has them).
-    #[must_use]
-    pub fn sinks(mut self, sinks: &'a [f32]) -> Self {
-        self.sinks = Some(Terms::Host(sinks));
-        self
-    }
-
-    /// The same on the device, f32 `[H]`.
-    #[must_use]
-    pub fn sinks_value(mut self, sinks: &'a Value) -> Self {
-        self.sinks = Some(Terms::Value(sinks));
         self
     }
 

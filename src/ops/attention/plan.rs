@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Attention, AttentionBuffers, AttentionShape, BufferPart, Heads, Layout, Mask, Placement};
+use super::{
+    Attention, AttentionBuffers, AttentionShape, BufferPart, HeadTerms, Heads, Layout, Mask, PerHead,
+    Placement,
+};
 use crate::device::{Device, Purpose};
 use crate::error::{Error, Result};
 use crate::recording::{Recording, RecordingPlan, Value};
@@ -76,17 +79,18 @@ impl AttentionPlan {
     /// device's alignment forbids it.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder, buffers: AttentionBuffers<'_>) -> Result<()> {
         let shape = &self.shape;
-        for (name, wanted) in [
+        let optional = [
             ("key_lengths", shape.has_key_lengths),
             ("key_padding_mask", shape.has_key_padding_mask),
             ("mask", shape.mask.is_some()),
-            ("alibi_slopes", shape.has_alibi_slopes),
-            ("sinks", shape.has_sinks),
+        ];
+        let optional = optional.into_iter().chain(shape.per_head.entries()).chain([
             ("relative_bias", shape.relative_bias.is_some()),
             ("packed", shape.packed.is_some()),
             ("block_table", shape.paged.is_some()),
             ("log_sum_exp", shape.has_log_sum_exp),
-        ] {
+        ]);
+        for (name, wanted) in optional {
             let expected = match (wanted, buffers.get(name).is_some()) {
                 (false, true) => "absent, as the plan was made without it",
                 (true, false) => "there, as the plan was made with it",
@@ -183,8 +187,8 @@ fn record(
     let padding =
         optional(shape.has_key_padding_mask, &[shape.batch, shape.keys], DType::U32, "key_padding_mask")?;
     let mask = optional(shape.mask.is_some(), &shape.mask.unwrap_or_default(), shape.mask_dtype, "mask")?;
-    let slopes = optional(shape.has_alibi_slopes, &[shape.heads], DType::F32, "alibi_slopes")?;
-    let sinks = optional(shape.has_sinks, &[shape.heads], DType::F32, "sinks")?;
+    let per_head: PerHead<Option<Value>> =
+        shape.per_head.try_map(|name, there| optional(there, &[shape.heads], DType::F32, name))?;
     let distances = shape.relative_bias.map_or(1, |reach| reach.saturating_mul(2).saturating_add(1));
     let relative = shape.relative_bias.is_some();
     let relative = optional(relative, &[shape.heads, distances], DType::F32, "relative_bias")?;
@@ -213,12 +217,7 @@ fn record(
             DType::F32 | DType::F16 => Mask::Float(mask),
         });
     }
-    if let Some(slopes) = &slopes {
-        attention = attention.alibi_slopes_value(slopes);
-    }
-    if let Some(sinks) = &sinks {
-        attention = attention.sinks_value(sinks);
-    }
+    attention = attention.per_head(per_head.as_ref().map(|_, terms| terms.as_ref().map(HeadTerms::Value)));
     if let Some(relative) = &relative {
         attention = attention.relative_bias_value(relative);
     }

@@ -1,6 +1,6 @@
 //! What an [`AttentionPlan`](super::AttentionPlan) is made for, and the buffers that it is recorded over.
 
-use super::{Alignment, Causal, Layout};
+use super::{Alignment, Causal, Layout, PerHead};
 #[cfg(doc)]
 use super::{Attention, AttentionPlan, Heads};
 use crate::tensor::DType;
@@ -62,10 +62,8 @@ pub struct AttentionShape {
     pub has_key_lengths: bool,
     /// Whether [`AttentionBuffers::key_padding_mask`] will be.
     pub has_key_padding_mask: bool,
-    /// Whether [`AttentionBuffers::alibi_slopes`] will be.
-    pub has_alibi_slopes: bool,
-    /// Whether [`AttentionBuffers::sinks`] will be.
-    pub has_sinks: bool,
+    /// Which of [`AttentionBuffers::per_head`] will be.
+    pub per_head: PerHead<bool>,
     /// The reach of the biases that [`AttentionBuffers::relative_bias`] will hold: see [`Attention::relative_bias_value`].
     pub relative_bias: Option<usize>,
     /// Whether [`AttentionBuffers::log_sum_exp`] will be, to be written.
@@ -215,8 +213,7 @@ impl Default for AttentionShape {
             softcap: 0.0,
             has_key_lengths: false,
             has_key_padding_mask: false,
-            has_alibi_slopes: false,
-            has_sinks: false,
+            per_head: PerHead::default(),
             relative_bias: None,
             has_log_sum_exp: false,
             mask: None,
@@ -283,10 +280,8 @@ pub struct AttentionBuffers<'a> {
     pub key_padding_mask: Option<BufferPart<'a>>,
     /// Added to the scaled scores (f32 or f16), or nonzero for what takes part (u32).
     pub mask: Option<BufferPart<'a>>,
-    /// f32 `[heads]`.
-    pub alibi_slopes: Option<BufferPart<'a>>,
-    /// f32 `[heads]`.
-    pub sinks: Option<BufferPart<'a>>,
+    /// f32 `[heads]` each.
+    pub per_head: PerHead<Option<BufferPart<'a>>>,
     /// f32 `[heads, 2 · reach + 1]`.
     pub relative_bias: Option<BufferPart<'a>>,
     /// u32 `[2, batch + 1]`: running sums of the packed items' queries, then of their keys.
@@ -313,8 +308,7 @@ impl<'a> AttentionBuffers<'a> {
             key_lengths: None,
             key_padding_mask: None,
             mask: None,
-            alibi_slopes: None,
-            sinks: None,
+            per_head: PerHead::default(),
             relative_bias: None,
             packed: None,
             block_table: None,
@@ -331,13 +325,12 @@ impl<'a> AttentionBuffers<'a> {
             "output" => Some(self.output),
             "key_lengths" => self.key_lengths,
             "key_padding_mask" => self.key_padding_mask,
-            "alibi_slopes" => self.alibi_slopes,
-            "sinks" => self.sinks,
             "relative_bias" => self.relative_bias,
             "packed" => self.packed,
             "block_table" => self.block_table,
             "log_sum_exp" => self.log_sum_exp,
-            _ => self.mask,
+            "mask" => self.mask,
+            name => self.per_head.get(name).flatten(),
         }
     }
 }

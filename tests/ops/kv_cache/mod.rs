@@ -6,7 +6,7 @@ mod scenario;
 
 use crate::common::{self, assert_agrees};
 use attentive::kernel::Inputs;
-use attentive::ops::{Attention, Heads, KvCache, KvCacheShape, Layout, Mask, RelativePositionBias};
+use attentive::ops::{Attention, Heads, KvCache, KvCacheShape, Layout, Mask, PerHead, RelativePositionBias};
 use attentive::recording::Value;
 use attentive::reference::attention::{self as oracle, Dims, Options, Strided, View};
 use attentive::reference::rounding_floor;
@@ -325,9 +325,12 @@ fn options_beside_the_caches_own() {
         causal: oracle::Causal::BottomRight,
         position: oracle::Causal::BottomRight,
         window: [Some(5), None],
-        slopes: Some(&slopes),
+        per_head: PerHead::from_names(|name| match name {
+            "alibi_slopes" => Some(&slopes[..]),
+            "sinks" => Some(&sinks[..]),
+            _ => None,
+        }),
         relative: Some(&relative),
-        sinks: Some(&sinks),
         key_lengths: Some(&lengths),
         mask: oracle::Mask::Float { data: &mask, strides: [0, queries * keys, keys, 1] },
     };
