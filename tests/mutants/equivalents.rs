@@ -229,6 +229,68 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         &["second argument", "rows = min(parameters.queries,"],
         "a part that ends before the last query, and one behind an item's queries",
     ),
+    same(
+        "attention/scale_mask_softmax",
+        &["no left operand", "row.begin + lane;"],
+        "`allowed` knows where the keys begin and end",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["one further", "key < row.end"],
+        "`allowed` knows where the keys begin and end",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["`number_or_lowest(logit, kind)` → `logit`", "largest ="],
+        "−∞ is no larger; others make the row NaN",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["`number_or_lowest(logit, kind)` → `logit`", "weight ="],
+        "of what is no number the weight is 0",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["always", "kind == NUMBERS"],
+        "a sink that is no number makes the row NaN, and −∞ moves nothing",
+    ),
+    same("attention/scale_mask_softmax", &["first argument", "`max(logit - largest, -150.0)`"], EXP),
+    same(
+        "attention/scale_mask_softmax",
+        &["first argument", "`max(number_or_lowest(logit, kind) - largest"],
+        EXP,
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["`0.0` → `1.0`", "let factor"],
+        "without a number all weights are 0",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["`select(0u, NAN_BITS, not_a_number)` → `NAN_BITS`"],
+        "it is taken in NaN rows alone",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["`0u` → `1u`", "select(0u, NAN_BITS"],
+        "it is taken in NaN rows alone",
+    ),
+    same(
+        "attention/scale_mask_softmax",
+        &["no right operand", "&& lane == 0u`"],
+        "every lane has the whole sum, and writes the same",
+    ),
+    same("attention/scale_mask_softmax", &["never", "row_seen == NOTHING"], "log(0) is −∞ on llvmpipe"),
+    same(
+        "attention/scale_mask_softmax",
+        &["left out", "whole = from_bits(NEGATIVE_INFINITY_BITS);"],
+        "log(0) is −∞ on llvmpipe",
+    ),
+    missing(
+        "attention/scale_mask_softmax",
+        &["first argument", "`select(kind, NOTHING, kind == INFINITIES)`"],
+        "a sink of −∞ beside no keys",
+    ),
     // linear
     same("linear/gemm_rows", &["places_of: `return min("], PAST),
     same("linear/gemm_rows", &["main: `let last = parameters.rows - 1u;`"], PAST),
@@ -236,6 +298,9 @@ pub const EQUIVALENTS: &[Equivalent] = &[
     same("linear/gemm_rows", &["`7u` → `8u`"], "there are 8 rows at most"),
     same("linear/gemm_rows", &["always", "`ROWS >= 8u`"], PAST),
     same("linear/gemm_rows", &["main: `for (var element ="], PAST),
+    same("linear/gemm_blocked", &["min(first_row + left_row, parameters.rows - 1u)"], PAST),
+    same("linear/gemm_blocked", &["min(first_column + left_row, parameters.columns - 1u)"], PAST),
+    same("linear/gemm_blocked", &["one further", "panel4 < end4"], "a panel behind the end is 0"),
 ];
 
 impl Equivalent {

@@ -120,17 +120,23 @@ fn constants(variant: &Variant) -> BTreeMap<String, u32> {
     pairs.collect()
 }
 
-/// The variants, those first that have an implementation, a shared file or a constant's value that those before them have
-/// not.
+/// The variants in the order in which they are tried: those first that have an implementation, a shared file or a constant's value
+/// that those before them have not, then those that have two of them together for the first time.
 fn differing(kernel: &dyn Kernel, variants: &[Variant]) -> Vec<Variant> {
-    let mut seen = BTreeSet::new();
-    let (mut first, mut rest) = (Vec::new(), Vec::new());
-    for variant in variants {
+    let features = |variant: &Variant| -> Vec<String> {
         let files = imports(kernel, variant).unwrap().into_iter().map(str::to_owned);
-        let name = variant.to_string();
-        let words = name.split(' ').map(str::to_owned).chain(files).filter(|word| seen.insert(word.clone()));
-        if words.count() > 0 { first.push(variant.clone()) } else { rest.push(variant.clone()) }
+        let values = constants(variant).into_iter().map(|(name, value)| format!("{name} {value}"));
+        values.chain(files).chain([variant.name().to_owned()]).collect()
+    };
+    let (mut seen, mut pairs) = (BTreeSet::new(), BTreeSet::new());
+    let mut ordered: Vec<(usize, Variant)> = Vec::new();
+    for variant in variants {
+        let own = features(variant);
+        let new = own.iter().filter(|feature| seen.insert((*feature).clone())).count();
+        let both = own.iter().flat_map(|one| own.iter().map(move |other| (one.clone(), other.clone())));
+        let new_pairs = both.filter(|pair| pairs.insert(pair.clone())).count();
+        ordered.push((if new > 0 { 0 } else { 1 + usize::from(new_pairs == 0) }, variant.clone()));
     }
-    first.extend(rest);
-    first
+    ordered.sort_by_key(|(rank, _)| *rank);
+    ordered.into_iter().map(|(_, variant)| variant).collect()
 }
