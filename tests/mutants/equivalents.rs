@@ -298,9 +298,6 @@ pub const EQUIVALENTS: &[Equivalent] = &[
     same("linear/gemm_rows", &["`7u` → `8u`"], "there are 8 rows at most"),
     same("linear/gemm_rows", &["always", "`ROWS >= 8u`"], PAST),
     same("linear/gemm_rows", &["main: `for (var element ="], PAST),
-    same("linear/gemm_blocked", &["min(first_row + left_row, parameters.rows - 1u)"], PAST),
-    same("linear/gemm_blocked", &["min(first_column + left_row, parameters.columns - 1u)"], PAST),
-    same("linear/gemm_blocked", &["one further", "panel4 < end4"], "a panel behind the end is 0"),
 ];
 
 impl Equivalent {

@@ -94,8 +94,8 @@ fn is_own(kernel: &str, file: &str) -> bool {
 /// What is told of all kernels.
 pub struct Tally {
     pub survivors: Vec<String>,
-    /// Faults of the shared files, by their keys: the name, and whether a kernel's cases have seen it.
-    pub shared: BTreeMap<String, (String, bool)>,
+    /// Faults of the shared files, by their keys: the name, the file, and whether a kernel's cases have seen it.
+    pub shared: BTreeMap<String, (String, String, bool)>,
     /// For each of the equivalents the mutants that it is about, and those that were caught.
     pub equivalents: Vec<[usize; 2]>,
 }
@@ -191,7 +191,7 @@ impl Run<'_> {
         let (name, key, file) = (faults.name(fault), faults.key(fault), faults.file(fault));
         let is_own = is_own(self.kernel.name(), file);
         let known = EQUIVALENTS.iter().position(|same| same.is(self.kernel.name(), file, &name));
-        let is_seen_elsewhere = tally.shared.get(key).is_some_and(|(_, seen)| *seen);
+        let is_seen_elsewhere = tally.shared.get(key).is_some_and(|(_, _, seen)| *seen);
         if sample && known.is_some() || is_seen_elsewhere {
             return false;
         }
@@ -213,7 +213,7 @@ impl Run<'_> {
             tally.equivalents[known][1] += usize::from(seen == Ok(true));
             self.row.same += 1;
         } else if !is_own && seen.is_ok() {
-            tally.shared.insert(key.to_owned(), (name, seen == Ok(true)));
+            tally.shared.insert(key.to_owned(), (name, file.to_owned(), seen == Ok(true)));
         } else if seen != Ok(true) {
             self.survived(&name, seen, tally);
         }
