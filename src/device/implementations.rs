@@ -4,7 +4,7 @@
 use super::Device;
 
 /// The ops that have implementations to choose from, and the names of these, in no order of merit: each may be forced
-/// ([`DeviceOptions::implementations`]), tuned and benched.
+/// ([`DeviceOptions::implementations`](super::DeviceOptions::implementations)), tuned and benched.
 pub const IMPLEMENTATIONS: [(&str, &[&str]); 8] = [
     ("attention", &["tiled", "subgroup", "subgroup8", "decode", "cooperative", "chained"]),
     ("embedding_norm", ROWS),
