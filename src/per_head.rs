@@ -56,6 +56,9 @@ macro_rules! per_head {
 }
 
 per_head! {
+    /// The scale of a head's scores is multiplied with its number, before the softcap (Swin Transformer v2, Liu et al. 2022,
+    /// equation 2).
+    head_scales,
     /// slope·|p − j| is taken from the scores of a query at key p (ALiBi, Press et al. 2022).
     alibi_slopes,
     /// A further logit in each row's sum, without a value (attention sinks, as gpt-oss has them).

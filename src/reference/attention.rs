@@ -287,12 +287,16 @@ impl Options<'_> {
         });
         [-by_distance, by_table, by_mask]
             .into_iter()
-            .fold(self.score(product), |sum, bias| in_f32(sum + bias))
+            .fold(self.score(product, h), |sum, bias| in_f32(sum + bias))
+    }
+
+    fn scaled(&self, product: f64, head: usize) -> f64 {
+        self.per_head.head_scales.map_or(1.0, |scales| f64::from(scales[head])) * self.scale * product
     }
 
     /// The scaled and softcapped score.
-    fn score(&self, product: f64) -> f64 {
-        let score = in_f32(self.scale * product);
+    fn score(&self, product: f64, head: usize) -> f64 {
+        let score = in_f32(self.scaled(product, head));
         if self.softcap == 0.0 { score } else { self.softcap * (score / self.softcap).tanh() }
     }
 }
@@ -400,8 +404,8 @@ pub fn stage(scores: &[f64], stage: u32, dims: Dims, options: Options) -> Vec<f6
         [rest / dims.heads, rest % dims.heads, i, j]
     };
     let value = |(place, score): (usize, &f64)| match stage {
-        0 => in_f32(options.scale * score),
-        1 => options.score(*score),
+        0 => in_f32(options.scaled(*score, at(place)[1])),
+        1 => options.score(*score, at(place)[1]),
         _ if allowed[place] => options.logit(*score, dims, at(place)),
         _ => f64::NEG_INFINITY,
     };
@@ -409,7 +413,7 @@ pub fn stage(scores: &[f64], stage: u32, dims: Dims, options: Options) -> Vec<f6
 }
 
 /// weights\[b, h, i, j\] = exp(sⱼ − m) / Σⱼ' exp(sⱼ' − m) over the allowed keys, with
-/// sⱼ = softcap(scale·scores\[b, h, i, j\]) + mask\[b, h, i, j\] − slope·|p − j| and m = maxⱼ sⱼ, a sink in the sum
+/// sⱼ = softcap(scale·τ\[h\]·scores\[b, h, i, j\]) + mask\[b, h, i, j\] − slope·|p − j| and m = maxⱼ sⱼ, a sink in the sum
 /// where there is one; returns `[B, H, Lq, Lk]`.
 ///
 /// The softmax of Vaswani et al. 2017, equation 1, in two passes over the row. Keys that are not allowed have a

@@ -68,6 +68,7 @@ const F32: [DType; 3] = [DType::F32; 3];
 fn head_numbers() -> PerHead<[f32; 4]> {
     PerHead::from_names(|name| match name {
         "alibi_slopes" => [0.5, 0.25, 0.125, 0.0625],
+        "head_scales" => [1.5, 0.25, -1.0, 2.0],
         _ => [1.0, -2.0, 0.0, 0.5],
     })
 }
@@ -463,6 +464,35 @@ fn tables_from_the_host_and_the_device() {
                     }
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_heads_scale_is_that_of_its_queries() {
+    let dims = Dims { batch: 2, heads: 4, heads_kv: 2, queries: 9, keys: 21, head_dim: 8, value_dim: 5 };
+    let data = Data::new(dims, 9);
+    // Powers of two, so that queries that are multiplied with them give the same bits.
+    let scales = [2.0, 0.25, -1.0, 8.0];
+    let mut scaled = Data::new(dims, 9);
+    for (head, rows) in scaled.inputs[0].chunks_exact_mut(9 * 8).enumerate() {
+        rows.iter_mut().for_each(|value| *value *= scales[head % 4]);
+    }
+    for device in common::devices() {
+        for name in attention_implementations(&device) {
+            let on = |data: &Data, scales: Option<&[f32]>| {
+                let mut recording = Recording::new(&device);
+                let inputs = data.values(&mut recording, F32);
+                let [q, k, v] = inputs.each_ref().map(|value| Heads::dense(value).unwrap());
+                let mut attention = Attention::new().softcap(3.0).implementation(name);
+                attention = scales.map_or(attention, |scales| attention.head_scales(scales));
+                let made = attention.record(&mut recording, &q, &k, &v).unwrap();
+                let [output, ..] = run(recording, &made);
+                output
+            };
+            let comparison = compare_bits(&on(&data, Some(&scales)), &on(&scaled, None));
+            assert!(comparison.passed, "{} {name}: {comparison}", device.name());
+            assert!(!compare_bits(&on(&data, None), &on(&scaled, None)).passed, "or this shows nothing");
         }
     }
 }

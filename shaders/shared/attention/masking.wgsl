@@ -16,6 +16,9 @@ struct Head {
 fn head_of(head: u32) -> Head {
     var own: Head;
     own.scale = parameters.scale;
+    if (parameters.scales_at != NONE) {
+        own.scale = own.scale * head_terms[parameters.scales_at + head];
+    }
     own.slope = 0.0;
     if (parameters.slopes_at != NONE) {
         own.slope = head_terms[parameters.slopes_at + head];

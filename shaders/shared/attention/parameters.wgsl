@@ -68,7 +68,8 @@ struct Parameters {
     mask_head: u32,
     mask_row: u32,
     mask_column: u32,
-    // Where in head_terms the ALiBi slopes and the sinks stand, one for each head.
+    // Where in head_terms the heads' factors of the scale, the ALiBi slopes and the sinks stand, one for each head.
+    scales_at: u32,
     slopes_at: u32,
     sinks_at: u32,
     // Where in head_terms the biases by distance [H, 2 · reach + 1] stand.

@@ -118,7 +118,9 @@ parameters! {
         pub mask_row: u32,
         /// From one key to the next.
         pub mask_column: u32,
-        /// Where in `head_terms` the ALiBi slopes stand; or [`NONE`].
+        /// Where in `head_terms` the heads' factors of the scale stand; or [`NONE`].
+        pub scales_at: u32,
+        /// Where the ALiBi slopes do; or [`NONE`].
         pub slopes_at: u32,
         /// Where the sinks do; or [`NONE`].
         pub sinks_at: u32,
@@ -149,7 +151,7 @@ impl Parameters {
 
     /// With the places of the heads' numbers in `head_terms`, [`NONE`] for those that are not there.
     pub(crate) fn with_per_head(self, at: PerHead<u32>) -> Self {
-        Self { slopes_at: at.alibi_slopes, sinks_at: at.sinks, ..self }
+        Self { scales_at: at.head_scales, slopes_at: at.alibi_slopes, sinks_at: at.sinks, ..self }
     }
 
     /// The head's sink; one of −∞ is none.
@@ -293,8 +295,8 @@ pub(super) struct Band {
 
 /// Which keys a query may attend to, and their logits: the twins' form of `attention/masking.wgsl`.
 ///
-/// The logit of key j for a query of head h at position p is softcap(scale · q·k) − slope\[h\]·|p − j| + bias\[h, j − p\] + mask (Gemma 2
-/// for the softcap c·tanh(s / c); Press et al. 2022 for the slopes; Raffel et al. 2020 for the biases by distance).
+/// The logit of key j for a query of head h at position p is softcap(scale · τ\[h\] · q·k) − slope\[h\]·|p − j| + bias\[h, j − p\] + mask (Gemma 2
+/// for the softcap c·tanh(s / c); Liu et al. 2022, equation 2, for the heads' factors τ; Press et al. 2022 for the slopes; Raffel et al. 2020 for the biases by distance).
 pub(super) struct Row<'a> {
     p: &'a Parameters,
     mask: &'a [u32],
@@ -328,7 +330,10 @@ impl<'a> Row<'a> {
             begin,
             end,
             position,
-            scale: p.scale,
+            scale: match p.scales_at {
+                NONE => p.scale,
+                at => p.scale * head_terms[(at + head) as usize],
+            },
             slope: if p.slopes_at == NONE { 0.0 } else { head_terms[(p.slopes_at + head) as usize] },
             relative: match p.relative_at {
                 NONE => &[],

@@ -220,6 +220,7 @@ impl Problem {
             3 => Low::FirstHalf(f32::MIN),
             _ => Low::Infinite,
         };
+        let head_scales = pick(5) == 0 && spread < 100.0;
         Self {
             seed,
             batch,
@@ -239,7 +240,7 @@ impl Problem {
             mask: masked.then_some((float_mask, axes)),
             // Beside such numbers weights are 0 in f32, which takes nothing from a value: a NaN there would not show.
             low: if masked && float_mask && poison != Poison::Value { low } else { Low::Infinite },
-            per_head: PerHead { alibi_slopes: slopes && spread < 100.0, sinks },
+            per_head: PerHead { head_scales, alibi_slopes: slopes && spread < 100.0, sinks },
             relative,
             placement,
             poison,
@@ -251,7 +252,11 @@ impl Problem {
     /// The heads' numbers.
     pub(super) fn head_numbers(&self, inputs: &mut Inputs) -> PerHead<Vec<f32>> {
         let heads = self.heads() as usize;
+        // Above 1 and below, the first of them of either sign.
+        let mut head_scales = Inputs::new(self.seed ^ 0x7a0).values(heads, 0.5);
+        head_scales.iter_mut().skip(1).for_each(|scale| *scale = scale.exp());
         PerHead {
+            head_scales,
             alibi_slopes: (0..heads).map(|h| (-8.0 * (h + 1) as f32 / heads as f32).exp2()).collect(),
             sinks: inputs.values(heads, self.spread.min(16.0)),
         }

@@ -99,7 +99,7 @@ pub enum Mask<'a> {
     Float(&'a Value),
 }
 
-/// Attention(Q, K, V) = softmax(softcap(scale · Q·Kᵀ) + mask + bias(distance) − slope · distance) · V (Vaswani et al. 2017, equation 1),
+/// Attention(Q, K, V) = softmax(softcap(scale · τ · Q·Kᵀ) + mask + bias(distance) − slope · distance) · V (Vaswani et al. 2017, equation 1),
 /// to be recorded.
 ///
 /// Every option goes with every other and with each implementation ([`IMPLEMENTATIONS`](crate::device::IMPLEMENTATIONS)):
@@ -224,6 +224,9 @@ macro_rules! per_head_options {
 }
 
 per_head_options! {
+    /// The scale of each head's scores is multiplied with its τ, one for each head, before the softcap: the learned logit scale of
+    /// Swin Transformer v2 (Liu et al. 2022, equation 2).
+    head_scales, head_scales_value;
     /// slope·|p − j| is taken from the scores of a query at key p, one slope for each head (ALiBi, Press et al. 2022).
     alibi_slopes, alibi_slopes_value;
     /// A further logit in each row's sum, without a value, one for each head (attention sinks, as gpt-oss has them).
