@@ -21,6 +21,7 @@ pub mod merge;
 mod parameters;
 pub(crate) mod problem;
 pub(crate) mod problem_data;
+mod problem_places;
 pub mod scale_mask_softmax;
 pub mod scores;
 mod sizes;
