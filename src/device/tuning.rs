@@ -198,7 +198,7 @@ impl Tuning {
             }
             if name.is_empty()
                 || name.len() > 40
-                || !name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_')
+                || !name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_')
             {
                 return wrong(format!("`{}` is no implementation's name", shortened(name)));
             }
@@ -286,6 +286,7 @@ impl Device {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::IMPLEMENTATIONS;
 
     fn tuning(driver_info: &str, choices: &[(u32, &str, f64)], cooperative: Option<bool>) -> Tuning {
         let [backend, name, driver, version, kernels] = ["vulkan", "a", "b", "1", "0"].map(str::to_owned);
@@ -294,6 +295,17 @@ mod tests {
             TunedChoice::new("linear", TunedSize { half: false, dims: [rows, 64, 64] }, name, seconds)
         };
         Tuning { key, cooperative, choices: choices.iter().map(choice).collect() }
+    }
+
+    #[test]
+    fn every_implementation_can_be_kept() {
+        for (op, name) in
+            IMPLEMENTATIONS.iter().flat_map(|(op, names)| names.iter().map(move |name| (op, name)))
+        {
+            let mut tuning = tuning("1", &[(1, name, 1e-3)], None);
+            (*op).clone_into(&mut tuning.choices[0].op);
+            assert_eq!(tuning.check(), Ok(()), "{op} {name}");
+        }
     }
 
     #[test]

@@ -72,10 +72,7 @@ fn what_was_measured_is_kept_and_used_and_what_does_not_hold_is_not() {
     let choices = before["choices"].as_array_mut().unwrap();
     let mut unmeasured = choices[0].clone();
     unmeasured["size"]["dims"][0] = 77.into();
-    // All of them, since on a busy machine a run may leave out a size whose calls take too long.
-    for choice in choices.iter_mut() {
-        choice["seconds"] = 1e-9.into();
-    }
+    choices[0]["seconds"] = 1e-9.into();
     choices.push(unmeasured);
     let better = [choices[0].clone(), choices.last().unwrap().clone()];
     std::fs::write(path, before.to_string()).unwrap();
