@@ -202,8 +202,8 @@ pub const FLASH_VALUES: &[Mutant] = &[
     ),
     mutant(
         "a NaN does not reach its row",
-        "select(value * factor, from_bits(NAN_BITS), poisoned)",
-        "value * factor",
+        "select(values * factor, vec4<f32>(from_bits(NAN_BITS)), poisoned)",
+        "values * factor",
     ),
 ];
 
