@@ -128,6 +128,12 @@ pub enum Error {
         /// The value that was given.
         found: String,
     },
+    /// A value that gradients are asked for goes through something that has no rule for them.
+    #[error("{what} has no gradient, and one of its inputs is differentiated: train without it, or record it in a recording of its own")]
+    NoGradient {
+        /// The kernel, and where it stands.
+        what: String,
+    },
     /// An error of something that was recorded under a name, with [`Recording::scoped`](crate::Recording::scoped).
     /// [`Error::root`] is the error itself.
     #[error("{scope}: {source}")]

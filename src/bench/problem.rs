@@ -306,6 +306,7 @@ fn record_case(
             CaseArgument::F32(values) => bytemuck::cast_slice(values).to_vec(),
             CaseArgument::Words(words) => words.clone(),
             CaseArgument::Output(_) | CaseArgument::Exact(_) => vec![0; argument.words()],
+            CaseArgument::Update(before, _) => bytemuck::cast_slice(before).to_vec(),
         }
     };
     let mut values = Vec::new();

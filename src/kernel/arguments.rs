@@ -5,7 +5,7 @@
 pub enum Argument<'a> {
     /// A binding that is read.
     Read(&'a [u32]),
-    /// A binding that is written.
+    /// A binding that is written, or updated in place.
     Write(&'a mut [u32]),
 }
 
@@ -32,12 +32,12 @@ impl<'a> Arguments<'a> {
         bytemuck::cast_slice(self.words(index))
     }
 
-    /// A written binding as f32. It can be taken once; after that it is empty.
+    /// A written or updated binding as f32. It can be taken once; after that it is empty.
     pub fn f32_mut(&mut self, index: usize) -> &'a mut [f32] {
         bytemuck::cast_slice_mut(self.words_mut(index))
     }
 
-    /// A written binding as words. It can be taken once; after that it is empty.
+    /// A written or updated binding as words. It can be taken once; after that it is empty.
     pub fn words_mut(&mut self, index: usize) -> &'a mut [u32] {
         match self.0.get_mut(index) {
             Some(Argument::Write(words)) => std::mem::take(words),

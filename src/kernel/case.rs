@@ -34,6 +34,9 @@ pub enum CaseArgument {
     Exact(Vec<Option<u32>>),
     /// The oracle's answer for a written binding: [`CaseArgument::output`] and its kin make it.
     Output(Expected),
+    /// For a binding that is updated in place: what it holds before, and the oracle's answer of as many elements; what is `None`
+    /// there must stay as it was.
+    Update(Vec<f32>, Expected),
 }
 
 /// The oracle's answer for a written binding, and how near to it a device must come.
@@ -64,6 +67,11 @@ impl CaseArgument {
         Self::Output(Expected { values, floor: Some(floor), nmse: Some(nmse) })
     }
 
+    /// A binding that is updated in place from `before` to these values; what is `None` must stay as it was.
+    pub fn update(before: Vec<f32>, values: Vec<Option<f64>>) -> Self {
+        Self::Update(before, Expected { values, floor: None, nmse: None })
+    }
+
     /// Words behind the binding.
     pub fn words(&self) -> usize {
         match self {
@@ -71,6 +79,7 @@ impl CaseArgument {
             Self::Words(words) => words.len(),
             Self::Exact(words) => words.len(),
             Self::Output(expected) => expected.values.len(),
+            Self::Update(before, _) => before.len(),
         }
     }
 }

@@ -23,6 +23,8 @@ pub enum Access {
     Read,
     /// Written; what a kernel does not write stays as it was.
     Write,
+    /// Read and written in place, as an optimizer does with its state. An invocation reads only the elements that it writes itself.
+    Update,
 }
 
 /// A storage binding: `@group(0) @binding(1 + its place)`.
@@ -43,6 +45,11 @@ impl Binding {
     /// A binding that the kernel writes.
     pub const fn write(name: &'static str) -> Self {
         Self { name, access: Access::Write }
+    }
+
+    /// A binding that the kernel updates in place.
+    pub const fn update(name: &'static str) -> Self {
+        Self { name, access: Access::Update }
     }
 }
 

@@ -104,7 +104,7 @@ fn run_twin_unless(dispatch: &Dispatch, buffers: &[Option<HostBuffer>], cancelle
         let Some(buffer) = &buffers[slot] else { continue };
         match access {
             Access::Read => reads.push((address, buffer.read())),
-            Access::Write => writes.push((slot, buffer.write())),
+            Access::Write | Access::Update => writes.push((slot, buffer.write())),
         }
     }
     // With the locks held: what begins after the end of this run was asked for finds all that it wrote.
@@ -120,7 +120,7 @@ fn run_twin_unless(dispatch: &Dispatch, buffers: &[Option<HostBuffer>], cancelle
                 let words = reads.iter().find(|(read, _)| Some(*read) == address);
                 Argument::Read(words.map(|(_, words)| words.as_slice()).unwrap_or_default())
             }
-            Access::Write => {
+            Access::Write | Access::Update => {
                 let words = writes.iter_mut().find(|(written, _)| written == slot);
                 match words.and_then(|(_, words)| words.take()) {
                     Some(words) => Argument::Write(words),

@@ -38,8 +38,10 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
+    /// The slots that it writes or updates.
     pub fn writes(&self) -> impl Iterator<Item = usize> + '_ {
-        self.slots(Access::Write)
+        let bindings = self.kernel.bindings().iter().zip(&self.bindings);
+        bindings.filter(|(binding, _)| binding.access != Access::Read).map(|(_, slot)| *slot)
     }
 
     /// The slots that it reads as images: the place among the variant's images, what a texel holds, and the slot.
@@ -48,11 +50,6 @@ impl Dispatch {
             let (place, texel) = self.variant.image_of(binding.name)?;
             Some((place, texel, slot))
         })
-    }
-
-    pub fn slots(&self, access: Access) -> impl Iterator<Item = usize> + '_ {
-        let bindings = self.kernel.bindings().iter().zip(&self.bindings);
-        bindings.filter(move |(binding, _)| binding.access == access).map(|(_, slot)| *slot)
     }
 }
 
@@ -154,9 +151,10 @@ impl Recording {
         for value in bindings {
             self.own(value)?;
         }
+        self.expect_rule(kernel, bindings)?;
         // Neither WebGPU nor the twins allow it.
         let each = || kernel.bindings().iter().zip(bindings).enumerate();
-        for (place, (written, value)) in each().filter(|(_, (binding, _))| binding.access == Access::Write) {
+        for (place, (written, value)) in each().filter(|(_, (binding, _))| binding.access != Access::Read) {
             let other = each().find(|(other, (_, same))| *other != place && self.share(value, same));
             if let Some((_, (other, _))) = other {
                 let found = format!("that of `{}`", other.name);
@@ -165,7 +163,7 @@ impl Recording {
             }
         }
         if let Some((_, (binding, value))) =
-            each().find(|(_, (binding, value))| binding.access == Access::Read && !self.is_written(value))
+            each().find(|(_, (binding, value))| binding.access != Access::Write && !self.is_written(value))
         {
             let expected = "written before it is read (`Recording::zeros` is a value of zeros)";
             let found = format!("a temporary {} {} that nothing has written", value.dtype, value.shape);

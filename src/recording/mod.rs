@@ -9,6 +9,7 @@ mod plan;
 #[cfg(not(target_arch = "wasm32"))]
 mod prepared;
 mod recording_plan;
+mod tape;
 mod trace;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +20,9 @@ pub(crate) use gpu::{Prepared, Submitted};
 #[cfg(not(target_arch = "wasm32"))]
 pub use prepared::{PreparedRecording, RunTime};
 pub use recording_plan::RecordingPlan;
+pub use tape::Gradients;
+pub(crate) use tape::Rule;
+use tape::Tape;
 pub use trace::{Step, trace};
 
 use crate::device::Device;
@@ -116,6 +120,8 @@ pub struct Recording {
     scope: Vec<String>,
     absent: Option<Value>,
     marks: Vec<Mark>,
+    /// What gradients need, where they are asked for.
+    tape: Option<Box<Tape>>,
 }
 
 /// The figures of a run.
@@ -177,6 +183,7 @@ impl Recording {
             scope: Vec::new(),
             absent: None,
             marks: Vec::new(),
+            tape: None,
         }
     }
 
@@ -193,7 +200,11 @@ impl Recording {
         let argument = || format!("a tensor {} {}", tensor.dtype(), tensor.shape());
         self.device.expect_same("recording", argument, tensor.device())?;
         let slot = Slot { tensor: Some(tensor.clone()), ..Slot::written(tensor.words()) };
-        Ok(self.push(slot, tensor.shape().clone(), tensor.dtype()))
+        let value = self.push(slot, tensor.shape().clone(), tensor.dtype());
+        if let Some(tape) = &mut self.tape {
+            tape.took(tensor, value.index);
+        }
+        Ok(value)
     }
 
     /// A value that a dispatch of this recording will write, all of it; until then nothing may read it. What is written in
@@ -287,8 +298,12 @@ impl Recording {
     /// Those of `record`.
     pub fn atomically<T>(&mut self, record: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let (dispatches, marks) = (self.dispatches.len(), self.marks.len());
+        let nodes = self.tape.as_ref().map_or(0, |tape| tape.nodes());
         let result = record(self);
         if result.is_err() {
+            if let Some(tape) = &mut self.tape {
+                tape.truncate(nodes);
+            }
             self.dispatches.truncate(dispatches);
             // Slots stay, since somebody may hold a value of them: without a dispatch they cost nothing.
             for mark in self.marks.drain(marks..) {

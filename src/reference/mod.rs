@@ -82,6 +82,24 @@ mod testing {
         }
     }
 
+    /// Values for [`numeric_gradient`]: uniform in [-1, 1), multiples of 2⁻¹², so that f32 has what lies beside them exactly.
+    pub fn coarse_values(random: &mut Random, count: usize) -> Vec<f32> {
+        (0..count).map(|_| (random.value() * 4096.0).round() / 4096.0).collect()
+    }
+
+    /// ∂f/∂x for each element of x, by central differences of the fourth order in f64; x from [`coarse_values`]. Good to some 1e-9
+    /// where f's fifth derivative is small.
+    pub fn numeric_gradient(x: &[f32], f: impl Fn(&[f32]) -> f64) -> Vec<f64> {
+        const STEP: f32 = 1.0 / 256.0;
+        let at = |place: usize, steps: f32| {
+            let mut moved = x.to_vec();
+            moved[place] += steps * STEP;
+            f(&moved)
+        };
+        let of = |place| 8.0 * (at(place, 1.0) - at(place, -1.0)) - (at(place, 2.0) - at(place, -2.0));
+        (0..x.len()).map(|place| of(place) / (12.0 * f64::from(STEP))).collect()
+    }
+
     /// Panics unless both have the same length and no pair is further apart than `tolerance`.
     #[track_caller]
     pub fn assert_near(got: &[f64], expected: &[f64], tolerance: f64) {

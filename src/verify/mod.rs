@@ -144,13 +144,17 @@ pub async fn run_case(
     let twin_outputs = run_twin(kernel, variant, case, &words);
     let mut outcome = CaseOutcome::default();
     let written = kernel.bindings().iter().zip(&case.arguments);
-    let written = written.filter(|(binding, _)| binding.access == Access::Write);
+    let written = written.filter(|(binding, _)| binding.access != Access::Read);
     for (((_, expected), got), twin) in written.zip(&outputs).zip(&twin_outputs) {
         match expected {
             CaseArgument::Output(expected) => {
                 let mut bounds = Bounds { floor: expected.floor.unwrap_or(case.floor), ..Bounds::default() };
                 bounds.nmse = expected.nmse.unwrap_or(bounds.nmse);
-                judge(&mut outcome, device.is_cpu(), bounds, &expected.values, got, twin);
+                judge(&mut outcome, device.is_cpu(), bounds, (&[], &expected.values), got, twin);
+            }
+            CaseArgument::Update(before, expected) => {
+                let bounds = Bounds { floor: expected.floor.unwrap_or(case.floor), ..Bounds::default() };
+                judge(&mut outcome, device.is_cpu(), bounds, (before, &expected.values), got, twin);
             }
             CaseArgument::Exact(expected) => judge_words(&mut outcome, expected, got, twin),
             CaseArgument::F32(_) | CaseArgument::Words(_) => {
@@ -186,6 +190,7 @@ fn misfit(kernel: &dyn Kernel, variant: &Variant, case: &Case) -> Option<String>
             CaseArgument::F32(_) | CaseArgument::Words(_) => words,
             CaseArgument::Exact(expected) => first_gap(expected),
             CaseArgument::Output(expected) => first_gap(&expected.values),
+            CaseArgument::Update(before, _) => before.len(),
         };
         let name = binding.name;
         if extent > words as u64 {
@@ -209,6 +214,7 @@ fn guarded(argument: &CaseArgument) -> Vec<u32> {
         CaseArgument::F32(values) => (values.iter().map(|value| value.to_bits()).collect(), INPUT_POISON),
         CaseArgument::Words(words) => (words.clone(), INPUT_POISON),
         CaseArgument::Output(_) | CaseArgument::Exact(_) => (vec![POISON; argument.words()], POISON),
+        CaseArgument::Update(before, _) => (before.iter().map(|value| value.to_bits()).collect(), POISON),
     };
     words.extend([guard; GUARD]);
     words
@@ -234,7 +240,7 @@ async fn run_on(
     recording.run_async().await?;
     let mut outputs = Vec::new();
     for (binding, tensor) in kernel.bindings().iter().zip(&tensors) {
-        if binding.access == Access::Write {
+        if binding.access != Access::Read {
             outputs.push(tensor.to_words().await?);
         }
     }
@@ -249,25 +255,28 @@ fn run_twin(kernel: &dyn Kernel, variant: &Variant, case: &Case, words: &[Vec<u3
         let inside = words.len() - GUARD;
         match binding.access {
             Access::Read => Argument::Read(&words[..inside]),
-            Access::Write => Argument::Write(&mut words[..inside]),
+            Access::Write | Access::Update => Argument::Write(&mut words[..inside]),
         }
     });
     kernel.twin(variant, &case.parameters, Arguments::new(arguments.collect()));
-    let outputs = bindings.iter().zip(words).filter(|(binding, _)| binding.access == Access::Write);
+    let outputs = bindings.iter().zip(words).filter(|(binding, _)| binding.access != Access::Read);
     outputs.map(|(_, words)| words).collect()
 }
 
-/// Holds one output against the oracle: what should be written by value, all the rest by its bits.
+/// Holds one output against the oracle: what should be written by value, all the rest by its bits, which are those of
+/// `before` in a binding that is updated, and poison elsewhere.
 fn judge(
     outcome: &mut CaseOutcome,
     is_cpu: bool,
     bounds: Bounds,
-    expected: &[Option<f64>],
+    (before, expected): (&[f32], &[Option<f64>]),
     got: &[u32],
     twin: &[u32],
 ) {
     let untouched = expected.iter().map(Option::is_none).chain(std::iter::repeat(true));
-    let overwritten = untouched.zip(got).position(|(untouched, &word)| untouched && word != POISON);
+    let before = before.iter().map(|value| value.to_bits()).chain(std::iter::repeat(POISON));
+    let mut all = untouched.zip(before).zip(got);
+    let overwritten = all.position(|((untouched, before), &word)| untouched && word != before);
     if let Some(place) = overwritten {
         let behind = if place < expected.len() { "in a gap" } else { "behind the end" };
         outcome.failure = Some(format!("element {place}, {behind}, was written"));

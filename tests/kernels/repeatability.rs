@@ -17,7 +17,7 @@ fn largest(mut cases: Vec<Case>, count: usize) -> Vec<Case> {
     let outputs = |case: &Case| {
         let arguments = case.arguments.iter();
         arguments
-            .filter(|argument| matches!(argument, CaseArgument::Output(_)))
+            .filter(|argument| matches!(argument, CaseArgument::Output(_) | CaseArgument::Update(..)))
             .map(CaseArgument::words)
             .sum()
     };

@@ -1,0 +1,317 @@
+//! The tape of a recording that is differentiated: which values depend on what is trained, and for each op the rule that gives
+//! the gradients of its inputs from that of its output.
+//!
+//! Rules are of ops, not of kernels: one op may record several dispatches, and a fused activation has lost what its gradient
+//! needs. Nothing is cut silently. A dispatch that reads a tracked value outside of an op with a rule is [`Error::NoGradient`].
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Recording, Value};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::kernel::Kernel;
+use crate::ops;
+use crate::tensor::{DType, Tensor};
+
+/// Records the gradients of an op's inputs, given that of its output.
+pub(crate) type Rule = Box<dyn FnOnce(&mut Recording, &mut Gradients, &Value) -> Result<()> + Send + Sync>;
+
+/// An op whose inputs depend on what is trained.
+struct Node {
+    scope: String,
+    output: Value,
+    rule: Rule,
+}
+
+/// What a recording that is differentiated keeps.
+#[derive(Default)]
+pub(super) struct Tape {
+    /// The tensors that are differentiated by.
+    parameters: Vec<Tensor>,
+    /// The parameter behind a slot.
+    parameter_of: HashMap<usize, usize>,
+    /// Slots that depend on a parameter, or are one.
+    tracked: HashSet<usize>,
+    nodes: Vec<Node>,
+    /// Ops with a rule, and rules, that are being recorded: their dispatches are their own affair.
+    within: usize,
+    /// The gradients have been recorded.
+    done: bool,
+}
+
+impl std::fmt::Debug for Tape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { parameters, nodes, .. } = self;
+        write!(f, "Tape({} parameters, {} ops)", parameters.len(), nodes.len())
+    }
+}
+
+/// What a gradient belongs to: slots of one parameter are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    Parameter(usize),
+    Slot(usize),
+}
+
+impl Tape {
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub fn truncate(&mut self, nodes: usize) {
+        self.nodes.truncate(nodes);
+    }
+
+    fn place(&self, value: &Value) -> Place {
+        self.parameter_of.get(&value.index).map_or(Place::Slot(value.index), |&index| Place::Parameter(index))
+    }
+
+    /// Marks the slot of a tensor that is a parameter.
+    pub fn took(&mut self, tensor: &Tensor, slot: usize) {
+        let same = |parameter: &Tensor| parameter.storage().is(tensor.storage());
+        if let Some(index) = self.parameters.iter().position(same) {
+            self.parameter_of.insert(slot, index);
+            self.tracked.insert(slot);
+        }
+    }
+}
+
+impl Recording {
+    /// An empty recording whose ops keep what gradients need, by those tensors, f32: [`Recording::backward`] records them.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a parameter that is not f32, or that is there twice; [`Error::WrongDevice`].
+    pub fn training<'a>(device: &Device, parameters: impl IntoIterator<Item = &'a Tensor>) -> Result<Self> {
+        let mut tape = Tape::default();
+        for (place, tensor) in parameters.into_iter().enumerate() {
+            let name = || format!("parameters[{place}]");
+            device.expect_same("recording", name, tensor.device())?;
+            if tensor.dtype() != DType::F32 {
+                return Err(Error::argument("recording", name(), "f32", tensor.dtype().to_string()));
+            }
+            if tape.parameters.iter().any(|other| other.storage().is(tensor.storage())) {
+                return Err(Error::argument("recording", name(), "a tensor of its own", "one that is there already"));
+            }
+            tape.parameters.push(tensor.clone());
+        }
+        let mut recording = Self::new(device);
+        recording.tape = Some(Box::new(tape));
+        Ok(recording)
+    }
+
+    /// Whether it keeps what gradients need.
+    pub fn is_training(&self) -> bool {
+        self.tape.is_some()
+    }
+
+    /// Differentiates by that value too, f32, from here on: an input whose gradient is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for another dtype, a value of another recording, or a recording that is not
+    /// [`Recording::training`].
+    pub fn track(&mut self, value: &Value) -> Result<()> {
+        self.own(value)?;
+        if value.dtype != DType::F32 {
+            return Err(Error::argument("recording", "a tracked value", "f32", value.dtype.to_string()));
+        }
+        match &mut self.tape {
+            Some(tape) => tape.tracked.insert(value.index),
+            None => {
+                let expected = "made by Recording::training";
+                return Err(Error::argument("recording", "one with gradients", expected, "made by Recording::new"));
+            }
+        };
+        Ok(())
+    }
+
+    /// Whether its gradient is asked for, or that of something that it was computed from.
+    pub(crate) fn is_tracked(&self, value: &Value) -> bool {
+        self.tape.as_ref().is_some_and(|tape| tape.tracked.contains(&value.index))
+    }
+
+    /// Whether an op is being recorded for itself: one whose inputs may be tracked, outside of an op with a rule.
+    pub(crate) fn is_taping(&self) -> bool {
+        self.tape.as_ref().is_some_and(|tape| tape.within == 0)
+    }
+
+    /// Records an op with a rule: `record` gives its output, and `rule` is told of it where one of the inputs is tracked. What is
+    /// recorded within has no rule of its own.
+    pub(crate) fn differentiable(
+        &mut self,
+        inputs: &[&Value],
+        record: impl FnOnce(&mut Self) -> Result<Value>,
+        rule: impl FnOnce(&Value) -> Rule,
+    ) -> Result<Value> {
+        if !self.is_taping() || !inputs.iter().any(|input| self.is_tracked(input)) {
+            return record(self);
+        }
+        let output = self.untaped(record)?;
+        let is_input = inputs.iter().any(|input| input.is(&output));
+        let scope = self.scope.join(".");
+        // An op that gives back what it was given has computed nothing.
+        if let (Some(tape), false) = (&mut self.tape, is_input) {
+            tape.tracked.insert(output.index);
+            tape.nodes.push(Node { scope, rule: rule(&output), output: output.clone() });
+        }
+        Ok(output)
+    }
+
+    /// Records what has no rules of its own.
+    fn untaped<T>(&mut self, record: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let within = |recording: &mut Self, up: bool| {
+            if let Some(tape) = &mut recording.tape {
+                tape.within = if up { tape.within + 1 } else { tape.within - 1 };
+            }
+        };
+        within(self, true);
+        let result = self.atomically(record);
+        within(self, false);
+        result
+    }
+
+    /// [`Error::NoGradient`] for a dispatch that reads a tracked value outside of an op with a rule.
+    pub(super) fn expect_rule(&self, kernel: &dyn Kernel, bindings: &[&Value]) -> Result<()> {
+        if !self.is_taping() || !bindings.iter().any(|value| self.is_tracked(value)) {
+            return Ok(());
+        }
+        let what = kernel.name().to_owned();
+        Err(match self.scope.is_empty() {
+            true => Error::NoGradient { what },
+            false => Error::NoGradient { what: format!("{what} in {}", self.scope.join(".")) },
+        })
+    }
+
+    /// Records the gradients of `loss`, a value of one element, by all that is tracked. They join the same memory plan: what the
+    /// forward ops computed lives as long as their gradients need it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for more elements, for a value that depends on nothing tracked, or a second call; [`Error::Limit`].
+    pub fn backward(&mut self, loss: &Value) -> Result<Gradients> {
+        if loss.shape.elements() != 1 {
+            let found = loss.shape.to_string();
+            return Err(Error::argument("backward", "the loss", "of one element (see backward_from)", found));
+        }
+        let one = self.constant(loss.shape.clone(), DType::F32, vec![1.0_f32.to_bits()])?;
+        self.backward_from(loss, &one)
+    }
+
+    /// Records the gradients of Σ upstream · output by all that is tracked: `upstream` is the gradient of whatever comes of `output`,
+    /// f32 of its shape.
+    ///
+    /// # Errors
+    /// As [`Recording::backward`].
+    pub fn backward_from(&mut self, output: &Value, upstream: &Value) -> Result<Gradients> {
+        const OP: &str = "backward";
+        self.own(output)?;
+        self.own(upstream)?;
+        if upstream.shape != output.shape || upstream.dtype != DType::F32 {
+            let (expected, found) =
+                (format!("f32 {}", output.shape), format!("{} {}", upstream.dtype, upstream.shape));
+            return Err(Error::argument(OP, "the upstream gradient", expected, found));
+        }
+        let wrong = |expected: &str, found: &str| Err(Error::argument(OP, "the recording", expected, found));
+        let Some(tape) = &mut self.tape else { return wrong("made by Recording::training", "made by Recording::new") };
+        if tape.done {
+            return wrong("one whose gradients are not recorded yet", "one that has them");
+        }
+        if !tape.tracked.contains(&output.index) {
+            return Err(Error::argument(OP, "the loss", "computed from what is trained", "not"));
+        }
+        let nodes = std::mem::take(&mut tape.nodes);
+        tape.done = true;
+        let scope = self.scope.clone();
+        let mut gradients = Gradients { recording: self.id, of: HashMap::new() };
+        let result = self.untaped(|recording| {
+            gradients.add(recording, output, upstream.clone())?;
+            for node in nodes.into_iter().rev() {
+                let Some(upstream) = gradients.of(recording, &node.output) else { continue };
+                recording.scope.clone_from(&scope);
+                recording.scope.push(OP.to_owned());
+                recording.scope.extend((!node.scope.is_empty()).then_some(node.scope));
+                let upstream = upstream.reshape(node.output.shape.clone())?;
+                (node.rule)(recording, &mut gradients, &upstream)?;
+            }
+            Ok(())
+        });
+        self.scope = scope;
+        result.map(|()| gradients)
+    }
+}
+
+/// The gradients that [`Recording::backward`] has recorded.
+#[derive(Debug)]
+pub struct Gradients {
+    recording: u64,
+    of: HashMap<Place, Gradient>,
+}
+
+#[derive(Clone, Debug)]
+struct Gradient {
+    value: Value,
+    /// Nothing else reads it, so that a part of it may be added to in place.
+    own: bool,
+}
+
+impl Gradients {
+    /// The gradient of a tracked value, of its shape; `None` where the loss does not depend on it. Of an intermediate value it is the
+    /// whole gradient once the recording is done.
+    pub fn of(&self, recording: &Recording, value: &Value) -> Option<Value> {
+        let tape = recording.tape.as_ref().filter(|_| recording.id == self.recording)?;
+        self.of.get(&tape.place(value)).and_then(|gradient| gradient.value.reshape(value.shape.clone()).ok())
+    }
+
+    /// The gradient of a parameter, of its shape; `None` where the loss does not depend on it.
+    pub fn of_parameter(&self, recording: &Recording, parameter: &Tensor) -> Option<Value> {
+        let tape = recording.tape.as_ref().filter(|_| recording.id == self.recording)?;
+        let index = tape.parameters.iter().position(|other| other.storage().is(parameter.storage()))?;
+        let gradient = self.of.get(&Place::Parameter(index))?;
+        gradient.value.reshape(parameter.shape().clone()).ok()
+    }
+
+    /// Adds to the gradient of an input of an op, which may be untracked: then nothing is recorded.
+    pub(crate) fn add(&mut self, recording: &mut Recording, input: &Value, gradient: Value) -> Result<()> {
+        let earlier = self.take(recording, input);
+        let sum = match earlier {
+            Some(earlier) => {
+                let gradient = gradient.reshape(earlier.shape.clone())?;
+                ops::add(recording, &earlier, &gradient)?
+            }
+            None => gradient,
+        };
+        self.set(recording, input, sum);
+        Ok(())
+    }
+
+    /// What there is of an input's gradient, for a kernel that adds it to its own result, which then is
+    /// [`set`](Gradients::set).
+    pub(crate) fn take(&mut self, recording: &Recording, input: &Value) -> Option<Value> {
+        let place = recording.tape.as_ref()?.place(input);
+        let gradient = self.of.remove(&place)?.value;
+        gradient.reshape(input.shape.clone()).ok()
+    }
+
+    /// The gradient of an input that is tracked, in place of what there was.
+    pub(crate) fn set(&mut self, recording: &Recording, input: &Value, value: Value) {
+        let Some(tape) = &recording.tape else { return };
+        if tape.tracked.contains(&input.index) {
+            self.of.insert(tape.place(input), Gradient { value, own: false });
+        }
+    }
+
+    /// A value of `input`'s elements, of which a rule may add to any part in place: what there is of its gradient, or zeros.
+    pub(crate) fn in_parts(&mut self, recording: &mut Recording, input: &Value) -> Result<Value> {
+        let Some(place) = recording.tape.as_ref().map(|tape| tape.place(input)) else {
+            return recording.zeros(input.shape.clone(), DType::F32);
+        };
+        let value = match self.of.get(&place) {
+            Some(Gradient { value, own: true }) => return value.reshape(input.shape.clone()),
+            Some(Gradient { value, own: false }) => {
+                let (value, zeros) = (value.clone(), recording.zeros(value.shape.clone(), DType::F32)?);
+                ops::add(recording, &value, &zeros)?
+            }
+            None => recording.zeros(input.shape.clone(), DType::F32)?,
+        };
+        self.of.insert(place, Gradient { value: value.clone(), own: true });
+        value.reshape(input.shape.clone())
+    }
+}
