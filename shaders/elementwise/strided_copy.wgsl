@@ -2,6 +2,7 @@
 // repeated, into some neighbouring columns of y's rows. Axis 0 is the last, the one that moves fastest.
 
 #import indexing
+#import walk
 
 struct Parameters {
     elements: u32,
@@ -22,16 +23,6 @@ struct Parameters {
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 @group(0) @binding(1) var<storage, read> x: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<u32>;
-
-// What is left of an index, and where in x it has led so far.
-struct Walk {
-    rest: u32,
-    place: u32,
-}
-
-fn walk_axis(walk: Walk, size: u32, stride: u32) -> Walk {
-    return Walk(walk.rest / size, walk.place + walk.rest % size * stride);
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -14,6 +14,7 @@ pub mod pooling;
 pub mod position;
 pub mod recurrent;
 pub(crate) mod reduce;
+pub mod reduction;
 pub(crate) mod shared;
 pub mod vision;
 pub(crate) mod wide;
@@ -25,6 +26,8 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &attention::scores::Scores,
     &attention::scale_mask_softmax::ScaleMaskSoftmax,
     &attention::weighted_values::WeightedValues,
+    &attention::score_gradient::ScoreGradient,
+    &attention::transposed_values::TransposedValues,
     &attention::flash_tiled::FlashTiled,
     &attention::flash_subgroup::FlashSubgroup,
     &attention::flash_subgroup8::FlashSubgroup8,
@@ -46,11 +49,13 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,
     &pooling::mean_max::MeanMax,
+    &reduction::sum::Sum,
     &position::rotary_embedding::RotaryEmbedding,
     &recurrent::gru::Gru,
     &elementwise::activate::Activate,
     &elementwise::binary::Binary,
     &elementwise::cast::Cast,
+    &elementwise::strided_add::StridedAdd,
     &elementwise::strided_copy::StridedCopy,
     &vision::spatial_attention::SpatialAttention,
     &vision::deformable_attention::DeformableAttention,

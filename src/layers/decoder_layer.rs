@@ -1,11 +1,12 @@
 //! A decoder layer: self-attention, cross-attention to a memory and feed-forward, each with its residual and its norm
 //! (Vaswani et al. 2017, section 3.1; PyTorch's `TransformerDecoderLayer`).
 
+use super::encoder_layer::own_projections;
 use super::residual_block::ResidualBlock;
 use super::{
     FeedForward, HostLayerNorm, HostLinear, MultiHeadAttention, MultiHeadAttentionConfig,
-    MultiHeadAttentionOptions, MultiHeadAttentionValues, MultiHeadAttentionWeights, NormPosition,
-    expect_sequence,
+    MultiHeadAttentionOptions, MultiHeadAttentionValues, MultiHeadAttentionWeights, NormPosition, Parameter,
+    Parameters, expect_sequence,
 };
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -103,6 +104,32 @@ pub struct DecoderLayerValues {
     pub self_attention_captured: Option<Value>,
     /// The capture of the cross-attention.
     pub cross_attention_captured: Option<Value>,
+}
+
+/// The names that a checkpoint has for a decoder layer's parts.
+pub(crate) struct DecoderLayerNames {
+    /// Query, key, value and output.
+    pub self_attention: [String; 4],
+    pub self_attention_norm: String,
+    /// The same of the attention to the memory.
+    pub cross_attention: [String; 4],
+    pub cross_attention_norm: String,
+    /// Up and down.
+    pub feed_forward: [String; 2],
+    pub feed_forward_norm: String,
+}
+
+impl DecoderLayerNames {
+    fn own() -> Self {
+        Self {
+            self_attention: own_projections("self_attention"),
+            self_attention_norm: "self_attention_norm".to_owned(),
+            cross_attention: own_projections("cross_attention"),
+            cross_attention_norm: "cross_attention_norm".to_owned(),
+            feed_forward: ["feed_forward.up".to_owned(), "feed_forward.down".to_owned()],
+            feed_forward_norm: "feed_forward_norm".to_owned(),
+        }
+    }
 }
 
 /// A decoder layer on a device.
@@ -350,6 +377,23 @@ impl DecoderLayer {
             paged: Some((1, rows.saturating_mul(capacity))),
         };
         Ok(DecoderLayerCache { own: KvCache::new(memory[0].device(), shape)?, memory })
+    }
+
+    /// What can be trained, by the names that the layer itself has for its parts: `self_attention.query.weight`,
+    /// `cross_attention_norm.weight`, `feed_forward.up.weight` and so on.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut parameters = Parameters::new();
+        self.add_parameters(&mut parameters, &DecoderLayerNames::own());
+        parameters.into_vec()
+    }
+
+    pub(crate) fn add_parameters(&self, to: &mut Parameters, names: &DecoderLayerNames) {
+        self.self_attention.add_parameters(to, &names.self_attention);
+        to.norm(&names.self_attention_norm, self.self_attention_block.norm());
+        self.cross_attention.add_parameters(to, &names.cross_attention);
+        to.norm(&names.cross_attention_norm, self.cross_attention_block.norm());
+        self.feed_forward.add_parameters(to, names.feed_forward.each_ref().map(String::as_str));
+        to.norm(&names.feed_forward_norm, self.feed_forward_block.norm());
     }
 
     fn check(&self, argument: &str, value: &Value) -> Result<()> {

@@ -3,8 +3,8 @@
 use super::residual_block::ResidualBlock;
 use super::{
     FeedForward, HostLayerNorm, HostLinear, MultiHeadAttention, MultiHeadAttentionConfig,
-    MultiHeadAttentionOptions, MultiHeadAttentionValues, MultiHeadAttentionWeights, NormPosition,
-    expect_sequence,
+    MultiHeadAttentionOptions, MultiHeadAttentionValues, MultiHeadAttentionWeights, NormPosition, Parameter,
+    Parameters, expect_sequence,
 };
 use crate::device::Device;
 use crate::error::Result;
@@ -63,6 +63,32 @@ pub struct EncoderLayerWeights<'a> {
     pub feed_forward_norm: HostLayerNorm<'a>,
 }
 
+/// The names that a checkpoint has for an encoder layer's parts.
+pub(crate) struct EncoderLayerNames {
+    /// Query, key, value and output.
+    pub attention: [String; 4],
+    pub attention_norm: String,
+    /// Up and down.
+    pub feed_forward: [String; 2],
+    pub feed_forward_norm: String,
+}
+
+impl EncoderLayerNames {
+    fn own() -> Self {
+        Self {
+            attention: own_projections("attention"),
+            attention_norm: "attention_norm".to_owned(),
+            feed_forward: ["feed_forward.up".to_owned(), "feed_forward.down".to_owned()],
+            feed_forward_norm: "feed_forward_norm".to_owned(),
+        }
+    }
+}
+
+/// The layers' own names for the projections of an attention.
+pub(super) fn own_projections(attention: &str) -> [String; 4] {
+    ["query", "key", "value", "output"].map(|part| format!("{attention}.{part}"))
+}
+
 /// An encoder layer on a device.
 #[derive(Clone, Debug)]
 pub struct EncoderLayer {
@@ -119,6 +145,21 @@ impl EncoderLayer {
     pub fn bytes(&self) -> u64 {
         let norms = self.attention_block.bytes() + self.feed_forward_block.bytes();
         self.attention.bytes() + self.feed_forward.bytes() + norms
+    }
+
+    /// What can be trained, by the names that the layer itself has for its parts: `attention.query.weight`,
+    /// `attention_norm.weight`, `feed_forward.up.weight` and so on.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut parameters = Parameters::new();
+        self.add_parameters(&mut parameters, &EncoderLayerNames::own());
+        parameters.into_vec()
+    }
+
+    pub(crate) fn add_parameters(&self, to: &mut Parameters, names: &EncoderLayerNames) {
+        self.attention.add_parameters(to, &names.attention);
+        to.norm(&names.attention_norm, self.attention_block.norm());
+        self.feed_forward.add_parameters(to, names.feed_forward.each_ref().map(String::as_str));
+        to.norm(&names.feed_forward_norm, self.feed_forward_block.norm());
     }
 
     /// Records it on x `[batch, length, model_dim]`. `options` go to the attention.

@@ -1,6 +1,6 @@
 //! The position-wise feed-forward network (Vaswani et al. 2017, section 3.3).
 
-use super::{HostLinear, Part};
+use super::{HostLinear, Parameters, Part};
 use crate::device::Device;
 use crate::error::Result;
 use crate::ops::{Activation, Linear, LinearWeights};
@@ -36,6 +36,12 @@ impl FeedForward {
     /// Bytes of the weights on the device.
     pub fn bytes(&self) -> u64 {
         self.up.bytes() + self.down.bytes()
+    }
+
+    /// W₁ and its bias as `up.weight` and `up.bias`, W₂ likewise, under those names.
+    pub(crate) fn add_parameters(&self, to: &mut Parameters, [up, down]: [&str; 2]) {
+        to.linear(up, &self.up);
+        to.linear(down, &self.down);
     }
 
     /// Records it on x `[…, model_dim]`, with a residual added last.

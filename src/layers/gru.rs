@@ -1,6 +1,6 @@
 //! Gated recurrent units (Cho et al. 2014) with PyTorch's equations.
 
-use super::{HostLinear, Part, SplitLinear};
+use super::{HostLinear, Parameters, Part, SplitLinear};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::{GruStep, Linear, LinearWeights};
@@ -135,6 +135,18 @@ impl Gru {
         self.input.bytes() + self.hidden.iter().map(LinearWeights::bytes).sum::<u64>()
     }
 
+    /// PyTorch's names behind a prefix, with the endings of each direction, such as `_l0` and `_l0_reverse`.
+    pub(crate) fn add_parameters(&self, to: &mut Parameters, prefix: &str, endings: &[&str]) {
+        let gates = 3 * self.config.hidden_dim;
+        let names = |what: &str| -> Vec<(String, usize)> {
+            endings.iter().map(|ending| (format!("{prefix}{what}{ending}"), gates)).collect()
+        };
+        to.packed_as(&names("weight_ih"), &names("bias_ih"), &self.input);
+        for ((weight, bias), hidden) in names("weight_hh").iter().zip(&names("bias_hh")).zip(&self.hidden) {
+            to.packed_as(std::slice::from_ref(weight), std::slice::from_ref(bias), hidden);
+        }
+    }
+
     /// Records it on x `[B, L, I]`, all steps in this recording, which grows with L: two dispatches for each step and
     /// direction, none for an empty batch.
     ///
@@ -254,6 +266,15 @@ impl GruCell {
     /// Bytes of the weights on the device.
     pub fn bytes(&self) -> u64 {
         self.input.bytes() + self.hidden.bytes()
+    }
+
+    /// PyTorch's names behind a prefix.
+    pub(crate) fn add_parameters(&self, to: &mut Parameters, prefix: &str) {
+        let name = |what: &str| format!("{prefix}{what}");
+        self.input.add_parameters(to, [&name("weight_ih"), &name("bias_ih")]);
+        let gates = 3 * self.hidden_dim;
+        let [weight, bias] = ["weight_hh", "bias_hh"].map(|what| [(name(what), gates)]);
+        to.packed_as(&weight, &bias, &self.hidden);
     }
 
     /// Records one step from the state `[B, H]` on inputs `[B, …]`, which are taken as one, side by side: the next state

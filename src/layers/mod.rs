@@ -13,11 +13,13 @@ mod feed_forward;
 mod gru;
 mod layer_capture;
 mod multi_head_attention;
+mod parameters;
 mod residual_block;
 mod spatial_attention;
 mod split_linear;
 
 pub use channel_attention::{ChannelAttention, GatedValues, SqueezeExcitation};
+pub(crate) use decoder_layer::DecoderLayerNames;
 pub use decoder_layer::{
     DecoderLayer, DecoderLayerCache, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerValues,
     DecoderLayerWeights,
@@ -27,6 +29,7 @@ pub use deformable_attention::{
     DeformableAttentionWeights,
 };
 pub use encoder::Encoder;
+pub(crate) use encoder_layer::EncoderLayerNames;
 pub use encoder_layer::{EncoderLayer, EncoderLayerConfig, EncoderLayerWeights};
 pub use feed_forward::FeedForward;
 pub use gru::{Gru, GruCell, GruConfig, GruDirection, GruOptions, GruValues, HostGru};
@@ -35,6 +38,7 @@ pub use multi_head_attention::{
     AttentionWeights, MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadAttentionOptions,
     MultiHeadAttentionValues, MultiHeadAttentionWeights,
 };
+pub use parameters::{Parameter, Parameters, Slice};
 pub use residual_block::NormPosition;
 pub use spatial_attention::{Cbam, CbamValues, SpatialAttention};
 pub(crate) use split_linear::SplitLinear;

@@ -1,7 +1,7 @@
 //! Multi-head attention (Vaswani et al. 2017, section 3.2.2).
 
 use super::appended_keys::AppendedKeys;
-use super::{HostLinear, Part, expect_sequence};
+use super::{HostLinear, Parameters, Part, expect_sequence};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::host_memory;
@@ -261,6 +261,26 @@ impl MultiHeadAttention {
             Projections::Separate(separate) => separate.iter().map(LinearWeights::bytes).sum(),
         };
         inputs + self.output.bytes() + self.appended.as_ref().map_or(0, AppendedKeys::bytes)
+    }
+
+    /// Its projections by the names of the query's, key's, value's and output's. Keys and values that are no input's are not
+    /// among them: they are not trained.
+    pub(crate) fn add_parameters<N: AsRef<str>>(&self, to: &mut Parameters, names: &[N; 4]) {
+        let [query, key, value, output] = names.each_ref().map(|name| name.as_ref());
+        let (heads, keys) = (self.config.heads, self.config.heads * self.config.head_dim);
+        let values = heads * self.config.value_head_dim;
+        match &self.projections {
+            Projections::Packed(packed) => {
+                let names = [(query.to_owned(), keys), (key.to_owned(), keys), (value.to_owned(), values)];
+                to.packed(&names, packed);
+            }
+            Projections::Separate(separate) => {
+                for (name, weights) in [query, key, value].into_iter().zip(separate.iter()) {
+                    to.linear(name, weights);
+                }
+            }
+        }
+        to.linear(output, &self.output);
     }
 
     /// Records self-attention over x `[batch, length, model_dim]`.

@@ -41,6 +41,10 @@ impl ResidualBlock {
         self.norm.device()
     }
 
+    pub(super) fn norm(&self) -> &LayerNormWeights {
+        &self.norm
+    }
+
     /// Bytes of the norm on the device.
     pub(super) fn bytes(&self) -> u64 {
         self.norm.gamma.bytes() + self.norm.beta.bytes()

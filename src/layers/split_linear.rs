@@ -1,6 +1,6 @@
 //! A linear layer over concatenated inputs, without the concatenation: W is cut by columns.
 
-use super::{HostLinear, Part};
+use super::{HostLinear, Parameters, Part};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::{Linear, LinearWeights, cut_columns};
@@ -42,6 +42,16 @@ impl SplitLinear {
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         self.parts.iter().map(LinearWeights::bytes).sum()
+    }
+
+    /// Its parts are columns of `weight`; the first has the bias.
+    pub fn add_parameters(&self, to: &mut Parameters, names: [&str; 2]) {
+        let columns = self.inputs().sum();
+        let mut first = 0;
+        for part in &self.parts {
+            to.columns(names, columns, first, part);
+            first += part.inputs();
+        }
     }
 
     /// Columns of each input.

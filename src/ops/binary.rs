@@ -1,10 +1,10 @@
 //! Sums, differences and products element by element, both sides broadcast.
 
-use super::axes::{AxisStrides, broadcast_shapes, expect_broadcast, merged_axes, product};
+use super::axes::{AxisStrides, broadcast_shapes, expect_broadcast, merged_axes, product, sum_to};
 use super::expect_dtype;
 use crate::error::{Error, Result};
 use crate::kernels::elementwise::binary::{AXES, Binary, Operation, Parameters, variant};
-use crate::recording::{Recording, Value};
+use crate::recording::{Recording, Rule, Value};
 use crate::tensor::DType;
 
 /// Records a + b element by element, f32. Both are broadcast by NumPy's rule: axes are matched from the last on, and one that
@@ -35,7 +35,46 @@ pub fn multiply(recording: &mut Recording, a: &Value, b: &Value) -> Result<Value
     binary(recording, "multiply", Operation::Multiply, a, b)
 }
 
-fn binary(recording: &mut Recording, op: &str, operation: Operation, a: &Value, b: &Value) -> Result<Value> {
+/// Records x times that number; the result has x's shape.
+pub(super) fn scaled(recording: &mut Recording, x: &Value, factor: f32) -> Result<Value> {
+    let factor = recording.constant([1], DType::F32, vec![factor.to_bits()])?;
+    multiply(recording, x, &factor)?.reshape(x.shape().clone())
+}
+
+fn binary(
+    recording: &mut Recording,
+    op: &'static str,
+    operation: Operation,
+    a: &Value,
+    b: &Value,
+) -> Result<Value> {
+    recording.differentiable(
+        &[a, b],
+        |recording| record(recording, op, operation, a, b),
+        |_| rule(op, operation, a.clone(), b.clone()),
+    )
+}
+
+/// The upstream gradient, times the other factor of a product, summed over what was repeated.
+fn rule(op: &'static str, operation: Operation, a: Value, b: Value) -> Rule {
+    Box::new(move |recording, gradients, upstream| {
+        for (own, other, second) in [(&a, &b, false), (&b, &a, true)] {
+            if !recording.is_tracked(own) {
+                continue;
+            }
+            let all = match operation {
+                Operation::Multiply => multiply(recording, upstream, other)?,
+                Operation::Subtract if second => scaled(recording, upstream, -1.0)?,
+                Operation::Add | Operation::Subtract => upstream.clone(),
+            };
+            let gradient = sum_to(recording, op, &all, own.shape().dims())?;
+            gradients.add(recording, own, gradient)?;
+        }
+        Ok(())
+    })
+}
+
+fn record(recording: &mut Recording, op: &str, operation: Operation, a: &Value, b: &Value) -> Result<Value> {
     expect_dtype(op, "a", a, &[DType::F32])?;
     expect_dtype(op, "b", b, &[DType::F32])?;
     let Some(dims) = broadcast_shapes(a.shape().dims(), b.shape().dims()) else {

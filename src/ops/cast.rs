@@ -24,7 +24,17 @@ pub fn cast(recording: &mut Recording, x: &Value, dtype: DType) -> Result<Value>
     }
     let elements = usize::try_from(x.shape().elements()).unwrap_or(usize::MAX);
     let parameters = Parameters { elements: size(OP, "the elements of x", elements)? };
-    let y = recording.temporary(x.shape().clone(), dtype)?;
-    recording.dispatch_trusted(&Cast, variant(dtype == DType::F16), &parameters, &[x, &y])?;
-    Ok(y)
+    recording.differentiable(
+        &[x],
+        |recording| {
+            let y = recording.temporary(x.shape().clone(), dtype)?;
+            recording.dispatch_trusted(&Cast, variant(dtype == DType::F16), &parameters, &[x, &y])?;
+            Ok(y)
+        },
+        |_| {
+            let x = x.clone();
+            // Gradients are f32, and rounding is taken for the identity.
+            Box::new(move |recording, gradients, upstream| gradients.add(recording, &x, upstream.clone()))
+        },
+    )
 }

@@ -1,7 +1,7 @@
 //! Values joined along an axis.
 
 use super::axes::{axis_of, product, through_f32};
-use super::{cast, expect_dtype};
+use super::{cast, expect_dtype, slice};
 use crate::error::{Error, Result};
 use crate::kernels::elementwise::strided_copy::{AXES, Parameters, StridedCopy, variant};
 use crate::recording::{Recording, Value};
@@ -53,7 +53,25 @@ pub fn concat(recording: &mut Recording, values: &[&Value], axis: isize) -> Resu
     match parts[..] {
         [] => recording.temporary(&*dims, first.dtype()),
         [only] => Ok(only.clone()),
-        _ => joined(recording, &parts, axis, &dims),
+        _ => recording.differentiable(
+            &parts,
+            |recording| joined(recording, &parts, axis, &dims),
+            |_| {
+                let parts: Vec<Value> = parts.iter().map(|&part| part.clone()).collect();
+                Box::new(move |recording, gradients, upstream| {
+                    let mut first = 0;
+                    for part in parts {
+                        let range = first..first + part.shape()[axis];
+                        first = range.end;
+                        if recording.is_tracked(&part) {
+                            let gradient = slice(recording, upstream, axis as isize, range)?;
+                            gradients.add(recording, &part, gradient)?;
+                        }
+                    }
+                    Ok(())
+                })
+            },
+        ),
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
-use super::{Activation, cast, expect_dtype, expect_shape, expect_weight_dtype, part_rows, product, size};
+use super::{
+    Activation, Gemm, activate, add, cast, expect_dtype, expect_shape, expect_weight_dtype, part_rows,
+    product, size, slice, sum,
+};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::linear::gemm::{Form, Parameters};
 use crate::kernels::shared::WeightStorage;
-use crate::recording::{Recording, Value};
+use crate::recording::{Gradients, Recording, Value};
 use crate::tensor::{DType, Tensor};
 
 /// The weights of a linear layer: W, in parts where it passes the device's binding limit, and a bias.
@@ -106,6 +109,11 @@ impl LinearWeights {
         self.outputs
     }
 
+    /// The parts of W, and the bias.
+    pub(crate) fn tensors(&self) -> (&[Tensor], Option<&Tensor>) {
+        (&self.parts, self.bias.as_ref())
+    }
+
     /// Tensors that W is split into.
     pub fn parts(&self) -> usize {
         self.parts.len()
@@ -156,10 +164,45 @@ impl<'a> Linear<'a> {
     /// # Errors
     /// [`Error::Argument`] for shapes or dtypes that do not fit, [`Error::Limit`], [`Error::Implementation`].
     pub fn record(self, recording: &mut Recording, x: &Value) -> Result<Value> {
-        recording.atomically(|recording| self.record_widened(recording, x))
+        recording.atomically(|recording| {
+            let values = self.values(recording)?;
+            let given = [Some(x), self.residual, values.bias.as_ref()].into_iter().flatten();
+            let inputs: Vec<&Value> = given.chain(&values.parts).collect();
+            let is_tracked = recording.is_taping() && inputs.iter().any(|input| recording.is_tracked(input));
+            if is_tracked && self.activation != Activation::None {
+                // An activation's gradient needs its argument, which the fused form does not keep.
+                let sums =
+                    Self { activation: Activation::None, residual: None, ..self }.record(recording, x)?;
+                let y = activate(recording, &sums, self.activation)?;
+                let Some(residual) = self.residual else { return Ok(y) };
+                let residual = cast(recording, residual, DType::F32)?;
+                expect_shape("linear", "residual", &residual, y.shape().dims())?;
+                return add(recording, &y, &residual);
+            }
+            recording.differentiable(
+                &inputs,
+                |recording| self.record_widened(recording, x, &values),
+                |_| {
+                    let (x, residual, values) = (x.clone(), self.residual.cloned(), values.clone());
+                    Box::new(move |recording, gradients, upstream| {
+                        if let Some(residual) = residual.filter(|residual| recording.is_tracked(residual)) {
+                            gradients.add(recording, &residual, upstream.clone())?;
+                        }
+                        values.record_gradients(recording, gradients, &x, upstream)
+                    })
+                },
+            )
+        })
     }
 
-    fn record_widened(self, recording: &mut Recording, x: &Value) -> Result<Value> {
+    fn values(&self, recording: &mut Recording) -> Result<Values> {
+        let LinearWeights { parts, bias, transposed, .. } = self.weights;
+        let parts = parts.iter().map(|part| recording.tensor(part)).collect::<Result<_>>()?;
+        let bias = bias.as_ref().map(|bias| recording.tensor(bias)).transpose()?;
+        Ok(Values { parts, bias, transposed: *transposed })
+    }
+
+    fn record_widened(self, recording: &mut Recording, x: &Value, values: &Values) -> Result<Value> {
         let weights = self.weights;
         expect_dtype("linear", "x", x, &[DType::F32, DType::F16])?;
         if x.shape().last() != weights.inputs || x.shape().rank() == 0 {
@@ -177,16 +220,13 @@ impl<'a> Linear<'a> {
             None => None,
         };
         let absent = recording.absent()?;
-        let bias = match &weights.bias {
-            Some(bias) => recording.tensor(bias)?,
-            None => absent.clone(),
-        };
+        let bias = values.bias.as_ref().unwrap_or(&absent);
         let rows = size("linear", "the rows of x", x.shape().rows())?;
         let depth = size("linear", "the columns of x", weights.inputs)?;
         let y_row = size("linear", "the columns of y", weights.outputs)?;
         let shader_f16 = recording.device().capabilities().shader_f16;
         let mut first_column = 0;
-        for part in &weights.parts {
+        for part in &values.parts {
             let columns = part.shape()[usize::from(!weights.transposed)] as u32;
             let form = Form {
                 activation: self.activation,
@@ -201,18 +241,69 @@ impl<'a> Linear<'a> {
                 x_row: depth,
                 y_row,
                 first_column,
-                has_bias: weights.bias.is_some().into(),
+                has_bias: values.bias.is_some().into(),
                 has_residual: residual.is_some().into(),
                 batches: 1,
                 alpha: 1.0,
                 beta: 1.0,
                 activation: self.activation.code(),
             };
-            let part = recording.tensor(part)?;
             let residual = residual.as_ref().unwrap_or(&absent);
-            product::record(recording, form, &parameters, [x, &part, &bias, residual, &absent, &y])?;
+            product::record(recording, form, &parameters, [x, part, bias, residual, &absent, &y])?;
             first_column += columns;
         }
         Ok(y)
+    }
+}
+
+/// The weights of a linear layer in a recording.
+#[derive(Clone)]
+struct Values {
+    parts: Vec<Value>,
+    bias: Option<Value>,
+    transposed: bool,
+}
+
+impl Values {
+    /// Records, of y = x · Wᵀ + bias with the gradient dY: dX = dY · W, dW = dYᵀ · X, and the bias's, the sum of dY's rows.
+    fn record_gradients(
+        &self,
+        recording: &mut Recording,
+        gradients: &mut Gradients,
+        x: &Value,
+        upstream: &Value,
+    ) -> Result<()> {
+        let rows = x.shape().rows();
+        let upstream = upstream.reshape([rows, upstream.shape().last()])?;
+        if let Some(bias) = self.bias.as_ref().filter(|bias| recording.is_tracked(bias)) {
+            let gradient = sum(recording, &upstream, 0..1)?;
+            gradients.add(recording, bias, gradient)?;
+        }
+        let mut first = 0;
+        for part in &self.parts {
+            let columns = part.shape()[usize::from(!self.transposed)];
+            let upstream = slice(recording, &upstream, -1, first..first + columns)?;
+            first += columns;
+            if recording.is_tracked(x) {
+                let earlier = gradients.take(recording, x);
+                let earlier = earlier.map(|earlier| earlier.reshape([rows, x.shape().last()])).transpose()?;
+                let product = match self.transposed {
+                    true => Gemm::new(),
+                    false => Gemm::new().transpose_b(),
+                };
+                let weight = cast(recording, part, DType::F32)?;
+                let gradient = product.plus(earlier.as_ref()).record(recording, &upstream, &weight)?;
+                gradients.set(recording, x, gradient);
+            }
+            if recording.is_tracked(part) {
+                let x = cast(recording, x, DType::F32)?.reshape([rows, x.shape().last()])?;
+                let earlier = gradients.take(recording, part);
+                let [left, right] = if self.transposed { [&upstream, &x] } else { [&x, &upstream] };
+                let product = Gemm::new().transpose_a().plus(earlier.as_ref());
+                let gradient = product.record(recording, left, right)?;
+                gradients.set(recording, part, gradient);
+            }
+        }
+        Ok(())
     }
 }

@@ -1,10 +1,13 @@
 //! Products of two matrices on the device, and of stacks of them.
 
-use super::axes::{broadcast, broadcast_shapes, broadcast_strides, expect_broadcast, product, transposed};
-use super::{expect_dtype, product as products, size};
+use super::axes::{
+    broadcast, broadcast_shapes, broadcast_strides, expect_broadcast, product, sum_to, transposed,
+};
+use super::binary::scaled;
+use super::{expect_dtype, product as products, size, transpose};
 use crate::error::{Error, Result};
 use crate::kernels::linear::gemm::{Form, Parameters};
-use crate::recording::{Recording, Value};
+use crate::recording::{Gradients, Recording, Value};
 use crate::tensor::{DType, Tensor};
 
 /// Records the product of a `[…, M, K]` and b `[…, K, N]`: `[…, M, N]`, the axes before the last two broadcast by NumPy's
@@ -18,6 +21,65 @@ use crate::tensor::{DType, Tensor};
 /// [`Error::Argument`] for shapes or dtypes that do not fit (both tensors are named), [`Error::Limit`],
 /// [`Error::Implementation`].
 pub fn matmul(recording: &mut Recording, a: &Value, b: &Value) -> Result<Value> {
+    recording.differentiable(
+        &[a, b],
+        |recording| stacked_products(recording, a, b),
+        |_| {
+            let (a, b) = (a.clone(), b.clone());
+            Box::new(move |recording, gradients, upstream| {
+                stacked_gradients(recording, gradients, [&a, &b], upstream)
+            })
+        },
+    )
+}
+
+/// Records, of y = a · b with the gradient dY: dA = dY · Bᵀ and dB = Aᵀ · dY, summed over what was repeated.
+fn stacked_gradients(
+    recording: &mut Recording,
+    gradients: &mut Gradients,
+    [a, b]: [&Value; 2],
+    upstream: &Value,
+) -> Result<()> {
+    const OP: &str = "matmul";
+    let as_row = |value: &Value| match *value.shape().dims() {
+        [depth] => value.reshape([1, depth]),
+        _ => Ok(value.clone()),
+    };
+    let as_column = |value: &Value| match *value.shape().dims() {
+        [depth] => value.reshape([depth, 1]),
+        _ => Ok(value.clone()),
+    };
+    let (left, right) = (as_row(a)?, as_column(b)?);
+    let [rows, columns] = [left.shape().dims()[left.shape().rank() - 2], right.shape().last()];
+    let vectors = usize::from(a.shape().rank() == 1) + usize::from(b.shape().rank() == 1);
+    let outer = &upstream.shape().dims()[..upstream.shape().rank() + vectors - 2];
+    let upstream = upstream.reshape([outer, &[rows, columns]].concat())?;
+    if recording.is_tracked(a) {
+        let turned = transpose(recording, &right, -2, -1)?;
+        let gradient = matmul(recording, &upstream, &turned)?;
+        let gradient = sum_to(recording, OP, &gradient, left.shape().dims())?;
+        gradients.add(recording, a, gradient.reshape(a.shape().clone())?)?;
+    }
+    if recording.is_tracked(b) {
+        let is_one =
+            right.shape().elements() == (right.shape().dims()[right.shape().rank() - 2] * columns) as u64;
+        let gradient = if is_one {
+            // One b for all: the rows of all a are those of one matrix.
+            let all = outer.iter().product::<usize>() * rows;
+            let (left, upstream) =
+                (left.reshape([all, left.shape().last()])?, upstream.reshape([all, columns])?);
+            Gemm::new().transpose_a().record(recording, &left, &upstream)?
+        } else {
+            let turned = transpose(recording, &left, -2, -1)?;
+            let gradient = matmul(recording, &turned, &upstream)?;
+            sum_to(recording, OP, &gradient, right.shape().dims())?
+        };
+        gradients.add(recording, b, gradient.reshape(b.shape().clone())?)?;
+    }
+    Ok(())
+}
+
+fn stacked_products(recording: &mut Recording, a: &Value, b: &Value) -> Result<Value> {
     recording.atomically(|recording| {
         const OP: &str = "matmul";
         for (name, value) in [("a", a), ("b", b)] {
@@ -149,6 +211,11 @@ impl<'a> Gemm<'a> {
         self
     }
 
+    /// With a C of `[M, N]`, if there is one.
+    pub(super) fn plus(self, c: Option<&'a Value>) -> Self {
+        Self { c, ..self }
+    }
+
     /// Records it: a `[M, K]` and b `[K, N]`, f32, give `[M, N]`. A sum of no products is 0. The implementations are those
     /// of [`Linear`](super::Linear), and are forced by its name.
     ///
@@ -156,6 +223,57 @@ impl<'a> Gemm<'a> {
     /// [`Error::Argument`] for shapes or dtypes that do not fit (both tensors are named), [`Error::Limit`],
     /// [`Error::Implementation`].
     pub fn record(self, recording: &mut Recording, a: &Value, b: &Value) -> Result<Value> {
+        let inputs: Vec<&Value> = [Some(a), Some(b), self.c].into_iter().flatten().collect();
+        recording.differentiable(
+            &inputs,
+            |recording| self.record_product(recording, a, b),
+            |_| {
+                let (a, b, c) = (a.clone(), b.clone(), self.c.cloned());
+                let options = Gemm { c: None, ..self };
+                Box::new(move |recording, gradients, upstream| {
+                    options.record_gradients(recording, gradients, (&a, &b, c.as_ref()), upstream)
+                })
+            },
+        )
+    }
+
+    /// Records, with the gradient dY: α · dY · op(B)ᵀ and α · op(A)ᵀ · dY, transposed where the operand is, and β · dY summed over what
+    /// was repeated.
+    fn record_gradients(
+        &self,
+        recording: &mut Recording,
+        gradients: &mut Gradients,
+        (a, b, c): (&Value, &Value, Option<&Value>),
+        upstream: &Value,
+    ) -> Result<()> {
+        let product =
+            |transpose_a, transpose_b| Gemm { alpha: self.alpha, transpose_a, transpose_b, ..Gemm::new() };
+        if recording.is_tracked(a) {
+            let gradient = match self.transpose_a {
+                false => product(false, !self.transpose_b).record(recording, upstream, b)?,
+                true => product(self.transpose_b, true).record(recording, b, upstream)?,
+            };
+            gradients.add(recording, a, gradient)?;
+        }
+        if recording.is_tracked(b) {
+            let gradient = match self.transpose_b {
+                false => product(!self.transpose_a, false).record(recording, a, upstream)?,
+                true => product(true, self.transpose_a).record(recording, upstream, a)?,
+            };
+            gradients.add(recording, b, gradient)?;
+        }
+        if let Some(c) = c.filter(|c| recording.is_tracked(c)) {
+            let all = match self.beta == 1.0 {
+                true => upstream.clone(),
+                false => scaled(recording, upstream, self.beta)?,
+            };
+            let gradient = sum_to(recording, "gemm", &all, c.shape().dims())?;
+            gradients.add(recording, c, gradient)?;
+        }
+        Ok(())
+    }
+
+    fn record_product(self, recording: &mut Recording, a: &Value, b: &Value) -> Result<Value> {
         recording.atomically(|recording| {
             const OP: &str = "gemm";
             for (name, value) in [("a", Some(a)), ("b", Some(b)), ("c", self.c)] {

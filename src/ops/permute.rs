@@ -51,9 +51,21 @@ pub fn transpose(recording: &mut Recording, x: &Value, first: isize, second: isi
     permuted(recording, OP, x, &axes)
 }
 
-fn permuted(recording: &mut Recording, op: &str, x: &Value, axes: &[usize]) -> Result<Value> {
+fn permuted(recording: &mut Recording, op: &'static str, x: &Value, axes: &[usize]) -> Result<Value> {
     let sizes = x.shape().dims();
     let all = dense_strides(sizes);
     let (dims, strides): (Vec<usize>, Vec<usize>) = axes.iter().map(|&axis| (sizes[axis], all[axis])).unzip();
-    strided(recording, op, "x", x, &View { dims: &dims, first: 0, strides: &strides })
+    recording.differentiable(
+        &[x],
+        |recording| strided(recording, op, "x", x, &View { dims: &dims, first: 0, strides: &strides }),
+        |_| {
+            let (x, axes) = (x.clone(), axes.to_vec());
+            Box::new(move |recording, gradients, upstream| {
+                let mut back = axes.clone();
+                axes.iter().enumerate().for_each(|(place, &axis)| back[axis] = place);
+                let gradient = permuted(recording, "permute", upstream, &back)?;
+                gradients.add(recording, &x, gradient)
+            })
+        },
+    )
 }

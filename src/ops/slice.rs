@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::axes::{View, axis_of, dense_strides, strided};
+use super::axes::{View, add_strided, axis_of, dense_strides, strided};
 use crate::error::{Error, Result};
 use crate::recording::{Recording, Value};
 
@@ -37,5 +37,15 @@ pub fn slice(recording: &mut Recording, x: &Value, axis: isize, range: Range<usi
     let strides = dense_strides(&dims);
     dims[axis] = range.len();
     let first = range.start.saturating_mul(strides[axis]);
-    strided(recording, OP, "x", x, &View { dims: &dims, first, strides: &strides })
+    recording.differentiable(
+        &[x],
+        |recording| strided(recording, OP, "x", x, &View { dims: &dims, first, strides: &strides }),
+        |_| {
+            let (x, dims, strides) = (x.clone(), dims.clone(), strides.clone());
+            Box::new(move |recording, gradients, upstream| {
+                let to = gradients.in_parts(recording, &x)?;
+                add_strided(recording, OP, upstream, &to, &View { dims: &dims, first, strides: &strides })
+            })
+        },
+    )
 }

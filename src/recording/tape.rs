@@ -32,6 +32,8 @@ pub(super) struct Tape {
     parameter_of: HashMap<usize, usize>,
     /// Slots that depend on a parameter, or are one.
     tracked: HashSet<usize>,
+    /// Those of them that have no rule: what an op gives beside its output.
+    refused: HashSet<usize>,
     nodes: Vec<Node>,
     /// Ops with a rule, and rules, that are being recorded: their dispatches are their own affair.
     within: usize,
@@ -90,7 +92,12 @@ impl Recording {
                 return Err(Error::argument("recording", name(), "f32", tensor.dtype().to_string()));
             }
             if tape.parameters.iter().any(|other| other.storage().is(tensor.storage())) {
-                return Err(Error::argument("recording", name(), "a tensor of its own", "one that is there already"));
+                return Err(Error::argument(
+                    "recording",
+                    name(),
+                    "a tensor of its own",
+                    "one that is there already",
+                ));
             }
             tape.parameters.push(tensor.clone());
         }
@@ -118,7 +125,12 @@ impl Recording {
             Some(tape) => tape.tracked.insert(value.index),
             None => {
                 let expected = "made by Recording::training";
-                return Err(Error::argument("recording", "one with gradients", expected, "made by Recording::new"));
+                return Err(Error::argument(
+                    "recording",
+                    "one with gradients",
+                    expected,
+                    "made by Recording::new",
+                ));
             }
         };
         Ok(())
@@ -142,18 +154,52 @@ impl Recording {
         record: impl FnOnce(&mut Self) -> Result<Value>,
         rule: impl FnOnce(&Value) -> Rule,
     ) -> Result<Value> {
+        let with_nothing = |recording: &mut Self| Ok((record(recording)?, ()));
+        Ok(self.differentiable_with(inputs, with_nothing, |output, ()| rule(output))?.0)
+    }
+
+    /// [`Recording::differentiable`] of an op that gives more than its output, of which the rule is told too. Other values among
+    /// that have no gradient: [`Recording::refuse_gradient`] says so.
+    pub(crate) fn differentiable_with<T>(
+        &mut self,
+        inputs: &[&Value],
+        record: impl FnOnce(&mut Self) -> Result<(Value, T)>,
+        rule: impl FnOnce(&Value, &T) -> Rule,
+    ) -> Result<(Value, T)> {
         if !self.is_taping() || !inputs.iter().any(|input| self.is_tracked(input)) {
             return record(self);
         }
-        let output = self.untaped(record)?;
+        let refused = |tape: &Tape| inputs.iter().any(|input| tape.refused.contains(&input.index));
+        if self.tape.as_deref().is_some_and(refused) {
+            return Err(self.no_gradient("a value beside an op's output"));
+        }
+        let (output, more) = self.untaped(record)?;
         let is_input = inputs.iter().any(|input| input.is(&output));
         let scope = self.scope.join(".");
         // An op that gives back what it was given has computed nothing.
         if let (Some(tape), false) = (&mut self.tape, is_input) {
             tape.tracked.insert(output.index);
-            tape.nodes.push(Node { scope, rule: rule(&output), output: output.clone() });
+            tape.nodes.push(Node { scope, rule: rule(&output, &more), output: output.clone() });
         }
-        Ok(output)
+        Ok((output, more))
+    }
+
+    /// Says that a value depends on what is trained and has no rule: whatever reads it is [`Error::NoGradient`].
+    pub(crate) fn refuse_gradient(&mut self, value: &Value) {
+        if let Some(tape) = &mut self.tape {
+            tape.tracked.insert(value.index);
+            tape.refused.insert(value.index);
+        }
+    }
+
+    /// [`Error::NoGradient`] of something here.
+    pub(crate) fn no_gradient(&self, what: &str) -> Error {
+        Error::NoGradient {
+            what: match self.scope.is_empty() {
+                true => what.to_owned(),
+                false => format!("{what} in {}", self.scope.join(".")),
+            },
+        }
     }
 
     /// Records what has no rules of its own.
@@ -174,11 +220,7 @@ impl Recording {
         if !self.is_taping() || !bindings.iter().any(|value| self.is_tracked(value)) {
             return Ok(());
         }
-        let what = kernel.name().to_owned();
-        Err(match self.scope.is_empty() {
-            true => Error::NoGradient { what },
-            false => Error::NoGradient { what: format!("{what} in {}", self.scope.join(".")) },
-        })
+        Err(self.no_gradient(kernel.name()))
     }
 
     /// Records the gradients of `loss`, a value of one element, by all that is tracked. They join the same memory plan: what the
@@ -210,11 +252,13 @@ impl Recording {
             return Err(Error::argument(OP, "the upstream gradient", expected, found));
         }
         let wrong = |expected: &str, found: &str| Err(Error::argument(OP, "the recording", expected, found));
-        let Some(tape) = &mut self.tape else { return wrong("made by Recording::training", "made by Recording::new") };
+        let Some(tape) = &mut self.tape else {
+            return wrong("made by Recording::training", "made by Recording::new");
+        };
         if tape.done {
             return wrong("one whose gradients are not recorded yet", "one that has them");
         }
-        if !tape.tracked.contains(&output.index) {
+        if !tape.tracked.contains(&output.index) || tape.refused.contains(&output.index) {
             return Err(Error::argument(OP, "the loss", "computed from what is trained", "not"));
         }
         let nodes = std::mem::take(&mut tape.nodes);

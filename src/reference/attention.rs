@@ -519,6 +519,49 @@ pub fn rows_first(values: &[f64], dims: Dims) -> Vec<f64> {
     permuted
 }
 
+/// The gradient of a softmax's logits from its weights w and their gradient u, rows of that many keys: w·(u − Σ w·u), 0 where w is 0,
+/// whatever u is there.
+pub fn logit_gradient(weights: &[f32], upstream: &[f32], keys: usize) -> Vec<f64> {
+    expect_length("logit_gradient: upstream", upstream.len(), weights.len());
+    let mut gradient = Vec::with_capacity(weights.len());
+    for (weights, upstream) in weights.chunks_exact(keys.max(1)).zip(upstream.chunks_exact(keys.max(1))) {
+        let product = |(&w, &u): (&f32, &f32)| if w == 0.0 { 0.0 } else { f64::from(w) * f64::from(u) };
+        let sum: f64 = weights.iter().zip(upstream).map(product).sum();
+        let of_key =
+            |(&w, &u): (&f32, &f32)| if w == 0.0 { 0.0 } else { f64::from(w) * (f64::from(u) - sum) };
+        gradient.extend(weights.iter().zip(upstream).map(of_key));
+    }
+    gradient
+}
+
+/// The summands of Σ weights\[row, j\] · x\[row, :\] for each key j: of each place in y the sum over all rows, which are given by their
+/// row of weights, where in x they begin, and the key-value head that they go to; `place` tells where a head's key begins in y. A
+/// weight of 0 takes nothing.
+pub fn transposed_values(
+    weights: &[f32],
+    x: &[f32],
+    rows: &[(usize, usize, usize)],
+    keys: usize,
+    columns: usize,
+    place: impl Fn(usize, usize) -> usize,
+) -> Vec<(usize, f64)> {
+    let mut groups: Vec<usize> = rows.iter().map(|&(.., group)| group).collect();
+    groups.dedup();
+    let mut sums = Vec::new();
+    for group in groups {
+        for key in 0..keys {
+            for column in 0..columns {
+                let terms = rows.iter().filter(|&&(.., own)| own == group).filter_map(|&(row, first, _)| {
+                    let weight = weights[row * keys + key];
+                    (weight != 0.0).then(|| f64::from(weight) * f64::from(x[first + column]))
+                });
+                sums.push((place(group, key) + column, terms.sum()));
+            }
+        }
+    }
+    sums
+}
+
 #[cfg(test)]
 #[path = "attention_tests.rs"]
 mod tests;

@@ -23,8 +23,10 @@ pub(crate) mod problem;
 pub(crate) mod problem_data;
 mod problem_places;
 pub mod scale_mask_softmax;
+pub mod score_gradient;
 pub mod scores;
 mod sizes;
+pub mod transposed_values;
 pub mod weighted_values;
 
 use parameters::Row;

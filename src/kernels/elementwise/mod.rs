@@ -3,6 +3,7 @@
 pub mod activate;
 pub mod binary;
 pub mod cast;
+pub mod strided_add;
 pub mod strided_copy;
 
 use crate::kernel::{Variant, geometry};

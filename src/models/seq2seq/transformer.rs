@@ -7,9 +7,9 @@ use super::facts::{Facts, Sizes, Wanted};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{
-    DecoderLayer, DecoderLayerCache, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerWeights, Encoder,
-    EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, LayerCapture, MultiHeadAttentionOptions,
-    NormPosition,
+    DecoderLayer, DecoderLayerCache, DecoderLayerConfig, DecoderLayerNames, DecoderLayerOptions,
+    DecoderLayerWeights, Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerNames, EncoderLayerWeights,
+    LayerCapture, MultiHeadAttentionOptions, NormPosition, Parameter, Parameters,
 };
 use crate::models::generation::{Hypothesis, StepDecoder, StepOutput, generate};
 use crate::models::padded::{PaddedIds, padded};
@@ -111,6 +111,30 @@ impl TransformerSeq2Seq {
         let output = self.output.bytes() - tied;
         let layers = self.encoder.bytes() + self.decoder.iter().map(DecoderLayer::bytes).sum::<u64>();
         tables + output + layers + self.positions.iter().map(Tensor::bytes).sum::<u64>()
+    }
+
+    /// What can be trained, by the checkpoint's names. Positions are not among it, as they are sinusoids, nor is the bias of the
+    /// logits, which Marian keeps at 0.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut all = Parameters::new();
+        match self.config.shared_embeddings {
+            true => all.table("model.shared.weight", &self.source),
+            false => {
+                all.table("model.encoder.embed_tokens.weight", &self.source);
+                all.table("model.decoder.embed_tokens.weight", &self.target);
+            }
+        }
+        for (index, layer) in self.encoder.layers().iter().enumerate() {
+            layer.add_parameters(&mut all, &encoder_names(index));
+        }
+        for (index, layer) in self.decoder.iter().enumerate() {
+            layer.add_parameters(&mut all, &decoder_names(index));
+        }
+        if !self.config.tied_output {
+            let (parts, _) = self.output.tensors();
+            all.table("lm_head.weight", &EmbeddingTable::from_parts(self.config.model_dim, parts.to_vec()));
+        }
+        all.into_vec()
     }
 
     pub(super) fn facts(&self) -> Facts {
@@ -414,6 +438,28 @@ fn projections(home: &str) -> [String; 4] {
     ["q_proj", "k_proj", "v_proj", "out_proj"].map(|part| format!("{home}.{part}"))
 }
 
+fn encoder_names(index: usize) -> EncoderLayerNames {
+    let home = format!("model.encoder.layers.{index}");
+    EncoderLayerNames {
+        attention: projections(&format!("{home}.self_attn")),
+        attention_norm: format!("{home}.self_attn_layer_norm"),
+        feed_forward: ["fc1", "fc2"].map(|part| format!("{home}.{part}")),
+        feed_forward_norm: format!("{home}.final_layer_norm"),
+    }
+}
+
+fn decoder_names(index: usize) -> DecoderLayerNames {
+    let home = format!("model.decoder.layers.{index}");
+    DecoderLayerNames {
+        self_attention: projections(&format!("{home}.self_attn")),
+        self_attention_norm: format!("{home}.self_attn_layer_norm"),
+        cross_attention: projections(&format!("{home}.encoder_attn")),
+        cross_attention_norm: format!("{home}.encoder_attn_layer_norm"),
+        feed_forward: ["fc1", "fc2"].map(|part| format!("{home}.{part}")),
+        feed_forward_norm: format!("{home}.final_layer_norm"),
+    }
+}
+
 fn encoder_layer(
     device: &Device,
     config: &MarianConfig,
@@ -421,13 +467,13 @@ fn encoder_layer(
     index: usize,
     dtype: DType,
 ) -> Result<EncoderLayer> {
-    let home = format!("model.encoder.layers.{index}");
+    let names = encoder_names(index);
     let (width, inner) = (config.model_dim, config.encoder_feed_forward_dim);
-    let attention = source.attention(&projections(&format!("{home}.self_attn")), width)?;
-    let attention_norm = source.norm(&format!("{home}.self_attn_layer_norm"), width)?;
-    let up = source.linear(&format!("{home}.fc1"), [inner, width])?;
-    let down = source.linear(&format!("{home}.fc2"), [width, inner])?;
-    let feed_forward_norm = source.norm(&format!("{home}.final_layer_norm"), width)?;
+    let attention = source.attention(&names.attention, width)?;
+    let attention_norm = source.norm(&names.attention_norm, width)?;
+    let up = source.linear(&names.feed_forward[0], [inner, width])?;
+    let down = source.linear(&names.feed_forward[1], [width, inner])?;
+    let feed_forward_norm = source.norm(&names.feed_forward_norm, width)?;
     let layer = EncoderLayerConfig {
         model_dim: width,
         heads: config.encoder_heads,
@@ -453,15 +499,15 @@ fn decoder_layer(
     index: usize,
     dtype: DType,
 ) -> Result<DecoderLayer> {
-    let home = format!("model.decoder.layers.{index}");
+    let names = decoder_names(index);
     let (width, inner) = (config.model_dim, config.decoder_feed_forward_dim);
-    let own = source.attention(&projections(&format!("{home}.self_attn")), width)?;
-    let own_norm = source.norm(&format!("{home}.self_attn_layer_norm"), width)?;
-    let cross = source.attention(&projections(&format!("{home}.encoder_attn")), width)?;
-    let cross_norm = source.norm(&format!("{home}.encoder_attn_layer_norm"), width)?;
-    let up = source.linear(&format!("{home}.fc1"), [inner, width])?;
-    let down = source.linear(&format!("{home}.fc2"), [width, inner])?;
-    let feed_forward_norm = source.norm(&format!("{home}.final_layer_norm"), width)?;
+    let own = source.attention(&names.self_attention, width)?;
+    let own_norm = source.norm(&names.self_attention_norm, width)?;
+    let cross = source.attention(&names.cross_attention, width)?;
+    let cross_norm = source.norm(&names.cross_attention_norm, width)?;
+    let up = source.linear(&names.feed_forward[0], [inner, width])?;
+    let down = source.linear(&names.feed_forward[1], [width, inner])?;
+    let feed_forward_norm = source.norm(&names.feed_forward_norm, width)?;
     let layer = DecoderLayerConfig {
         model_dim: width,
         heads: config.decoder_heads,

@@ -113,7 +113,7 @@ impl Checked {
         if value.dtype() == DType::F16 { cast(recording, value, DType::F32) } else { Ok(value.clone()) }
     }
 
-    fn part(&self, part: Part) -> Result<Parameters> {
+    pub(super) fn part(&self, part: Part) -> Result<Parameters> {
         let of = |value: usize| crate::ops::size(OP, "a part", value);
         Ok(Parameters {
             first_batch_head: of(part.heads.0)?,
@@ -124,14 +124,14 @@ impl Checked {
         })
     }
 
-    fn record_scores(&self, recording: &mut Recording, k: &Value, part: Part) -> Result<Value> {
+    pub(super) fn record_scores(&self, recording: &mut Recording, k: &Value, part: Part) -> Result<Value> {
         let raw = recording.temporary([part.heads.1, part.queries.1, self.dims[3]], DType::F32)?;
         let bindings = [&self.q, k, &self.items, &raw];
         recording.dispatch_trusted(&Scores, scores::tiled(), &self.part(part)?, &bindings)?;
         Ok(raw)
     }
 
-    fn record_softmax(
+    pub(super) fn record_softmax(
         &self,
         recording: &mut Recording,
         part: Part,

@@ -14,6 +14,7 @@ use crate::tensor::{DType, Shape};
 const LONGEST: usize = 1 << 30;
 
 /// Parameters and bindings that all implementations share.
+#[derive(Clone)]
 pub(super) struct Checked {
     /// All but what a dispatch adds.
     pub p: Parameters,

@@ -7,6 +7,7 @@ mod capture;
 mod chained;
 mod checked;
 mod fused;
+mod gradient;
 mod heads;
 mod kv_cache;
 mod plan;
@@ -416,18 +417,42 @@ impl<'a> Attention<'a> {
             Layout::RowsFirst => [batch, queries, heads, value_dim],
             Layout::HeadsFirst => [batch, heads, queries, value_dim],
         };
-        recording.atomically(|recording| {
+        let record = |recording: &mut Recording| {
             let output = self.made(recording, shape)?;
-            let mut values =
-                self.record_into(recording, q, k, v, &Heads::in_layout(&output, self.layout)?)?;
+            let sums = self.made_sums(recording, q)?;
+            let into = Heads::in_layout(&output, self.layout)?;
+            let (checked, mut values) = self.record_with(recording, [q, k, v], &into, sums)?;
             if self.layout == Layout::RowsFirst {
                 values.output = values.output.reshape([batch, queries, heads * value_dim])?;
             }
             if q.value.dtype() == DType::F16 {
                 values.output = cast(recording, &values.output, DType::F16)?;
             }
+            Ok((values.output.clone(), (checked, values)))
+        };
+        recording.atomically(|recording| {
+            self.expect_gradients(recording)?;
+            let mask = match self.mask {
+                Some(Mask::Float(mask)) => Some(mask),
+                Some(Mask::Bool(_)) | None => None,
+            };
+            let inputs: Vec<&Value> = [q.value, k.value, v.value].into_iter().chain(mask).collect();
+            let is_tracked = recording.is_taping() && inputs.iter().any(|input| recording.is_tracked(input));
+            let (_, (_, values)) = recording.differentiable_with(&inputs, record, |_, (checked, _)| {
+                gradient::rule(checked.clone(), [q, k, v], mask.cloned())
+            })?;
+            if is_tracked {
+                let others = [&values.weights, &values.log_sum_exp, &values.captured];
+                others.into_iter().flatten().for_each(|value| recording.refuse_gradient(value));
+            }
             Ok(values)
         })
+    }
+
+    /// The sums' logarithms, if they are asked for; packed as the queries are.
+    fn made_sums(&self, recording: &mut Recording, q: &Heads) -> Result<Option<Value>> {
+        let shape = [q.dims[0], q.dims[1], q.dims[2]];
+        self.log_sum_exp.then(|| self.made(recording, shape)).transpose()
     }
 
     /// A value that it writes. Running sums on the device may leave rows out, which are 0 then.
@@ -453,12 +478,8 @@ impl<'a> Attention<'a> {
         output: &Heads,
     ) -> Result<AttentionValues> {
         recording.atomically(|recording| {
-            let sums = match self.log_sum_exp {
-                // Packed queries have packed sums.
-                true => Some(self.made(recording, [q.dims[0], q.dims[1], q.dims[2]])?),
-                false => None,
-            };
-            self.record_with(recording, [q, k, v], output, sums)
+            let sums = self.made_sums(recording, q)?;
+            Ok(self.record_with(recording, [q, k, v], output, sums)?.1)
         })
     }
 
@@ -469,13 +490,15 @@ impl<'a> Attention<'a> {
         inputs: [&Heads; 3],
         output: &Heads,
         sums: Option<Value>,
-    ) -> Result<AttentionValues> {
+    ) -> Result<(Checked, AttentionValues)> {
         recording.atomically(|recording| {
             let checked = Checked::new(&self, recording, inputs, output, sums.as_ref())?;
             let weights = checked.record(recording, self.implementation, sums.as_ref(), self.weights)?;
             let capture = self.capture.as_ref();
             let captured = capture.map(|capture| checked.capture(recording, capture)).transpose()?;
-            Ok(AttentionValues { output: output.value.clone(), weights, log_sum_exp: sums, captured })
+            let values =
+                AttentionValues { output: output.value.clone(), weights, log_sum_exp: sums, captured };
+            Ok((checked, values))
         })
     }
 }

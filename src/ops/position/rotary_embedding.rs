@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::kernels::position::rotary_embedding::{self as kernel, Parameters, variant};
-use crate::ops::axes::product;
+use crate::ops::axes::{View, add_strided, product};
+use crate::ops::binary::scaled;
 use crate::ops::{Heads, Layout, expect_dtype, expect_shape, size};
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
@@ -120,8 +121,47 @@ impl<'a> RotaryEmbedding<'a> {
         y.reshape([batch, length, heads.saturating_mul(head_dim)])
     }
 
-    /// Dense, in that layout.
+    /// Dense, in that layout. Its gradient is turned back.
     fn rotated(self, recording: &mut Recording, x: &Heads<'_>, layout: Layout) -> Result<Value> {
+        recording.differentiable(
+            &[x.value],
+            |recording| self.turned(recording, x, layout),
+            |y| {
+                let (value, dims, first, strides) = (x.value.clone(), x.dims(), x.offset, x.strides);
+                let (cos, sin, y) = (self.cos.clone(), self.sin.clone(), y.clone());
+                let positions = match self.positions {
+                    Some(Positions::Host(positions)) => Some(Err(positions.to_vec())),
+                    Some(Positions::Device(value)) => Some(Ok(value.clone())),
+                    None => None,
+                };
+                let (interleaved, rotary_dim) = (self.interleaved, self.rotary_dim);
+                Box::new(move |recording, gradients, upstream| {
+                    let back = scaled(recording, &sin, -1.0)?;
+                    let positions = positions.as_ref().map(|positions| match positions {
+                        Ok(value) => Positions::Device(value),
+                        Err(host) => Positions::Host(host),
+                    });
+                    let turn = RotaryEmbedding {
+                        cos: &cos,
+                        sin: &back,
+                        positions,
+                        interleaved,
+                        rotary_dim,
+                        heads: None,
+                    };
+                    let upstream = upstream.reshape(y.shape().clone())?;
+                    // Both ways as the heads of a value whose rows are dense, so that axes have one order.
+                    let view = Heads::in_layout(&upstream, layout)?;
+                    let turned = turn.turned(recording, &view, Layout::HeadsFirst)?;
+                    let to = gradients.in_parts(recording, &value)?;
+                    let strides = [strides[0], strides[1], strides[2], 1];
+                    add_strided(recording, OP, &turned, &to, &View { dims: &dims, first, strides: &strides })
+                })
+            },
+        )
+    }
+
+    fn turned(self, recording: &mut Recording, x: &Heads<'_>, layout: Layout) -> Result<Value> {
         for (name, value) in [("x", x.value), ("cos", self.cos), ("sin", self.sin)] {
             expect_dtype(OP, name, value, &[DType::F32])?;
         }
