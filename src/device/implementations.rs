@@ -5,7 +5,7 @@ use super::Device;
 
 /// The ops that have implementations to choose from, and the names of these, in no order of merit: each may be forced
 /// ([`DeviceOptions::implementations`](super::DeviceOptions::implementations)), tuned and benched.
-pub const IMPLEMENTATIONS: [(&str, &[&str]); 8] = [
+pub const IMPLEMENTATIONS: [(&str, &[&str]); 9] = [
     ("attention", &["tiled", "subgroup", "subgroup8", "decode", "cooperative", "chained"]),
     ("embedding_norm", ROWS),
     ("layer_norm", ROWS),
@@ -14,6 +14,7 @@ pub const IMPLEMENTATIONS: [(&str, &[&str]); 8] = [
     ("pool", &["subgroup", "workgroup"]),
     ("rms_norm", ROWS),
     ("softmax", ROWS),
+    ("sum", ROWS),
 ];
 
 /// Those of ops that reduce rows.

@@ -14,6 +14,7 @@ pub mod pooling;
 pub mod position;
 pub mod recurrent;
 pub(crate) mod reduce;
+pub mod reduction;
 pub(crate) mod shared;
 pub mod vision;
 pub(crate) mod wide;
@@ -46,6 +47,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &embedding::embedding_norm::EmbeddingNorm,
     &pooling::pool::Pool,
     &pooling::mean_max::MeanMax,
+    &reduction::sum::Sum,
     &position::rotary_embedding::RotaryEmbedding,
     &recurrent::gru::Gru,
     &elementwise::activate::Activate,

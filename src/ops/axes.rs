@@ -1,6 +1,6 @@
 //! Axes: which one is meant, how one shape is broadcast to another, and the copy that does it.
 
-use super::{cast, size};
+use super::{cast, size, sum};
 use crate::error::{Error, Result};
 use crate::kernels::elementwise::strided_copy::{AXES, Parameters, StridedCopy, variant};
 use crate::recording::{Recording, Value};
@@ -74,6 +74,34 @@ pub(super) fn broadcast(
 ) -> Result<Value> {
     let strides = expect_broadcast(op, argument, x, dims)?;
     strided(recording, op, argument, x, &View { dims, first: 0, strides: &strides })
+}
+
+/// x of a shape that something of `dims` was broadcast to, summed over all that was repeated: what is adjoint to [`broadcast`]. x
+/// itself, in the shape `dims`, where nothing was. f32.
+///
+/// # Errors
+/// [`Error::Argument`] where x's shape is none that `dims` is broadcast to; [`Error::Limit`].
+pub(super) fn sum_to(recording: &mut Recording, op: &str, x: &Value, dims: &[usize]) -> Result<Value> {
+    let all = x.shape().dims();
+    if broadcast_strides(dims, all).is_none() {
+        let expected = format!("of a shape that {dims:?} is broadcast to");
+        return Err(Error::argument(op, "the gradient", expected, x.shape().to_string()));
+    }
+    let missing = all.len() - dims.len();
+    let is_summed = |axis: usize| all[axis] != 1 && (axis < missing || dims[axis - missing] == 1);
+    recording.atomically(|recording| {
+        let mut sum_of = x.clone();
+        // Neighbours are one sum. The last go first, so that the places of the others stay.
+        let mut end = all.len();
+        while let Some(last) = (0..end).rev().find(|&axis| is_summed(axis)) {
+            // An axis of size 1 between two that are summed parts nothing.
+            let whole = (0..=last).rev().take_while(|&axis| is_summed(axis) || all[axis] == 1);
+            let first = whole.filter(|&axis| is_summed(axis)).last().unwrap_or(last);
+            sum_of = sum(recording, &sum_of, first..last + 1)?;
+            end = first;
+        }
+        sum_of.reshape(dims)
+    })
 }
 
 /// γ or β for the rows of x that begin at `axis`, and its row stride: 0 where all rows have the same.

@@ -21,7 +21,7 @@
 //! | [`Embedding`], [`gather_rows`] | ids or indices from the host, a table f32 or f16 | rows, f32 |
 //! | [`embedding_norm()`] | ids, positions and types from the host, three tables | their sum's layer norm |
 //! | [`pool()`] | f32 `[B, L, columns]` | a vector for each text |
-//! | [`mean`], [`mean_max()`] | f32, over a range of axes | without them |
+//! | [`mean`], [`mean_max()`], [`sum()`] | f32, over a range of axes | without them |
 //! | [`spatial_attention()`], [`deformable_attention()`] | f32 maps, samples of maps | see there |
 
 mod activate;
@@ -49,6 +49,7 @@ mod rms_norm;
 mod slice;
 mod softmax;
 mod spatial_attention;
+mod sum;
 
 pub use crate::kernels::activation::Activation;
 pub use activate::activate;
@@ -83,6 +84,7 @@ pub use rms_norm::rms_norm;
 pub use slice::slice;
 pub use softmax::softmax;
 pub use spatial_attention::spatial_attention;
+pub use sum::sum;
 
 use crate::device::Device;
 use crate::error::{Error, Result};

@@ -18,6 +18,7 @@ pub mod linear;
 pub mod normalization;
 pub mod pooling;
 pub mod recurrent;
+pub mod reduction;
 pub mod rotary;
 pub mod softmax;
 pub mod vision;

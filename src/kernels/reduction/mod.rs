@@ -1,0 +1,3 @@
+//! Reductions along axes.
+
+pub mod sum;
