@@ -10,6 +10,7 @@ mod attention_plan;
 mod case_files;
 mod decoding;
 mod empty;
+mod gradients;
 mod kv_cache;
 mod random_sizes;
 mod recording;

@@ -1,0 +1,250 @@
+//! Gradients of the ops, on every adapter and on the CPU device: what a recording's `backward_from` gives for a random upstream
+//! gradient, against central differences of the f64 oracle. A test is a row: `check` with the inputs, the op and its oracle.
+
+use crate::common;
+use attentive::kernel::Inputs;
+use attentive::ops::{mean_max, spatial_attention, sum};
+use attentive::recording::Value;
+use attentive::reference::reduction;
+use attentive::{DType, Device, Error, Recording, Result, Tensor};
+
+/// One of an op's inputs.
+pub struct Input {
+    name: &'static str,
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl Input {
+    /// Near normal with deviation 1, multiples of 2⁻¹², so that f32 has exactly what [`numeric_gradient`] puts beside them.
+    pub fn new(name: &'static str, shape: &[usize]) -> Self {
+        let count = shape.iter().product();
+        let seed = name.bytes().chain(shape.iter().map(|&size| size as u8));
+        let seed = seed.fold(17, |seed, byte| seed * 31 % 1_000_003 + u64::from(byte));
+        let values = Inputs::new(seed).values(count, 1.0);
+        Self::of(name, shape, values.iter().map(|value| (value * 4096.0).round() / 4096.0).collect())
+    }
+
+    /// No two nearer than 1/16 to each other or than 1/32 to 0, in no order: for what has a kink, such as a maximum.
+    pub fn apart(name: &'static str, shape: &[usize]) -> Self {
+        let count: usize = shape.iter().product();
+        let value =
+            |place: usize| ((place * 7919 + 13) % count) as f32 / 16.0 - (count / 2) as f32 / 16.0 + 0.03125;
+        assert!(!count.is_multiple_of(7919) && count < 7919, "the values repeat");
+        Self::of(name, shape, (0..count).map(value).collect())
+    }
+
+    /// These values, multiples of 2⁻¹².
+    pub fn of(name: &'static str, shape: &[usize], values: Vec<f32>) -> Self {
+        assert_eq!(values.len(), shape.iter().product::<usize>(), "{name}");
+        Self { name, shape: shape.to_vec(), values }
+    }
+}
+
+/// ∂f/∂x for each element of the input at that place, by central differences of the fourth order.
+fn numeric_gradient(inputs: &[Vec<f32>], place: usize, f: impl Fn(&[Vec<f32>]) -> f64) -> Vec<f64> {
+    const STEP: f32 = 1.0 / 256.0;
+    let mut moved = inputs.to_vec();
+    let mut at = |element: usize, steps: f32| {
+        moved[place][element] = inputs[place][element] + steps * STEP;
+        let value = f(&moved);
+        moved[place][element] = inputs[place][element];
+        value
+    };
+    let mut of =
+        |element| 8.0 * (at(element, 1.0) - at(element, -1.0)) - (at(element, 2.0) - at(element, -2.0));
+    (0..inputs[place].len()).map(|element| of(element) / (12.0 * f64::from(STEP))).collect()
+}
+
+/// Holds the gradients of an op against its oracle `forward`: with all inputs tracked, and with each alone.
+///
+/// An error of 1e-5 of the largest gradient (or of 1) is allowed: sums here are short, and f32 errs by 6e-8 a step.
+#[track_caller]
+pub fn check(
+    name: &str,
+    inputs: &[Input],
+    record: impl Fn(&mut Recording, &[Value]) -> Result<Value>,
+    forward: impl Fn(&[Vec<f32>]) -> Vec<f64>,
+) {
+    let values: Vec<Vec<f32>> = inputs.iter().map(|input| input.values.clone()).collect();
+    let count = forward(&values).len();
+    let upstream = Inputs::new(count as u64 + 5).values(count, 1.0);
+    let weighted = |values: &[Vec<f32>]| -> f64 {
+        forward(values).iter().zip(&upstream).map(|(y, &u)| y * f64::from(u)).sum()
+    };
+    let expected: Vec<Vec<f64>> =
+        (0..inputs.len()).map(|place| numeric_gradient(&values, place, weighted)).collect();
+    for device in common::devices() {
+        let tensors: Vec<Tensor> = inputs
+            .iter()
+            .map(|input| Tensor::from_f32(&device, &*input.shape, &input.values).unwrap())
+            .collect();
+        let all: Vec<usize> = (0..inputs.len()).collect();
+        let mut choices: Vec<Vec<usize>> = all.iter().map(|&place| vec![place]).collect();
+        choices.push(all);
+        for tracked in choices {
+            let what = format!("{name} on {}, {} tracked", device.name(), tracked.len());
+            // All are parameters; one alone is an input.
+            let parameters = if tracked.len() == inputs.len() { &tensors[..] } else { &[] };
+            let mut recording = Recording::training(&device, parameters).unwrap();
+            let values: Vec<Value> = tensors.iter().map(|tensor| recording.tensor(tensor).unwrap()).collect();
+            if parameters.is_empty() {
+                tracked.iter().for_each(|&place| recording.track(&values[place]).unwrap());
+            }
+            let output = record(&mut recording, &values).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(output.shape().elements(), count as u64, "{what}: {}", output.shape());
+            let seed = Tensor::from_f32(&device, output.shape().clone(), &upstream).unwrap();
+            let seed = recording.tensor(&seed).unwrap();
+            let gradients =
+                recording.backward_from(&output, &seed).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let mut asked = Vec::new();
+            for (place, value) in values.iter().enumerate() {
+                let gradient = gradients.of(&recording, value);
+                assert_eq!(gradient.is_some(), tracked.contains(&place), "{what}: {}", inputs[place].name);
+                if let Some(gradient) = gradient {
+                    assert_eq!(gradient.shape(), value.shape(), "{what}: {}", inputs[place].name);
+                    recording.output(&gradient).unwrap();
+                    asked.push((place, gradient));
+                }
+            }
+            let outputs = recording.run().unwrap_or_else(|error| panic!("{what}: {error}"));
+            for (place, gradient) in asked {
+                let got = outputs.tensor(&gradient).unwrap().to_f32().unwrap();
+                assert_near(
+                    &format!("{what}: the gradient of {}", inputs[place].name),
+                    &got,
+                    &expected[place],
+                );
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn assert_near(what: &str, got: &[f32], expected: &[f64]) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    let bound = 1e-5 * expected.iter().fold(1.0, |largest: f64, value| largest.max(value.abs()));
+    for (place, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+        let error = (f64::from(got) - expected).abs();
+        assert!(error <= bound, "{what}: element {place} is {got:e}, not {expected:e} (bound {bound:e})");
+    }
+}
+
+/// Of an op at sizes of 0: the gradients' elements, all of them 0, and no panic.
+#[track_caller]
+pub fn check_empty(
+    name: &str,
+    shapes: &[&[usize]],
+    record: impl Fn(&mut Recording, &[Value]) -> Result<Value>,
+) {
+    for device in common::devices() {
+        let what = format!("{name} of {shapes:?} on {}", device.name());
+        let mut recording = Recording::training(&device, []).unwrap();
+        let values: Vec<Value> = shapes.iter().map(|shape| common::zeros(&mut recording, shape)).collect();
+        values.iter().for_each(|value| recording.track(value).unwrap());
+        let output = record(&mut recording, &values).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let dims = output.shape().dims().to_vec();
+        let seed = common::zeros(&mut recording, &dims);
+        let gradients =
+            recording.backward_from(&output, &seed).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let found: Vec<Value> = values.iter().filter_map(|value| gradients.of(&recording, value)).collect();
+        assert_eq!(found.len(), values.len(), "{what}");
+        found.iter().for_each(|gradient| recording.output(gradient).unwrap());
+        let outputs = recording.run().unwrap_or_else(|error| panic!("{what}: {error}"));
+        for (gradient, value) in found.iter().zip(&values) {
+            let got = outputs.tensor(gradient).unwrap().to_f32().unwrap();
+            assert_eq!(got.len() as u64, value.shape().elements(), "{what}");
+            assert!(got.iter().all(|&value| value == 0.0), "{what}: {got:?}");
+        }
+    }
+}
+
+/// The sizes in front of, in and behind a range of axes.
+fn around(shape: &[usize], axes: &std::ops::Range<usize>) -> [usize; 3] {
+    [&shape[..axes.start], &shape[axes.clone()], &shape[axes.end..]].map(|dims| dims.iter().product())
+}
+
+#[test]
+fn sums() {
+    for (shape, axes) in [
+        (vec![3, 5], 0..1),
+        (vec![3, 5], 1..2),
+        (vec![2, 3, 4], 1..2),
+        (vec![2, 3, 4], 0..3),
+        (vec![2, 3, 4], 1..1),
+        (vec![3, 1, 4], 1..2),
+        // In blocks.
+        (vec![2, 300, 2], 1..2),
+    ] {
+        let sizes = around(&shape, &axes);
+        check(
+            &format!("sum of {shape:?} over {axes:?}"),
+            &[Input::new("x", &shape)],
+            |recording, values| sum(recording, &values[0], axes.clone()),
+            |values| reduction::sum(&values[0], sizes),
+        );
+    }
+    check_empty("sum", &[&[2, 0, 3]], |recording, values| sum(recording, &values[0], 1..2));
+    check_empty("sum", &[&[0, 2]], |recording, values| sum(recording, &values[0], 1..2));
+}
+
+#[test]
+fn a_sum_keeps_its_digits_and_its_bits() {
+    // [outer, count, inner]: in one block, in two dispatches, in three.
+    for sizes in [[3, 256, 2], [1, 70_000, 1], [2, 70_000, 3], [1, 1, 1], [0, 3, 2], [2, 0, 3]] {
+        let count: usize = sizes.iter().product();
+        // Far from 0, so that a plain sum loses digits.
+        let x: Vec<f32> = Inputs::new(count as u64).values(count, 1.0).iter().map(|x| x + 10.0).collect();
+        let expected = reduction::sum(&x, sizes);
+        for device in common::devices() {
+            let run = || {
+                let mut recording = Recording::new(&device);
+                let x = common::value(&mut recording, &sizes, &x);
+                let y = sum(&mut recording, &x, 1..2).unwrap();
+                assert_eq!(y.shape().dims(), [sizes[0], sizes[2]]);
+                recording.output(&y).unwrap();
+                recording.run().unwrap().tensor(&y).unwrap().to_f32().unwrap()
+            };
+            let got = run();
+            assert_eq!(got.len(), expected.len());
+            for (&got, &expected) in got.iter().zip(&expected) {
+                let error = (f64::from(got) - expected).abs();
+                assert!(error <= 1e-6 * expected, "{}: {sizes:?}: {got} is not {expected}", device.name());
+            }
+            let bits = |values: Vec<f32>| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(got), bits(run()), "{}: {sizes:?}", device.name());
+        }
+    }
+}
+
+#[test]
+fn a_sum_refuses_what_does_not_fit() {
+    let mut recording = Recording::new(&Device::cpu());
+    let x = common::zeros(&mut recording, &[2, 3]);
+    for axes in [std::ops::Range { start: 1, end: 0 }, 0..3, 3..3] {
+        let found = format!("{axes:?}");
+        common::assert_refused(
+            sum(&mut recording, &x, axes),
+            &["sum", "axes", "within 0..2", "[2, 3]", &found],
+        );
+    }
+    let words = common::zeros_of(DType::U32, &mut recording, &[2]);
+    common::assert_refused(sum(&mut recording, &words, 0..1), &["x", "f32", "u32"]);
+}
+
+#[test]
+fn an_op_without_a_rule_is_an_error() {
+    for device in common::devices() {
+        let mut recording = Recording::training(&device, []).unwrap();
+        let map = common::zeros(&mut recording, &[1, 3, 3]);
+        let weight = common::zeros(&mut recording, &[2, 1, 1]);
+        // Untracked it is like any other.
+        spatial_attention(&mut recording, [&map, &map], &weight, 0.0).unwrap();
+        recording.track(&map).unwrap();
+        let outcome = spatial_attention(&mut recording, [&map, &map], &weight, 0.0);
+        assert!(matches!(outcome, Err(Error::NoGradient { .. })), "{outcome:?}");
+        // The mean has a rule, the mean beside the maximum none.
+        let outcome = mean_max(&mut recording, &map, 1..2);
+        assert!(matches!(outcome, Err(Error::NoGradient { .. })), "{outcome:?}");
+    }
+}
