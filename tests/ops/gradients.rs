@@ -34,6 +34,11 @@ impl Input {
         Self::of(name, shape, (0..count).map(value).collect())
     }
 
+    /// Its values.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// These values, multiples of 2⁻¹².
     pub fn of(name: &'static str, shape: &[usize], values: Vec<f32>) -> Self {
         assert_eq!(values.len(), shape.iter().product::<usize>(), "{name}");

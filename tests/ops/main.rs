@@ -10,6 +10,8 @@ mod attention_plan;
 mod case_files;
 mod decoding;
 mod empty;
+mod gradient_attention;
+mod gradient_products;
 mod gradients;
 mod kv_cache;
 mod random_sizes;
