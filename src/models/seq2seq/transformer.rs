@@ -50,7 +50,23 @@ impl TransformerSeq2Seq {
         checkpoint: &Checkpoint,
         dtype: DType,
     ) -> Result<Self> {
-        let mut source = Source::new(checkpoint, dtype);
+        Self::from_source(device, config, Source::new(checkpoint, dtype), dtype)
+    }
+
+    /// A model that has learnt nothing yet, its weights made from a seed, in f32: what training begins with.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn random(device: &Device, config: &MarianConfig, seed: u64) -> Result<Self> {
+        Self::from_source(device, config, Source::random(seed), DType::F32)
+    }
+
+    fn from_source(
+        device: &Device,
+        config: &MarianConfig,
+        mut source: Source<'_>,
+        dtype: DType,
+    ) -> Result<Self> {
         let width = config.model_dim;
         let rows = [config.vocabulary_size, config.target_vocabulary_size];
         let tables = match config.shared_embeddings {
