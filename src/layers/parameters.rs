@@ -72,7 +72,7 @@ impl Parameters {
     }
 
     /// `name.weight` and `name.bias`.
-    pub(crate) fn linear(&mut self, name: &str, weights: &LinearWeights) {
+    pub fn linear(&mut self, name: &str, weights: &LinearWeights) {
         let (parts, bias) = weights.tensors();
         self.parts(&format!("{name}.weight"), parts);
         if let Some(bias) = bias {
@@ -141,13 +141,13 @@ impl Parameters {
     }
 
     /// `name.weight` and `name.bias`, which are γ and β.
-    pub(crate) fn norm(&mut self, name: &str, weights: &LayerNormWeights) {
+    pub fn norm(&mut self, name: &str, weights: &LayerNormWeights) {
         self.tensor(format!("{name}.weight"), &weights.gamma, false);
         self.tensor(format!("{name}.bias"), &weights.beta, false);
     }
 
     /// A table under its whole name.
-    pub(crate) fn table(&mut self, name: &str, table: &EmbeddingTable) {
+    pub fn table(&mut self, name: &str, table: &EmbeddingTable) {
         self.parts(name, table.parts());
     }
 

@@ -5,21 +5,11 @@ use crate::error::{Error, Result};
 use crate::kernels::optimizer::norm::{self, Norm};
 use crate::kernels::optimizer::squares::{self, BLOCK, Squares};
 use crate::kernels::optimizer::{CONTROL, adamw, sgd};
+use crate::layers::Parameter;
 use crate::recording::{Gradients, Recording, Value};
 use crate::tensor::{DType, Tensor};
 
 const OP: &str = "optimizer";
-
-/// A tensor that is trained.
-#[derive(Clone, Debug)]
-pub struct Parameter {
-    /// Its name in the model.
-    pub name: String,
-    /// f32; updated in place.
-    pub tensor: Tensor,
-    /// Whether the optimizer's weight decay is for it: commonly for matrices, not for biases and norms.
-    pub decay: bool,
-}
 
 /// AdamW (Loshchilov and Hutter 2019, as `torch.optim.AdamW`): Adam's step by moments of the gradients, and a decay of the weights that
 /// goes past them.
@@ -147,14 +137,16 @@ impl Control {
 ///
 /// ```
 /// use attentive::ops::{self, CrossEntropy};
-/// use attentive::train::{AdamW, Control, Optimizer, Parameter};
+/// use attentive::layers::Parameters;
+/// use attentive::train::{AdamW, Control, Optimizer};
 /// use attentive::{Device, Recording, Tensor};
 ///
 /// # fn main() -> attentive::Result<()> {
 /// let device = Device::cpu();
 /// let logits = Tensor::from_f32(&device, [2, 3], &[0.0; 6])?;
-/// let parameter = Parameter { name: "logits".into(), tensor: logits.clone(), decay: false };
-/// let mut optimizer = Optimizer::new(&device, AdamW::default(), vec![parameter])?.clip(1.0)?;
+/// let mut parameters = Parameters::new();
+/// parameters.tensor("logits", &logits, false);
+/// let mut optimizer = Optimizer::new(&device, AdamW::default(), parameters.into_vec())?.clip(1.0)?;
 ///
 /// let mut recording = Recording::training(&device, optimizer.tensors())?;
 /// let value = recording.tensor(&logits)?;
@@ -188,15 +180,16 @@ impl Optimizer {
         let algorithm = algorithm.into();
         algorithm.check()?;
         let mut states = Vec::with_capacity(parameters.len());
-        for (place, Parameter { name, tensor, .. }) in parameters.iter().enumerate() {
-            device.expect_same(OP, || name.clone(), tensor.device())?;
+        for (place, parameter) in parameters.iter().enumerate() {
+            let (name, tensor) = (parameter.name(), &parameter.tensor);
+            device.expect_same(OP, || name.to_owned(), tensor.device())?;
             if tensor.dtype() != DType::F32 {
                 return Err(Error::argument(OP, name, "f32", tensor.dtype().to_string()));
             }
             let same =
-                |other: &&Parameter| other.name == *name || other.tensor.storage().is(tensor.storage());
+                |other: &&Parameter| other.name() == name || other.tensor.storage().is(tensor.storage());
             if let Some(other) = parameters[..place].iter().find(same) {
-                let found = format!("that of `{}` again", other.name);
+                let found = format!("that of `{}` again", other.name());
                 return Err(Error::argument(OP, name, "a name and a tensor of its own", found));
             }
             let zeros = algorithm.states().iter();
@@ -249,7 +242,7 @@ impl Optimizer {
     pub fn state(&self) -> impl Iterator<Item = (&str, &'static str, &Tensor)> {
         let names = self.algorithm.states();
         self.parameters.iter().zip(&self.states).flat_map(move |(parameter, states)| {
-            names.iter().zip(states).map(|(name, state)| (parameter.name.as_str(), *name, state))
+            names.iter().zip(states).map(|(name, state)| (parameter.name(), *name, state))
         })
     }
 
@@ -304,7 +297,8 @@ impl Optimizer {
     /// The parameters that have gradients and elements, by their places.
     fn gradients(&self, recording: &Recording, gradients: &Gradients) -> Result<Vec<(usize, Value)>> {
         let mut found = Vec::new();
-        for (index, Parameter { name, tensor, .. }) in self.parameters.iter().enumerate() {
+        for (index, parameter) in self.parameters.iter().enumerate() {
+            let (name, tensor) = (parameter.name(), &parameter.tensor);
             let elements = tensor.shape().elements();
             if let Some(gradient) = gradients.of_parameter(recording, tensor).filter(|_| elements > 0) {
                 elements_of(name, elements)?;
@@ -345,7 +339,7 @@ impl Optimizer {
         [gradient, control, nothing]: [&Value; 3],
         learning_rate: f32,
     ) -> Result<()> {
-        let Parameter { tensor, decay, .. } = &self.parameters[index];
+        let Parameter { tensor, decays: decay, .. } = &self.parameters[index];
         let elements = tensor.shape().elements() as u32;
         let parameter = recording.tensor(tensor)?;
         let states = self.states[index].iter().map(|state| recording.tensor(state));
