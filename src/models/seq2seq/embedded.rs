@@ -32,6 +32,13 @@ impl EmbeddedModel {
         }
     }
 
+    /// Pairs that its training never saw, a text, a tab and its answer in each line.
+    pub const fn held_out(self) -> &'static str {
+        match self {
+            Self::DatesTransformer | Self::DatesGru => include_str!("../../../models/dates/held_out.tsv"),
+        }
+    }
+
     /// The model of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|model| model.name() == name)
