@@ -11,3 +11,8 @@ pub fn chance(random: &mut Rng, probability: f64) -> bool {
 pub fn one_of<T: Copy>(random: &mut Rng, items: &[T]) -> T {
     items[random.usize(..items.len())]
 }
+
+/// One of a table's rows, each as likely as another.
+pub fn pick<T>(random: &mut Rng, rows: &'static [T]) -> &'static T {
+    &rows[random.usize(..rows.len())]
+}
