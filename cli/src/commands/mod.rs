@@ -12,6 +12,8 @@ mod evaluate;
 mod fill_mask;
 mod next_sentence;
 mod rerank;
+#[cfg(test)]
+mod train;
 mod translate;
 mod tune;
 mod verify;
