@@ -79,7 +79,10 @@ impl Shifted {
             let padding = std::iter::repeat_n(CrossEntropy::IGNORED, longest - target.len());
             target.iter().copied().chain(padding).collect::<Vec<u32>>()
         };
-        Self { inputs: targets.iter().map(input).collect(), labels: targets.iter().flat_map(labels).collect() }
+        Self {
+            inputs: targets.iter().map(input).collect(),
+            labels: targets.iter().flat_map(labels).collect(),
+        }
     }
 
     pub(super) fn inputs(&self) -> Vec<&[u32]> {

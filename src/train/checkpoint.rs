@@ -54,15 +54,18 @@ impl Trainer {
         let path = path.as_ref();
         let bad = |problem: String| Error::File { path: path.to_owned(), problem };
         let checkpoint = Checkpoint::open(path)?;
-        let state = checkpoint.metadata(STATE).ok_or_else(|| bad("it is no run of training that was saved".to_owned()))?;
-        let mut state: TrainingState =
-            serde_json::from_str(state).map_err(|error| bad(format!("the run's state cannot be read: {error}")))?;
+        let state = checkpoint
+            .metadata(STATE)
+            .ok_or_else(|| bad("it is no run of training that was saved".to_owned()))?;
+        let mut state: TrainingState = serde_json::from_str(state)
+            .map_err(|error| bad(format!("the run's state cannot be read: {error}")))?;
         let mut count = |name: &str| {
             let found = state.remove(name).unwrap_or_default();
             found.parse::<u64>().map_err(|_| bad(format!("`{name}` must be a number, but is `{found}`")))
         };
         let steps = [count("attentive.steps")?, count("attentive.optimizer_steps")?];
-        let own: Vec<(String, Tensor)> = self.tensors().map(|(name, tensor)| (name, tensor.clone())).collect();
+        let own: Vec<(String, Tensor)> =
+            self.tensors().map(|(name, tensor)| (name, tensor.clone())).collect();
         // All of it is read before any of it is written.
         let mut values = Vec::with_capacity(own.len());
         for (name, tensor) in &own {
@@ -82,7 +85,8 @@ impl Trainer {
     /// All tensors of the run by name.
     fn tensors(&self) -> impl Iterator<Item = (String, &Tensor)> {
         let parameters = self.parameters().iter();
-        let parameters = parameters.map(|parameter| (format!("parameter.{}", parameter.name()), &parameter.tensor));
+        let parameters =
+            parameters.map(|parameter| (format!("parameter.{}", parameter.name()), &parameter.tensor));
         let state = self.optimizer.state();
         parameters.chain(state.map(|(name, kind, tensor)| (format!("{kind}.{name}"), tensor)))
     }
@@ -120,7 +124,8 @@ fn by_name(parameters: &[Parameter]) -> Result<Named> {
         for slice in &parameter.slices {
             let count = slice.shape.iter().product();
             let wide = if slice.shape.len() > 1 { slice.shape[1..].iter().product() } else { 1 };
-            let (_, to) = tensors.entry(slice.name.clone()).or_insert_with(|| (slice.shape.clone(), vec![0.0; count]));
+            let (_, to) =
+                tensors.entry(slice.name.clone()).or_insert_with(|| (slice.shape.clone(), vec![0.0; count]));
             for (to_row, from_row) in (slice.at[0]..).zip(slice.rows.clone()) {
                 let first = to_row * wide + slice.at[1];
                 to[first..first + columns].copy_from_slice(&values[from_row * columns..][..columns]);
@@ -131,7 +136,12 @@ fn by_name(parameters: &[Parameter]) -> Result<Named> {
     for (name, (shape, values)) in &tensors {
         if filled.get(name) != Some(&values.len()) {
             let found = format!("{} of them", filled.get(name).copied().unwrap_or(0));
-            return Err(Error::argument("save_weights", name, format!("given whole, all elements of {shape:?}"), found));
+            return Err(Error::argument(
+                "save_weights",
+                name,
+                format!("given whole, all elements of {shape:?}"),
+                found,
+            ));
         }
     }
     Ok(tensors)

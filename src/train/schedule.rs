@@ -81,7 +81,12 @@ impl Schedule {
             true => Ok(()),
             false => {
                 let found = format!("{warmup} of warmup and {decay} of decay");
-                Err(Error::argument("schedule", "its parts", format!("at most the run's {steps} steps"), found))
+                Err(Error::argument(
+                    "schedule",
+                    "its parts",
+                    format!("at most the run's {steps} steps"),
+                    found,
+                ))
             }
         }
     }
@@ -99,7 +104,9 @@ mod tests {
         };
         near(Schedule::Constant, 1_000_000, 1.0);
         let linear = Schedule::Linear { warmup: 4, steps: 13 };
-        for (step, factor) in [(1, 0.25), (2, 0.5), (4, 1.0), (5, 0.9), (9, 0.5), (13, 0.1), (14, 0.0), (99, 0.0)] {
+        for (step, factor) in
+            [(1, 0.25), (2, 0.5), (4, 1.0), (5, 0.9), (9, 0.5), (13, 0.1), (14, 0.0), (99, 0.0)]
+        {
             near(linear, step, factor);
         }
         let cosine = Schedule::Cosine { warmup: 0, steps: 3 };

@@ -73,11 +73,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Optimizer::new`].
-    pub fn new(
-        device: &Device,
-        algorithm: impl Into<Algorithm>,
-        parameters: Vec<Parameter>,
-    ) -> Result<Self> {
+    pub fn new(device: &Device, algorithm: impl Into<Algorithm>, parameters: Vec<Parameter>) -> Result<Self> {
         let optimizer = Optimizer::new(device, algorithm, parameters)?;
         Ok(Self { device: device.clone(), optimizer, schedule: Schedule::Constant, steps: 0, skipped: 0 })
     }

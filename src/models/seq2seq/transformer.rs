@@ -15,7 +15,8 @@ use crate::models::generation::{Hypothesis, StepDecoder, StepOutput, generate};
 use crate::models::padded::{PaddedIds, Shifted, padded};
 use crate::models::source::Source;
 use crate::ops::{
-    Causal, CrossEntropy, Embedding, EmbeddingTable, Linear, LinearWeights, SinusoidalLayout, sinusoidal_positions,
+    Causal, CrossEntropy, Embedding, EmbeddingTable, Linear, LinearWeights, SinusoidalLayout,
+    sinusoidal_positions,
 };
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};

@@ -23,7 +23,9 @@ pub fn svg(losses: &[(u64, f32)]) -> String {
          font-family=\"sans-serif\" font-size=\"13\" role=\"img\" aria-label=\"Loss by step\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
     );
-    let ends = |values: &mut dyn Iterator<Item = f64>| values.fold((f64::MAX, f64::MIN), |(a, b), x| (a.min(x), b.max(x)));
+    let ends = |values: &mut dyn Iterator<Item = f64>| {
+        values.fold((f64::MAX, f64::MIN), |(a, b), x| (a.min(x), b.max(x)))
+    };
     let (first, last) = ends(&mut known.iter().map(|point| point.0));
     let (low, high) = ends(&mut known.iter().map(|point| point.1));
     if known.is_empty() {
@@ -57,18 +59,26 @@ pub fn svg(losses: &[(u64, f32)]) -> String {
         );
     }
     let line = |points: &[(f64, f64)]| {
-        let places: Vec<String> = points.iter().map(|&(step, loss)| format!("{:.1} {:.1}", x(step), y(loss))).collect();
+        let places: Vec<String> =
+            points.iter().map(|&(step, loss)| format!("{:.1} {:.1}", x(step), y(loss))).collect();
         format!("M{}", places.join("L"))
     };
     let chunk = known.len().div_ceil(POINTS);
     let mean = |part: &[(f64, f64)]| {
         let count = part.len() as f64;
-        (part.iter().map(|point| point.0).sum::<f64>() / count, part.iter().map(|point| point.1).sum::<f64>() / count)
+        (
+            part.iter().map(|point| point.0).sum::<f64>() / count,
+            part.iter().map(|point| point.1).sum::<f64>() / count,
+        )
     };
     let thin: Vec<(f64, f64)> = known.chunks(chunk).map(|part| part[part.len() / 2]).collect();
     let smooth: Vec<(f64, f64)> = known.chunks((known.len() / 60).max(1)).map(mean).collect();
     let _ = writeln!(picture, "<path d=\"{}\" fill=\"none\" stroke=\"#9ecae1\"/>", line(&thin));
-    let _ = writeln!(picture, "<path d=\"{}\" fill=\"none\" stroke=\"#08519c\" stroke-width=\"2\"/>", line(&smooth));
+    let _ = writeln!(
+        picture,
+        "<path d=\"{}\" fill=\"none\" stroke=\"#08519c\" stroke-width=\"2\"/>",
+        line(&smooth)
+    );
     let _ = writeln!(
         picture,
         "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">step</text>\n<text transform=\"translate(18 {:.1}) rotate(-90)\" \

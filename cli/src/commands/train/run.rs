@@ -77,7 +77,11 @@ pub struct Run {
 
 impl Run {
     /// Makes the folder, or goes on with what it has. `settings` are what a run cannot go on with if they are others.
-    pub fn begin(arguments: &RunArguments, mut trainer: Trainer, settings: &[(&str, String)]) -> Result<Self> {
+    pub fn begin(
+        arguments: &RunArguments,
+        mut trainer: Trainer,
+        settings: &[(&str, String)],
+    ) -> Result<Self> {
         let RunArguments { output, resume, force, log, curve } = arguments;
         let saved = output.join(SAVED);
         let settings: TrainingState =
@@ -103,7 +107,8 @@ impl Run {
         std::fs::create_dir_all(output).map_err(|error| Failure::file(output, error))?;
         let goes_on = *resume;
         let logs = log.iter().map(|path| {
-            let file = OpenOptions::new().create(true).write(true).append(goes_on).truncate(!goes_on).open(path);
+            let file =
+                OpenOptions::new().create(true).write(true).append(goes_on).truncate(!goes_on).open(path);
             let mut file = BufWriter::new(file.map_err(|error| Failure::file(path, error))?);
             if !goes_on && extension(path) == "csv" {
                 let head = writeln!(file, "step,loss,norm,learning_rate,skipped,seconds,tokens");
@@ -134,7 +139,9 @@ impl Run {
     pub fn took(&mut self, step: &TrainingStep, steps: u64, tokens: usize) -> Result<ControlFlow<()>> {
         self.tokens += tokens as u64;
         if step.skipped {
-            self.bar.suspend(|| note(format_args!("step {}: the gradients are not finite; it was left out", step.number)));
+            self.bar.suspend(|| {
+                note(format_args!("step {}: the gradients are not finite; it was left out", step.number))
+            });
         } else {
             let before = self.loss.unwrap_or(step.loss.into());
             self.loss = Some(0.98 * before + 0.02 * f64::from(step.loss));
@@ -144,10 +151,13 @@ impl Run {
             let TrainingStep { number, loss, norm, learning_rate, skipped, .. } = step;
             let seconds = self.began.elapsed().as_secs_f64();
             let line = match extension(path).as_str() {
-                "csv" => writeln!(file, "{number},{loss},{norm},{learning_rate},{skipped},{seconds:.3},{tokens}"),
+                "csv" => {
+                    writeln!(file, "{number},{loss},{norm},{learning_rate},{skipped},{seconds:.3},{tokens}")
+                }
                 _ => {
                     // JSON has no NaN.
-                    let of = |value: &f32| if value.is_finite() { value.to_string() } else { "null".to_owned() };
+                    let of =
+                        |value: &f32| if value.is_finite() { value.to_string() } else { "null".to_owned() };
                     writeln!(
                         file,
                         "{{\"step\":{number},\"loss\":{},\"norm\":{},\"learning_rate\":{},\"skipped\":{skipped},\
@@ -221,7 +231,9 @@ impl Run {
             write_curve(path, &self.losses)?;
         }
         match std::fs::remove_file(&self.saved) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::file(&self.saved, error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::file(&self.saved, error))
+            }
             _ => Ok(()),
         }
     }

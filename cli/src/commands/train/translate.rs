@@ -1,8 +1,8 @@
 //! `attentive train translate`: the models of dates, from nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use attentive::models::{EmbeddedModel, TransformerSeq2Seq, Translator};
+use attentive::models::{EmbeddedModel, TransformerSeq2Seq, TranslationProgress, Translator};
 use attentive::train::{AdamW, Schedule, Trainer, save_weights};
 use attentive::weights::{Seq2SeqConfig, Seq2SeqTokenizer};
 use attentive::{DType, Device};
@@ -52,7 +52,13 @@ pub struct Arguments {
     steps: Option<u64>,
 
     /// Pairs of a step
-    #[arg(long, env = "ATTENTIVE_BATCH_SIZE", hide_env_values = true, value_name = "N", default_value_t = 96)]
+    #[arg(
+        long,
+        env = "ATTENTIVE_BATCH_SIZE",
+        hide_env_values = true,
+        value_name = "N",
+        default_value_t = 96
+    )]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch_size: u32,
 
@@ -61,7 +67,13 @@ pub struct Arguments {
     learning_rate: Option<f32>,
 
     /// Same seed, same data and same first weights
-    #[arg(long, env = "ATTENTIVE_SEED", hide_env_values = true, value_name = "N", default_value_t = 20_150_519)]
+    #[arg(
+        long,
+        env = "ATTENTIVE_SEED",
+        hide_env_values = true,
+        value_name = "N",
+        default_value_t = 20_150_519
+    )]
     seed: u64,
 
     #[command(flatten)]
@@ -120,7 +132,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ("seed", arguments.seed.to_string()),
     ];
     let mut run = Run::begin(&arguments.run, trainer, &settings)?;
-    let elements: u64 = run.trainer.parameters().iter().map(|parameter| parameter.tensor.shape().elements()).sum();
+    let elements: u64 =
+        run.trainer.parameters().iter().map(|parameter| parameter.tensor.shape().elements()).sum();
     note(format_args!(
         "{}: {} parameters, {} of {} pairs, on {}",
         embedded.name(),
@@ -137,7 +150,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     while run.trainer.steps() < steps {
         let Batch { sources, targets } = batches.next()?;
-        let [sources, targets] = [&sources, &targets].map(|rows| rows.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let [sources, targets] =
+            [&sources, &targets].map(|rows| rows.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let tokens = sources.iter().chain(&targets).map(|row| row.len()).sum();
         let step = run.trainer.step(|recording| model.record_loss(recording, &sources, &targets))?;
         if run.took(&step, steps, tokens)?.is_break() {
@@ -147,11 +161,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let output = &arguments.run.output;
     save(output, embedded, &model)?;
     run.end()?;
-    print(&report(output, &device, embedded, &held_out)?)
+    print(&report(output, &device, &held_out)?)
 }
 
 fn pairs(lines: &str) -> Vec<(String, String)> {
-    lines.lines().filter_map(|line| line.split_once('\t')).map(|(text, answer)| (text.into(), answer.into())).collect()
+    lines
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(text, answer)| (text.into(), answer.into()))
+        .collect()
 }
 
 /// The sources and targets of a step.
@@ -189,7 +207,8 @@ impl<'a> Batches<'a> {
         let (mut texts, mut answers) = (Vec::new(), Vec::new());
         for (mut text, answer) in self.pairs.by_ref().take(self.size * WINDOW) {
             if self.random.f64() < 0.02 {
-                let places: Vec<usize> = text.char_indices().map(|(place, _)| place).chain([text.len()]).collect();
+                let places: Vec<usize> =
+                    text.char_indices().map(|(place, _)| place).chain([text.len()]).collect();
                 text.insert(places[self.random.usize(..places.len())], STRANGER);
             }
             texts.push(text);
@@ -223,18 +242,18 @@ fn save(folder: &Path, embedded: EmbeddedModel, model: &TransformerSeq2Seq) -> R
 }
 
 /// How many of the held-out pairs the model in the folder answers exactly, and some that it does not.
-fn report(folder: &PathBuf, device: &Device, embedded: EmbeddedModel, held_out: &[(String, String)]) -> Result<String> {
+fn report(folder: &Path, device: &Device, held_out: &[(String, String)]) -> Result<String> {
     let translator = Translator::from_dir(device, folder, DType::F32)?;
     let texts: Vec<&str> = held_out.iter().map(|(text, _)| text.as_str()).collect();
     let bar = crate::output::bar();
     let translations = translator
         .translate(&texts)
-        .progress(|progress: &attentive::models::TranslationProgress| {
+        .progress(|progress: TranslationProgress| {
             crate::output::advance(&bar, progress.texts, texts.len());
         })
         .run();
     bar.finish_and_clear();
-    let translations = translations?.translations;
+    let translations = translations?.texts;
     let mut wrong = Vec::new();
     for ((text, answer), found) in held_out.iter().zip(&translations) {
         let found = found.first().map_or("", |found| &found.text);
@@ -254,6 +273,5 @@ fn report(folder: &PathBuf, device: &Device, embedded: EmbeddedModel, held_out: 
     if wrong.len() > SHOWN {
         text += &format!("  and {} more\n", wrong.len() - SHOWN);
     }
-    let _ = embedded;
     Ok(text)
 }
