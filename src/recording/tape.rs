@@ -90,7 +90,12 @@ impl Recording {
                 return Err(Error::argument("recording", name(), "f32", tensor.dtype().to_string()));
             }
             if tape.parameters.iter().any(|other| other.storage().is(tensor.storage())) {
-                return Err(Error::argument("recording", name(), "a tensor of its own", "one that is there already"));
+                return Err(Error::argument(
+                    "recording",
+                    name(),
+                    "a tensor of its own",
+                    "one that is there already",
+                ));
             }
             tape.parameters.push(tensor.clone());
         }
@@ -118,7 +123,12 @@ impl Recording {
             Some(tape) => tape.tracked.insert(value.index),
             None => {
                 let expected = "made by Recording::training";
-                return Err(Error::argument("recording", "one with gradients", expected, "made by Recording::new"));
+                return Err(Error::argument(
+                    "recording",
+                    "one with gradients",
+                    expected,
+                    "made by Recording::new",
+                ));
             }
         };
         Ok(())
@@ -157,7 +167,7 @@ impl Recording {
     }
 
     /// Records what has no rules of its own.
-    fn untaped<T>(&mut self, record: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(crate) fn untaped<T>(&mut self, record: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let within = |recording: &mut Self, up: bool| {
             if let Some(tape) = &mut recording.tape {
                 tape.within = if up { tape.within + 1 } else { tape.within - 1 };
@@ -210,7 +220,9 @@ impl Recording {
             return Err(Error::argument(OP, "the upstream gradient", expected, found));
         }
         let wrong = |expected: &str, found: &str| Err(Error::argument(OP, "the recording", expected, found));
-        let Some(tape) = &mut self.tape else { return wrong("made by Recording::training", "made by Recording::new") };
+        let Some(tape) = &mut self.tape else {
+            return wrong("made by Recording::training", "made by Recording::new");
+        };
         if tape.done {
             return wrong("one whose gradients are not recorded yet", "one that has them");
         }
