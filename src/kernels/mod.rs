@@ -45,6 +45,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &normalization::softmax::Softmax,
     &embedding::gather::Gather,
     &embedding::embedding_norm::EmbeddingNorm,
+    &embedding::scatter_add::ScatterAdd,
     &loss::cross_entropy::CrossEntropy,
     &loss::cross_entropy_gradient::CrossEntropyGradient,
     &loss::total::Total,
