@@ -10,6 +10,7 @@ pub mod loss;
 pub(crate) mod matrices;
 pub(crate) mod multiply;
 pub mod normalization;
+pub mod optimizer;
 pub(crate) mod parallel;
 pub mod pooling;
 pub mod position;
@@ -49,6 +50,10 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &loss::cross_entropy::CrossEntropy,
     &loss::cross_entropy_gradient::CrossEntropyGradient,
     &loss::total::Total,
+    &optimizer::adamw::AdamW,
+    &optimizer::sgd::Sgd,
+    &optimizer::squares::Squares,
+    &optimizer::norm::Norm,
     &pooling::pool::Pool,
     &pooling::mean_max::MeanMax,
     &position::rotary_embedding::RotaryEmbedding,
@@ -57,6 +62,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &elementwise::binary::Binary,
     &elementwise::cast::Cast,
     &elementwise::strided_copy::StridedCopy,
+    &elementwise::dropout::Dropout,
     &vision::spatial_attention::SpatialAttention,
     &vision::deformable_attention::DeformableAttention,
     &ceiling::copy::Copy,

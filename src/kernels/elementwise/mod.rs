@@ -3,6 +3,7 @@
 pub mod activate;
 pub mod binary;
 pub mod cast;
+pub mod dropout;
 pub mod strided_copy;
 
 use crate::kernel::{Variant, geometry};
