@@ -129,7 +129,9 @@ pub enum Error {
         found: String,
     },
     /// A value that gradients are asked for goes through something that has no rule for them.
-    #[error("{what} has no gradient, and one of its inputs is differentiated: train without it, or record it in a recording of its own")]
+    #[error(
+        "{what} has no gradient, and one of its inputs is differentiated: train without it, or record it in a recording of its own"
+    )]
     NoGradient {
         /// The kernel, and where it stands.
         what: String,

@@ -122,7 +122,14 @@ async fn run_problem(device: &Device, implementation: &str, problem: &Problem) -
         ("captured", stage_floor, &captured, &got_captured, &twin_captured),
     ] {
         let before = outcome.failure.is_some();
-        judge(&mut outcome, device.is_cpu(), Bounds { floor, ..Bounds::default() }, (&[], expected), got, twin);
+        judge(
+            &mut outcome,
+            device.is_cpu(),
+            Bounds { floor, ..Bounds::default() },
+            (&[], expected),
+            got,
+            twin,
+        );
         if let (false, Some(reason)) = (before, &outcome.failure) {
             outcome.failure = Some(format!("{name}: {reason}"));
         }
