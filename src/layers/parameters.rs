@@ -22,6 +22,13 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// A tensor that is one of a checkpoint as it is.
+    pub fn new(name: impl Into<String>, tensor: &Tensor, decays: bool) -> Self {
+        let (name, shape) = (name.into(), tensor.shape().dims().to_vec());
+        let rows = 0..shape.first().copied().unwrap_or(1);
+        Self { tensor: tensor.clone(), slices: vec![Slice { name, shape, rows, at: [0; 2] }], decays }
+    }
+
     /// The name of its first slice.
     pub fn name(&self) -> &str {
         self.slices.first().map_or("", |slice| &slice.name)
@@ -60,9 +67,8 @@ impl Parameters {
 
     /// A tensor of a checkpoint as it is.
     pub fn tensor(&mut self, name: impl Into<String>, tensor: &Tensor, decays: bool) {
-        let (name, shape) = (name.into(), tensor.shape().dims().to_vec());
-        let rows = 0..shape.first().copied().unwrap_or(1);
-        self.push(tensor, vec![Slice { name, shape, rows, at: [0; 2] }], decays);
+        let Parameter { tensor, slices, decays } = Parameter::new(name, tensor, decays);
+        self.push(&tensor, slices, decays);
     }
 
     fn push(&mut self, tensor: &Tensor, slices: Vec<Slice>, decays: bool) {
