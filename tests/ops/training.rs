@@ -272,7 +272,7 @@ impl Trained {
     fn parameters(&self) -> Vec<Parameter> {
         let tensors = [(&self.table.parts()[0], true), (&self.position, false), (&self.idle, true)];
         let named = tensors.iter().zip(["words", "positions", "idle"]);
-        named.map(|(&(tensor, decay), name)| Parameter::new(*name, tensor, decay)).collect()
+        named.map(|(&(tensor, decay), name)| Parameter::new(name, tensor, decay)).collect()
     }
 
     /// A step with those gradients of the positions; the words' are twice that.
