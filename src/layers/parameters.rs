@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::ops::{EmbeddingTable, LayerNormWeights, LinearWeights};
+use crate::ops::{EmbeddingTable, EmbeddingTables, LayerNormWeights, LinearWeights};
 use crate::tensor::Tensor;
 
 /// A tensor on the device that can be trained.
@@ -155,6 +155,21 @@ impl Parameters {
     /// A table under its whole name.
     pub fn table(&mut self, name: &str, table: &EmbeddingTable) {
         self.parts(name, table.parts());
+    }
+
+    /// The tables of words, positions and token types under their whole names, and the norm's.
+    pub(crate) fn embeddings(
+        &mut self,
+        [words, positions, types, norm]: [&str; 4],
+        tables: &EmbeddingTables,
+    ) {
+        let (own_words, own_positions, own_types, own_norm) = tables.parts_to_train();
+        self.table(words, own_words);
+        self.tensor(positions, own_positions, true);
+        if let Some(own_types) = own_types {
+            self.tensor(types, own_types, true);
+        }
+        self.norm(norm, own_norm);
     }
 
     /// A matrix in parts by rows.

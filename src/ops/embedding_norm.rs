@@ -82,6 +82,11 @@ impl EmbeddingTables {
         self.norm.columns()
     }
 
+    /// The word table, that of positions, that of token types where there is one, and the norm.
+    pub(crate) fn parts_to_train(&self) -> (&EmbeddingTable, &Tensor, Option<&Tensor>, &LayerNormWeights) {
+        (&self.words, &self.position, self.token_type.as_ref(), &self.norm)
+    }
+
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         let norm = [&self.norm.gamma, &self.norm.beta];
