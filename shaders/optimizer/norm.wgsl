@@ -1,9 +1,8 @@
 // control = [the factor that clips gradients to largest_norm, their norm √Σ x, 1 where that is finite], x the sums of squares of
 // their blocks; by one workgroup. [0, NaN, 0] where it is not.
 
-#import indexing
 #import kinds
-#import reduce/rows
+#import reduce/rows_workgroup
 
 struct Parameters {
     elements: u32,
@@ -16,20 +15,13 @@ struct Parameters {
 @group(0) @binding(2) var<storage, read_write> control: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) count: vec3<u32>,
-    @builtin(local_invocation_index) invocation: u32,
-) {
-    if (row_of(workgroup_index(id, count), invocation) > 0u) {
-        return;
-    }
-    let lane = lane_of(invocation);
+fn main(@builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
     var seen = NOTHING;
     for (var place = lane; place < parameters.elements; place = place + LANES) {
-        sum = sum + x[place];
-        seen = max(seen, kind_of(x[place]));
+        let kind = kind_of(x[place]);
+        sum = sum + select(0.0, x[place], kind == NUMBERS);
+        seen = max(seen, kind);
     }
     sum = reduce_add(sum, lane);
     seen = u32(reduce_max(f32(seen), lane));

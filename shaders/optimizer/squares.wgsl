@@ -2,7 +2,7 @@
 
 #import indexing
 #import kinds
-#import reduce/rows
+#import reduce/rows_workgroup
 
 struct Parameters {
     elements: u32,
@@ -17,13 +17,12 @@ struct Parameters {
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) count: vec3<u32>,
-    @builtin(local_invocation_index) invocation: u32,
+    @builtin(local_invocation_index) lane: u32,
 ) {
-    let block = row_of(workgroup_index(id, count), invocation);
+    let block = workgroup_index(id, count);
     if (block * BLOCK >= parameters.elements) {
         return;
     }
-    let lane = lane_of(invocation);
     let end = min(block * BLOCK + BLOCK, parameters.elements);
     var sum = 0.0;
     var seen = NOTHING;

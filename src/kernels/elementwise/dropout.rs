@@ -106,8 +106,8 @@ fn case((elements, probability): (usize, f32)) -> Case {
     let (mut threshold, scale) = threshold_and_scale(probability);
     let random = random::threefry2x32([seed, step], site, elements);
     if elements > 64 {
-        // The word itself stays, one below does not.
-        threshold = random[7];
+        // The word itself stays, and goes where the threshold is one above.
+        threshold = random[7] + u32::from(elements == 65);
         let dropped = random.iter().position(|&word| word < threshold);
         // What goes is 0, whatever it was.
         if let Some(dropped) = dropped {

@@ -125,6 +125,9 @@ fn case((rows, columns, table): (usize, usize, usize)) -> Case {
     let [segments, order] = segments(&destinations);
     let longest = segments.chunks_exact(3).map(|segment| segment[1] - segment[0]).max().unwrap_or(0) as usize;
     let parameters = Parameters { segments: segments.len() as u32 / 3, columns: columns as u32, scale };
+    // Behind the segments lies one that is none of them.
+    let mut listed = segments;
+    listed.extend((0..table).find(|&row| !touched(row)).into_iter().flat_map(|row| [0, 1, row as u32]));
     Case {
         label: format!("[{rows}, {columns}] into {table} rows"),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
@@ -132,7 +135,7 @@ fn case((rows, columns, table): (usize, usize, usize)) -> Case {
         floor: rounding_floor(longest, (longest as f64).sqrt() * f64::from(scale.abs()))
             + rounding_floor(2, 8.0),
         arguments: vec![
-            CaseArgument::Words(segments),
+            CaseArgument::Words(listed),
             CaseArgument::Words(order),
             CaseArgument::F32(dy),
             CaseArgument::update(before, expected),

@@ -121,11 +121,12 @@ impl Kernel for AdamW {
 
 fn case((elements, step, finite): (usize, u32, bool)) -> Case {
     let mut inputs = Inputs::new(elements as u64);
-    let gradient = inputs.values(elements, 1.0);
-    let parameter = inputs.values(elements, 1.0);
+    // One element more, which is not among those that are updated.
+    let all = elements + 1;
+    let [gradient, parameter] = [1.0; 2].map(|scale| inputs.values(all, scale));
     let (mean, variance): (Vec<f32>, Vec<f32>) = match step {
-        1 => (vec![0.0; elements], vec![0.0; elements]),
-        _ => (inputs.values(elements, 0.5), inputs.values(elements, 0.5).iter().map(|v| v * v).collect()),
+        1 => (vec![0.0; all], vec![0.0; all]),
+        _ => (inputs.values(all, 0.5), inputs.values(all, 0.5).iter().map(|v| v * v).collect()),
     };
     let control = if finite { vec![0.375, 2.0, 1.0] } else { vec![0.0, f32::NAN, 0.0] };
     let (betas, epsilon, rates) = ([0.8, 0.95], 0.05, [0.25, 0.3]);
@@ -138,7 +139,7 @@ fn case((elements, step, finite): (usize, u32, bool)) -> Case {
     let parameters = Parameters::new(elements as u32, betas, epsilon, rates, step.into());
     let update = |before, values: &Vec<f64>| {
         let stays = vec![None; values.len()];
-        let values = values.iter().copied().map(Some).collect();
+        let values = values[..elements].iter().copied().map(Some).chain([None]).collect();
         CaseArgument::update(before, if finite { values } else { stays })
     };
     Case {

@@ -72,8 +72,10 @@ impl Kernel for Norm {
             // So small that what is added to the norm counts.
             case(1, Some(1e-6), &[(0, 4e-12)]),
         ];
-        let strange = [f32::NAN, f32::INFINITY].map(|x| case(129, Some(1.0), &[(128, x)]));
-        cases.extend(strange);
+        // By lanes on both sides of every step of the tree, the first and the last of what a lane adds.
+        for (place, strange) in [(128, f32::NAN), (63, f32::INFINITY), (32, f32::NAN), (1, f32::INFINITY)] {
+            cases.push(case(129, Some(1.0), &[(place, strange)]));
+        }
         // Finite, but too large together.
         cases.push(case(70, Some(1.0), &[(1, 3e38), (65, 3e38)]));
         cases.push(case(70, Some(1.0), &[(1, 3e38)]));

@@ -85,7 +85,7 @@ impl Kernel for Sgd {
     }
 
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {
-        let mut sizes = vec![1, 65, 129];
+        let mut sizes = vec![1, 65, 300];
         if depth == Depth::Full {
             // Past 65,535 workgroups of 64 elements.
             sizes.extend([63, 64, 4_200_003]);
@@ -98,7 +98,8 @@ impl Kernel for Sgd {
 
 fn case(elements: usize, (momentum, nesterov): (f32, bool), finite: bool) -> Case {
     let mut inputs = Inputs::new(elements as u64);
-    let [gradient, parameter, velocity] = [1.0; 3].map(|scale| inputs.values(elements, scale));
+    // One element more, which is not among those that are updated.
+    let [gradient, parameter, velocity] = [1.0; 3].map(|scale| inputs.values(elements + 1, scale));
     let control = if finite { vec![0.375, 2.0, 1.0] } else { vec![0.0, f32::NAN, 0.0] };
     let (rate, decay) = (0.25_f32, 0.3_f32);
     let settings =
@@ -111,7 +112,7 @@ fn case(elements: usize, (momentum, nesterov): (f32, bool), finite: bool) -> Cas
         Parameters { elements: elements as u32, rate, decay, momentum, nesterov: nesterov.into() };
     let update = |before: Vec<f32>, values: &Vec<f64>, moves: bool| {
         let stays = vec![None; before.len()];
-        let values = values.iter().copied().map(Some).collect();
+        let values = values[..elements].iter().copied().map(Some).chain([None]).collect();
         CaseArgument::update(before, if moves { values } else { stays })
     };
     let rule = if nesterov { " Nesterov" } else { "" };

@@ -77,8 +77,9 @@ impl Kernel for Squares {
     }
 
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {
-        let ends = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2e19];
-        let mut cases = vec![case(1, 0, None), case(65, 1, None), case(4097, 2, None), case(12_288, 0, None)];
+        // By lanes on both sides of every step of the tree.
+        let ends = [(63, f32::NAN), (0, f32::INFINITY), (32, f32::NEG_INFINITY), (1, 2e19)];
+        let mut cases = vec![case(1, 0, None), case(65, 1, None), case(4097, 2, None), case(20_500, 0, None)];
         cases.extend(ends.map(|strange| case(3 * BLOCK as usize, 1, Some(strange))));
         if depth == Depth::Full {
             cases.extend([63, 64, 4095, 4096, 1_000_003].map(|elements| case(elements, 3, None)));
@@ -87,11 +88,11 @@ impl Kernel for Squares {
     }
 }
 
-fn case(elements: usize, first: usize, strange: Option<f32>) -> Case {
+fn case(elements: usize, first: usize, strange: Option<(usize, f32)>) -> Case {
     let mut x = Inputs::new((elements + first) as u64).values(elements, 1.0);
-    if let Some(strange) = strange {
-        // In a middle block, by its last lane; and a large number whose square is one.
-        x[BLOCK as usize + 63] = strange;
+    if let Some((lane, strange)) = strange {
+        // In a middle block; and a large number whose square is one.
+        x[BLOCK as usize + lane] = strange;
         x[0] = 1e3;
     }
     let sum = |x: &[f32]| {
@@ -106,7 +107,10 @@ fn case(elements: usize, first: usize, strange: Option<f32>) -> Case {
     let largest = expected.iter().flatten().filter(|sum| sum.is_finite()).fold(0.0, |a: f64, &b| a.max(b));
     let parameters = Parameters { elements: elements as u32, first: first as u32 };
     Case {
-        label: format!("[{elements}] at {first}{}", strange.map_or(String::new(), |x| format!(" with {x}"))),
+        label: format!(
+            "[{elements}] at {first}{}",
+            strange.map_or(String::new(), |x| format!(" with {x:?}"))
+        ),
         parameters: bytemuck::bytes_of(&parameters).to_vec(),
         // Sums of 64, and of these; all terms are positive.
         floor: rounding_floor(64, largest),
