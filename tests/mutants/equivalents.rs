@@ -232,6 +232,11 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         "it is taken in NaN rows alone",
     ),
     same("normalization/softmax", &["`0u` → `1u`", "select(0u, NAN_BITS"], "it is taken in NaN rows alone"),
+    same(
+        "loss/cross_entropy",
+        &["left out", "reduce_add: `workgroupBarrier"],
+        "of what is reduced before it the first lane alone takes the result",
+    ),
     same("loss/cross_entropy", &["first argument", "`max(number_or_lowest"], EXP),
     same(
         "loss/cross_entropy",
@@ -253,6 +258,16 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         "loss/cross_entropy_gradient",
         &["left out", "`dx[index] = sum;`"],
         "what a case's output holds before is a NaN too",
+    ),
+    same(
+        "optimizer/norm",
+        &["second argument", "select(0.0, x[place]"],
+        "where a block's sum is no number, that of all is not written",
+    ),
+    same(
+        "optimizer/norm",
+        &["`0.0` → `1.0`", "select(0.0, x[place]"],
+        "where a block's sum is no number, that of all is not written",
     ),
     // recurrent, vision, ceiling
     same("recurrent/gru", &["is_nan(", "let strange ="], NAN),

@@ -78,7 +78,7 @@ impl Kernel for Squares {
 
     fn cases(&self, _: &Variant, depth: Depth) -> Vec<Case> {
         // By lanes on both sides of every step of the tree.
-        let ends = [(63, f32::NAN), (0, f32::INFINITY), (32, f32::NEG_INFINITY), (1, 2e19)];
+        let ends = [(63, f32::INFINITY), (0, f32::NAN), (32, f32::NEG_INFINITY), (1, 2e19)];
         let mut cases = vec![case(1, 0, None), case(65, 1, None), case(4097, 2, None), case(20_500, 0, None)];
         cases.extend(ends.map(|strange| case(3 * BLOCK as usize, 1, Some(strange))));
         if depth == Depth::Full {
