@@ -81,10 +81,15 @@ impl Checked {
         let [of_q, of_k, of_v] = [0, 1, 2].map(|input: usize| recording.is_tracked(&places[input].value));
         let mask = mask.filter(|mask| recording.is_tracked(mask));
         let (k, v) = (self.as_f32(recording, &self.k)?, self.as_f32(recording, &self.v)?);
-        // Parts add to them, and items may leave rows out.
+        // Parts add to keys and values. Queries are written, but packed items may leave some out.
+        let is_packed = self.p.sequences_at != NONE;
         let mut made = Vec::new();
-        for (place, is_wanted) in places.iter().zip([of_q, of_k, of_v]) {
-            made.push(is_wanted.then(|| recording.zeros(place.dims, DType::F32)).transpose()?);
+        for (input, is_wanted) in [of_q, of_k, of_v].into_iter().enumerate() {
+            made.push(match (is_wanted, input > 0 || is_packed) {
+                (false, _) => None,
+                (true, true) => Some(recording.zeros(places[input].dims, DType::F32)?),
+                (true, false) => Some(recording.temporary(places[input].dims, DType::F32)?),
+            });
         }
         let parts = match mask {
             Some(_) => {
