@@ -245,6 +245,11 @@ impl Embedder {
         trace(&recording).await
     }
 
+    /// Its encoder, to record it by oneself, as training does.
+    pub fn encoder(&self) -> &BertEncoder {
+        &self.encoder
+    }
+
     /// What can be trained, by the names of its checkpoint.
     pub fn parameters(&self) -> Vec<Parameter> {
         self.encoder.parameters()

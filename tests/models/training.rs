@@ -6,7 +6,7 @@ use attentive::models::{EmbeddedModel, TransformerSeq2Seq, Translator};
 use attentive::recording::{Recording, Value};
 use attentive::train::{AdamW, Schedule, Sgd, Trainer, TrainingState, save_weights};
 use attentive::weights::{MarianConfig, Seq2SeqConfig};
-use attentive::{DType, Device, Error, Tensor};
+use attentive::{DType, Device, Embedder, Error, Tensor};
 
 use crate::common;
 
@@ -118,6 +118,59 @@ fn a_translators_gradients_agree_between_devices() {
                 norm(&difference)
             );
         }
+    }
+}
+
+/// The same of an encoder of BERT's family with its pooling: packed projections, GELU, embeddings with their norm.
+#[test]
+fn an_embedders_gradients_are_the_slope_of_its_vectors() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-bert");
+    let device = Device::cpu();
+    let embedder = Embedder::from_dir(&device, &folder).unwrap();
+    let parameters = embedder.parameters();
+    let ids: [&[u32]; 3] = [&[2, 7, 8, 9, 3], &[2, 3], &[2, 11, 6, 3]];
+    let encoder = embedder.encoder();
+    let record = |recording: &mut Recording| -> attentive::Result<Value> {
+        let (hidden, lengths) = encoder.record(recording, attentive::models::TokenBatch::new(&ids))?;
+        attentive::ops::pool(recording, &hidden, &lengths, attentive::ops::Pooling::Mean, true)
+    };
+    let tensors = parameters.iter().map(|parameter| &parameter.tensor);
+    let mut recording = Recording::training(&device, tensors).unwrap();
+    let vectors = record(&mut recording).unwrap();
+    let upstream = attentive::kernel::Inputs::new(3).values(vectors.shape().elements() as usize, 1.0);
+    let seed = common::value(&mut recording, vectors.shape().dims(), &upstream);
+    let gradients = recording.backward_from(&vectors, &seed).unwrap();
+    let found: Vec<Value> = parameters
+        .iter()
+        .map(|parameter| gradients.of_parameter(&recording, &parameter.tensor).unwrap())
+        .collect();
+    found.iter().for_each(|gradient| recording.output(gradient).unwrap());
+    let outputs = recording.run().unwrap();
+    let weighted = || -> f64 {
+        let mut recording = Recording::new(&device);
+        let vectors = record(&mut recording).unwrap();
+        recording.output(&vectors).unwrap();
+        let vectors = recording.run().unwrap().tensor(&vectors).unwrap().to_f32().unwrap();
+        vectors.iter().zip(&upstream).map(|(&vector, &u)| f64::from(vector) * f64::from(u)).sum()
+    };
+    for (parameter, gradient) in parameters.iter().zip(&found) {
+        let gradient = outputs.tensor(gradient).unwrap().to_f32().unwrap();
+        let (name, norm) = (parameter.name(), norm(&gradient));
+        assert!(norm > 1e-4, "{name}: {norm:e}");
+        let before = parameter.tensor.to_f32().unwrap();
+        let step = 0.01;
+        let at = |steps: f64| {
+            let moved = |(&value, &slope): (&f32, &f32)| {
+                (f64::from(value) + steps * step * f64::from(slope) / norm) as f32
+            };
+            let moved: Vec<f32> = before.iter().zip(&gradient).map(moved).collect();
+            parameter.tensor.write_f32(&moved).unwrap();
+            weighted()
+        };
+        let slope = (8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * step);
+        parameter.tensor.write_f32(&before).unwrap();
+        let error = (slope - norm).abs() / norm;
+        assert!(error <= 5e-3 + 2e-4 / norm, "{name}: the slope is {slope:e}, the gradient's norm {norm:e}");
     }
 }
 
