@@ -97,7 +97,7 @@ fn main() -> Result<()> {
         Some(device) => train(&Device::open(&device)?),
         None => {
             train(&Device::cpu())?;
-            Device::open("gpu").map_or(Ok(()), |device| train(&device))
+            Device::open("gpu:0").map_or(Ok(()), |device| train(&device))
         }
     }
 }

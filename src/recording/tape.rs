@@ -359,3 +359,90 @@ impl Gradients {
         value.reshape(input.shape.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Inputs;
+    use crate::ops::{Activation, Attention, CrossEntropy, Heads, Linear, LinearWeights};
+    use crate::recording::cpu;
+    use crate::recording::plan::Plan;
+
+    /// A layer of attention and a linear layer, with values that are used twice, parts of values, and a loss.
+    fn gradients_by(plan: impl Fn(&Recording) -> Plan) -> Vec<Vec<u32>> {
+        let device = Device::cpu();
+        let mut inputs = Inputs::new(5);
+        let mut layer = |outputs: usize, columns: usize| {
+            let (weight, bias) = (inputs.values(outputs * columns, 0.3), inputs.values(outputs, 0.3));
+            LinearWeights::new(&device, [outputs, columns], &weight, Some(&bias), DType::F32).unwrap()
+        };
+        let layers = [layer(24, 8), layer(8, 8), layer(5, 8)];
+        let x = Tensor::from_f32(&device, [2, 6, 8], &inputs.values(96, 1.0)).unwrap();
+        let weights: Vec<&Tensor> =
+            layers.iter().flat_map(|layer| layer.tensors().0.iter().chain(layer.tensors().1)).collect();
+        let parameters: Vec<&Tensor> = weights.into_iter().chain([&x]).collect();
+        let mut recording = Recording::training(&device, parameters.iter().copied()).unwrap();
+        let x = recording.tensor(&x).unwrap();
+        let qkv = Linear::new(&layers[0]).record(&mut recording, &x).unwrap();
+        let part = |part: usize| Heads::in_rows(&qkv, 8 * part, 2, 4).unwrap();
+        let attended = Attention::new().record(&mut recording, &part(0), &part(1), &part(2)).unwrap().output;
+        let hidden = Linear::new(&layers[1]).activation(Activation::Gelu).residual(&x);
+        let hidden = hidden.record(&mut recording, &attended).unwrap();
+        let sum = ops::add(&mut recording, &hidden, &attended).unwrap();
+        let logits = Linear::new(&layers[2]).record(&mut recording, &sum).unwrap();
+        let loss =
+            CrossEntropy::new(&[0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]).record(&mut recording, &logits).unwrap();
+        let gradients = recording.backward(&loss).unwrap();
+        let found: Vec<Value> =
+            parameters.iter().map(|tensor| gradients.of_parameter(&recording, tensor).unwrap()).collect();
+        found.iter().for_each(|gradient| recording.output(gradient).unwrap());
+        let buffers = cpu::host_buffers(&recording, &plan(&recording)).unwrap();
+        cpu::run_twins(&recording, &buffers).unwrap();
+        found.iter().map(|gradient| buffers[gradient.index].as_ref().unwrap().read().clone()).collect()
+    }
+
+    /// A plan that gave a saved activation's memory away too early would change gradients without a word.
+    #[test]
+    fn gradients_are_the_same_bits_in_shared_and_in_unshared_memory() {
+        let shared = gradients_by(Plan::of);
+        assert!(shared.iter().all(|gradient| gradient.iter().any(|&word| word != 0)));
+        assert_eq!(shared, gradients_by(Plan::unshared));
+    }
+
+    #[test]
+    fn an_error_leaves_no_op_on_the_tape() {
+        let device = Device::cpu();
+        let x = Tensor::from_f32(&device, [2], &[1.0, 2.0]).unwrap();
+        let mut recording = Recording::training(&device, [&x]).unwrap();
+        let x = recording.tensor(&x).unwrap();
+        let y = ops::multiply(&mut recording, &x, &x).unwrap();
+        let outcome: Result<()> = recording.atomically(|recording| {
+            ops::multiply(recording, &y, &y)?;
+            Err(Error::argument("test", "it", "to fail", "failing"))
+        });
+        outcome.unwrap_err();
+        assert_eq!(recording.tape.as_ref().unwrap().nodes(), 1);
+        let loss = ops::sum(&mut recording, &y, 0..1).unwrap();
+        recording.backward(&loss).unwrap();
+        let error = recording.backward(&loss).unwrap_err();
+        assert!(error.to_string().contains("not recorded yet"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_differentiated_is_refused() {
+        let device = Device::cpu();
+        let x = Tensor::from_f32(&device, [2], &[1.0, 2.0]).unwrap();
+        let words = Tensor::from_u32(&device, [2], &[1, 2]).unwrap();
+        assert!(Recording::training(&device, [&words]).is_err());
+        assert!(Recording::training(&device, [&x, &x]).is_err());
+        let mut plain = Recording::new(&device);
+        let value = plain.tensor(&x).unwrap();
+        assert!(plain.track(&value).is_err() && plain.backward_from(&value, &value).is_err());
+        let mut recording = Recording::training(&device, []).unwrap();
+        let value = recording.tensor(&x).unwrap();
+        // Nothing is trained, and it has two elements.
+        assert!(recording.backward_from(&value, &value).is_err());
+        recording.track(&value).unwrap();
+        assert!(recording.backward(&value).is_err());
+    }
+}
