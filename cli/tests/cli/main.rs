@@ -12,5 +12,6 @@ mod check;
 mod command;
 mod files;
 mod program;
+mod train;
 mod translate;
 mod tune;

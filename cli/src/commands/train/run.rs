@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::{LineWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ pub struct Run {
     pub trainer: Trainer,
     settings: TrainingState,
     saved: PathBuf,
-    logs: Vec<(PathBuf, BufWriter<File>)>,
+    logs: Vec<(PathBuf, LineWriter<File>)>,
     curve: Option<PathBuf>,
     losses: Vec<(u64, f32)>,
     bar: ProgressBar,
@@ -109,7 +109,7 @@ impl Run {
         let logs = log.iter().map(|path| {
             let file =
                 OpenOptions::new().create(true).write(true).append(goes_on).truncate(!goes_on).open(path);
-            let mut file = BufWriter::new(file.map_err(|error| Failure::file(path, error))?);
+            let mut file = LineWriter::new(file.map_err(|error| Failure::file(path, error))?);
             if !goes_on && extension(path) == "csv" {
                 let head = writeln!(file, "step,loss,norm,learning_rate,skipped,seconds,tokens");
                 head.map_err(|error| Failure::file(path, error))?;

@@ -76,6 +76,10 @@ pub struct Arguments {
     )]
     seed: u64,
 
+    /// Held-out pairs that the model is held against in the end [default: all 3,000]
+    #[arg(long, env = "ATTENTIVE_EVALUATE", hide_env_values = true, value_name = "N")]
+    evaluate: Option<usize>,
+
     #[command(flatten)]
     device: DeviceArgument,
 
@@ -161,7 +165,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let output = &arguments.run.output;
     save(output, embedded, &model)?;
     run.end()?;
-    print(&report(output, &device, &held_out)?)
+    let most = arguments.evaluate.unwrap_or(held_out.len()).min(held_out.len());
+    print(&report(output, &device, &held_out[..most])?)
 }
 
 fn pairs(lines: &str) -> Vec<(String, String)> {

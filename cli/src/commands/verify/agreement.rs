@@ -44,6 +44,8 @@ pub struct ModelReport {
     first_batch: usize,
     difference: f64,
     bound: f64,
+    /// Whether the first batch's gradients are among the steps.
+    gradients: bool,
 }
 
 pub fn verify(
@@ -80,7 +82,8 @@ pub fn verify(
     let difference = ours.iter().zip(&theirs).map(part).fold(0.0, f64::max);
     let largest = theirs.iter().map(|value| f64::from(value.abs())).fold(0.0, f64::max);
     let bound = EMBEDDING_BOUND * if embedder.normalizes() { 1.0 } else { largest.max(1.0) };
-    Ok(ModelReport { texts: SENTENCES.len() + 1, tokens, steps, first_batch, difference, bound })
+    let gradients = gradients && steps.is_some();
+    Ok(ModelReport { texts: SENTENCES.len() + 1, tokens, steps, first_batch, difference, bound, gradients })
 }
 
 /// All embeddings, one after the other, and the number of tokens.
@@ -186,8 +189,9 @@ impl ModelReport {
             (false, true) => painted(RED, "agrees in the end only"),
             (false, false) => painted(RED, "disagrees"),
         };
+        let gradients = if self.gradients { "gradients by every parameter, kernel by kernel; " } else { "" };
         text + &format!(
-            "{verdict}: embeddings of {sizes} differ from the CPU's by at most {:.1e} ({:.1e} allowed)\n",
+            "{verdict}: {gradients}embeddings of {sizes} differ from the CPU's by at most {:.1e} ({:.1e} allowed)\n",
             self.difference, self.bound
         )
     }
@@ -210,6 +214,7 @@ impl ModelReport {
         };
         json!({
             "passed": self.passed(),
+            "gradients": self.gradients,
             "texts": self.texts,
             "tokens": self.tokens,
             "largest_difference": finite(self.difference),
