@@ -9,6 +9,7 @@ mod folders;
 mod hub;
 mod input;
 mod output;
+mod training;
 mod tunings;
 
 use std::ffi::OsString;

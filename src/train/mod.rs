@@ -2,12 +2,16 @@
 
 #[cfg(feature = "models")]
 mod checkpoint;
+#[cfg(feature = "models")]
+mod folder;
 mod optimizer;
 mod schedule;
 mod trainer;
 
 #[cfg(feature = "models")]
 pub use checkpoint::{TrainingState, save_weights};
+#[cfg(feature = "models")]
+pub use folder::save_folder;
 pub use optimizer::{AdamW, Algorithm, Control, Optimizer, Sgd};
 pub use schedule::Schedule;
 pub use trainer::{Trainer, TrainingStep};

@@ -10,6 +10,7 @@ mod doctor;
 mod embed;
 mod evaluate;
 mod fill_mask;
+mod finetune;
 mod next_sentence;
 mod rerank;
 mod train;
@@ -32,6 +33,7 @@ pub enum Command {
     Embed(embed::Arguments),
     Evaluate(evaluate::Arguments),
     FillMask(fill_mask::Arguments),
+    Finetune(finetune::Arguments),
     NextSentence(next_sentence::Arguments),
     Rerank(rerank::Arguments),
     Train(train::Arguments),
@@ -57,6 +59,7 @@ impl Command {
             Self::Embed(arguments) => embed::run(&arguments),
             Self::Evaluate(arguments) => evaluate::run(&arguments),
             Self::FillMask(arguments) => fill_mask::run(&arguments),
+            Self::Finetune(arguments) => finetune::run(&arguments),
             Self::NextSentence(arguments) => next_sentence::run(&arguments),
             Self::Rerank(arguments) => rerank::run(&arguments),
             Self::Train(arguments) => train::run(&arguments),

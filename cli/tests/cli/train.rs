@@ -1,4 +1,4 @@
-//! `attentive train`: what is learnt, what is written, runs that end early and go on, calls that are wrong.
+//! `attentive train` and `attentive finetune`: what is learnt, what is written, runs that end early and go on, calls that are wrong.
 
 use std::path::Path;
 use std::process::Command;
@@ -106,4 +106,84 @@ fn what_is_wrong_is_said() {
     );
     // A folder that is a file.
     fails(&mut train(&repository().join("README.md"), &["--steps", "1"]), 1, &["README.md"]);
+}
+
+fn finetune(data: &Path, output: &Path, words: &[&str]) -> Command {
+    let model = repository().join("tests/fixtures/models/tiny-bert");
+    let mut command = attentive();
+    command
+        .args(["finetune", "embed", "--device", "cpu", "-m"])
+        .arg(model)
+        .arg(data)
+        .arg("-o")
+        .arg(output)
+        .args(words);
+    command
+}
+
+/// Pairs that a model with random weights does not know of.
+fn pairs() -> String {
+    let things =
+        ["a cat", "the sea", "some bread", "my house", "old books", "two birds", "a song", "green tea"];
+    let answers = ["7", "red", "no", "far away", "in winter", "yes, it is", "water", "a friend"];
+    things.iter().zip(answers).map(|(thing, answer)| format!("{thing}\t{answer}\n")).collect()
+}
+
+#[test]
+fn an_embedder_learns_pairs_and_is_a_folder_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, tuned, log) =
+        (folder.path().join("pairs.tsv"), folder.path().join("tuned"), folder.path().join("steps.csv"));
+    std::fs::write(&data, pairs()).unwrap();
+    let words =
+        ["--epochs", "40", "--batch-size", "8", "--learning-rate", "0.003", "--held-out", "0", "--log"];
+    let end = run(finetune(&data, &tuned, &words).arg(&log));
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert!(end.stdout.contains("0 of 0 held-out pairs"), "{}", end.stdout);
+    let losses = losses(&log);
+    assert_eq!(losses.len(), 40);
+    // Of 8 pairs, ln 8 is what is known of none.
+    assert!(losses[0].1 > 1.5 && losses[39].1 < 0.5, "{losses:?}");
+    let end = run(attentive().args(["embed", "--device", "cpu", "a cat", "7", "red", "-m"]).arg(&tuned));
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    let row: Vec<f64> = end
+        .stdout
+        .lines()
+        .find(|line| line.contains("a cat"))
+        .unwrap()
+        .split_whitespace()
+        .skip(1)
+        .take(3)
+        .map(|cell| cell.parse().unwrap())
+        .collect();
+    assert!(row[1] > row[2] + 0.1, "{}", end.stdout);
+    for name in ["modules.json", "tokenizer.json", "config.json", "1_Pooling/config.json"] {
+        assert!(tuned.join(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn pairs_that_are_none_are_named_and_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, tuned) = (folder.path().join("pairs.tsv"), folder.path().join("tuned"));
+    std::fs::write(&data, format!("{}no pair\n", pairs())).unwrap();
+    let end =
+        ends(&mut finetune(&data, &tuned, &["--held-out", "4"]), 1, &["line 9", "1 of 9 rows not used"]);
+    assert!(end.stdout.contains("of 4 held-out pairs"), "{}", end.stdout);
+    for text in ["", "one\ttwo\n"] {
+        std::fs::write(&data, text).unwrap();
+        ends(&mut finetune(&data, &folder.path().join("other"), &[]), 1, &["pairs.tsv"]);
+    }
+    // Into the folder that it comes from.
+    std::fs::write(&data, pairs()).unwrap();
+    let before = std::fs::read(tuned.join("model.safetensors")).unwrap();
+    let mut command = attentive();
+    command
+        .args(["finetune", "embed", "--device", "cpu", "--force", "-m"])
+        .arg(&tuned)
+        .arg(&data)
+        .arg("-o")
+        .arg(&tuned);
+    ends(&mut command, 2, &["another than the model's own"]);
+    assert_eq!(std::fs::read(tuned.join("model.safetensors")).unwrap(), before);
 }

@@ -1,11 +1,9 @@
 //! `attentive train`: models of the program's own, from nothing.
 
-mod curve;
 mod dates;
 #[cfg(test)]
 mod grammar;
 mod random;
-mod run;
 mod translate;
 
 use clap::{Args, Subcommand};

@@ -10,9 +10,9 @@ use clap::{Args, ValueEnum};
 use fastrand::Rng;
 
 use super::dates::Dates;
-use super::run::{Run, RunArguments};
 use crate::arguments::{DeviceArgument, OpenArguments};
 use crate::output::{Failure, Result, count, note, print, thousands};
+use crate::training::{Run, RunArguments};
 
 /// The learning rate's rise, of all steps at most a tenth.
 const WARMUP: u64 = 400;
