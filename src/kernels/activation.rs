@@ -51,6 +51,19 @@ impl Activation {
         }
     }
 
+    /// The f64 oracle of its slope.
+    pub(crate) fn slope_oracle(self) -> fn(f64) -> f64 {
+        match self {
+            Self::None => oracle::identity_slope,
+            Self::Gelu => oracle::gelu_slope,
+            Self::GeluTanh => oracle::gelu_tanh_slope,
+            Self::Relu => oracle::relu_slope,
+            Self::Silu => oracle::silu_slope,
+            Self::Tanh => oracle::tanh_slope,
+            Self::Sigmoid => oracle::sigmoid_slope,
+        }
+    }
+
     /// [`Activation::apply`] of each value.
     pub(crate) fn apply_all(self, values: &mut [f32]) {
         // A loop for each, without a branch inside it, so that the compiler makes it several values at a time.
@@ -79,6 +92,39 @@ impl Activation {
                 let e = (-x.abs()).exp();
                 if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
             }
+        }
+    }
+
+    /// Its derivative at x, by the formulas of `elementwise/activation_gradient`.
+    pub(crate) fn slope(self, x: f32) -> f32 {
+        // σ(v) and its derivative.
+        let logistic = |v: f32| {
+            let e = (-v.abs()).exp();
+            (if v < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }, e / ((1.0 + e) * (1.0 + e)))
+        };
+        match self {
+            Self::None => 1.0,
+            Self::Gelu => {
+                let near = x.clamp(-20.0, 20.0);
+                let density = 0.398_942_3 * (-0.5 * near * near).exp();
+                0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)) + near * density
+            }
+            Self::GeluTanh => {
+                let near = x.clamp(-20.0, 20.0);
+                let (below, slope) = logistic(1.595_769_1 * (near + 0.044_715 * near * near * near));
+                below + near * slope * 1.595_769_1 * (1.0 + 0.134_145 * near * near)
+            }
+            // A NaN stays one.
+            Self::Relu if x > 0.0 => 1.0,
+            Self::Relu if x <= 0.0 => 0.0,
+            Self::Relu => x,
+            Self::Silu => {
+                let near = x.clamp(-100.0, 100.0);
+                let (below, slope) = logistic(near);
+                below + near * slope
+            }
+            Self::Tanh => 4.0 * logistic(2.0 * x).1,
+            Self::Sigmoid => logistic(x).1,
         }
     }
 }

@@ -4,6 +4,7 @@ use super::axes::product;
 use super::{Activation, expect_dtype};
 use crate::error::Result;
 use crate::kernels::elementwise::activate::{Activate, Parameters, variant};
+use crate::kernels::elementwise::activation_gradient::ActivationGradient;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -19,7 +20,36 @@ const OP: &str = "activate";
 pub fn activate(recording: &mut Recording, x: &Value, activation: Activation) -> Result<Value> {
     expect_dtype(OP, "x", x, &[DType::F32])?;
     let parameters = Parameters { elements: product(OP, "the elements of x", x.shape().dims())? };
-    let y = recording.temporary(x.shape().clone(), DType::F32)?;
-    recording.dispatch_trusted(&Activate, variant(activation), &parameters, &[x, &y])?;
-    Ok(y)
+    recording.differentiable(
+        &[x],
+        |recording| {
+            let y = recording.temporary(x.shape().clone(), DType::F32)?;
+            recording.dispatch_trusted(&Activate, variant(activation), &parameters, &[x, &y])?;
+            Ok(y)
+        },
+        |_| {
+            let x = x.clone();
+            Box::new(move |recording, gradients, upstream| {
+                let dx = activation_gradient(recording, upstream, &x, activation)?;
+                gradients.add(recording, &x, dx)
+            })
+        },
+    )
+}
+
+/// Records upstream · f′(x) for the activation f of each element of x; both f32 of one shape, dense. For ops that apply one to their
+/// own sums, too: x is what the activation was applied to.
+pub(super) fn activation_gradient(
+    recording: &mut Recording,
+    upstream: &Value,
+    x: &Value,
+    activation: Activation,
+) -> Result<Value> {
+    if activation == Activation::None {
+        return Ok(upstream.clone());
+    }
+    let parameters = Parameters { elements: product(OP, "the elements of x", x.shape().dims())? };
+    let dx = recording.temporary(x.shape().clone(), DType::F32)?;
+    recording.dispatch_trusted(&ActivationGradient, variant(activation), &parameters, &[upstream, x, &dx])?;
+    Ok(dx)
 }

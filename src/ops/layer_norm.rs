@@ -1,12 +1,13 @@
 //! Layer normalization.
 
-use super::axes::{affine, axis_of, expect_broadcast, product};
+use super::axes::{affine, axis_of, expect_broadcast, product, sum_to};
 use super::choice::choose_rows;
+use super::norm_gradient::NormGradient;
 use super::{expect_dtype, expect_epsilon, expect_shape};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::normalization::layer_norm::{self as kernel, Parameters};
-use crate::recording::{Recording, Value};
+use crate::recording::{Recording, Rule, Value};
 use crate::tensor::{DType, Tensor};
 
 const OP: &str = "layer_norm";
@@ -136,10 +137,49 @@ impl<'a> LayerNorm<'a> {
     /// Records it. x is f32 of any shape with an axis; γ and β f32, broadcast to x by NumPy's rule. A NaN makes what it
     /// is averaged with NaN.
     ///
+    /// Of gradients: x, the residual, γ and β have theirs, that of the output. The moments have none: nothing that is
+    /// computed from them alone is differentiated.
+    ///
     /// # Errors
     /// [`Error::Argument`] for shapes, an axis, dtypes or an ε that do not fit, or nothing to average; [`Error::Limit`],
     /// [`Error::Implementation`].
     pub fn record(self, recording: &mut Recording, x: &Value) -> Result<LayerNormValues> {
+        let inputs: Vec<&Value> =
+            [Some(x), self.residual, Some(self.gamma), self.beta].into_iter().flatten().collect();
+        let mut moments = [None, None];
+        let output = recording.differentiable(
+            &inputs,
+            |recording| {
+                let values = self.compute(recording, x)?;
+                moments = [values.mean, values.inv_std_dev];
+                Ok(values.output)
+            },
+            |_| self.rule(x),
+        )?;
+        let [mean, inv_std_dev] = moments;
+        Ok(LayerNormValues { output, mean, inv_std_dev })
+    }
+
+    fn rule(self, x: &Value) -> Rule {
+        let norm = NormGradient {
+            op: OP,
+            centered: true,
+            x: x.clone(),
+            residual: self.residual.cloned(),
+            gamma: self.gamma.clone(),
+            axis: self.axis,
+            epsilon: self.epsilon,
+        };
+        let beta = self.beta.cloned();
+        Box::new(move |recording, gradients, upstream| {
+            norm.record(recording, gradients, upstream)?;
+            let Some(beta) = beta.filter(|beta| recording.is_tracked(beta)) else { return Ok(()) };
+            let of_beta = sum_to(recording, OP, upstream, beta.shape().dims())?;
+            gradients.add(recording, &beta, of_beta)
+        })
+    }
+
+    fn compute(self, recording: &mut Recording, x: &Value) -> Result<LayerNormValues> {
         recording.atomically(|recording| {
             expect_epsilon(OP, self.epsilon)?;
             let given = [

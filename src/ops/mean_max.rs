@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::axes::product;
+use super::axes::{broadcast, product};
 use super::choice::choose_rows;
-use super::expect_dtype;
+use super::sum::kept;
+use super::{expect_dtype, multiply};
 use crate::error::{Error, Result};
 use crate::kernels::pooling::mean_max::{MeanMax, Parameters};
 use crate::recording::{Recording, Value};
@@ -19,11 +20,30 @@ const OP: &str = "mean_max";
 /// [`Error::Argument`] for axes that x has not or that hold nothing, or another dtype; [`Error::Limit`],
 /// [`Error::Implementation`].
 pub fn mean(recording: &mut Recording, x: &Value, axes: Range<usize>) -> Result<Value> {
-    let [mean, _] = record(recording, x, axes, false)?;
-    Ok(mean)
+    let averaged = axes.clone();
+    recording.differentiable(
+        &[x],
+        |recording| {
+            let [mean, _] = record(recording, x, averaged, false)?;
+            Ok(mean)
+        },
+        |_| {
+            let x = x.clone();
+            Box::new(move |recording, gradients, upstream| {
+                let dims = x.shape().dims();
+                let share = 1.0 / product(OP, "the elements of a mean", &dims[axes.clone()])? as f32;
+                let share = recording.constant([1], DType::F32, vec![share.to_bits()])?;
+                let of_mean =
+                    multiply(recording, &upstream.reshape([upstream.shape().elements() as usize])?, &share)?;
+                let of_mean = of_mean.reshape(kept(dims, axes))?;
+                let gradient = broadcast(recording, OP, "the gradient", &of_mean, dims)?;
+                gradients.add(recording, &x, gradient)
+            })
+        },
+    )
 }
 
-/// Records the mean and the maximum of x over neighbouring axes, in one pass: see [`mean`]. A NaN makes both NaN.
+/// Records the mean and the maximum of x over neighbouring axes, in one pass: see [`mean`]. A NaN makes both NaN. It has no gradient.
 ///
 /// # Errors
 /// As [`mean`].

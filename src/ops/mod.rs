@@ -41,6 +41,7 @@ mod linear;
 mod luong_attention;
 mod matmul;
 mod mean_max;
+mod norm_gradient;
 mod permute;
 mod pool;
 mod position;

@@ -2,6 +2,7 @@
 
 use super::axes::{affine, axis_of, product};
 use super::choice::choose_rows;
+use super::norm_gradient::NormGradient;
 use super::{expect_dtype, expect_epsilon};
 use crate::error::{Error, Result};
 use crate::kernels::normalization::rms_norm::{Parameters, RmsNorm};
@@ -28,6 +29,7 @@ pub fn rms_norm(
     expect_epsilon(OP, epsilon)?;
     expect_dtype(OP, "x", x, &[DType::F32])?;
     expect_dtype(OP, "gamma", gamma, &[DType::F32])?;
+    let given = axis;
     let axis = axis_of(OP, "x", x, axis)?;
     let (rows, columns) = x.shape().dims().split_at(axis);
     let (rows, columns) = (product(OP, "the rows of x", rows)?, product(OP, "the columns of x", columns)?);
@@ -36,9 +38,20 @@ pub fn rms_norm(
         return Err(Error::argument(OP, "x", expected, x.shape().to_string()));
     }
     let variant = choose_rows(recording.device(), OP, columns as usize, false)?;
-    let (gamma, gamma_row) = affine(recording, OP, "gamma", gamma, (x, axis))?;
-    let parameters = Parameters { rows, columns, epsilon, gamma_row };
-    let y = recording.temporary(x.shape().clone(), DType::F32)?;
-    recording.dispatch_trusted(&RmsNorm, variant, &parameters, &[x, &gamma, &y])?;
-    Ok(y)
+    recording.differentiable(
+        &[x, gamma],
+        |recording| {
+            let (gamma, gamma_row) = affine(recording, OP, "gamma", gamma, (x, axis))?;
+            let parameters = Parameters { rows, columns, epsilon, gamma_row };
+            let y = recording.temporary(x.shape().clone(), DType::F32)?;
+            recording.dispatch_trusted(&RmsNorm, variant, &parameters, &[x, &gamma, &y])?;
+            Ok(y)
+        },
+        |_| {
+            let (x, gamma) = (x.clone(), gamma.clone());
+            let norm =
+                NormGradient { op: OP, centered: false, x, residual: None, gamma, axis: given, epsilon };
+            Box::new(move |recording, gradients, upstream| norm.record(recording, gradients, upstream))
+        },
+    )
 }

@@ -5,6 +5,7 @@ use super::choice::choose_rows;
 use super::expect_dtype;
 use crate::error::Result;
 use crate::kernels::normalization::softmax::{Parameters, Softmax};
+use crate::kernels::normalization::softmax_gradient::SoftmaxGradient;
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 
@@ -30,7 +31,20 @@ pub fn softmax(recording: &mut Recording, x: &Value, axis: isize) -> Result<Valu
         stride: product(OP, "the axes of x behind the axis", &dims[axis + 1..])?,
     };
     let variant = choose_rows(recording.device(), OP, columns, false)?;
-    let y = recording.temporary(x.shape().clone(), DType::F32)?;
-    recording.dispatch_trusted(&Softmax, variant, &parameters, &[x, &y])?;
-    Ok(y)
+    recording.differentiable(
+        &[x],
+        |recording| {
+            let y = recording.temporary(x.shape().clone(), DType::F32)?;
+            recording.dispatch_trusted(&Softmax, variant.clone(), &parameters, &[x, &y])?;
+            Ok(y)
+        },
+        |y| {
+            let (x, y, variant) = (x.clone(), y.clone(), variant.clone());
+            Box::new(move |recording, gradients, upstream| {
+                let dx = recording.temporary(y.shape().clone(), DType::F32)?;
+                recording.dispatch_trusted(&SoftmaxGradient, variant, &parameters, &[upstream, &y, &dx])?;
+                gradients.add(recording, &x, dx)
+            })
+        },
+    )
 }

@@ -55,6 +55,54 @@ pub fn tanh(x: f64) -> f64 {
     x.tanh()
 }
 
+/// The derivative of [`identity`]: 1, and NaN for NaN.
+pub fn identity_slope(x: f64) -> f64 {
+    if x.is_nan() { x } else { 1.0 }
+}
+
+/// The derivative of [`gelu`], Φ(x) + x·φ(x) with the normal distribution's density φ; at the infinities its limits.
+pub fn gelu_slope(x: f64) -> f64 {
+    let density = 0.5 * FRAC_1_SQRT_2 * FRAC_2_SQRT_PI * (-0.5 * x * x).exp();
+    0.5 * erfc(-x * FRAC_1_SQRT_2) + if x.is_infinite() { 0.0 } else { x * density }
+}
+
+/// The derivative of [`gelu_tanh`], ½·(1 + tanh(u)) + ½·x·u′/cosh(u)²; at the infinities its limits.
+pub fn gelu_tanh_slope(x: f64) -> f64 {
+    let sqrt_2_over_pi = FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
+    let u = sqrt_2_over_pi * (x + 0.044715 * x * x * x);
+    let slope = sqrt_2_over_pi * (1.0 + 3.0 * 0.044715 * x * x);
+    0.5 * (1.0 + u.tanh()) + if u.abs() > 300.0 { 0.0 } else { 0.5 * x * slope / u.cosh().powi(2) }
+}
+
+/// The derivative of [`relu`]: 1 above 0, 0 up to it, at 0 too, and NaN for NaN.
+pub fn relu_slope(x: f64) -> f64 {
+    if x.is_nan() { x } else { f64::from(u8::from(x > 0.0)) }
+}
+
+/// The derivative of [`silu`], σ(x) + x·σ′(x); at the infinities its limits.
+pub fn silu_slope(x: f64) -> f64 {
+    sigmoid(x) + if x.is_infinite() { 0.0 } else { x * sigmoid_slope(x) }
+}
+
+/// The derivative of [`tanh`], 1/cosh(x)².
+pub fn tanh_slope(x: f64) -> f64 {
+    1.0 / x.cosh().powi(2)
+}
+
+/// The derivative of [`sigmoid`], ¼/cosh(x/2)².
+pub fn sigmoid_slope(x: f64) -> f64 {
+    0.25 / (0.5 * x).cosh().powi(2)
+}
+
+/// The gradient of Σ u·f(x) by x, given the derivative of f.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn gradient(x: &[f32], upstream: &[f32], slope: fn(f64) -> f64) -> Vec<f64> {
+    super::expect_length("gradient: upstream", upstream.len(), x.len());
+    x.iter().zip(upstream).map(|(&x, &u)| f64::from(u) * slope(f64::from(x))).collect()
+}
+
 /// The error function: erf(x) = 2/√π·∫₀ˣ exp(−t²) dt, with an error below 1e-15.
 ///
 /// Below |x| = 1 by the series with terms of one sign (Abramowitz and Stegun 7.1.6), so that small x keep
@@ -117,8 +165,50 @@ fn exp_minus_square(x: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::assert_near;
+    use super::super::testing::{Random, assert_near, coarse_values, numeric_gradient};
     use super::*;
+
+    type Function = fn(f64) -> f64;
+
+    const SLOPES: [(Function, Function); 7] = [
+        (identity, identity_slope),
+        (gelu, gelu_slope),
+        (gelu_tanh, gelu_tanh_slope),
+        (relu, relu_slope),
+        (silu, silu_slope),
+        (tanh, tanh_slope),
+        (sigmoid, sigmoid_slope),
+    ];
+
+    #[test]
+    fn slopes_are_those_of_differences() {
+        let mut random = Random(51);
+        let mut x = coarse_values(&mut random, 40);
+        // ReLU has a kink at 0.
+        x.iter_mut().for_each(|x| *x = (*x * 4.0).abs().max(0.0625).copysign(*x));
+        let u = random.values(x.len());
+        for (function, slope) in SLOPES {
+            let weighted =
+                |x: &[f32]| apply(x, function).iter().zip(&u).map(|(y, &u)| y * f64::from(u)).sum();
+            assert_near(&gradient(&x, &u, slope), &numeric_gradient(&x, weighted), 1e-7);
+        }
+    }
+
+    #[test]
+    fn slopes_at_the_ends() {
+        let infinite = f64::INFINITY;
+        for (place, (_, slope)) in SLOPES.into_iter().enumerate() {
+            assert!(slope(f64::NAN).is_nan());
+            let ends = match place {
+                0 => [1.0, 1.0],
+                5 | 6 => [0.0, 0.0],
+                _ => [0.0, 1.0],
+            };
+            assert_eq!([slope(-infinite), slope(infinite)], ends, "{place}");
+            assert_eq!([slope(-1e38), slope(1e38)], ends, "{place}");
+        }
+        assert_eq!([relu_slope(0.0), relu_slope(-0.0)], [0.0; 2]);
+    }
 
     /// x, erf(x), erfc(x), to 20 digits (mpmath).
     #[allow(clippy::excessive_precision)]

@@ -74,10 +74,95 @@ pub fn rms_norm(x: &[f32], gamma: &[f32], columns: usize, eps: f64) -> Vec<f64> 
     y
 }
 
+/// The gradients of Σ u·y, y being the layer norm (`centered`) or the RMS norm of h = x + residual: by h, and the summands u·x̂ of
+/// that by γ; each `[R, C]`. γ is as long as a row, or as x.
+///
+/// By the whole Jacobian of each row: ∂x̂ₖ/∂hⱼ = (δⱼₖ − 1/C)/σ − (hⱼ − μ)(hₖ − μ)/(C·σ³), for the RMS norm without 1/C and μ.
+///
+/// # Panics
+/// If the slices' lengths do not go together.
+pub fn norm_gradient(
+    centered: bool,
+    upstream: &[f32],
+    (x, residual): (&[f32], Option<&Vec<f32>>),
+    gamma: &[f32],
+    columns: usize,
+    eps: f64,
+) -> [Vec<f64>; 2] {
+    expect_length("norm_gradient: upstream", upstream.len(), x.len());
+    if let Some(residual) = residual {
+        expect_length("norm_gradient: residual", residual.len(), x.len());
+    }
+    let (mut of_h, mut of_gamma) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len()));
+    let size = columns as f64;
+    for row in 0..x.len() / columns.max(1) {
+        let cells = row * columns..(row + 1) * columns;
+        let added = |cell: usize| residual.map_or(0.0, |residual| f64::from(residual[cell]));
+        let h: Vec<f64> = cells.clone().map(|cell| f64::from(x[cell]) + added(cell)).collect();
+        let mean = if centered { h.iter().sum::<f64>() / size } else { 0.0 };
+        let deviations: Vec<f64> = h.iter().map(|h| h - mean).collect();
+        let sigma = (deviations.iter().map(|d| d * d).sum::<f64>() / size + eps).sqrt();
+        let u: Vec<f64> = upstream[cells].iter().map(|&u| f64::from(u)).collect();
+        let gamma = &gamma[row * columns % gamma.len()..][..columns];
+        for (j, d) in deviations.iter().enumerate() {
+            let entry = |k: usize| {
+                let one = if j == k { 1.0 } else { 0.0 };
+                let of_mean = if centered { 1.0 / size } else { 0.0 };
+                let slope = (one - of_mean) / sigma - d * deviations[k] / (size * sigma * sigma * sigma);
+                u[k] * f64::from(gamma[k]) * slope
+            };
+            of_h.push((0..columns).map(entry).sum());
+            of_gamma.push(u[j] * d / sigma);
+        }
+    }
+    [of_h, of_gamma]
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Random, assert_near};
+    use super::super::testing::{Random, assert_near, coarse_values, numeric_gradient};
     use super::*;
+
+    #[test]
+    fn the_gradients_are_those_of_differences() {
+        let mut random = Random(41);
+        for (centered, rows, columns, rows_of_gamma) in [
+            (true, 1, 1, false),
+            (true, 3, 5, false),
+            (true, 2, 4, true),
+            (false, 3, 5, false),
+            (false, 2, 4, true),
+        ] {
+            let cells = rows * columns;
+            let gammas = if rows_of_gamma { cells } else { columns };
+            let [x, residual] = [0; 2].map(|_| coarse_values(&mut random, cells));
+            let gamma = coarse_values(&mut random, gammas);
+            let u = random.values(cells);
+            let y = |x: &[f32], residual: &[f32], gamma: &[f32]| -> f64 {
+                let h: Vec<f32> = x.iter().zip(residual).map(|(x, residual)| x + residual).collect();
+                let normed: Vec<f64> = match centered {
+                    true => (0..rows)
+                        .flat_map(|row| {
+                            let cells = row * columns..(row + 1) * columns;
+                            let gamma = &gamma[row * columns % gammas..][..columns];
+                            layer_norm(&h[cells], None, gamma, &vec![0.0; columns], 0.5)
+                        })
+                        .collect(),
+                    false => rms_norm(&h, gamma, columns, 0.5),
+                };
+                normed.iter().zip(&u).map(|(y, &u)| y * f64::from(u)).sum()
+            };
+            let [of_h, summands] = norm_gradient(centered, &u, (&x, Some(&residual)), &gamma, columns, 0.5);
+            assert_near(&of_h, &numeric_gradient(&x, |x| y(x, &residual, &gamma)), 1e-7);
+            assert_near(&of_h, &numeric_gradient(&residual, |residual| y(&x, residual, &gamma)), 1e-7);
+            let of_gamma: Vec<f64> =
+                (0..gammas).map(|place| summands.iter().skip(place).step_by(gammas).sum()).collect();
+            assert_near(&of_gamma, &numeric_gradient(&gamma, |gamma| y(&x, &residual, gamma)), 1e-7);
+        }
+        let [x, gamma] = norm_gradient(true, &[1.0, 2.0], (&[f32::NAN, 1.0], None), &[1.0, 1.0], 2, 0.5);
+        assert!(x.iter().chain(&gamma).all(|value| value.is_nan()));
+        assert_eq!(norm_gradient(false, &[], (&[], None), &[1.0], 1, 0.5), [vec![], vec![]]);
+    }
 
     #[test]
     fn by_hand() {

@@ -68,6 +68,54 @@ pub fn pool(x: &[f32], lengths: &[u32], kind: Kind, normalize: bool, dims: Dims)
     pooled
 }
 
+/// The gradient of Σ u·y by x `[B, L, C]`, y being what [`pool`] gives of it; returns `[B, L, C]`, zeros for rows that take no part.
+///
+/// The normalization by its whole Jacobian, (δⱼₖ − pⱼ·pₖ/‖p‖²)/‖p‖; where ‖p‖ is below 1e-12 it gives 0. Of several rows with the
+/// largest value of a column the first has its gradient.
+///
+/// # Panics
+/// If a slice has another length.
+pub fn pool_gradient(
+    x: &[f32],
+    lengths: &[u32],
+    upstream: &[f32],
+    (kind, normalize): (Kind, bool),
+    dims: Dims,
+) -> Vec<f64> {
+    let Dims { batch, length, columns } = dims;
+    expect_length("pool_gradient: upstream", upstream.len(), batch * columns);
+    let pooled = pool(x, lengths, kind, false, dims);
+    let mut dx = vec![0.0; x.len()];
+    for b in 0..batch {
+        let p = &pooled[b * columns..][..columns];
+        let u: Vec<f64> = upstream[b * columns..][..columns].iter().map(|&u| f64::from(u)).collect();
+        let norm = p.iter().map(|p| p * p).sum::<f64>().sqrt();
+        let rows = length.min(lengths[b] as usize);
+        for j in 0..columns {
+            let entry = |k: usize| {
+                let one = if j == k { 1.0 } else { 0.0 };
+                u[k] * (one - p[j] / norm * (p[k] / norm)) / norm
+            };
+            let g = match normalize {
+                false => u[j],
+                true if norm < 1e-12 => 0.0,
+                true => (0..columns).map(entry).sum(),
+            };
+            let at = |l: usize| (b * length + l) * columns + j;
+            let first = (0..rows).find(|&l| f64::from(x[at(l)]) == p[j]);
+            for l in 0..rows {
+                dx[at(l)] = match kind {
+                    Kind::Mean => g / rows as f64,
+                    Kind::Cls if l == 0 => g,
+                    Kind::Max if first == Some(l) => g,
+                    _ => 0.0,
+                };
+            }
+        }
+    }
+    dx
+}
+
 /// The mean and the largest of x\[o, :, i\] for each o and i of x `[O, C, I]`; each `[O, I]`. A NaN among them makes both
 /// NaN.
 ///
@@ -104,7 +152,7 @@ mod tests {
         assert_eq!((mean, maximum), (vec![f64::NEG_INFINITY, -2.0], vec![f64::NEG_INFINITY, -2.0]));
     }
 
-    use super::super::testing::{Random, assert_near};
+    use super::super::testing::{Random, assert_near, coarse_values, numeric_gradient};
     use super::*;
 
     const KINDS: [Kind; 3] = [Kind::Mean, Kind::Cls, Kind::Max];
@@ -116,6 +164,42 @@ mod tests {
         assert_eq!(pool(&X, &[2, 3], Kind::Mean, false, DIMS), [3.0, -1.0, -6.0, -3.0]);
         assert_eq!(pool(&X, &[2, 3], Kind::Cls, false, DIMS), [1.0, 2.0, -3.0, -1.0]);
         assert_eq!(pool(&X, &[2, 3], Kind::Max, false, DIMS), [5.0, 2.0, -3.0, -1.0]);
+    }
+
+    #[test]
+    fn the_gradients_are_those_of_differences() {
+        let mut random = Random(61);
+        let dims = Dims { batch: 3, length: 4, columns: 5 };
+        let mut x = coarse_values(&mut random, 60);
+        // The values of a column so far apart that no difference changes which is the largest.
+        for (place, x) in x.iter_mut().enumerate() {
+            *x += (place / 5 * 3 % 4) as f32 * 4.0;
+        }
+        let u = random.values(15);
+        for kind in KINDS {
+            for normalize in [false, true] {
+                let lengths = [3, 0, 9];
+                let weighted = |x: &[f32]| -> f64 {
+                    let y = pool(x, &lengths, kind, normalize, dims);
+                    y.iter().zip(&u).map(|(y, &u)| y * f64::from(u)).sum()
+                };
+                let got = pool_gradient(&x, &lengths, &u, (kind, normalize), dims);
+                assert_near(&got, &numeric_gradient(&x, weighted), 1e-7);
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_at_ties_and_of_nothing() {
+        let dims = Dims { batch: 1, length: 3, columns: 2 };
+        let x = [1.0, 2.0, 3.0, 2.0, 3.0, -1.0];
+        let dx = pool_gradient(&x, &[3], &[5.0, 7.0], (Kind::Max, false), dims);
+        assert_eq!(dx, [0.0, 7.0, 5.0, 0.0, 0.0, 0.0]);
+        let dx = pool_gradient(&[0.0; 6], &[3], &[5.0, 7.0], (Kind::Mean, true), dims);
+        assert_eq!(dx, [0.0; 6]);
+        assert!(
+            pool_gradient(&[], &[5], &[1.0; 2], (Kind::Max, true), Dims { length: 0, ..dims }).is_empty()
+        );
     }
 
     #[test]

@@ -22,10 +22,49 @@ pub fn softmax(x: &[f32], [outer, columns, inner]: [usize; 3]) -> Vec<f64> {
     y
 }
 
+/// The gradient of Σ u·y by x, y being the softmax of x as [`softmax`] gives it, by its whole Jacobian: Σₖ uₖ·yₖ·(δⱼₖ − yⱼ).
+///
+/// # Panics
+/// If a slice has another length.
+pub fn softmax_gradient(y: &[f64], upstream: &[f32], [outer, columns, inner]: [usize; 3]) -> Vec<f64> {
+    super::expect_length("softmax_gradient: y", y.len(), outer * columns * inner);
+    super::expect_length("softmax_gradient: upstream", upstream.len(), y.len());
+    let mut dx = vec![0.0; y.len()];
+    for row in 0..outer * inner {
+        let place = |column: usize| (row / inner * columns + column) * inner + row % inner;
+        for j in 0..columns {
+            let entry = |k: usize| {
+                let one = if j == k { 1.0 } else { 0.0 };
+                f64::from(upstream[place(k)]) * y[place(k)] * (one - y[place(j)])
+            };
+            dx[place(j)] = (0..columns).map(entry).sum();
+        }
+    }
+    dx
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::assert_near;
+    use super::super::testing::{Random, assert_near, coarse_values, numeric_gradient};
     use super::*;
+
+    #[test]
+    fn the_gradient_is_that_of_differences() {
+        let mut random = Random(31);
+        for dims in [[1, 1, 1], [2, 5, 1], [2, 4, 3]] {
+            let count = dims.iter().product();
+            let (x, u) = (coarse_values(&mut random, count), random.values(count));
+            let weighted = |x: &[f32]| softmax(x, dims).iter().zip(&u).map(|(y, &u)| y * f64::from(u)).sum();
+            assert_near(
+                &softmax_gradient(&softmax(&x, dims), &u, dims),
+                &numeric_gradient(&x, weighted),
+                1e-7,
+            );
+        }
+        let y = softmax_gradient(&[f64::NAN; 2], &[1.0, 2.0], [1, 2, 1]);
+        assert!(y.iter().all(|y| y.is_nan()));
+        assert!(softmax_gradient(&[], &[], [2, 0, 3]).is_empty());
+    }
 
     #[test]
     fn by_hand() {

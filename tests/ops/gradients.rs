@@ -3,10 +3,11 @@
 
 use crate::common;
 use attentive::kernel::Inputs;
-use attentive::ops::{mean_max, spatial_attention, sum};
+use attentive::ops::{LayerNorm, activate, mean, mean_max, pool, rms_norm, softmax, spatial_attention, sum};
 use attentive::recording::Value;
-use attentive::reference::reduction;
-use attentive::{DType, Device, Error, Recording, Result, Tensor};
+use attentive::reference::pooling::{Dims, Kind};
+use attentive::reference::{activation, normalization, pooling, reduction};
+use attentive::{Activation, DType, Device, Error, Pooling, Recording, Result, Tensor};
 
 /// One of an op's inputs.
 pub struct Input {
@@ -135,7 +136,7 @@ fn assert_near(what: &str, got: &[f32], expected: &[f64]) {
     }
 }
 
-/// Of an op at sizes of 0: the gradients' elements, all of them 0, and no panic.
+/// Of an op at sizes of 0, or at zeros, with an upstream gradient of ones: the gradients are there, all of them 0, and no panic.
 #[track_caller]
 pub fn check_empty(
     name: &str,
@@ -149,7 +150,7 @@ pub fn check_empty(
         values.iter().for_each(|value| recording.track(value).unwrap());
         let output = record(&mut recording, &values).unwrap_or_else(|error| panic!("{what}: {error}"));
         let dims = output.shape().dims().to_vec();
-        let seed = common::zeros(&mut recording, &dims);
+        let seed = common::value(&mut recording, &dims, &vec![1.0; dims.iter().product()]);
         let gradients =
             recording.backward_from(&output, &seed).unwrap_or_else(|error| panic!("{what}: {error}"));
         let found: Vec<Value> = values.iter().filter_map(|value| gradients.of(&recording, value)).collect();
@@ -235,6 +236,223 @@ fn a_sum_refuses_what_does_not_fit() {
     }
     let words = common::zeros_of(DType::U32, &mut recording, &[2]);
     common::assert_refused(sum(&mut recording, &words, 0..1), &["x", "f32", "u32"]);
+}
+
+#[test]
+fn means() {
+    for (shape, axes) in [(vec![3, 5], 0..1), (vec![2, 3, 4], 1..2), (vec![2, 3, 4], 1..3), (vec![4], 0..1)] {
+        let sizes = around(&shape, &axes);
+        check(
+            &format!("mean of {shape:?} over {axes:?}"),
+            &[Input::new("x", &shape)],
+            |recording, values| mean(recording, &values[0], axes.clone()),
+            |values| pooling::mean_max(&values[0], sizes)[0].clone(),
+        );
+    }
+    check_empty("mean", &[&[0, 2]], |recording, values| mean(recording, &values[0], 1..2));
+}
+
+#[test]
+fn softmaxes() {
+    for (shape, axis) in
+        [(vec![3, 5], 1), (vec![3, 5], 0), (vec![2, 7, 3], 1), (vec![1], 0), (vec![2, 300], -1)]
+    {
+        let place = if axis < 0 { shape.len() - 1 } else { axis as usize };
+        let sizes = around(&shape, &(place..place + 1));
+        check(
+            &format!("softmax of {shape:?} along {axis}"),
+            &[Input::new("x", &shape)],
+            |recording, values| softmax(recording, &values[0], axis),
+            |values| attentive::reference::softmax::softmax(&values[0], sizes),
+        );
+    }
+    for shape in [[0, 3], [3, 0]] {
+        check_empty("softmax", &[&shape], |recording, values| softmax(recording, &values[0], 1));
+    }
+}
+
+#[test]
+fn activations() {
+    let oracles = [
+        (Activation::None, activation::identity as fn(f64) -> f64),
+        (Activation::Gelu, activation::gelu),
+        (Activation::GeluTanh, activation::gelu_tanh),
+        (Activation::Relu, activation::relu),
+        (Activation::Silu, activation::silu),
+        (Activation::Tanh, activation::tanh),
+        (Activation::Sigmoid, activation::sigmoid),
+    ];
+    assert_eq!(oracles.len(), Activation::ALL.len());
+    for (of, oracle) in oracles {
+        check(
+            &format!("{of:?}"),
+            &[Input::apart("x", &[5, 14])],
+            |recording, values| activate(recording, &values[0], of),
+            |values| activation::apply(&values[0], oracle),
+        );
+        check_empty("activate", &[&[0, 3]], |recording, values| activate(recording, &values[0], of));
+    }
+}
+
+/// What is repeated to x's shape by NumPy's rule.
+fn broadcast(values: &[f32], from: &[usize], to: &[usize]) -> Vec<f32> {
+    let mut strides = vec![0; to.len()];
+    let mut stride = 1;
+    for axis in (0..from.len()).rev() {
+        if from[axis] != 1 {
+            strides[to.len() - from.len() + axis] = stride;
+        }
+        stride *= from[axis];
+    }
+    let place = |element: usize| {
+        let (mut rest, mut place) = (element, 0);
+        for axis in (0..to.len()).rev() {
+            place += rest % to[axis] * strides[axis];
+            rest /= to[axis];
+        }
+        place
+    };
+    (0..to.iter().product()).map(|element| values[place(element)]).collect()
+}
+
+/// x, the axis that norms begin at, and the shape of γ and β.
+fn norm_shapes() -> Vec<(Vec<usize>, usize, Vec<usize>)> {
+    vec![
+        (vec![4, 6], 1, vec![6]),
+        (vec![1, 5], 1, vec![5]),
+        (vec![2, 3, 4], 2, vec![4]),
+        (vec![2, 3, 4], 1, vec![3, 4]),
+        (vec![2, 3, 4], 1, vec![4]),
+        (vec![2, 3, 4], 1, vec![3, 1]),
+        // A γ for each row, and one that only some axes share.
+        (vec![2, 3, 4], 2, vec![2, 3, 4]),
+        (vec![2, 3, 4], 2, vec![2, 1, 4]),
+        (vec![2, 3, 4], 2, vec![1, 3, 1]),
+        // More rows than are summed in one block.
+        (vec![300, 3], 1, vec![3]),
+    ]
+}
+
+#[test]
+fn layer_norms() {
+    const EPSILON: f32 = 0.25;
+    for (shape, axis, of_gamma) in norm_shapes() {
+        let columns: usize = shape[axis..].iter().product();
+        let forward = |x: &[f32], residual: Option<&[f32]>, gamma: &[f32], beta: &[f32]| -> Vec<f64> {
+            let wide = |values: &[f32]| broadcast(values, &of_gamma, &shape);
+            let (gamma, beta) = (wide(gamma), wide(beta));
+            let rows = (0..x.len()).step_by(columns).map(|start| start..start + columns);
+            rows.flat_map(|row| {
+                let residual = residual.map(|residual| &residual[row.clone()]);
+                let (x, gamma, beta) = (&x[row.clone()], &gamma[row.clone()], &beta[row]);
+                normalization::layer_norm(x, residual, gamma, beta, EPSILON.into())
+            })
+            .collect()
+        };
+        let [x, residual] = ["x", "residual"].map(|name| Input::new(name, &shape));
+        let [gamma, beta] = ["gamma", "beta"].map(|name| Input::new(name, &of_gamma));
+        check(
+            &format!("layer_norm of {shape:?} with {of_gamma:?}"),
+            &[x, residual, gamma, beta],
+            |recording, values| {
+                let norm = LayerNorm::new(&values[2]).beta(&values[3]).residual(&values[1]);
+                let norm = norm.axis(axis as isize).epsilon(EPSILON).with_moments();
+                norm.record(recording, &values[0]).map(|values| values.output)
+            },
+            |values| forward(&values[0], Some(&values[1]), &values[2], &values[3]),
+        );
+        check(
+            &format!("layer_norm of {shape:?} with {of_gamma:?}, neither β nor residual"),
+            &[Input::new("x", &shape), Input::new("gamma", &of_gamma)],
+            |recording, values| {
+                let norm = LayerNorm::new(&values[1]).axis(axis as isize).epsilon(EPSILON);
+                norm.record(recording, &values[0]).map(|values| values.output)
+            },
+            |values| forward(&values[0], None, &values[1], &vec![0.0; values[1].len()]),
+        );
+    }
+    // x is its own residual, and gets both gradients.
+    check(
+        "layer_norm of x + x",
+        &[Input::new("x", &[3, 4]), Input::new("gamma", &[4])],
+        |recording, values| {
+            let norm = LayerNorm::new(&values[1]).residual(&values[0]).epsilon(EPSILON);
+            norm.record(recording, &values[0]).map(|values| values.output)
+        },
+        |values| {
+            let zeros = [0.0; 4];
+            normalization::layer_norm(&values[0], Some(&values[0]), &values[1], &zeros, EPSILON.into())
+        },
+    );
+    check_empty("layer_norm", &[&[0, 3], &[3], &[3]], |recording, values| {
+        let norm = LayerNorm::new(&values[1]).beta(&values[2]);
+        norm.record(recording, &values[0]).map(|values| values.output)
+    });
+}
+
+#[test]
+fn rms_norms() {
+    const EPSILON: f32 = 0.25;
+    for (shape, axis, of_gamma) in norm_shapes() {
+        let columns = shape[axis..].iter().product();
+        check(
+            &format!("rms_norm of {shape:?} with {of_gamma:?}"),
+            &[Input::new("x", &shape), Input::new("gamma", &of_gamma)],
+            |recording, values| rms_norm(recording, &values[0], &values[1], axis as isize, EPSILON),
+            |values| {
+                let gamma = broadcast(&values[1], &of_gamma, &shape);
+                normalization::rms_norm(&values[0], &gamma, columns, EPSILON.into())
+            },
+        );
+    }
+    check_empty("rms_norm", &[&[0, 3], &[3]], |recording, values| {
+        rms_norm(recording, &values[0], &values[1], -1, EPSILON)
+    });
+}
+
+#[test]
+fn poolings() {
+    let dims = Dims { batch: 4, length: 6, columns: 9 };
+    let lengths = [3, 0, 6, 1];
+    for (pooling, kind) in [(Pooling::Mean, Kind::Mean), (Pooling::Cls, Kind::Cls), (Pooling::Max, Kind::Max)]
+    {
+        for normalize in [false, true] {
+            check(
+                &format!("pool {pooling:?}, normalized: {normalize}"),
+                &[Input::apart("x", &[4, 6, 9])],
+                |recording, values| pool(recording, &values[0], &lengths, pooling, normalize),
+                |values| pooling::pool(&values[0], &lengths, kind, normalize, dims),
+            );
+            for shape in [[0, 3, 2], [2, 0, 3], [2, 3, 0]] {
+                let lengths = vec![shape[1] as u32; shape[0]];
+                check_empty("pool", &[&shape], |recording, values| {
+                    pool(recording, &values[0], &lengths, pooling, normalize)
+                });
+            }
+        }
+    }
+    // A vector of zeros has no direction: neither has its gradient, and it is no NaN.
+    check_empty("pool of zeros", &[&[1, 3, 2]], |recording, values| {
+        pool(recording, &values[0], &[3], Pooling::Mean, true)
+    });
+}
+
+#[test]
+fn rules_meet_in_one_recording() {
+    // x goes into two ops, one of which takes the other's output.
+    check(
+        "layer norm of x and its activation",
+        &[Input::new("x", &[4, 6]), Input::new("gamma", &[6])],
+        |recording, values| {
+            let active = activate(recording, &values[0], Activation::Tanh)?;
+            let norm = LayerNorm::new(&values[1]).residual(&active).epsilon(0.25);
+            norm.record(recording, &values[0]).map(|values| values.output)
+        },
+        |values| {
+            let h: Vec<f64> = values[0].iter().map(|&x| f64::from(x) + f64::from(x).tanh()).collect();
+            normalization::layer_norm_f64(&h, &values[1], &[0.0; 6], 0.25)
+        },
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Kernels that compute each element by itself.
 
 pub mod activate;
+pub mod activation_gradient;
 pub mod binary;
 pub mod cast;
 pub mod strided_add;

@@ -2,3 +2,4 @@
 
 pub mod mean_max;
 pub mod pool;
+pub mod pool_gradient;
