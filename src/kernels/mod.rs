@@ -6,6 +6,7 @@ pub mod ceiling;
 pub mod elementwise;
 pub mod embedding;
 pub mod linear;
+pub mod loss;
 pub(crate) mod matrices;
 pub(crate) mod multiply;
 pub mod normalization;
@@ -49,6 +50,9 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &normalization::norm_gradient::NormGradient,
     &embedding::gather::Gather,
     &embedding::embedding_norm::EmbeddingNorm,
+    &loss::cross_entropy::CrossEntropy,
+    &loss::cross_entropy_gradient::CrossEntropyGradient,
+    &loss::total::Total,
     &pooling::pool::Pool,
     &pooling::pool_gradient::PoolGradient,
     &pooling::mean_max::MeanMax,

@@ -15,6 +15,7 @@ pub mod ceiling;
 pub mod elementwise;
 pub mod embedding;
 pub mod linear;
+pub mod loss;
 pub mod normalization;
 pub mod pooling;
 pub mod recurrent;
