@@ -110,9 +110,10 @@ impl Activation {
                 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)) + near * density
             }
             Self::GeluTanh => {
+                const TWICE: f32 = 2.0 * 0.797_884_6;
                 let near = x.clamp(-20.0, 20.0);
-                let (below, slope) = logistic(1.595_769_1 * (near + 0.044_715 * near * near * near));
-                below + near * slope * 1.595_769_1 * (1.0 + 0.134_145 * near * near)
+                let (below, slope) = logistic(TWICE * (near + 0.044_715 * near * near * near));
+                below + near * slope * TWICE * (1.0 + 0.134_145 * near * near)
             }
             // A NaN stays one.
             Self::Relu if x > 0.0 => 1.0,

@@ -161,7 +161,7 @@ mod tests {
         }
         let [x, gamma] = norm_gradient(true, &[1.0, 2.0], (&[f32::NAN, 1.0], None), &[1.0, 1.0], 2, 0.5);
         assert!(x.iter().chain(&gamma).all(|value| value.is_nan()));
-        assert_eq!(norm_gradient(false, &[], (&[], None), &[1.0], 1, 0.5), [vec![], vec![]]);
+        assert_eq!(norm_gradient(false, &[], (&[], None), &[1.0], 1, 0.5), [const { Vec::<f64>::new() }; 2]);
     }
 
     #[test]

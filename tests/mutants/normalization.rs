@@ -49,3 +49,22 @@ pub const SOFTMAX: Mutants = Mutants {
     )]],
     once: &[],
 };
+
+pub const NORM_GRADIENT: Mutants = Mutants {
+    kernel: "normalization/norm_gradient",
+    constants: &["CENTERED"],
+    faults: &[&[
+        mutant(
+            "the unbiased variance",
+            "reduce_add(squares, lane) / size",
+            "reduce_add(squares, lane) / (size - 1.0)",
+        ),
+        mutant("γ is read as if there were one for each row", "row * parameters.gamma_row", "base"),
+        mutant(
+            "the variance for the deviation",
+            "- normalized * along) * scale;",
+            "- normalized * along) * scale * scale;",
+        ),
+    ]],
+    once: &[],
+};

@@ -26,3 +26,13 @@ pub const MEAN_MAX: Mutants = Mutants {
     ]],
     once: &[],
 };
+
+pub const POOL_GRADIENT: Mutants = Mutants {
+    kernel: "pooling/pool_gradient",
+    constants: &[],
+    faults: &[&[
+        mutant("the mean over the padding too", "share / f32(tokens)", "share / f32(parameters.length)"),
+        mutant("the norm is taken for its square", "* scale * scale;", "* scale;"),
+    ]],
+    once: &[],
+};
