@@ -53,8 +53,8 @@ fn main(
     let token = row % parameters.length;
     let tokens = min(lengths[item], parameters.length);
     let base = item * parameters.columns;
-    var scale = 1.0;
-    var along = 0.0;
+    var scale: f32;
+    var along: f32;
     if (parameters.normalize != 0u) {
         var squares = 0.0;
         var product = 0.0;

@@ -108,6 +108,29 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         &["left out", "reduce_max: `workgroupBarrier"],
         "the first lane alone takes the results, and reads each before it writes for the next",
     ),
+    same("reduction/sum", &["left out", "reduce_add: `workgroupBarrier"], "there is no reduction before it"),
+    same("reduction/sum", &["always", "lane == 0u"], "every lane has the whole sum, and writes the same"),
+    same(
+        "normalization/softmax_gradient",
+        &["left out", "reduce_add: `workgroupBarrier"],
+        "there is no reduction before it",
+    ),
+    same(
+        "pooling/pool_gradient",
+        &["lane_of(invocation)` → `invocation`"],
+        "no variant leaves rows to one invocation",
+    ),
+    same("pooling/pool_gradient", &["row_of(", "first argument"], "no variant leaves rows to one invocation"),
+    same(
+        "pooling/pool_gradient",
+        &["always", "main: `if (parameters.normalize != 0u)"],
+        "without a norm nothing of it is taken",
+    ),
+    same(
+        "pooling/pool_gradient",
+        &["`parameters.normalize` → `parameters.rows`", "main: `if (parameters.normalize != 0u)"],
+        "without a norm nothing of it is taken",
+    ),
     same("pooling/mean_max", &["always", "lane == 0u"], "every lane has the whole sum, and writes the same"),
     same(
         "normalization/layer_norm",

@@ -153,6 +153,11 @@ fn case((batch, length, columns): (usize, usize, usize), kind: Kind, normalize: 
     let dims = Dims { batch, length, columns };
     let pooled = oracle::pool(&x, &lengths, kind, false, dims);
     let expected = oracle::pool_gradient(&x, &lengths, &upstream, (kind, normalize), dims);
+    // What is not read is a NaN.
+    let (reads_x, reads_pooled) = (kind == Kind::Max, kind == Kind::Max || normalize);
+    let x = if reads_x { x } else { vec![f32::NAN; x.len()] };
+    let of_pooled = |value: f64| if reads_pooled { value as f32 } else { f32::NAN };
+    let pooled = pooled.into_iter().map(of_pooled).collect();
     let parameters = Parameters {
         rows: (batch * length) as u32,
         length: length as u32,
@@ -177,7 +182,7 @@ fn case((batch, length, columns): (usize, usize, usize), kind: Kind, normalize: 
             CaseArgument::F32(upstream),
             CaseArgument::F32(x),
             CaseArgument::Words(lengths),
-            CaseArgument::F32(pooled.into_iter().map(|value| value as f32).collect()),
+            CaseArgument::F32(pooled),
             CaseArgument::output(expected.into_iter().map(Some).collect()),
         ],
     }
