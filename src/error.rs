@@ -136,6 +136,21 @@ pub enum Error {
         /// The kernel, and where it stands.
         what: String,
     },
+    /// Training does not come to anything finite any more.
+    #[error(
+        "training has diverged: the gradients of {skipped} steps in a row, up to step {step}, are not finite (loss {loss}, learning \
+         rate {learning_rate:e}); try a smaller learning rate, or clip gradients"
+    )]
+    Diverged {
+        /// The last step.
+        step: u64,
+        /// How many steps in a row were left out.
+        skipped: u64,
+        /// The last loss.
+        loss: f32,
+        /// The last learning rate.
+        learning_rate: f32,
+    },
     /// An error of something that was recorded under a name, with [`Recording::scoped`](crate::Recording::scoped).
     /// [`Error::root`] is the error itself.
     #[error("{scope}: {source}")]

@@ -94,6 +94,7 @@
 //! - `bench` (native alone): what ops and encoders take on a device, by each implementation, against its ceilings.
 //! - [`ops`]: attention, linear, layer norm, …: check the arguments, choose an implementation, record it.
 //! - [`layers`]: multi-head attention, feed-forward, decoder layers, encoder layers and stacks.
+//! - [`mod@train`]: optimizers, their state, and a step of them.
 //! - [`weights`]: safetensors, `config.json`, `tokenizer.json` and whole model folders.
 //! - [`models`]: the BERT-family encoder and the sentence embedder; BERT with its heads, and the two tasks that it is
 //!   pre-trained on; sequence to sequence, and generating.
@@ -144,6 +145,7 @@ pub mod recording;
 pub mod reference;
 mod shaders;
 pub mod tensor;
+pub mod train;
 pub mod verify;
 mod waiting;
 #[cfg(feature = "models")]

@@ -1,7 +1,6 @@
 // y = Σ x, by one workgroup: the same order, and so the same bits, each time.
 
-#import indexing
-#import reduce/rows
+#import reduce/rows_workgroup
 
 struct Parameters {
     elements: u32,
@@ -12,15 +11,7 @@ struct Parameters {
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) count: vec3<u32>,
-    @builtin(local_invocation_index) invocation: u32,
-) {
-    if (row_of(workgroup_index(id, count), invocation) > 0u) {
-        return;
-    }
-    let lane = lane_of(invocation);
+fn main(@builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
     for (var place = lane; place < parameters.elements; place = place + LANES) {
         sum = sum + x[place];

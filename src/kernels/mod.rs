@@ -10,6 +10,7 @@ pub mod loss;
 pub(crate) mod matrices;
 pub(crate) mod multiply;
 pub mod normalization;
+pub mod optimizer;
 pub(crate) mod parallel;
 pub mod pooling;
 pub mod position;
@@ -51,9 +52,14 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &normalization::norm_gradient::NormGradient,
     &embedding::gather::Gather,
     &embedding::embedding_norm::EmbeddingNorm,
+    &embedding::scatter_add::ScatterAdd,
     &loss::cross_entropy::CrossEntropy,
     &loss::cross_entropy_gradient::CrossEntropyGradient,
     &loss::total::Total,
+    &optimizer::adamw::AdamW,
+    &optimizer::sgd::Sgd,
+    &optimizer::squares::Squares,
+    &optimizer::norm::Norm,
     &pooling::pool::Pool,
     &pooling::pool_gradient::PoolGradient,
     &pooling::mean_max::MeanMax,
@@ -67,6 +73,7 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &elementwise::cast::Cast,
     &elementwise::strided_add::StridedAdd,
     &elementwise::strided_copy::StridedCopy,
+    &elementwise::dropout::Dropout,
     &vision::spatial_attention::SpatialAttention,
     &vision::deformable_attention::DeformableAttention,
     &ceiling::copy::Copy,

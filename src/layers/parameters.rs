@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::ops::{EmbeddingTable, LayerNormWeights, LinearWeights};
+use crate::ops::{EmbeddingTable, EmbeddingTables, LayerNormWeights, LinearWeights};
 use crate::tensor::Tensor;
 
 /// A tensor on the device that can be trained.
@@ -22,6 +22,13 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// A tensor that is one of a checkpoint as it is.
+    pub fn new(name: impl Into<String>, tensor: &Tensor, decays: bool) -> Self {
+        let (name, shape) = (name.into(), tensor.shape().dims().to_vec());
+        let rows = 0..shape.first().copied().unwrap_or(1);
+        Self { tensor: tensor.clone(), slices: vec![Slice { name, shape, rows, at: [0; 2] }], decays }
+    }
+
     /// The name of its first slice.
     pub fn name(&self) -> &str {
         self.slices.first().map_or("", |slice| &slice.name)
@@ -60,9 +67,8 @@ impl Parameters {
 
     /// A tensor of a checkpoint as it is.
     pub fn tensor(&mut self, name: impl Into<String>, tensor: &Tensor, decays: bool) {
-        let (name, shape) = (name.into(), tensor.shape().dims().to_vec());
-        let rows = 0..shape.first().copied().unwrap_or(1);
-        self.push(tensor, vec![Slice { name, shape, rows, at: [0; 2] }], decays);
+        let Parameter { tensor, slices, decays } = Parameter::new(name, tensor, decays);
+        self.push(&tensor, slices, decays);
     }
 
     fn push(&mut self, tensor: &Tensor, slices: Vec<Slice>, decays: bool) {
@@ -72,7 +78,7 @@ impl Parameters {
     }
 
     /// `name.weight` and `name.bias`.
-    pub(crate) fn linear(&mut self, name: &str, weights: &LinearWeights) {
+    pub fn linear(&mut self, name: &str, weights: &LinearWeights) {
         let (parts, bias) = weights.tensors();
         self.parts(&format!("{name}.weight"), parts);
         if let Some(bias) = bias {
@@ -141,14 +147,29 @@ impl Parameters {
     }
 
     /// `name.weight` and `name.bias`, which are γ and β.
-    pub(crate) fn norm(&mut self, name: &str, weights: &LayerNormWeights) {
+    pub fn norm(&mut self, name: &str, weights: &LayerNormWeights) {
         self.tensor(format!("{name}.weight"), &weights.gamma, false);
         self.tensor(format!("{name}.bias"), &weights.beta, false);
     }
 
     /// A table under its whole name.
-    pub(crate) fn table(&mut self, name: &str, table: &EmbeddingTable) {
+    pub fn table(&mut self, name: &str, table: &EmbeddingTable) {
         self.parts(name, table.parts());
+    }
+
+    /// The tables of words, positions and token types under their whole names, and the norm's.
+    pub(crate) fn embeddings(
+        &mut self,
+        [words, positions, types, norm]: [&str; 4],
+        tables: &EmbeddingTables,
+    ) {
+        let (own_words, own_positions, own_types, own_norm) = tables.parts_to_train();
+        self.table(words, own_words);
+        self.tensor(positions, own_positions, true);
+        if let Some(own_types) = own_types {
+            self.tensor(types, own_types, true);
+        }
+        self.norm(norm, own_norm);
     }
 
     /// A matrix in parts by rows.

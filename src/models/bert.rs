@@ -16,8 +16,8 @@ use super::source::Source;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{
-    Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, LayerCapture,
-    MultiHeadAttentionOptions, NormPosition,
+    Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerNames, EncoderLayerWeights, HostLayerNorm,
+    LayerCapture, MultiHeadAttentionOptions, NormPosition, Parameter, Parameters,
 };
 use crate::ops::{
     EmbeddingTable, EmbeddingTables, LayerNormWeights, Linear, LinearWeights, Tokens, embedding_norm,
@@ -90,6 +90,22 @@ impl BertEncoder {
     /// The sizes.
     pub fn config(&self) -> &EncoderConfig {
         &self.config
+    }
+
+    /// What can be trained, by the names of a checkpoint of the encoder alone.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut all = Parameters::new();
+        let tables =
+            ["word", "position", "token_type"].map(|table| format!("embeddings.{table}_embeddings.weight"));
+        let [words, positions, types] = tables.each_ref().map(String::as_str);
+        all.embeddings([words, positions, types, "embeddings.LayerNorm"], &self.embeddings);
+        if let (Some(projection), Some(names)) = (&self.projection, &self.config.family.narrow_embeddings) {
+            all.linear(names.projection, projection);
+        }
+        for (index, layer) in self.encoder.layers().iter().enumerate() {
+            layer.add_parameters(&mut all, &layer_names(&self.config, index));
+        }
+        all.into_vec()
     }
 
     /// The word table, which decoders may be tied to.
@@ -260,6 +276,17 @@ fn projection(
     }
 }
 
+fn layer_names(config: &EncoderConfig, index: usize) -> EncoderLayerNames {
+    let Family { layers, layer: names, .. } = config.family;
+    let name = |part: &str| format!("{layers}.{index}.{part}");
+    EncoderLayerNames {
+        attention: [names.query, names.key, names.value, names.output].map(name),
+        attention_norm: name(names.attention_norm),
+        feed_forward: [names.up, names.down].map(name),
+        feed_forward_norm: name(names.feed_forward_norm),
+    }
+}
+
 fn layer(
     device: &Device,
     config: &EncoderConfig,
@@ -268,14 +295,12 @@ fn layer(
     dtype: DType,
 ) -> Result<EncoderLayer> {
     let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
-    let Family { layers, layer: names, .. } = config.family;
-    let name = |part: &str| format!("{layers}.{index}.{part}");
-    let projections = [names.query, names.key, names.value, names.output].map(name);
-    let attention = source.attention(&projections, hidden)?;
-    let up = source.linear(&name(names.up), [intermediate, hidden])?;
-    let down = source.linear(&name(names.down), [hidden, intermediate])?;
-    let attention_norm = source.norm(&name(names.attention_norm), hidden)?;
-    let feed_forward_norm = source.norm(&name(names.feed_forward_norm), hidden)?;
+    let names = layer_names(config, index);
+    let attention = source.attention(&names.attention, hidden)?;
+    let up = source.linear(&names.feed_forward[0], [intermediate, hidden])?;
+    let down = source.linear(&names.feed_forward[1], [hidden, intermediate])?;
+    let attention_norm = source.norm(&names.attention_norm, hidden)?;
+    let feed_forward_norm = source.norm(&names.feed_forward_norm, hidden)?;
     let layer = EncoderLayerConfig {
         model_dim: hidden,
         heads: config.heads,

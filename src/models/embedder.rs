@@ -9,10 +9,11 @@ use super::prompts::{Prompt, Prompts};
 use super::{AttentionMaps, BertEncoder, TokenBatch};
 use crate::device::Device;
 use crate::error::Result;
-use crate::layers::LayerCapture;
+use crate::kernel::Inputs;
+use crate::layers::{LayerCapture, Parameter};
 use crate::ops::{Pooling, expect_weight_dtype, gather_rows, pool};
 use crate::recording::{Recording, RunStatistics, Step, Value, trace};
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 use crate::weights::{EVERY_EMBEDDERS, EmbedderFolder, EncoderConfig, Encoding, Tokenizer};
 
 /// How a model folder is loaded and run.
@@ -241,6 +242,29 @@ impl Embedder {
         let encodings = self.tokenizer.encode_batch(texts, self.max_tokens)?;
         let mut recording = Recording::new(&self.device);
         self.record(&mut recording, &encodings.iter().collect::<Vec<_>>(), 0)?;
+        trace(&recording).await
+    }
+
+    /// What can be trained, by the names of its checkpoint.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        self.encoder.parameters()
+    }
+
+    /// [`Embedder::trace`] of the vectors' gradients too: by every parameter, from a gradient of each vector that is made from a seed.
+    ///
+    /// # Errors
+    /// Those of tokenizing and running; [`Error::Argument`](crate::Error::Argument) for matrices that are not f32.
+    pub async fn trace_gradients<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Step>> {
+        let encodings = self.tokenizer.encode_batch(texts, self.max_tokens)?;
+        let parameters = self.parameters();
+        let tensors = parameters.iter().map(|parameter| &parameter.tensor);
+        let mut recording = Recording::training(&self.device, tensors)?;
+        let vectors = self.record(&mut recording, &encodings.iter().collect::<Vec<_>>(), 0)?;
+        let count = vectors.shape().elements() as usize;
+        let upstream =
+            Tensor::from_f32(&self.device, vectors.shape().clone(), &Inputs::new(7).values(count, 1.0))?;
+        let upstream = recording.tensor(&upstream)?;
+        recording.backward_from(&vectors, &upstream)?;
         trace(&recording).await
     }
 

@@ -1,6 +1,7 @@
 //! Token sequences of different lengths, side by side.
 
 use crate::error::{Error, Result};
+use crate::ops::CrossEntropy;
 
 /// Sequences that are padded to the longest.
 pub(super) struct PaddedIds {
@@ -58,4 +59,33 @@ impl PaddedIds {
 pub(super) fn padded(lengths: &[u32]) -> Option<&[u32]> {
     let longest = lengths.iter().max();
     lengths.iter().any(|length| Some(length) < longest).then_some(lengths)
+}
+
+/// Targets as a decoder learns them: it reads each behind the start token and without its last token, and writes what comes next.
+pub(super) struct Shifted {
+    inputs: Vec<Vec<u32>>,
+    /// `[targets, longest]`: the token after each that is read; what is padded counts for nothing.
+    pub(super) labels: Vec<u32>,
+}
+
+impl Shifted {
+    pub(super) fn new(targets: &[&[u32]], start: u32) -> Self {
+        let longest = targets.iter().map(|target| target.len()).max().unwrap_or(0);
+        let input = |target: &&[u32]| {
+            let before = &target[..target.len().saturating_sub(1)];
+            std::iter::once(start).chain(before.iter().copied()).collect()
+        };
+        let labels = |target: &&[u32]| {
+            let padding = std::iter::repeat_n(CrossEntropy::IGNORED, longest - target.len());
+            target.iter().copied().chain(padding).collect::<Vec<u32>>()
+        };
+        Self {
+            inputs: targets.iter().map(input).collect(),
+            labels: targets.iter().flat_map(labels).collect(),
+        }
+    }
+
+    pub(super) fn inputs(&self) -> Vec<&[u32]> {
+        self.inputs.iter().map(Vec::as_slice).collect()
+    }
 }

@@ -1,20 +1,31 @@
-//! A checkpoint's tensors by name; in the end, none may be left that nothing asked for.
+//! A model's tensors by name: a checkpoint's, of which in the end none may be left that nothing asked for, or random ones to begin
+//! training with.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::fnv;
+use crate::kernel::Inputs;
 use crate::layers::{HostLayerNorm, HostLinear, MultiHeadAttentionWeights};
 use crate::ops::{EmbeddingTable, LinearWeights};
 use crate::tensor::{DType, Tensor};
 use crate::weights::Checkpoint;
 
 pub(super) struct Source<'a> {
-    checkpoint: &'a Checkpoint,
+    tensors: Tensors<'a>,
     prefix: &'static str,
     /// What matrices and tables are to be stored as; all else is f32.
     dtype: DType,
     used: HashSet<String>,
+}
+
+/// Where tensors come from.
+enum Tensors<'a> {
+    Checkpoint(&'a Checkpoint),
+    /// Made from a seed, each by its name, so that no tensor depends on the others.
+    Random(u64),
 }
 
 /// W and bias.
@@ -68,7 +79,13 @@ impl<'a> Source<'a> {
 
     /// Names behind a prefix.
     pub fn under(prefix: &'static str, checkpoint: &'a Checkpoint, dtype: DType) -> Self {
-        Self { checkpoint, prefix, dtype, used: HashSet::new() }
+        Self { tensors: Tensors::Checkpoint(checkpoint), prefix, dtype, used: HashSet::new() }
+    }
+
+    /// What a model begins its training with, in f32: matrices are normal with a deviation of √(2 / (rows + columns)) (Glorot and Bengio
+    /// 2010), tables with one of 1/√columns, γ is 1, and all else is 0.
+    pub fn random(seed: u64) -> Self {
+        Self { tensors: Tensors::Random(seed), prefix: "", dtype: DType::F32, used: HashSet::new() }
     }
 
     /// The whole name of a tensor.
@@ -77,7 +94,18 @@ impl<'a> Source<'a> {
     }
 
     pub fn contains(&self, name: &str) -> bool {
-        self.checkpoint.contains(&self.name(name))
+        match self.tensors {
+            Tensors::Checkpoint(checkpoint) => checkpoint.contains(&self.name(name)),
+            Tensors::Random(_) => false,
+        }
+    }
+
+    /// A tensor's values, by this rule where they are made from a seed.
+    fn values(&self, name: &str, shape: &[usize], initial: Initial) -> Result<Vec<f32>> {
+        match self.tensors {
+            Tensors::Checkpoint(checkpoint) => checkpoint.tensor_f32(name, shape),
+            Tensors::Random(seed) => Ok(initial.values(seed, name, shape)),
+        }
     }
 
     fn ask(&mut self, name: &str) -> String {
@@ -86,10 +114,15 @@ impl<'a> Source<'a> {
         name
     }
 
-    /// What stays f32: biases, norms, positions.
+    /// What stays f32: biases, norms, positions. Of those that are made from a seed, vectors are 0.
     pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let initial = if shape.len() > 1 { Initial::Matrix } else { Initial::Constant(0.0) };
+        self.tensor_or(name, shape, initial)
+    }
+
+    fn tensor_or(&mut self, name: &str, shape: &[usize], initial: Initial) -> Result<Vec<f32>> {
         let name = self.ask(name);
-        let values = self.checkpoint.tensor_f32(&name, shape)?;
+        let values = self.values(&name, shape, initial)?;
         self.check(&name, &Seen::of(&values), DType::F32)?;
         Ok(values)
     }
@@ -97,7 +130,7 @@ impl<'a> Source<'a> {
     /// What is added to scores of a vocabulary; −∞ there means never.
     pub fn score_bias(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let name = self.ask(name);
-        let values = self.checkpoint.tensor_f32(&name, shape)?;
+        let values = self.values(&name, shape, Initial::Constant(0.0))?;
         if values.iter().any(|value| value.is_nan() || *value == f32::INFINITY) {
             self.check(&name, &Seen::of(&values), DType::F32)?;
         }
@@ -107,7 +140,7 @@ impl<'a> Source<'a> {
     /// What is to be stored as this model's dtype.
     pub fn matrix(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let name = self.ask(name);
-        let values = self.checkpoint.tensor_f32(&name, shape)?;
+        let values = self.values(&name, shape, Initial::Matrix)?;
         self.check(&name, &Seen::of(&values), self.dtype)?;
         Ok(values)
     }
@@ -116,8 +149,18 @@ impl<'a> Source<'a> {
     /// stored in parts where it is too large for one binding.
     fn parts(&mut self, device: &Device, name: &str, [rows, columns]: [usize; 2]) -> Result<Vec<Tensor>> {
         let name = self.ask(name);
-        let all = self.checkpoint.floats(&name, &[rows, columns])?;
         let rows_of_part = EmbeddingTable::part_rows(device, columns, self.dtype);
+        let checkpoint = match self.tensors {
+            Tensors::Checkpoint(checkpoint) => checkpoint,
+            Tensors::Random(seed) => {
+                let values = Initial::Table.values(seed, &name, &[rows, columns]);
+                let parts = values.chunks(rows_of_part.saturating_mul(columns).max(1));
+                return parts
+                    .map(|part| Tensor::from_f32(device, [part.len() / columns.max(1), columns], part))
+                    .collect();
+            }
+        };
+        let all = checkpoint.floats(&name, &[rows, columns])?;
         let (mut parts, mut seen) = (Vec::new(), Seen::default());
         for first in (0..rows).step_by(rows_of_part) {
             let part = first..rows.min(first.saturating_add(rows_of_part));
@@ -152,11 +195,19 @@ impl<'a> Source<'a> {
     /// [`Error::Weight`] unless all values are finite, and stay so as `dtype`.
     fn check(&self, name: &str, seen: &Seen, dtype: DType) -> Result<()> {
         seen.storable(dtype).map_err(|(expected, found)| Error::Weight {
-            path: self.checkpoint.path().to_owned(),
+            path: self.path(),
             name: name.to_owned(),
             expected,
             found,
         })
+    }
+
+    /// The checkpoint's; none where tensors are made.
+    fn path(&self) -> PathBuf {
+        match self.tensors {
+            Tensors::Checkpoint(checkpoint) => checkpoint.path().to_owned(),
+            Tensors::Random(_) => PathBuf::new(),
+        }
     }
 
     pub fn linear(&mut self, name: &str, shape: [usize; 2]) -> Result<LinearTensors> {
@@ -180,7 +231,7 @@ impl<'a> Source<'a> {
     pub fn norm(&mut self, name: &str, width: usize) -> Result<NormTensors> {
         let old = self.contains(&format!("{name}.gamma"));
         let [gamma, beta] = if old { ["gamma", "beta"] } else { ["weight", "bias"] };
-        let gamma = self.tensor(&format!("{name}.{gamma}"), &[width])?;
+        let gamma = self.tensor_or(&format!("{name}.{gamma}"), &[width], Initial::Constant(1.0))?;
         Ok(NormTensors { gamma, beta: self.tensor(&format!("{name}.{beta}"), &[width])? })
     }
 
@@ -212,15 +263,37 @@ impl<'a> Source<'a> {
             self.used.contains(name)
                 || unused.iter().any(|unused| bare.starts_with(unused) || name.starts_with(unused))
         };
-        match self.checkpoint.names().find(|name| !accounted(name)) {
+        let Tensors::Checkpoint(checkpoint) = self.tensors else { return Ok(()) };
+        match checkpoint.names().find(|name| !accounted(name)) {
             None => Ok(()),
             Some(name) => Err(Error::Unsupported {
-                path: self.checkpoint.path().to_owned(),
+                path: self.path(),
                 what: "tensor",
                 found: name.to_owned(),
                 supported: vec![supported.to_owned()],
             }),
         }
+    }
+}
+
+/// What a tensor begins with that no checkpoint has.
+#[derive(Clone, Copy)]
+enum Initial {
+    Constant(f32),
+    Matrix,
+    Table,
+}
+
+impl Initial {
+    fn values(self, seed: u64, name: &str, shape: &[usize]) -> Vec<f32> {
+        let count = shape.iter().product();
+        let columns = shape.last().copied().unwrap_or(1).max(1);
+        let deviation = match self {
+            Self::Constant(value) => return vec![value; count],
+            Self::Matrix => (2.0 / (count / columns + columns) as f32).sqrt(),
+            Self::Table => (1.0 / columns as f32).sqrt(),
+        };
+        Inputs::new(seed ^ fnv::hash(name.bytes())).values(count, deviation)
     }
 }
 

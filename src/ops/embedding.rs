@@ -1,6 +1,7 @@
 //! Rows of a table by their ids: token embeddings, and any gather of rows.
 
 use super::axes::product;
+use super::scatter::add_to_table;
 use super::{LinearWeights, expect_dtype, expect_weight_dtype, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -159,35 +160,67 @@ impl<'a> Embedding<'a> {
                 }
                 check_ids(OP, "positions", places, positions)?;
             }
-            let device = recording.device().clone();
-            let words = [ids, places.unwrap_or(&vec![0; rows])].concat();
-            let tokens = recording.constant([2, rows], DType::U32, words)?;
-            let y = recording.temporary([rows, columns], DType::F32)?;
-            let absent = recording.absent()?;
-            size(OP, "the elements", rows.saturating_mul(columns))?;
-            let mut first_id = 0;
-            for part in &self.table.parts {
-                let id_count = size(OP, "the table", part.shape()[0])?;
-                let part_ids = first_id..first_id + id_count;
-                first_id = part_ids.end;
-                if self.table.parts.len() > 1 && !ids.iter().any(|id| part_ids.contains(id)) {
-                    continue;
-                }
-                let parameters = Parameters {
-                    rows: size(OP, "ids", rows)?,
-                    columns: size(OP, "columns", columns)?,
-                    first_id: part_ids.start,
-                    id_count,
-                    scale: self.scale,
-                    has_positions: position.is_some().into(),
-                };
-                let storage = WeightStorage::of(part.dtype(), device.capabilities().shader_f16);
-                let part = recording.tensor(part)?;
-                let bindings = [&tokens, &part, position.as_ref().unwrap_or(&absent), &y];
-                recording.dispatch_trusted(&Gather, variant(storage), &parameters, &bindings)?;
-            }
-            Ok(y)
+            let parts = self.table.parts.iter().map(|part| recording.tensor(part));
+            let parts = parts.collect::<Result<Vec<_>>>()?;
+            let inputs: Vec<&Value> = parts.iter().chain(&position).collect();
+            let record = |recording: &mut Recording| self.gather(recording, ids, &parts, position.as_ref());
+            recording.differentiable(&inputs, record, |_| {
+                let (ids, places) = (ids.to_vec(), places.unwrap_or_default().to_vec());
+                let (parts, position) = (parts.clone(), position.clone());
+                Box::new(move |recording, gradients, dy| {
+                    let mut first = 0;
+                    for part in &parts {
+                        let range = [first, first + part.shape().dims()[0] as u32];
+                        first = range[1];
+                        add_to_table(recording, gradients, (part, range), &ids, (dy, self.scale))?;
+                    }
+                    if let Some(position) = &position {
+                        let range = [0, position.shape().dims()[0] as u32];
+                        add_to_table(recording, gradients, (position, range), &places, (dy, 1.0))?;
+                    }
+                    Ok(())
+                })
+            })
         })
+    }
+
+    /// The dispatches of arguments that fit.
+    fn gather(
+        self,
+        recording: &mut Recording,
+        ids: &[u32],
+        parts: &[Value],
+        position: Option<&Value>,
+    ) -> Result<Value> {
+        let (rows, columns) = (ids.len(), self.table.columns);
+        let places = self.positions.map(|(_, places)| places);
+        let device = recording.device().clone();
+        let words = [ids, places.unwrap_or(&vec![0; rows])].concat();
+        let tokens = recording.constant([2, rows], DType::U32, words)?;
+        let y = recording.temporary([rows, columns], DType::F32)?;
+        let absent = recording.absent()?;
+        size(OP, "the elements", rows.saturating_mul(columns))?;
+        let mut first_id = 0;
+        for part in parts {
+            let id_count = size(OP, "the table", part.shape().dims()[0])?;
+            let part_ids = first_id..first_id + id_count;
+            first_id = part_ids.end;
+            if parts.len() > 1 && !ids.iter().any(|id| part_ids.contains(id)) {
+                continue;
+            }
+            let parameters = Parameters {
+                rows: size(OP, "ids", rows)?,
+                columns: size(OP, "columns", columns)?,
+                first_id: part_ids.start,
+                id_count,
+                scale: self.scale,
+                has_positions: position.is_some().into(),
+            };
+            let storage = WeightStorage::of(part.dtype(), device.capabilities().shader_f16);
+            let bindings = [&tokens, part, position.unwrap_or(&absent), &y];
+            recording.dispatch_trusted(&Gather, variant(storage), &parameters, &bindings)?;
+        }
+        Ok(y)
     }
 }
 
@@ -214,10 +247,6 @@ pub fn gather_rows(recording: &mut Recording, x: &Value, index: &[u32]) -> Resul
     };
     check_ids(OP, "index", index, rows)?;
     let columns = product(OP, "the columns", rest)?;
-    let words = [index, &vec![0; index.len()]].concat();
-    let tokens = recording.constant([2, index.len()], DType::U32, words)?;
-    let y = recording.temporary([&[index.len()], rest].concat(), DType::F32)?;
-    let absent = recording.absent()?;
     size(OP, "the elements", index.len().saturating_mul(columns as usize))?;
     let parameters = Parameters {
         rows: size(OP, "the index", index.len())?,
@@ -227,11 +256,21 @@ pub fn gather_rows(recording: &mut Recording, x: &Value, index: &[u32]) -> Resul
         scale: 1.0,
         has_positions: 0,
     };
-    recording.dispatch_trusted(
-        &Gather,
-        variant(WeightStorage::F32),
-        &parameters,
-        &[&tokens, x, &absent, &y],
-    )?;
-    Ok(y)
+    let shape = [&[index.len()], rest].concat();
+    let record = |recording: &mut Recording| {
+        let words = [index, &vec![0; index.len()]].concat();
+        let tokens = recording.constant([2, index.len()], DType::U32, words)?;
+        let y = recording.temporary(shape, DType::F32)?;
+        let absent = recording.absent()?;
+        let bindings = [&tokens, x, &absent, &y];
+        recording.dispatch_trusted(&Gather, variant(WeightStorage::F32), &parameters, &bindings)?;
+        Ok(y)
+    };
+    recording.differentiable(&[x], record, |_| {
+        let (x, index) = (x.clone(), index.to_vec());
+        Box::new(move |recording, gradients, dy| {
+            let dy = dy.reshape([index.len(), parameters.columns as usize])?;
+            add_to_table(recording, gradients, (&x, [0, parameters.id_count]), &index, (&dy, 1.0))
+        })
+    })
 }

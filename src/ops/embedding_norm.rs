@@ -1,8 +1,8 @@
 //! Embeddings with their layer norm.
 
 use super::choice::choose_rows;
-use super::embedding::{EmbeddingTable, check_ids};
-use super::size;
+use super::embedding::{Embedding, EmbeddingTable, check_ids, gather_rows};
+use super::{add, layer_norm, size};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::embedding::embedding_norm::{EmbeddingNorm, Parameters};
@@ -82,6 +82,11 @@ impl EmbeddingTables {
         self.norm.columns()
     }
 
+    /// The word table, that of positions, that of token types where there is one, and the norm.
+    pub(crate) fn parts_to_train(&self) -> (&EmbeddingTable, &Tensor, Option<&Tensor>, &LayerNormWeights) {
+        (&self.words, &self.position, self.token_type.as_ref(), &self.norm)
+    }
+
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         let norm = [&self.norm.gamma, &self.norm.beta];
@@ -101,7 +106,8 @@ pub struct Tokens<'a> {
     pub types: &'a [u32],
 }
 
-/// Records word + position (+ token type), normalized: gives `[tokens, columns]` f32.
+/// Records word + position (+ token type), normalized: gives `[tokens, columns]` f32. Where one of the tables or the norm is
+/// trained it is recorded as a gather, sums and a layer norm.
 ///
 /// # Errors
 /// [`Error::Argument`] for an id, position or type past its table, or lists of different lengths.
@@ -130,6 +136,9 @@ pub fn embedding_norm(
                 ));
             }
             check_ids(OP, name, list, limit)?;
+        }
+        if is_trained(recording, tables)? {
+            return composed(recording, tokens, tables);
         }
         let types_or_zeros = if types.is_some() { tokens.types.to_vec() } else { vec![0; rows] };
         let words = [tokens.ids, tokens.positions, &types_or_zeros].concat();
@@ -170,4 +179,31 @@ pub fn embedding_norm(
         }
         Ok(y)
     })
+}
+
+/// Whether a table or the norm is tracked where rules count.
+fn is_trained(recording: &mut Recording, tables: &EmbeddingTables) -> Result<bool> {
+    if !recording.is_taping() {
+        return Ok(false);
+    }
+    let others = [&tables.position, &tables.norm.gamma, &tables.norm.beta];
+    for tensor in tables.words.parts().iter().chain(&tables.token_type).chain(others) {
+        let value = recording.tensor(tensor)?;
+        if recording.is_tracked(&value) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The same by ops that have rules: the kernel keeps nothing for a gradient.
+fn composed(recording: &mut Recording, tokens: Tokens<'_>, tables: &EmbeddingTables) -> Result<Value> {
+    let words = Embedding::new(&tables.words).positions(&tables.position, tokens.positions);
+    let mut sum = words.record(recording, tokens.ids)?;
+    if let Some(types) = &tables.token_type {
+        let types = recording.tensor(types)?;
+        let types = gather_rows(recording, &types, tokens.types)?;
+        sum = add(recording, &sum, &types)?;
+    }
+    layer_norm(recording, &sum, None, &tables.norm)
 }

@@ -22,6 +22,8 @@
 //! | [`embedding_norm()`] | ids, positions and types from the host, three tables | their sum's layer norm |
 //! | [`pool()`] | f32 `[B, L, columns]` | a vector for each text |
 //! | [`mean`], [`mean_max()`], [`sum()`] | f32, over a range of axes | without them |
+//! | [`dropout()`] | f32 | x's shape |
+//! | [`CrossEntropy`] | logits f32 `[…, classes]`, targets from the host | the mean loss, f32 `[1]` |
 //! | [`spatial_attention()`], [`deformable_attention()`] | f32 maps, samples of maps | see there |
 
 mod activate;
@@ -32,7 +34,9 @@ mod binary;
 mod cast;
 mod choice;
 mod concat;
+mod cross_entropy;
 mod deformable_attention;
+mod dropout;
 mod embedding;
 mod embedding_norm;
 mod gru_step;
@@ -47,6 +51,7 @@ mod pool;
 mod position;
 mod product;
 mod rms_norm;
+mod scatter;
 mod slice;
 mod softmax;
 mod spatial_attention;
@@ -65,7 +70,9 @@ pub use attention::{
 pub use binary::{add, multiply, subtract};
 pub use cast::cast;
 pub use concat::concat;
+pub use cross_entropy::CrossEntropy;
 pub use deformable_attention::{DeformableInputs, deformable_attention};
+pub use dropout::{Dropout, dropout};
 pub use embedding::{Embedding, EmbeddingTable, gather_rows};
 pub use embedding_norm::{EmbeddingTables, Tokens, embedding_norm};
 pub(crate) use gru_step::{GruStep, GruStepGradients, writable};

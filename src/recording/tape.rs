@@ -230,7 +230,7 @@ impl Recording {
     }
 
     /// Records what has no rules of its own.
-    fn untaped<T>(&mut self, record: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(crate) fn untaped<T>(&mut self, record: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let within = |recording: &mut Self, up: bool| {
             if let Some(tape) = &mut recording.tape {
                 tape.within = if up { tape.within + 1 } else { tape.within - 1 };

@@ -1,10 +1,12 @@
 //! A trace: a recording run on its device and held against the twins, dispatch by dispatch.
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use super::plan::Plan;
 use super::{Prepared, Recording, Submitted, cpu};
 use crate::error::Result;
+use crate::kernel::Access;
 use crate::tensor::{HostBuffer, Storage};
 
 /// One dispatch of a traced recording.
@@ -50,12 +52,14 @@ pub async fn trace(recording: &Recording) -> Result<Vec<Step>> {
         device_values.push(Some(HostBuffer::new(words)));
     }
     let mut steps = Vec::with_capacity(recording.dispatches.len());
-    for dispatch in &recording.dispatches {
+    let mut updated = Updated::of(recording);
+    for (time, dispatch) in recording.dispatches.iter().enumerate() {
         cpu::run_twin(dispatch, &own_values);
         // The twin writes over a copy of what the device wrote, so that what it leaves alone compares as equal.
         let mut forced = device_values.clone();
         for slot in dispatch.writes() {
-            forced[slot] = device_values[slot].as_ref().map(|buffer| HostBuffer::new(buffer.read().clone()));
+            let before = updated.so_far.get(&slot).or(device_values[slot].as_ref());
+            forced[slot] = before.map(|buffer| HostBuffer::new(buffer.read().clone()));
         }
         cpu::run_twin(dispatch, &forced);
         let mut step = Step {
@@ -73,11 +77,47 @@ pub async fn trace(recording: &Recording) -> Result<Vec<Step>> {
             else {
                 continue;
             };
+            if !updated.is_over(slot, time, forced) {
+                continue;
+            }
             step.compare(&device.read(), &forced.read(), &own.read());
         }
         steps.push(step);
     }
     Ok(steps)
+}
+
+/// The slots that some dispatch updates in place. The device tells what is in one when all is over, so what stands there in between
+/// is the twins', fed by the device's other values, and the last dispatch that writes it is the one that is held against the device.
+struct Updated {
+    last_write: HashMap<usize, usize>,
+    so_far: HashMap<usize, HostBuffer>,
+}
+
+impl Updated {
+    fn of(recording: &Recording) -> Self {
+        let mut last_write = HashMap::new();
+        for dispatch in &recording.dispatches {
+            let bindings = dispatch.kernel.bindings().iter().zip(&dispatch.bindings);
+            let updates = bindings.filter(|(binding, _)| binding.access == Access::Update);
+            last_write.extend(updates.map(|(_, &slot)| (slot, 0)));
+        }
+        for (time, dispatch) in recording.dispatches.iter().enumerate() {
+            for slot in dispatch.writes() {
+                last_write.entry(slot).and_modify(|last| *last = time);
+            }
+        }
+        Self { last_write, so_far: HashMap::new() }
+    }
+
+    /// Whether what was written is what the device has in the end; keeps it otherwise.
+    fn is_over(&mut self, slot: usize, time: usize, written: &HostBuffer) -> bool {
+        let is_over = self.last_write.get(&slot).is_none_or(|&last| last == time);
+        if !is_over {
+            self.so_far.insert(slot, written.clone());
+        }
+        is_over
+    }
 }
 
 impl Step {

@@ -78,6 +78,23 @@ pub fn embedding(
     y
 }
 
+/// y\[v\] + scale · Σ dy\[r\] over the rows r whose id is v, of y `[V, C]`: what [`embedding`] adds to the gradient y of its table
+/// where that of its result is dy `[T, C]`; returns `[V, C]`.
+///
+/// # Panics
+/// If dy has another length, y is not a whole number of rows, or an id lies outside of it.
+pub fn scatter_add(ids: &[u32], dy: &[f32], columns: usize, scale: f32, y: &[f32]) -> Vec<f64> {
+    expect_length("scatter_add: dy", dy.len(), ids.len() * columns);
+    let mut sums: Vec<f64> = y.iter().map(|&y| f64::from(y)).collect();
+    // Row by row, in the order of dy.
+    for (t, &id) in ids.iter().enumerate() {
+        for c in 0..columns {
+            sums[id as usize * columns + c] += f64::from(scale) * f64::from(dy[t * columns + c]);
+        }
+    }
+    sums
+}
+
 /// Row `id` of a table.
 fn row<'a>(name: &str, table: &'a [f32], id: u32, columns: usize) -> &'a [f32] {
     if columns == 0 {
@@ -96,7 +113,24 @@ fn row<'a>(name: &str, table: &'a [f32], id: u32, columns: usize) -> &'a [f32] {
 #[cfg(test)]
 mod tests {
     use super::super::normalization::layer_norm;
+    use super::super::testing::{Random, assert_near, coarse_values, numeric_gradient};
     use super::*;
+
+    #[test]
+    fn scatter_add_is_the_gradient_of_embedding() {
+        let mut random = Random(5);
+        let (ids, columns, scale) = ([2, 0, 2, 2], 3, 1.75);
+        let (table, dy) = (coarse_values(&mut random, 4 * columns), random.values(4 * columns));
+        let loss = |table: &[f32]| {
+            let y = embedding(&ids, table, columns, scale, None);
+            y.iter().zip(&dy).map(|(y, &dy)| y * f64::from(dy)).sum()
+        };
+        let gradient = scatter_add(&ids, &dy, columns, scale, &vec![0.0; table.len()]);
+        let size = super::super::largest(&gradient);
+        assert_near(&gradient, &numeric_gradient(&table, loss), 1e-7 * size);
+        // What was there stays.
+        assert_eq!(scatter_add(&[1], &[3.0], 1, 0.5, &[7.0, 8.0]), [7.0, 9.5]);
+    }
 
     const INPUTS: EmbeddingNorm = EmbeddingNorm {
         ids: &[2, 0, 2],

@@ -4,8 +4,10 @@ use crate::common;
 use std::path::{Path, PathBuf};
 
 use attentive::device::Created;
+use attentive::layers::Parameters;
 use attentive::models::Translator;
 use attentive::ops::{Linear, LinearWeights};
+use attentive::train::{AdamW, Trainer};
 use attentive::{
     AttentionBuffers, AttentionPlan, AttentionShape, DType, Device, Embedder, Recording, Tensor, ops,
 };
@@ -57,6 +59,40 @@ fn a_second_translation_makes_nothing() {
         let translator = Translator::from_dir(&device, folder("tiny-marian"), DType::F32).unwrap();
         let made = made(&device, 3, || drop(translator.translate(&["a b c", "d e"]).run().unwrap()));
         assert_first_only(&made);
+    }
+}
+
+/// Forward, backward and update, all of it in one submission.
+#[test]
+fn a_second_step_of_training_makes_nothing() {
+    for device in common::devices() {
+        let weights: Vec<f32> = (0..24).map(|place| (place as f32).sin()).collect();
+        let layers: Vec<LinearWeights> = [[4, 6], [6, 4]]
+            .map(|shape| {
+                LinearWeights::new(&device, shape, &weights, Some(&vec![0.0; shape[0]]), DType::F32).unwrap()
+            })
+            .into();
+        let mut parameters = Parameters::new();
+        layers
+            .iter()
+            .enumerate()
+            .for_each(|(place, layer)| parameters.linear(&format!("layer.{place}"), layer));
+        let mut trainer =
+            Trainer::new(&device, AdamW::default(), parameters.into_vec()).unwrap().clip(1.0).unwrap();
+        let x = Tensor::from_f32(&device, [5, 6], &vec![0.5; 30]).unwrap();
+        let mut submits = Vec::new();
+        let made = made(&device, 4, || {
+            let step = trainer.step(|recording| {
+                let x = recording.tensor(&x)?;
+                let hidden =
+                    Linear::new(&layers[0]).activation(ops::Activation::Gelu).record(recording, &x)?;
+                let logits = Linear::new(&layers[1]).record(recording, &hidden)?;
+                ops::CrossEntropy::new(&[0, 1, 2, 3, 4]).record(recording, &logits)
+            });
+            submits.push(step.unwrap().statistics.submits);
+        });
+        assert_first_only(&made);
+        assert!(submits.iter().all(|&submits| submits == usize::from(!device.is_cpu())), "{submits:?}");
     }
 }
 

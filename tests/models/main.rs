@@ -14,4 +14,5 @@ mod bert_sizes;
 mod futures;
 mod hostile_files;
 mod tokenizers;
+mod training;
 mod translation;

@@ -103,6 +103,84 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         "there is no reduction before it",
     ),
     same("pooling/pool", &["left out", "reduce_add: `workgroupBarrier"], "there is no reduction before it"),
+    same("loss/total", &["left out", "reduce_add: `workgroupBarrier"], "there is no reduction before it"),
+    same("optimizer/norm", &["left out", "reduce_add: `workgroupBarrier"], "there is no reduction before it"),
+    same(
+        "optimizer/squares",
+        &["left out", "reduce_add: `workgroupBarrier"],
+        "there is no reduction before it",
+    ),
+    same("loss/total", &["always", "if (lane == 0u)"], "every lane has the whole sums, and writes the same"),
+    same(
+        "loss/total",
+        &["the other comparison", "if (lane == 0u)"],
+        "every lane has the whole sums, and writes the same",
+    ),
+    same(
+        "loss/total",
+        &["another number", "if (lane == 0u)"],
+        "every lane has the whole sums, and writes the same",
+    ),
+    same(
+        "optimizer/norm",
+        &["always", "if (lane == 0u)"],
+        "every lane has the whole sums, and writes the same",
+    ),
+    same(
+        "optimizer/norm",
+        &["the other comparison", "if (lane == 0u)"],
+        "every lane has the whole sums, and writes the same",
+    ),
+    same(
+        "optimizer/norm",
+        &["another number", "if (lane == 0u)"],
+        "every lane has the whole sums, and writes the same",
+    ),
+    same(
+        "optimizer/squares",
+        &["always", "if (lane == 0u)"],
+        "every lane has the whole sums, and writes the same",
+    ),
+    same(
+        "optimizer/squares",
+        &["the other comparison", "if (lane == 0u)"],
+        "every lane has the whole sums, and writes the same",
+    ),
+    same(
+        "optimizer/squares",
+        &["another number", "if (lane == 0u)"],
+        "every lane has the whole sums, and writes the same",
+    ),
+    same(
+        "optimizer/norm",
+        &["left out", "reduce_max: `workgroupBarrier"],
+        "the first lane alone takes the results, and reads each before it writes for the next",
+    ),
+    same(
+        "optimizer/norm",
+        &["second argument", "let nan = bitcast<f32>(select("],
+        "it is taken only where it is NaN",
+    ),
+    same(
+        "optimizer/norm",
+        &["`0u` → `1u`", "let nan = bitcast<f32>(select("],
+        "it is taken only where it is NaN",
+    ),
+    same(
+        "optimizer/squares",
+        &["left out", "reduce_max: `workgroupBarrier"],
+        "the first lane alone takes the results, and reads each before it writes for the next",
+    ),
+    same(
+        "optimizer/squares",
+        &["second argument", "let nan = bitcast<f32>(select("],
+        "it is taken only where it is NaN",
+    ),
+    same(
+        "optimizer/squares",
+        &["`0u` → `1u`", "let nan = bitcast<f32>(select("],
+        "it is taken only where it is NaN",
+    ),
     same(
         "pooling/mean_max",
         &["left out", "reduce_max: `workgroupBarrier"],
@@ -154,6 +232,28 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         "it is taken in NaN rows alone",
     ),
     same("normalization/softmax", &["`0u` → `1u`", "select(0u, NAN_BITS"], "it is taken in NaN rows alone"),
+    same("loss/cross_entropy", &["first argument", "`max(number_or_lowest"], EXP),
+    same(
+        "loss/cross_entropy",
+        &["`number_or_lowest(value, kind)` → `value`", "exp("],
+        "of what is no number the weight is 0",
+    ),
+    same("loss/cross_entropy_gradient", &["first argument", "`max(number_or_lowest"], EXP),
+    same(
+        "loss/cross_entropy_gradient",
+        &["`number_or_lowest(value, kind)` → `value`", "exp("],
+        "of what is no number the weight is 0",
+    ),
+    same(
+        "loss/cross_entropy_gradient",
+        &["never", "is_nan(sum)"],
+        "llvmpipe's division and products keep a NaN",
+    ),
+    same(
+        "loss/cross_entropy_gradient",
+        &["left out", "`dx[index] = sum;`"],
+        "what a case's output holds before is a NaN too",
+    ),
     // recurrent, vision, ceiling
     same("recurrent/gru", &["is_nan(", "let strange ="], NAN),
     same("recurrent/gru", &["first argument", "`select(after,"], NAN),

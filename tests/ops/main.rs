@@ -18,4 +18,5 @@ mod random_sizes;
 mod recording;
 mod scored_attention;
 mod tensor_ops;
+mod training;
 mod vision;

@@ -12,6 +12,7 @@ mod evaluate;
 mod fill_mask;
 mod next_sentence;
 mod rerank;
+mod train;
 mod translate;
 mod tune;
 mod verify;
@@ -33,6 +34,7 @@ pub enum Command {
     FillMask(fill_mask::Arguments),
     NextSentence(next_sentence::Arguments),
     Rerank(rerank::Arguments),
+    Train(train::Arguments),
     Translate(translate::Arguments),
     Tune(tune::Arguments),
     Verify(verify::Arguments),
@@ -57,6 +59,7 @@ impl Command {
             Self::FillMask(arguments) => fill_mask::run(&arguments),
             Self::NextSentence(arguments) => next_sentence::run(&arguments),
             Self::Rerank(arguments) => rerank::run(&arguments),
+            Self::Train(arguments) => train::run(&arguments),
             Self::Translate(arguments) => translate::run(&arguments),
             Self::Tune(arguments) => tune::run(&arguments),
             Self::Verify(arguments) => verify::run(&arguments),

@@ -4,6 +4,7 @@ pub mod activate;
 pub mod activation_gradient;
 pub mod binary;
 pub mod cast;
+pub mod dropout;
 pub mod strided_add;
 pub mod strided_copy;
 

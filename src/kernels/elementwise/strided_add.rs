@@ -3,7 +3,7 @@
 //! y\[first + Σₖ iₖ · strideₖ\] += x\[i\], f32; axis 0 is the last, and axes that are not there are of size 1. x is dense, and no
 //! two of its elements have one place in y; what has no element stays as it was. NaN and infinities are those of IEEE 754.
 
-use super::strided_copy::AXES;
+use super::strided_copy::{AXES, place_of};
 use crate::kernel::{
     About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
@@ -97,13 +97,13 @@ impl Kernel for StridedAdd {
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let p = Parameters::from_bytes(parameters);
         let (x, axes, y) = (arguments.f32(0), p.axes(), arguments.f32_mut(1));
-        for (index, x) in (0..p.elements).zip(x) {
-            let (mut rest, mut place) = (index, p.y_first);
-            for [size, stride] in axes {
-                place += rest % size * stride;
-                rest /= size;
+        let [columns, stride] = axes[0].map(|number| number as usize);
+        for (row, x) in x[..p.elements as usize].chunks(columns.max(1)).enumerate() {
+            let place = place_of((row * columns) as u32, p.y_first, &axes);
+            match stride {
+                1 => y[place..].iter_mut().zip(x).for_each(|(y, x)| *y += x),
+                _ => x.iter().enumerate().for_each(|(step, x)| y[place + step * stride] += x),
             }
-            y[place as usize] += x;
         }
     }
 

@@ -8,6 +8,7 @@
 use crate::kernel::{
     About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
+use crate::kernels::parallel;
 
 /// Axes that a copy may have, neighbours that lie alike merged.
 pub(crate) const AXES: usize = 8;
@@ -86,6 +87,22 @@ impl Parameters {
     }
 }
 
+/// Rows and columns that the twin copies at a time.
+const BLOCK: usize = 32;
+
+/// Where axes of size and stride, the last first, lead from an element on.
+pub(super) fn place_of(index: u32, first: u32, axes: &[[u32; 2]; AXES]) -> usize {
+    let (mut rest, mut place) = (index, first);
+    for &[size, stride] in axes {
+        if rest == 0 {
+            break;
+        }
+        place += rest % size * stride;
+        rest /= size;
+    }
+    place as usize
+}
+
 /// The kernel.
 pub struct StridedCopy;
 
@@ -112,15 +129,43 @@ impl Kernel for StridedCopy {
     fn twin(&self, _: &Variant, parameters: &[u8], mut arguments: Arguments<'_>) {
         let p = Parameters::from_bytes(parameters);
         let (x, axes, y) = (arguments.words(0), p.axes(), arguments.words_mut(1));
-        for index in 0..p.elements {
-            let (mut rest, mut place) = (index, p.x_first);
-            for [size, stride] in axes {
-                place += rest % size * stride;
-                rest /= size;
-            }
-            let (row, column) = (index / p.y_columns, index % p.y_columns);
-            y[(p.y_first + row * p.y_row + column) as usize] = x[place as usize];
+        if p.elements == 0 {
+            return;
         }
+        if p.y_columns < p.elements {
+            for index in 0..p.elements {
+                let (row, column) = (index / p.y_columns, index % p.y_columns);
+                y[(p.y_first + row * p.y_row + column) as usize] = x[place_of(index, p.x_first, &axes)];
+            }
+            return;
+        }
+        // Rows of the last axis, so that places are computed once a row.
+        let columns = axes[0][0] as usize;
+        let y = &mut y[p.y_first as usize..][..p.elements as usize];
+        parallel::rows(y, columns, 4, |first, y| {
+            // Neighbouring rows of a transposition read neighbouring words: some of them at a time, a block of columns each.
+            for (block, y) in y.chunks_mut(BLOCK * columns).enumerate() {
+                let rows = first + block * BLOCK..;
+                let places: Vec<usize> = rows
+                    .take(y.len() / columns)
+                    .map(|row| place_of((row * columns) as u32, p.x_first, &axes))
+                    .collect();
+                let stride = axes[0][1] as usize;
+                for column in (0..columns).step_by(BLOCK) {
+                    let end = columns.min(column + BLOCK);
+                    for (row, place) in places.iter().enumerate() {
+                        let to = &mut y[row * columns + column..row * columns + end];
+                        match stride {
+                            1 => to.copy_from_slice(&x[place + column..place + end]),
+                            _ => to
+                                .iter_mut()
+                                .enumerate()
+                                .for_each(|(step, to)| *to = x[place + (column + step) * stride]),
+                        }
+                    }
+                }
+            }
+        });
     }
 
     fn cost(&self, _: &Variant, parameters: &[u8]) -> Cost {

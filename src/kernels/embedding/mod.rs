@@ -2,3 +2,4 @@
 
 pub mod embedding_norm;
 pub mod gather;
+pub mod scatter_add;

@@ -32,6 +32,29 @@ impl EmbeddedModel {
         }
     }
 
+    /// The files of its folder but for the weights: their names and contents.
+    pub fn texts(self) -> Vec<(&'static str, &'static [u8])> {
+        match self {
+            Self::DatesTransformer => vec![
+                ("config.json", file!("dates-transformer", "config.json")),
+                ("generation_config.json", file!("dates-transformer", "generation_config.json")),
+                ("tokenizer.json", file!("dates-transformer", "tokenizer.json")),
+                ("tokenizer_config.json", file!("dates-transformer", "tokenizer_config.json")),
+            ],
+            Self::DatesGru => vec![
+                ("config.json", file!("dates-gru", "config.json")),
+                ("tokenizer.json", file!("dates-gru", "tokenizer.json")),
+            ],
+        }
+    }
+
+    /// Pairs that its training never saw, a text, a tab and its answer in each line.
+    pub const fn held_out(self) -> &'static str {
+        match self {
+            Self::DatesTransformer | Self::DatesGru => include_str!("../../../models/dates/held_out.tsv"),
+        }
+    }
+
     /// The model of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|model| model.name() == name)

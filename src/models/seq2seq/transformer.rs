@@ -12,10 +12,11 @@ use crate::layers::{
     LayerCapture, MultiHeadAttentionOptions, NormPosition, Parameter, Parameters,
 };
 use crate::models::generation::{Hypothesis, StepDecoder, StepOutput, generate};
-use crate::models::padded::{PaddedIds, padded};
+use crate::models::padded::{PaddedIds, Shifted, padded};
 use crate::models::source::Source;
 use crate::ops::{
-    Causal, Embedding, EmbeddingTable, Linear, LinearWeights, SinusoidalLayout, sinusoidal_positions,
+    Causal, CrossEntropy, Embedding, EmbeddingTable, Linear, LinearWeights, SinusoidalLayout,
+    sinusoidal_positions,
 };
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
@@ -50,7 +51,23 @@ impl TransformerSeq2Seq {
         checkpoint: &Checkpoint,
         dtype: DType,
     ) -> Result<Self> {
-        let mut source = Source::new(checkpoint, dtype);
+        Self::from_source(device, config, Source::new(checkpoint, dtype), dtype)
+    }
+
+    /// A model that has learnt nothing yet, its weights made from a seed, in f32: what training begins with.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn random(device: &Device, config: &MarianConfig, seed: u64) -> Result<Self> {
+        Self::from_source(device, config, Source::random(seed), DType::F32)
+    }
+
+    fn from_source(
+        device: &Device,
+        config: &MarianConfig,
+        mut source: Source<'_>,
+        dtype: DType,
+    ) -> Result<Self> {
         let width = config.model_dim;
         let rows = [config.vocabulary_size, config.target_vocabulary_size];
         let tables = match config.shared_embeddings {
@@ -250,6 +267,24 @@ impl TransformerSeq2Seq {
                     .output;
             }
             recording.scoped("output", |recording| Linear::new(&self.output).record(recording, &x))
+        })
+    }
+
+    /// Records the loss of pairs, as training has it: the mean cross-entropy over the targets' tokens, each after those before it and
+    /// the start token. Targets are with the token that ends them, and without the one that begins them.
+    ///
+    /// # Errors
+    /// As [`TransformerSeq2Seq::record_logits`].
+    pub fn record_loss(
+        &self,
+        recording: &mut Recording,
+        sources: &[&[u32]],
+        targets: &[&[u32]],
+    ) -> Result<Value> {
+        recording.atomically(|recording| {
+            let shifted = Shifted::new(targets, self.config.start_id);
+            let logits = self.record_logits(recording, sources, &shifted.inputs())?;
+            CrossEntropy::new(&shifted.labels).record(recording, &logits)
         })
     }
 

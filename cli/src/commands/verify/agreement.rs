@@ -46,7 +46,12 @@ pub struct ModelReport {
     bound: f64,
 }
 
-pub fn verify(device: &Device, folder: &Path, bar: &ProgressBar) -> Result<ModelReport, Error> {
+pub fn verify(
+    device: &Device,
+    folder: &Path,
+    gradients: bool,
+    bar: &ProgressBar,
+) -> Result<ModelReport, Error> {
     let long = LONG.repeat(64);
     let options = EmbedderOptions::default();
     bar.set_message("loading the model");
@@ -54,7 +59,10 @@ pub fn verify(device: &Device, folder: &Path, bar: &ProgressBar) -> Result<Model
     let (mut steps, mut first_batch) = (None, 0);
     if !device.is_cpu() {
         bar.set_message("model, kernel by kernel");
-        let mut traced = pollster::block_on(embedder.trace(&SENTENCES))?;
+        let mut traced = match gradients {
+            true => pollster::block_on(embedder.trace_gradients(&SENTENCES))?,
+            false => pollster::block_on(embedder.trace(&SENTENCES))?,
+        };
         first_batch = traced.len();
         traced.extend(pollster::block_on(embedder.trace(&[&long]))?);
         steps = Some(traced);

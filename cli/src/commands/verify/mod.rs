@@ -33,6 +33,7 @@ Examples:
   attentive verify
   attentive verify --device all --full
   attentive verify -m all-MiniLM-L6-v2
+  attentive verify -m all-MiniLM-L6-v2 --gradients
   attentive verify --kernel softmax --json - | jq .passed
   attentive verify --seeds 1234
   attentive verify --cooperative --kernel cooperative")]
@@ -40,6 +41,11 @@ pub struct Arguments {
     /// Also run this model: a folder, or a model of the Hugging Face hub
     #[arg(short, long, env = "ATTENTIVE_MODEL", hide_env_values = true, value_name = "MODEL")]
     model: Option<String>,
+
+    /// Of the model: gradients by all of its parameters too, kernel by kernel
+    #[arg(long, env = "ATTENTIVE_GRADIENTS", hide_env_values = true, requires = "model")]
+    #[arg(value_parser = FalseyValueParser::new())]
+    gradients: bool,
 
     #[command(flatten)]
     device: DevicesArgument,
@@ -198,7 +204,7 @@ impl Arguments {
             report.matrix = Some(matrix::verify(&device, seeds, &bar));
         }
         if let (Some(folder), false) = (folder, broken) {
-            report.model = Some(agreement::verify(&device, folder, &bar));
+            report.model = Some(agreement::verify(&device, folder, self.gradients, &bar));
         }
         bar.finish_and_clear();
         report.took = start.elapsed();

@@ -1,0 +1,31 @@
+//! `attentive train`: models of the program's own, from nothing.
+
+mod curve;
+mod dates;
+#[cfg(test)]
+mod grammar;
+mod random;
+mod run;
+mod translate;
+
+use clap::{Args, Subcommand};
+
+use crate::output::Result;
+
+/// Train a model from nothing, on data that is made as it is asked for
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Translate(translate::Arguments),
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.task {
+        Task::Translate(arguments) => translate::run(arguments),
+    }
+}

@@ -1,0 +1,256 @@
+//! What every run of training has around its steps: a progress line, logs, a file to go on from, an end by Ctrl-C.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use attentive::train::{Trainer, TrainingState, TrainingStep};
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use indicatif::ProgressBar;
+
+use super::curve;
+use crate::output::{Failure, Result, advance, bar, extension, note, say};
+
+/// The file that a run goes on from, in its folder.
+const SAVED: &str = "training.safetensors";
+/// How often it is written.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+/// How often a line is said where there is no terminal for a bar.
+const SAY_EVERY: Duration = Duration::from_secs(30);
+
+#[derive(Args)]
+pub struct RunArguments {
+    /// The folder that the model is written to, and while it trains a file to go on from
+    #[arg(short, long, env = "ATTENTIVE_OUTPUT", hide_env_values = true, value_name = "FOLDER")]
+    pub output: PathBuf,
+
+    /// Go on with the run that the folder has
+    #[arg(long, env = "ATTENTIVE_RESUME", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    resume: bool,
+
+    /// Write over a model, or a run, that the folder has
+    #[arg(long, env = "ATTENTIVE_FORCE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(conflicts_with = "resume")]
+    force: bool,
+
+    /// Write a line for each step: NAME.csv or NAME.jsonl; may be repeated
+    #[arg(long, env = "ATTENTIVE_LOG", hide_env_values = true, value_name = "FILE", value_parser = log_path)]
+    log: Vec<PathBuf>,
+
+    /// Draw the loss, step by step, as NAME.svg
+    #[arg(long, env = "ATTENTIVE_CURVE", hide_env_values = true, value_name = "FILE")]
+    curve: Option<PathBuf>,
+}
+
+fn log_path(text: &str) -> std::result::Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match extension(&path).as_str() {
+        "csv" | "jsonl" => Ok(path),
+        _ => Err("a log is NAME.csv or NAME.jsonl".to_owned()),
+    }
+}
+
+/// A run that has begun.
+pub struct Run {
+    pub trainer: Trainer,
+    settings: TrainingState,
+    saved: PathBuf,
+    logs: Vec<(PathBuf, BufWriter<File>)>,
+    curve: Option<PathBuf>,
+    losses: Vec<(u64, f32)>,
+    bar: ProgressBar,
+    began: Instant,
+    first: u64,
+    last_saved: Instant,
+    last_said: Instant,
+    /// A mean of the last losses, for the eye.
+    loss: Option<f64>,
+    tokens: u64,
+    ended: Arc<AtomicBool>,
+}
+
+impl Run {
+    /// Makes the folder, or goes on with what it has. `settings` are what a run cannot go on with if they are others.
+    pub fn begin(
+        arguments: &RunArguments,
+        mut trainer: Trainer,
+        settings: &[(&str, String)],
+    ) -> Result<Self> {
+        let RunArguments { output, resume, force, log, curve } = arguments;
+        let saved = output.join(SAVED);
+        let settings: TrainingState =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        if *resume {
+            let found = trainer.resume(&saved)?;
+            for (name, value) in &settings {
+                let found = found.get(name).map_or("", String::as_str);
+                if found != value {
+                    return Err(Failure::Usage(format!(
+                        "{}: its {name} is {found}, not {value}: a run goes on as it began",
+                        saved.display()
+                    )));
+                }
+            }
+            note(format_args!("going on behind step {}", trainer.steps()));
+        } else if !force && (saved.exists() || output.join("model.safetensors").exists()) {
+            return Err(Failure::Usage(format!(
+                "{} has a model or a run already: --resume goes on with a run, --force writes over it",
+                output.display()
+            )));
+        }
+        std::fs::create_dir_all(output).map_err(|error| Failure::file(output, error))?;
+        let goes_on = *resume;
+        let logs = log.iter().map(|path| {
+            let file =
+                OpenOptions::new().create(true).write(true).append(goes_on).truncate(!goes_on).open(path);
+            let mut file = BufWriter::new(file.map_err(|error| Failure::file(path, error))?);
+            if !goes_on && extension(path) == "csv" {
+                let head = writeln!(file, "step,loss,norm,learning_rate,skipped,seconds,tokens");
+                head.map_err(|error| Failure::file(path, error))?;
+            }
+            Ok((path.clone(), file))
+        });
+        let now = Instant::now();
+        Ok(Self {
+            first: trainer.steps(),
+            trainer,
+            settings,
+            saved,
+            logs: logs.collect::<Result<_>>()?,
+            curve: curve.clone(),
+            losses: Vec::new(),
+            bar: bar(),
+            began: now,
+            last_saved: now,
+            last_said: now,
+            loss: None,
+            tokens: 0,
+            ended: interrupted(),
+        })
+    }
+
+    /// Tells of a step of `steps`, which had that many tokens; `Break` where the user has asked for an end, with the run saved.
+    pub fn took(&mut self, step: &TrainingStep, steps: u64, tokens: usize) -> Result<ControlFlow<()>> {
+        self.tokens += tokens as u64;
+        if step.skipped {
+            self.bar.suspend(|| {
+                note(format_args!("step {}: the gradients are not finite; it was left out", step.number))
+            });
+        } else {
+            let before = self.loss.unwrap_or(step.loss.into());
+            self.loss = Some(0.98 * before + 0.02 * f64::from(step.loss));
+        }
+        self.losses.push((step.number, step.loss));
+        for (path, file) in &mut self.logs {
+            let TrainingStep { number, loss, norm, learning_rate, skipped, .. } = step;
+            let seconds = self.began.elapsed().as_secs_f64();
+            let line = match extension(path).as_str() {
+                "csv" => {
+                    writeln!(file, "{number},{loss},{norm},{learning_rate},{skipped},{seconds:.3},{tokens}")
+                }
+                _ => {
+                    // JSON has no NaN.
+                    let of =
+                        |value: &f32| if value.is_finite() { value.to_string() } else { "null".to_owned() };
+                    writeln!(
+                        file,
+                        "{{\"step\":{number},\"loss\":{},\"norm\":{},\"learning_rate\":{},\"skipped\":{skipped},\
+                         \"seconds\":{seconds:.3},\"tokens\":{tokens}}}",
+                        of(loss),
+                        of(norm),
+                        of(learning_rate)
+                    )
+                }
+            };
+            line.map_err(|error| Failure::file(path, error))?;
+        }
+        advance(&self.bar, step.number as usize, steps as usize);
+        let line = self.line(step, steps);
+        if self.bar.is_hidden() {
+            if self.last_said.elapsed() >= SAY_EVERY || step.number == steps {
+                say(format_args!("step {} of {steps}: {line}", step.number));
+                self.last_said = Instant::now();
+            }
+        } else {
+            self.bar.set_message(line);
+        }
+        if self.ended.load(Ordering::Relaxed) && step.number < steps {
+            self.save()?;
+            self.bar.finish_and_clear();
+            note(format_args!(
+                "ended behind step {}; --resume in place of --force goes on from {}",
+                step.number,
+                self.saved.display()
+            ));
+            return Ok(ControlFlow::Break(()));
+        }
+        if self.last_saved.elapsed() >= SAVE_EVERY {
+            self.save()?;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Loss, rate, norm, speed and the time that is left.
+    fn line(&self, step: &TrainingStep, steps: u64) -> String {
+        let seconds = self.began.elapsed().as_secs_f64();
+        let done = (step.number - self.first).max(1);
+        let left = seconds / done as f64 * (steps - step.number.min(steps)) as f64;
+        let mut line = format!(
+            "loss {:.4}, rate {:.1e}, norm {:.2}, {:.0} tokens/s",
+            self.loss.unwrap_or(f64::NAN),
+            step.learning_rate,
+            step.norm,
+            self.tokens as f64 / seconds.max(1e-9)
+        );
+        let _ = match left {
+            left if left >= 90.0 => write!(line, ", {:.0} min left", left / 60.0),
+            left => write!(line, ", {left:.0} s left"),
+        };
+        line
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.trainer.save(&self.saved, &self.settings)?;
+        self.last_saved = Instant::now();
+        Ok(())
+    }
+
+    /// The run is over and its model is written: what it would go on from is of no use any more.
+    pub fn end(mut self) -> Result<()> {
+        self.bar.finish_and_clear();
+        for (path, file) in &mut self.logs {
+            file.flush().map_err(|error| Failure::file(path, error))?;
+        }
+        if let Some(path) = &self.curve {
+            write_curve(path, &self.losses)?;
+        }
+        match std::fs::remove_file(&self.saved) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::file(&self.saved, error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn write_curve(path: &Path, losses: &[(u64, f32)]) -> Result<()> {
+    std::fs::write(path, curve::svg(losses)).map_err(|error| Failure::file(path, error))
+}
+
+/// Set by the first Ctrl-C; the second ends the program at once.
+fn interrupted() -> Arc<AtomicBool> {
+    let ended = Arc::new(AtomicBool::new(false));
+    #[cfg(unix)]
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // In this order: the first signal finds the flag not set yet.
+        let _ = signal_hook::flag::register_conditional_default(signal, Arc::clone(&ended));
+        let _ = signal_hook::flag::register(signal, Arc::clone(&ended));
+    }
+    ended
+}

@@ -1,0 +1,169 @@
+//! A run of training: step after step, each one recording.
+
+use super::{Algorithm, Control, Optimizer, Schedule};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::layers::Parameter;
+use crate::recording::{Recording, RunStatistics, Value};
+
+/// Steps in a row that may be left out because a norm is not finite: more are no accident.
+const MOST_SKIPPED: u64 = 10;
+
+/// Trains parameters step by step. A step records the loss of a batch by a closure, its gradients, their norm and the update, and runs
+/// all of it as one submission.
+///
+/// ```
+/// use attentive::layers::Parameters;
+/// use attentive::ops::{CrossEntropy, Linear, LinearWeights};
+/// use attentive::train::{AdamW, Trainer};
+/// use attentive::{DType, Device, Tensor};
+///
+/// # fn main() -> attentive::Result<()> {
+/// let device = Device::cpu();
+/// let layer = LinearWeights::new(&device, [2, 2], &[0.1, 0.2, -0.3, 0.4], Some(&[0.0; 2]), DType::F32)?;
+/// let mut parameters = Parameters::new();
+/// parameters.linear("layer", &layer);
+/// let algorithm = AdamW { learning_rate: 0.1, ..AdamW::default() };
+/// let mut trainer = Trainer::new(&device, algorithm, parameters.into_vec())?;
+/// let x = Tensor::from_f32(&device, [2, 2], &[1.0, 0.0, 0.0, 1.0])?;
+/// let mut losses = Vec::new();
+/// for _ in 0..20 {
+///     let step = trainer.step(|recording| {
+///         let x = recording.tensor(&x)?;
+///         let logits = Linear::new(&layer).record(recording, &x)?;
+///         CrossEntropy::new(&[1, 0]).record(recording, &logits)
+///     })?;
+///     losses.push(step.loss);
+/// }
+/// assert!(losses[19] < 0.1 * losses[0]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Trainer {
+    device: Device,
+    pub(super) optimizer: Optimizer,
+    schedule: Schedule,
+    /// Steps that were begun, those that were left out too.
+    pub(super) steps: u64,
+    /// How many of the last ones were left out.
+    skipped: u64,
+}
+
+/// What a step of training came to.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TrainingStep {
+    /// Its number, from 1 on.
+    pub number: u64,
+    /// The loss before the update.
+    pub loss: f32,
+    /// The norm of all gradients together, before they were clipped.
+    pub norm: f32,
+    /// The learning rate that it was taken with.
+    pub learning_rate: f32,
+    /// Whether it was left out because the norm is not finite. Then nothing has changed.
+    pub skipped: bool,
+    /// The figures of its run.
+    pub statistics: RunStatistics,
+}
+
+impl Trainer {
+    /// A trainer of those parameters that has taken no step, with a constant learning rate.
+    ///
+    /// # Errors
+    /// As [`Optimizer::new`].
+    pub fn new(device: &Device, algorithm: impl Into<Algorithm>, parameters: Vec<Parameter>) -> Result<Self> {
+        let optimizer = Optimizer::new(device, algorithm, parameters)?;
+        Ok(Self { device: device.clone(), optimizer, schedule: Schedule::Constant, steps: 0, skipped: 0 })
+    }
+
+    /// With a schedule.
+    ///
+    /// # Errors
+    /// As [`Schedule::check`].
+    pub fn schedule(mut self, schedule: Schedule) -> Result<Self> {
+        schedule.check()?;
+        self.schedule = schedule;
+        Ok(self)
+    }
+
+    /// Scales gradients down where their norm is above that: [`Optimizer::clip`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn clip(mut self, largest_norm: f32) -> Result<Self> {
+        self.optimizer = self.optimizer.clip(largest_norm)?;
+        Ok(self)
+    }
+
+    /// Its parameters.
+    pub fn parameters(&self) -> &[Parameter] {
+        self.optimizer.parameters()
+    }
+
+    /// Steps that were begun: the place in a schedule, and in the data.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Takes a step: `record` records the loss of a batch, a value of one element.
+    ///
+    /// A step whose norm is not finite is left out: nothing has changed, and [`TrainingStep::skipped`] says so. Ten of them in a row
+    /// are an error.
+    ///
+    /// # Errors
+    /// Those of `record`, [`Recording::backward`] and [`Recording::run_async`]; [`Error::Diverged`].
+    pub async fn step_async(
+        &mut self,
+        record: impl FnOnce(&mut Recording) -> Result<Value>,
+    ) -> Result<TrainingStep> {
+        let learning_rate =
+            (f64::from(self.optimizer.learning_rate()) * self.schedule.factor(self.steps + 1)) as f32;
+        let mut recording = Recording::training(&self.device, self.optimizer.tensors())?;
+        let loss = record(&mut recording)?;
+        let gradients = recording.backward(&loss)?;
+        let control = self.optimizer.record(&mut recording, &gradients, learning_rate)?;
+        let read = async {
+            recording.output(&loss)?;
+            recording.output(&control)?;
+            let outputs = recording.run_async().await?;
+            let control = Control::new(&outputs.tensor(&control)?.to_f32_async().await?)?;
+            let loss = outputs.tensor(&loss)?.to_f32_async().await?.first().copied().unwrap_or(f32::NAN);
+            Ok((loss, control, outputs.statistics))
+        };
+        let read: Result<_> = read.await;
+        let (loss, control, statistics) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                self.optimizer.take_back();
+                return Err(error);
+            }
+        };
+        self.steps += 1;
+        self.skipped = if control.finite { 0 } else { self.skipped + 1 };
+        if !control.finite {
+            self.optimizer.take_back();
+        }
+        if self.skipped >= MOST_SKIPPED {
+            return Err(Error::Diverged { step: self.steps, skipped: self.skipped, loss, learning_rate });
+        }
+        Ok(TrainingStep {
+            number: self.steps,
+            loss,
+            norm: control.norm,
+            learning_rate,
+            skipped: !control.finite,
+            statistics,
+        })
+    }
+
+    /// The blocking form of [`Trainer::step_async`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn step(&mut self, record: impl FnOnce(&mut Recording) -> Result<Value>) -> Result<TrainingStep> {
+        crate::waiting::block_on(self.step_async(record))
+    }
+}

@@ -1,0 +1,249 @@
+//! Training of whole models: their gradients, the same bits again, runs that are saved and gone on with, folders that are written.
+
+use std::path::{Path, PathBuf};
+
+use attentive::models::{EmbeddedModel, TransformerSeq2Seq, Translator};
+use attentive::recording::{Recording, Value};
+use attentive::train::{AdamW, Schedule, Sgd, Trainer, TrainingState, save_weights};
+use attentive::weights::{MarianConfig, Seq2SeqConfig};
+use attentive::{DType, Device, Error, Tensor};
+
+use crate::common;
+
+/// Sizes that are no multiples of each other.
+fn config() -> MarianConfig {
+    let json = serde_json::json!({
+        "model_type": "marian", "vocab_size": 23, "d_model": 24, "encoder_layers": 2, "decoder_layers": 1,
+        "encoder_attention_heads": 3, "decoder_attention_heads": 3, "encoder_ffn_dim": 20, "decoder_ffn_dim": 28,
+        "activation_function": "gelu", "scale_embedding": true, "static_position_embeddings": true,
+        "max_position_embeddings": 16, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0
+    });
+    MarianConfig::from_json(json.to_string().as_bytes(), "config.json").unwrap()
+}
+
+const SOURCES: [&[u32]; 3] = [&[5, 6, 7, 8, 1], &[9, 1], &[3, 22, 11, 1]];
+const TARGETS: [&[u32]; 3] = [&[7, 6, 1], &[4, 4, 8, 1], &[12, 1]];
+
+fn loss(recording: &mut Recording, model: &TransformerSeq2Seq) -> attentive::Result<Value> {
+    model.record_loss(recording, &SOURCES, &TARGETS)
+}
+
+/// The loss, and the gradient of each parameter by its name.
+fn gradients(device: &Device, model: &TransformerSeq2Seq) -> (f32, Vec<(String, Vec<f32>)>) {
+    let parameters = model.parameters();
+    let tensors = parameters.iter().map(|parameter| &parameter.tensor);
+    let mut recording = Recording::training(device, tensors).unwrap();
+    let loss = loss(&mut recording, model).unwrap();
+    let gradients = recording.backward(&loss).unwrap();
+    recording.output(&loss).unwrap();
+    let found: Vec<Value> = parameters
+        .iter()
+        .map(|parameter| {
+            let gradient = gradients.of_parameter(&recording, &parameter.tensor);
+            let gradient = gradient.unwrap_or_else(|| panic!("{} has no gradient", parameter.name()));
+            assert_eq!(gradient.shape(), parameter.tensor.shape());
+            gradient
+        })
+        .collect();
+    found.iter().for_each(|gradient| recording.output(gradient).unwrap());
+    let outputs = recording.run().unwrap();
+    let values = |value: &Value| outputs.tensor(value).unwrap().to_f32().unwrap();
+    let named = parameters
+        .iter()
+        .zip(&found)
+        .map(|(parameter, gradient)| (parameter.name().to_owned(), values(gradient)));
+    (values(&loss)[0], named.collect())
+}
+
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+}
+
+/// The loss of the model as it is.
+fn loss_of(device: &Device, model: &TransformerSeq2Seq) -> f64 {
+    let mut recording = Recording::new(device);
+    let loss = loss(&mut recording, model).unwrap();
+    recording.output(&loss).unwrap();
+    recording.run().unwrap().tensor(&loss).unwrap().to_f32().unwrap()[0].into()
+}
+
+/// Along each parameter's gradient the loss rises by the gradient's norm: what is wrong in size or direction anywhere shows.
+#[test]
+fn a_translators_gradients_are_the_slope_of_its_loss() {
+    let device = Device::cpu();
+    let model = TransformerSeq2Seq::random(&device, &config(), 3).unwrap();
+    let (_, all) = gradients(&device, &model);
+    for (parameter, (name, gradient)) in model.parameters().iter().zip(&all) {
+        let norm = norm(gradient);
+        // The bias of keys moves all scores of a query alike: it has no gradient, but for rounding; packed projections have others.
+        if norm < 1e-5 {
+            assert!(name.contains("k_proj.bias"), "{name}: {norm:e}");
+            continue;
+        }
+        let before = parameter.tensor.to_f32().unwrap();
+        let step = 0.02 / norm.min(1.0) * norm.min(1.0).sqrt();
+        let at = |steps: f64| {
+            let moved = |(&value, &slope): (&f32, &f32)| {
+                (f64::from(value) + steps * step * f64::from(slope) / norm) as f32
+            };
+            let moved: Vec<f32> = before.iter().zip(gradient).map(moved).collect();
+            parameter.tensor.write_f32(&moved).unwrap();
+            loss_of(&device, &model)
+        };
+        let slope = (8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * step);
+        parameter.tensor.write_f32(&before).unwrap();
+        let error = (slope - norm).abs() / norm;
+        // f32 tells losses of 3 apart by 2.4e-7, a step of 0.02 or more.
+        assert!(error <= 5e-3 + 1e-4 / norm, "{name}: the slope is {slope:e}, the gradient's norm {norm:e}");
+    }
+}
+
+#[test]
+fn a_translators_gradients_agree_between_devices() {
+    let of_cpu = {
+        let device = Device::cpu();
+        gradients(&device, &TransformerSeq2Seq::random(&device, &config(), 3).unwrap())
+    };
+    for device in common::adapters() {
+        let model = TransformerSeq2Seq::random(&device, &config(), 3).unwrap();
+        let (loss, all) = gradients(&device, &model);
+        assert!((loss - of_cpu.0).abs() <= 1e-5, "{}: {loss} and {}", device.name(), of_cpu.0);
+        for ((name, got), (_, expected)) in all.iter().zip(&of_cpu.1) {
+            let difference: Vec<f32> = got.iter().zip(expected).map(|(a, b)| a - b).collect();
+            let bound = 1e-5 * norm(expected) + 1e-7;
+            assert!(
+                norm(&difference) <= bound,
+                "{}: {name}: {:e} > {bound:e}",
+                device.name(),
+                norm(&difference)
+            );
+        }
+    }
+}
+
+fn trainer(device: &Device, model: &TransformerSeq2Seq) -> Trainer {
+    let algorithm = AdamW { learning_rate: 0.01, ..AdamW::default() };
+    let trainer = Trainer::new(device, algorithm, model.parameters()).unwrap();
+    trainer.schedule(Schedule::Linear { warmup: 3, steps: 60 }).unwrap().clip(1.0).unwrap()
+}
+
+fn bits(model: &TransformerSeq2Seq) -> Vec<Vec<u32>> {
+    let bits = |tensor: &Tensor| tensor.to_f32().unwrap().iter().map(|value| value.to_bits()).collect();
+    model.parameters().iter().map(|parameter| bits(&parameter.tensor)).collect()
+}
+
+#[test]
+fn training_is_the_same_bits_again_and_goes_on_where_it_was_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    for device in common::devices() {
+        let run = |steps: usize, go_on: bool| {
+            // Other weights, which what is saved replaces.
+            let model = TransformerSeq2Seq::random(&device, &config(), if go_on { 8 } else { 7 }).unwrap();
+            let mut trainer = trainer(&device, &model);
+            if go_on {
+                let state = trainer.resume(&path).unwrap();
+                assert_eq!(state, TrainingState::from([("place".to_owned(), "25".to_owned())]));
+                assert_eq!(trainer.steps(), 25);
+            }
+            let mut losses = Vec::new();
+            while trainer.steps() < steps as u64 {
+                losses.push(trainer.step(|recording| loss(recording, &model)).unwrap().loss);
+            }
+            if steps == 25 {
+                trainer.save(&path, &TrainingState::from([("place".to_owned(), "25".to_owned())])).unwrap();
+            }
+            (losses, bits(&model))
+        };
+        let (losses, whole) = run(50, false);
+        assert!(losses[49] < 0.05 * losses[0], "{}: {losses:?}", device.name());
+        assert_eq!(run(50, false).1, whole, "{}", device.name());
+        run(25, false);
+        let (later, resumed) = run(50, true);
+        assert_eq!(later, losses[25..], "{}", device.name());
+        assert_eq!(resumed, whole, "{}", device.name());
+    }
+}
+
+#[test]
+fn a_run_of_another_model_or_optimizer_is_refused_and_changes_nothing() {
+    let device = Device::cpu();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let model = TransformerSeq2Seq::random(&device, &config(), 1).unwrap();
+    trainer(&device, &model).save(&path, &TrainingState::new()).unwrap();
+    let mut other =
+        Trainer::new(&device, Sgd { learning_rate: 0.1, ..Sgd::default() }, model.parameters()).unwrap();
+    assert!(matches!(other.resume(&path), Err(Error::File { .. })));
+    let mut larger = config();
+    larger.encoder_layers = 3;
+    let larger = TransformerSeq2Seq::random(&device, &larger, 1).unwrap();
+    let before = bits(&larger);
+    assert!(matches!(trainer(&device, &larger).resume(&path), Err(Error::MissingTensor { .. })));
+    let mut wider = config();
+    wider.encoder_feed_forward_dim = 21;
+    let wider = TransformerSeq2Seq::random(&device, &wider, 1).unwrap();
+    assert!(matches!(trainer(&device, &wider).resume(&path), Err(Error::TensorShape { .. })));
+    // Weights are no run, and what is damaged is said to be.
+    let weights = folder.path().join("weights.safetensors");
+    save_weights(&weights, &model.parameters(), &[], DType::F32).unwrap();
+    let error = trainer(&device, &larger).resume(&weights).unwrap_err();
+    assert!(error.to_string().contains("no run of training"), "{error}");
+    let whole = std::fs::read(&path).unwrap();
+    for length in [0, 7, 100, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&weights, &whole[..length]).unwrap();
+        let outcome = trainer(&device, &model).resume(&weights);
+        assert!(matches!(outcome, Err(Error::File { .. })), "{length}: {outcome:?}");
+    }
+    assert!(matches!(trainer(&device, &model).resume(folder.path().join("none")), Err(Error::Io { .. })));
+    assert_eq!(bits(&larger), before);
+}
+
+/// A folder that cannot be written to leaves the run that is there.
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_written_leaves_what_is_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let device = Device::cpu();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let model = TransformerSeq2Seq::random(&device, &config(), 1).unwrap();
+    let trainer = trainer(&device, &model);
+    trainer.save(&path, &TrainingState::new()).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    std::fs::create_dir(folder.path().join("run.safetensors.partial")).unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(matches!(trainer.save(&path, &TrainingState::new()), Err(Error::Io { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+fn embedded_folder(to: &Path) -> (MarianConfig, PathBuf) {
+    let model = EmbeddedModel::DatesTransformer;
+    for (name, contents) in model.texts() {
+        std::fs::write(to.join(name), contents).unwrap();
+    }
+    match model.folder().unwrap().config {
+        Seq2SeqConfig::Marian(config) => (config, to.join("model.safetensors")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_folder_that_is_written_is_read_as_it_was() {
+    let device = Device::cpu();
+    let folder = tempfile::tempdir().unwrap();
+    let (config, path) = embedded_folder(folder.path());
+    let model = TransformerSeq2Seq::random(&device, &config, 5).unwrap();
+    let words = config.target_vocabulary_size;
+    let bias = ("final_logits_bias", &[1, words][..], &vec![0.0; words][..]);
+    save_weights(&path, &model.parameters(), &[bias], DType::F32).unwrap();
+    let read = Translator::from_dir(&device, folder.path(), DType::F32).unwrap();
+    assert_eq!(bits(read.transformer().unwrap()), bits(&model));
+    // The names are those of the model that others trained.
+    let own = attentive::weights::Checkpoint::open(&path).unwrap();
+    let theirs = EmbeddedModel::DatesTransformer.folder().unwrap().checkpoint;
+    assert_eq!(own.names().collect::<Vec<_>>(), theirs.names().collect::<Vec<_>>());
+    for name in own.names() {
+        assert_eq!(own.shape(name), theirs.shape(name), "{name}");
+    }
+}
