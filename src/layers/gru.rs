@@ -137,8 +137,8 @@ impl Gru {
         self.input.bytes() + self.hidden.iter().map(LinearWeights::bytes).sum::<u64>()
     }
 
-    /// PyTorch's names behind a prefix, with the endings of each direction, such as `_l0` and `_l0_reverse`.
-    pub(crate) fn add_parameters(&self, to: &mut Parameters, prefix: &str, endings: &[&str]) {
+    /// Adds what can be trained, by PyTorch's names behind a prefix, with the endings of each direction, such as `_l0` and `_l0_reverse`.
+    pub fn add_parameters(&self, to: &mut Parameters, prefix: &str, endings: &[&str]) {
         let gates = 3 * self.config.hidden_dim;
         let names = |what: &str| -> Vec<(String, usize)> {
             endings.iter().map(|ending| (format!("{prefix}{what}{ending}"), gates)).collect()
@@ -409,8 +409,8 @@ impl GruCell {
         self.input.bytes() + self.hidden.bytes()
     }
 
-    /// PyTorch's names behind a prefix.
-    pub(crate) fn add_parameters(&self, to: &mut Parameters, prefix: &str) {
+    /// Adds what can be trained, by PyTorch's names behind a prefix.
+    pub fn add_parameters(&self, to: &mut Parameters, prefix: &str) {
         let name = |what: &str| format!("{prefix}{what}");
         self.input.add_parameters(to, [&name("weight_ih"), &name("bias_ih")]);
         let gates = 3 * self.hidden_dim;
