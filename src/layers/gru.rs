@@ -3,8 +3,10 @@
 use super::{HostLinear, Parameters, Part, SplitLinear};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::ops::{GruStep, Linear, LinearWeights};
-use crate::recording::{Recording, Value};
+use crate::ops::{
+    GruStep, GruStepGradients, Linear, LinearValues, LinearWeights, concat, gather_rows, slice, writable,
+};
+use crate::recording::{Gradients, Recording, Value};
 use crate::tensor::{DType, Tensor};
 
 const OP: &str = "gru";
@@ -135,8 +137,8 @@ impl Gru {
         self.input.bytes() + self.hidden.iter().map(LinearWeights::bytes).sum::<u64>()
     }
 
-    /// PyTorch's names behind a prefix, with the endings of each direction, such as `_l0` and `_l0_reverse`.
-    pub(crate) fn add_parameters(&self, to: &mut Parameters, prefix: &str, endings: &[&str]) {
+    /// Adds what can be trained, by PyTorch's names behind a prefix, with the endings of each direction, such as `_l0` and `_l0_reverse`.
+    pub fn add_parameters(&self, to: &mut Parameters, prefix: &str, endings: &[&str]) {
         let gates = 3 * self.config.hidden_dim;
         let names = |what: &str| -> Vec<(String, usize)> {
             endings.iter().map(|ending| (format!("{prefix}{what}{ending}"), gates)).collect()
@@ -203,35 +205,174 @@ impl Gru {
                 Some(lengths) => Some(recording.tensor(&Tensor::from_u32(&device, [batch], lengths)?)?),
                 None => None,
             };
-            let output = recording.temporary([batch, length, hidden_dim * reverses.len()], DType::F32)?;
             let x_gates =
                 recording.scoped("input", |recording| Linear::new(&self.input).record(recording, x))?;
-            let mut states = match options.initial {
+            let before = match options.initial {
                 Some(initial) => initial.iter().map(|&state| state.clone()).collect(),
                 None => {
                     let zeros = Tensor::zeros(&device, [batch, hidden_dim], DType::F32)?;
                     vec![recording.tensor(&zeros)?; reverses.len()]
                 }
             };
-            // Without a state there is nothing to compute, however long x is.
-            let steps = if batch == 0 || hidden_dim == 0 { 0 } else { length };
-            for step in 0..steps {
-                for (direction, (state, &reverse)) in states.iter_mut().zip(reverses).enumerate() {
-                    let h_gates = Linear::new(&self.hidden[direction]).record(recording, state)?;
-                    let one = GruStep {
-                        x_gates: &x_gates,
-                        direction,
-                        h_gates: &h_gates,
-                        lengths: lengths.as_ref(),
-                        step,
-                        reverse,
-                        output: Some(&output),
+            let hidden = self.hidden.iter().map(|weights| LinearValues::of(recording, weights));
+            let hidden = hidden.collect::<Result<Vec<_>>>()?;
+            let weights = hidden.iter().flat_map(LinearValues::all);
+            let inputs: Vec<&Value> = [&x_gates].into_iter().chain(&before).chain(weights).collect();
+            let is_tracked = recording.is_taping() && inputs.iter().any(|input| recording.is_tracked(input));
+            let steps = |recording: &mut Recording| {
+                let output = recording.temporary([batch, length, hidden_dim * reverses.len()], DType::F32)?;
+                let mut states = before.clone();
+                let mut kept = vec![Vec::new(); reverses.len()];
+                // Without a state there is nothing to compute, however long x is.
+                let steps = if batch == 0 || hidden_dim == 0 { 0 } else { length };
+                for step in 0..steps {
+                    for (direction, (state, &reverse)) in states.iter_mut().zip(reverses).enumerate() {
+                        let h_gates = Linear::new(&self.hidden[direction]).record(recording, state)?;
+                        let one = GruStep {
+                            x_gates: &x_gates,
+                            direction,
+                            h_gates: &h_gates,
+                            lengths: lengths.as_ref(),
+                            step,
+                            reverse,
+                            output: Some(&output),
+                        };
+                        let after = one.record(recording, state)?;
+                        let before = std::mem::replace(state, after);
+                        if is_tracked {
+                            kept[direction].push(Kept { before, h_gates });
+                        }
+                    }
+                }
+                let outputs = [output].into_iter().chain(states).collect();
+                Ok((outputs, kept))
+            };
+            let (mut outputs, _) =
+                recording.differentiable_several(&inputs, steps, |outputs: &[Value], kept| {
+                    let taken = Taken {
+                        x_gates: x_gates.clone(),
+                        output: outputs[0].clone(),
+                        initial: before.clone(),
+                                        hidden: hidden.clone(),
+                        reverses,
+                        lengths: lengths.clone(),
+                        steps_of: options.lengths.map_or_else(|| vec![length as u32; batch], <[u32]>::to_vec),
+                        kept: kept.clone(),
                     };
-                    *state = one.record(recording, state)?;
+                    Box::new(move |recording, gradients, upstream| {
+                        taken.record_gradients(recording, gradients, upstream)
+                    })
+                })?;
+            let states = outputs.split_off(1);
+            Ok(GruValues { output: outputs.remove(0), states })
+        })
+    }
+}
+
+/// What a step took that its gradients need.
+#[derive(Clone)]
+struct Kept {
+    before: Value,
+    h_gates: Value,
+}
+
+/// What the gradients of all steps need.
+struct Taken {
+    x_gates: Value,
+    output: Value,
+    /// The states that the directions began with.
+    initial: Vec<Value>,
+    hidden: Vec<LinearValues>,
+    reverses: &'static [bool],
+    lengths: Option<Value>,
+    /// Steps of each sequence.
+    steps_of: Vec<u32>,
+    /// Of each step of each direction.
+    kept: Vec<Vec<Kept>>,
+}
+
+impl Taken {
+    /// Backpropagation through time (Werbos 1990), the gradients of the output and of the last states together. What W_hh has of all
+    /// steps is one product, of all gates' gradients and all states.
+    fn record_gradients(
+        &self,
+        recording: &mut Recording,
+        gradients: &mut Gradients,
+        upstream: &[Option<Value>],
+    ) -> Result<()> {
+        let Self { x_gates, lengths, reverses, .. } = self;
+        let (batch, units) = (self.initial[0].shape()[0], self.initial[0].shape().last());
+        let (of_output, of_states) = upstream.split_first().map_or((None, upstream), |(output, states)| {
+            (output.as_ref(), states)
+        });
+        let of_x_gates = recording.temporary(x_gates.shape().clone(), DType::F32)?;
+        for (direction, (kept, &reverse)) in self.kept.iter().zip(*reverses).enumerate() {
+            let (steps, hidden, initial) = (kept.len(), &self.hidden[direction], &self.initial[direction]);
+            let of_h_gates = recording.temporary([steps, batch, 3 * units], DType::F32)?;
+            let mut of_state = match of_states.get(direction) {
+                Some(Some(upstream)) => writable(recording, upstream)?,
+                _ => recording.zeros([batch, units], DType::F32)?,
+            };
+            for (step, Kept { before, h_gates }) in kept.iter().enumerate().rev() {
+                let one = GruStep {
+                    x_gates,
+                    direction,
+                    h_gates,
+                    lengths: lengths.as_ref(),
+                    step,
+                    reverse,
+                    output: None,
+                };
+                let places = GruStepGradients {
+                    of_output,
+                    of_state: &of_state,
+                    of_x_gates: &of_x_gates,
+                    of_h_gates: &of_h_gates,
+                    h_place: step,
+                };
+                one.record_gradients(recording, before, places)?;
+                if step == 0 && !recording.is_tracked(initial) {
+                    break;
+                }
+                let of_own = slice(recording, &of_h_gates, 0, step..step + 1)?;
+                let of_own = of_own.reshape([batch, 3 * units])?;
+                if let Some(sum) = hidden.record_input_gradient(recording, &of_own, Some(of_state.clone()))? {
+                    of_state = sum;
                 }
             }
-            Ok(GruValues { output, states })
-        })
+            if hidden.all().any(|weight| recording.is_tracked(weight)) {
+                let states = self.record_states(recording, direction)?;
+                hidden.record_gradients(recording, gradients, &states, &of_h_gates)?;
+            }
+            gradients.add(recording, initial, of_state)?;
+        }
+        gradients.add(recording, x_gates, of_x_gates)
+    }
+
+    /// Records the states before all steps of a direction, `[steps, B, H]`: those after a step stand in the output. A sequence that is over
+    /// has zeros from there on, which nothing asks for.
+    fn record_states(&self, recording: &mut Recording, direction: usize) -> Result<Value> {
+        let (steps, initial) = (self.kept[direction].len(), &self.initial[direction]);
+        let (batch, units) = (initial.shape()[0], initial.shape().last());
+        if steps == 0 {
+            return recording.temporary([0, batch, units], DType::F32);
+        }
+        let directions = self.reverses.len();
+        let place = |step: usize, of_row: usize| match self.reverses[direction] {
+            _ if step >= of_row => step,
+            true => of_row - step,
+            false => step - 1,
+        };
+        let rows = (1..steps).flat_map(|step| {
+            let row = move |(row, &of_row): (usize, &u32)| {
+                ((row * steps + place(step, of_row as usize)) * directions + direction) as u32
+            };
+            self.steps_of.iter().enumerate().map(row)
+        });
+        let rows: Vec<u32> = rows.collect();
+        let output = self.output.reshape([batch * steps * directions, units])?;
+        let later = gather_rows(recording, &output, &rows)?.reshape([steps - 1, batch, units])?;
+        concat(recording, &[&initial.reshape([1, batch, units])?, &later], 0)
     }
 }
 
@@ -268,8 +409,8 @@ impl GruCell {
         self.input.bytes() + self.hidden.bytes()
     }
 
-    /// PyTorch's names behind a prefix.
-    pub(crate) fn add_parameters(&self, to: &mut Parameters, prefix: &str) {
+    /// Adds what can be trained, by PyTorch's names behind a prefix.
+    pub fn add_parameters(&self, to: &mut Parameters, prefix: &str) {
         let name = |what: &str| format!("{prefix}{what}");
         self.input.add_parameters(to, [&name("weight_ih"), &name("bias_ih")]);
         let gates = 3 * self.hidden_dim;

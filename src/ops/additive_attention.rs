@@ -1,10 +1,17 @@
 //! Additive attention.
 
-use super::{Linear, LinearWeights, cut_columns, expect_dtype, expect_shape, size};
+use super::axes::product;
+use super::choice::choose_rows;
+use super::{Linear, LinearWeights, cut_columns, expect_dtype, expect_shape, size, sum};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::attention::additive::{Additive, Parameters, variant};
-use crate::recording::{Recording, Value};
+use crate::kernels::attention::additive_gradient::{self, AdditiveGradient};
+use crate::kernels::attention::score_gradient::{self, ScoreGradient};
+use crate::kernels::attention::scores::{self, Scores};
+use crate::kernels::attention::transposed_values::{self, TransposedValues};
+use crate::kernels::attention::{NONE, Parameters as AttentionParameters};
+use crate::recording::{Gradients, Recording, Value};
 use crate::tensor::{DType, Tensor};
 
 const OP: &str = "additive_attention";
@@ -14,7 +21,7 @@ const OP: &str = "additive_attention";
 pub struct AdditiveAttentionWeights {
     query: LinearWeights,
     key: LinearWeights,
-    /// `[A]`.
+    /// `[1, A]`, as a checkpoint has a layer of one output.
     score: Tensor,
 }
 
@@ -49,7 +56,7 @@ impl AdditiveAttentionWeights {
                 .map_err(named("query_weight"))?,
             key: LinearWeights::new(device, [width, key_dim], weights.key_weight, weights.bias, dtype)
                 .map_err(named("key_weight"))?,
-            score: Tensor::from_f32(device, [width], weights.score_weight)?,
+            score: Tensor::from_f32(device, [1, width], weights.score_weight)?,
         })
     }
 
@@ -93,6 +100,11 @@ impl AdditiveAttentionWeights {
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         self.query.bytes() + self.key.bytes() + self.score.bytes()
+    }
+
+    /// The projections of queries and of keys, and w_v `[1, A]`.
+    pub(crate) fn parts(&self) -> (&LinearWeights, &LinearWeights, &Tensor) {
+        (&self.query, &self.key, &self.score)
     }
 
     /// Records W_k·k + b of keys `[B, Lk, Dk]`: `[B, Lk, A]`, for [`AdditiveAttention::record_projected`]. A decoder does
@@ -213,6 +225,12 @@ impl<'a> AdditiveAttention<'a> {
             expect_last(OP, "projected_key", projected_key, self.weights.width())?;
             let [batch, queries, items, keys] = self.check(query, projected_key, value)?;
             let value_dim = value.shape().last();
+            let query = Linear::new(&self.weights.query).record(recording, query)?;
+            let score = recording.tensor(&self.weights.score)?;
+            let inputs = [&query, projected_key, value, &score];
+            let is_tracked = recording.is_taping() && inputs.iter().any(|input| recording.is_tracked(input));
+            // Gradients begin with the weights, and so they are kept.
+            let with_weights = self.with_weights || is_tracked;
             let parameters = Parameters {
                 items: size(OP, "the items", items)?,
                 rows: size(
@@ -224,34 +242,44 @@ impl<'a> AdditiveAttention<'a> {
                 width: size(OP, "the projected columns", self.weights.width())?,
                 value_dim: size(OP, "the columns of value", value_dim)?,
                 has_lengths: self.lengths.is_some().into(),
-                has_weights: self.with_weights.into(),
+                has_weights: with_weights.into(),
             };
-            let output = recording.temporary([batch, queries, value_dim], DType::F32)?;
-            let weights = self.with_weights.then(|| recording.temporary([batch, queries, keys], DType::F32));
-            let weights = weights.transpose()?;
-            if output.shape().elements() == 0
-                && weights.as_ref().is_none_or(|all| all.shape().elements() == 0)
-            {
-                return Ok(ScoredAttentionValues { output, weights });
-            }
-            let unwanted = match &weights {
-                Some(weights) => weights.clone(),
-                // A binding that is written has a buffer of its own.
-                None => recording.temporary([1], DType::F32)?,
-            };
-            let lengths = match self.lengths {
-                None => recording.absent()?,
-                Some(Lengths::Value(lengths)) => lengths.clone(),
-                Some(Lengths::Host(lengths)) => {
-                    let lengths = Tensor::from_u32(recording.device(), [lengths.len()], lengths)?;
-                    recording.tensor(&lengths)?
+            let record = |recording: &mut Recording| {
+                let output = recording.temporary([batch, queries, value_dim], DType::F32)?;
+                let weights = with_weights.then(|| recording.temporary([batch, queries, keys], DType::F32));
+                let weights = weights.transpose()?;
+                if output.shape().elements() == 0
+                    && weights.as_ref().is_none_or(|all| all.shape().elements() == 0)
+                {
+                    return Ok((output, weights));
                 }
+                let unwanted = match &weights {
+                    Some(weights) => weights.clone(),
+                    // A binding that is written has a buffer of its own.
+                    None => recording.temporary([1], DType::F32)?,
+                };
+                let lengths = match self.lengths {
+                    None => recording.absent()?,
+                    Some(Lengths::Value(lengths)) => lengths.clone(),
+                    Some(Lengths::Host(lengths)) => {
+                        let lengths = Tensor::from_u32(recording.device(), [lengths.len()], lengths)?;
+                        recording.tensor(&lengths)?
+                    }
+                };
+                let bindings = [&query, projected_key, value, &score, &lengths, &output, &unwanted];
+                recording.dispatch_trusted(&Additive, variant(parameters.rows), &parameters, &bindings)?;
+                Ok((output, weights))
             };
-            let query = Linear::new(&self.weights.query).record(recording, query)?;
-            let score = recording.tensor(&self.weights.score)?;
-            let bindings = [&query, projected_key, value, &score, &lengths, &output, &unwanted];
-            recording.dispatch_trusted(&Additive, variant(parameters.rows), &parameters, &bindings)?;
-            Ok(ScoredAttentionValues { output, weights })
+            let (output, weights) = recording.differentiable_with(&inputs, record, |_, weights| {
+                let taken = Taken { parameters, inputs: inputs.map(Clone::clone), weights: weights.clone() };
+                Box::new(move |recording, gradients, upstream| {
+                    taken.record_gradients(recording, gradients, upstream)
+                })
+            })?;
+            if let (true, Some(weights)) = (is_tracked, &weights) {
+                recording.refuse_gradient(weights);
+            }
+            Ok(ScoredAttentionValues { output, weights: weights.filter(|_| self.with_weights) })
         })
     }
 
@@ -268,6 +296,126 @@ impl<'a> AdditiveAttention<'a> {
             }
         }
         Ok(dims)
+    }
+}
+
+/// What the gradients need.
+struct Taken {
+    parameters: Parameters,
+    /// Projected queries and keys, values and w.
+    inputs: [Value; 4],
+    weights: Option<Value>,
+}
+
+impl Taken {
+    /// Of the output's gradient dO: dV = Pᵀ · dO, dP = dO · Vᵀ, the scores' gradient dS = P ⊙ (dP − Σⱼ P ⊙ dP), and those of what the scores
+    /// are made of (`attention/additive_gradient`). Where P is 0 nothing is taken from the key and its value, whatever they are.
+    fn record_gradients(
+        &self,
+        recording: &mut Recording,
+        gradients: &mut Gradients,
+        upstream: &Value,
+    ) -> Result<()> {
+        let [query, key, value, score] = &self.inputs;
+        let Parameters { items, rows, key_length: keys, width, value_dim, .. } = self.parameters;
+        let weights = match &self.weights {
+            Some(weights) if ![items, rows, keys, value_dim].contains(&0) => weights,
+            // Nothing was read.
+            _ => {
+                for input in &self.inputs {
+                    let zeros = recording.zeros(input.shape().clone(), DType::F32)?;
+                    gradients.add(recording, input, zeros)?;
+                }
+                return Ok(());
+            }
+        };
+        let absent = recording.absent()?;
+        // The output's gradient in the queries' place, values in the keys'.
+        let p = AttentionParameters {
+            batches: items,
+            heads: 1,
+            heads_per_key: 1,
+            query_length: rows,
+            key_length: keys,
+            head_dim: value_dim,
+            value_dim,
+            batch_heads: items,
+            queries: rows,
+            q_batch: rows * value_dim,
+            q_row: value_dim,
+            k_batch: keys * value_dim,
+            k_row: value_dim,
+            ..AttentionParameters::new()
+        };
+        if recording.is_tracked(value) {
+            let made = gradients.in_parts(recording, value)?;
+            let bindings = [weights, upstream, &absent, &made];
+            recording.dispatch_trusted(&TransposedValues, transposed_values::tiled(), &p, &bindings)?;
+        }
+        let [of_query, of_key, of_score] = [query, key, score].map(|input| recording.is_tracked(input));
+        if !(of_query || of_key || of_score) {
+            return Ok(());
+        }
+        let of_weights = recording.temporary(weights.shape().clone(), DType::F32)?;
+        let bindings = [upstream, value, &absent, &of_weights];
+        recording.dispatch_trusted(&Scores, scores::tiled(), &p, &bindings)?;
+        let of_scores = recording.temporary(weights.shape().clone(), DType::F32)?;
+        let parameters = score_gradient::Parameters {
+            rows: product(OP, "the queries", &[items as usize, rows as usize])?,
+            keys,
+            queries: rows,
+            first_batch_head: 0,
+            heads: 1,
+            scale: 1.0,
+            softcap: 0.0,
+            scales_at: NONE,
+            of_products: 0,
+        };
+        let variant = choose_rows(recording.device(), "softmax", keys as usize, false)?;
+        let bindings = [weights, &of_weights, &absent, &absent, &of_scores];
+        recording.dispatch_trusted(&ScoreGradient, variant, &parameters, &bindings)?;
+        let of_queries = additive_gradient::Parameters {
+            items,
+            rows,
+            others: keys,
+            width,
+            row_step: keys,
+            other_step: 1,
+            has_parts: of_score.into(),
+        };
+        if of_query || of_score {
+            let gradient = recording.temporary(query.shape().clone(), DType::F32)?;
+            let parts = match of_score {
+                true => recording.temporary(query.shape().clone(), DType::F32)?,
+                false => recording.temporary([1], DType::F32)?,
+            };
+            let bindings = [query, key, score, &of_scores, &gradient, &parts];
+            let variant = additive_gradient::variant();
+            recording.dispatch_trusted(&AdditiveGradient, variant, &of_queries, &bindings)?;
+            gradients.add(recording, query, gradient)?;
+            if of_score {
+                let parts = parts.reshape([query.shape().rows(), width as usize])?;
+                let gradient = sum(recording, &parts, 0..1)?;
+                gradients.add(recording, score, gradient.reshape(score.shape().clone())?)?;
+            }
+        }
+        if of_key {
+            let gradient = recording.temporary(key.shape().clone(), DType::F32)?;
+            let none = recording.temporary([1], DType::F32)?;
+            let parameters = additive_gradient::Parameters {
+                rows: keys,
+                others: rows,
+                row_step: 1,
+                other_step: keys,
+                has_parts: 0,
+                ..of_queries
+            };
+            let bindings = [key, query, score, &of_scores, &gradient, &none];
+            let variant = additive_gradient::variant();
+            recording.dispatch_trusted(&AdditiveGradient, variant, &parameters, &bindings)?;
+            gradients.add(recording, key, gradient)?;
+        }
+        Ok(())
     }
 }
 

@@ -195,14 +195,11 @@ impl<'a> Linear<'a> {
         })
     }
 
-    fn values(&self, recording: &mut Recording) -> Result<Values> {
-        let LinearWeights { parts, bias, transposed, .. } = self.weights;
-        let parts = parts.iter().map(|part| recording.tensor(part)).collect::<Result<_>>()?;
-        let bias = bias.as_ref().map(|bias| recording.tensor(bias)).transpose()?;
-        Ok(Values { parts, bias, transposed: *transposed })
+    fn values(&self, recording: &mut Recording) -> Result<LinearValues> {
+        LinearValues::of(recording, self.weights)
     }
 
-    fn record_widened(self, recording: &mut Recording, x: &Value, values: &Values) -> Result<Value> {
+    fn record_widened(self, recording: &mut Recording, x: &Value, values: &LinearValues) -> Result<Value> {
         let weights = self.weights;
         expect_dtype("linear", "x", x, &[DType::F32, DType::F16])?;
         if x.shape().last() != weights.inputs || x.shape().rank() == 0 {
@@ -258,15 +255,47 @@ impl<'a> Linear<'a> {
 
 /// The weights of a linear layer in a recording.
 #[derive(Clone)]
-struct Values {
+pub(crate) struct LinearValues {
     parts: Vec<Value>,
     bias: Option<Value>,
     transposed: bool,
 }
 
-impl Values {
+impl LinearValues {
+    /// Takes them in.
+    pub fn of(recording: &mut Recording, weights: &LinearWeights) -> Result<Self> {
+        let LinearWeights { parts, bias, transposed, .. } = weights;
+        let parts = parts.iter().map(|part| recording.tensor(part)).collect::<Result<_>>()?;
+        let bias = bias.as_ref().map(|bias| recording.tensor(bias)).transpose()?;
+        Ok(Self { parts, bias, transposed: *transposed })
+    }
+
+    /// The parts of W and the bias.
+    pub fn all(&self) -> impl Iterator<Item = &Value> {
+        self.parts.iter().chain(&self.bias)
+    }
+
+    /// Records dX = dY · W + what there is of it already, for dY `[rows, outputs]`.
+    pub fn record_input_gradient(
+        &self,
+        recording: &mut Recording,
+        upstream: &Value,
+        earlier: Option<Value>,
+    ) -> Result<Option<Value>> {
+        let product = if self.transposed { Gemm::new() } else { Gemm::new().transpose_b() };
+        let (mut gradient, mut first) = (earlier, 0);
+        for part in &self.parts {
+            let columns = part.shape()[usize::from(!self.transposed)];
+            let upstream = slice(recording, upstream, -1, first..first + columns)?;
+            first += columns;
+            let weight = cast(recording, part, DType::F32)?;
+            gradient = Some(product.plus(gradient.as_ref()).record(recording, &upstream, &weight)?);
+        }
+        Ok(gradient)
+    }
+
     /// Records, of y = x · Wᵀ + bias with the gradient dY: dX = dY · W, dW = dYᵀ · X, and the bias's, the sum of dY's rows.
-    fn record_gradients(
+    pub fn record_gradients(
         &self,
         recording: &mut Recording,
         gradients: &mut Gradients,
@@ -279,22 +308,18 @@ impl Values {
             let gradient = sum(recording, &upstream, 0..1)?;
             gradients.add(recording, bias, gradient)?;
         }
+        if recording.is_tracked(x) {
+            let earlier = gradients.take(recording, x);
+            let earlier = earlier.map(|earlier| earlier.reshape([rows, x.shape().last()])).transpose()?;
+            if let Some(gradient) = self.record_input_gradient(recording, &upstream, earlier)? {
+                gradients.set(recording, x, gradient);
+            }
+        }
         let mut first = 0;
         for part in &self.parts {
             let columns = part.shape()[usize::from(!self.transposed)];
             let upstream = slice(recording, &upstream, -1, first..first + columns)?;
             first += columns;
-            if recording.is_tracked(x) {
-                let earlier = gradients.take(recording, x);
-                let earlier = earlier.map(|earlier| earlier.reshape([rows, x.shape().last()])).transpose()?;
-                let product = match self.transposed {
-                    true => Gemm::new(),
-                    false => Gemm::new().transpose_b(),
-                };
-                let weight = cast(recording, part, DType::F32)?;
-                let gradient = product.plus(earlier.as_ref()).record(recording, &upstream, &weight)?;
-                gradients.set(recording, x, gradient);
-            }
             if recording.is_tracked(part) {
                 let x = cast(recording, x, DType::F32)?.reshape([rows, x.shape().last()])?;
                 let earlier = gradients.take(recording, part);

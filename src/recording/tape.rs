@@ -16,11 +16,16 @@ use crate::tensor::{DType, Tensor};
 /// Records the gradients of an op's inputs, given that of its output.
 pub(crate) type Rule = Box<dyn FnOnce(&mut Recording, &mut Gradients, &Value) -> Result<()> + Send + Sync>;
 
+/// The same of an op with several outputs: the gradient of each, where what follows depends on it; of one at least.
+pub(crate) type RuleOfSeveral =
+    Box<dyn FnOnce(&mut Recording, &mut Gradients, &[Option<Value>]) -> Result<()> + Send + Sync>;
+
 /// An op whose inputs depend on what is trained.
 struct Node {
     scope: String,
-    output: Value,
-    rule: Rule,
+    /// `None` for what the op gives back as it was given: its gradient is that of the input already.
+    outputs: Vec<Option<Value>>,
+    rule: RuleOfSeveral,
 }
 
 /// What a recording that is differentiated keeps.
@@ -166,6 +171,26 @@ impl Recording {
         record: impl FnOnce(&mut Self) -> Result<(Value, T)>,
         rule: impl FnOnce(&Value, &T) -> Rule,
     ) -> Result<(Value, T)> {
+        let record = |recording: &mut Self| record(recording).map(|(output, more)| (vec![output], more));
+        let of_one = |outputs: &[Value], more: &T| -> RuleOfSeveral {
+            let rule = outputs.first().map(|output| rule(output, more));
+            Box::new(move |recording, gradients, upstream| match (rule, upstream) {
+                (Some(rule), [Some(upstream)]) => rule(recording, gradients, upstream),
+                _ => Ok(()),
+            })
+        };
+        let (mut outputs, more) = self.differentiable_several(inputs, record, of_one)?;
+        Ok((outputs.remove(0), more))
+    }
+
+    /// [`Recording::differentiable_with`] of an op with several outputs, any of which may be used afterwards: one rule gives the
+    /// gradients of the inputs from those of all outputs, once.
+    pub(crate) fn differentiable_several<T>(
+        &mut self,
+        inputs: &[&Value],
+        record: impl FnOnce(&mut Self) -> Result<(Vec<Value>, T)>,
+        rule: impl FnOnce(&[Value], &T) -> RuleOfSeveral,
+    ) -> Result<(Vec<Value>, T)> {
         if !self.is_taping() || !inputs.iter().any(|input| self.is_tracked(input)) {
             return record(self);
         }
@@ -173,15 +198,17 @@ impl Recording {
         if self.tape.as_deref().is_some_and(refused) {
             return Err(self.no_gradient("a value beside an op's output"));
         }
-        let (output, more) = self.untaped(record)?;
-        let is_input = inputs.iter().any(|input| input.is(&output));
+        let (outputs, more) = self.untaped(record)?;
         let scope = self.scope.join(".");
         // An op that gives back what it was given has computed nothing.
-        if let (Some(tape), false) = (&mut self.tape, is_input) {
-            tape.tracked.insert(output.index);
-            tape.nodes.push(Node { scope, rule: rule(&output, &more), output: output.clone() });
+        let is_computed = |output: &Value| !inputs.iter().any(|input| input.is(output));
+        let computed: Vec<Option<Value>> =
+            outputs.iter().map(|output| is_computed(output).then(|| output.clone())).collect();
+        if let (Some(tape), true) = (&mut self.tape, computed.iter().any(Option::is_some)) {
+            tape.tracked.extend(computed.iter().flatten().map(|output| output.index));
+            tape.nodes.push(Node { scope, rule: rule(&outputs, &more), outputs: computed });
         }
-        Ok((output, more))
+        Ok((outputs, more))
     }
 
     /// Says that a value depends on what is trained and has no rule: whatever reads it is [`Error::NoGradient`].
@@ -268,11 +295,18 @@ impl Recording {
         let result = self.untaped(|recording| {
             gradients.add(recording, output, upstream.clone())?;
             for node in nodes.into_iter().rev() {
-                let Some(upstream) = gradients.of(recording, &node.output) else { continue };
+                let of = |output: &Value| -> Result<Option<Value>> {
+                    let upstream = gradients.of(recording, output);
+                    upstream.map(|upstream| upstream.reshape(output.shape.clone())).transpose()
+                };
+                let upstream = node.outputs.iter().map(|output| output.as_ref().map_or(Ok(None), of));
+                let upstream = upstream.collect::<Result<Vec<_>>>()?;
+                if upstream.iter().all(Option::is_none) {
+                    continue;
+                }
                 recording.scope.clone_from(&scope);
                 recording.scope.push(OP.to_owned());
                 recording.scope.extend((!node.scope.is_empty()).then_some(node.scope));
-                let upstream = upstream.reshape(node.output.shape.clone())?;
                 (node.rule)(recording, &mut gradients, &upstream)?;
             }
             Ok(())

@@ -73,9 +73,49 @@ pub fn additive(q: &[f32], k: &[f32], v: &[f32], w: &[f32], lengths: Option<&[u3
     attended
 }
 
+/// The gradients of additive scores: of a side, and of w in parts, a part for each element of the side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreGradients {
+    /// Of the queries, and w's parts, both `[B, Lq, A]`.
+    pub of_queries: [Vec<f64>; 2],
+    /// Of the keys, and w's parts, both `[B, Lk, A]`.
+    pub of_keys: [Vec<f64>; 2],
+}
+
+/// The gradients of Σ g\[i, j\] · Σ_a w\[a\]·tanh(q\[i, a\] + k\[j, a\]), with g `[B, Lq, Lk]`; where g is 0, nothing is taken from q and k.
+///
+/// Pair by pair, by tanh′ = 1/cosh², each added to both sides. A NaN in a pair's g, or in its q + k, is in all that it is added to.
+///
+/// # Panics
+/// If a slice has another length.
+pub fn score_gradients(q: &[f32], k: &[f32], w: &[f32], g: &[f32], dims: Dims) -> ScoreGradients {
+    let Dims { items, queries, keys, width, .. } = dims;
+    expect_length("additive gradient: q", q.len(), items * queries * width);
+    expect_length("additive gradient: k", k.len(), items * keys * width);
+    expect_length("additive gradient: w", w.len(), width);
+    expect_length("additive gradient: g", g.len(), items * queries * keys);
+    let mut found = ScoreGradients {
+        of_queries: [vec![0.0; q.len()], vec![0.0; q.len()]],
+        of_keys: [vec![0.0; k.len()], vec![0.0; k.len()]],
+    };
+    for (pair, &g) in g.iter().enumerate().filter(|(_, g)| **g != 0.0) {
+        let (query, key) = (pair / keys, pair / (queries * keys) * keys + pair % keys);
+        for (column, &w) in w.iter().enumerate() {
+            let places = [query * width + column, key * width + column];
+            let x = f64::from(q[places[0]]) + f64::from(k[places[1]]);
+            let g = f64::from(g);
+            let of = [g * f64::from(w) / x.cosh().powi(2), g * x.tanh()];
+            for (side, place) in [&mut found.of_queries, &mut found.of_keys].into_iter().zip(places) {
+                side.iter_mut().zip(of).for_each(|(sums, of)| sums[place] += of);
+            }
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::assert_near;
+    use super::super::testing::{Random, assert_near, coarse_values, numeric_gradient};
     use super::*;
 
     #[test]
@@ -108,5 +148,44 @@ mod tests {
         let dims = Dims { items: 1, ..dims };
         let got = additive(&[1.0], &[0.0, 0.0], &[0.0, 0.0], &[f32::NEG_INFINITY], None, dims);
         assert_near(&got.weights, &[f64::NAN; 2], 0.0);
+    }
+
+    #[test]
+    fn score_gradients_are_central_differences() {
+        let dims = Dims { items: 2, queries: 2, keys: 3, width: 2, value_dim: 0 };
+        let mut random = Random(8);
+        let (queries, keys) = (8, 12);
+        let all = coarse_values(&mut random, queries + keys + 2);
+        let mut g = random.values(12);
+        g[4] = 0.0;
+        let loss = |all: &[f32]| -> f64 {
+            let (q, rest) = all.split_at(queries);
+            let (k, w) = rest.split_at(keys);
+            let pairs = g.iter().enumerate().flat_map(|(pair, g)| (0..2).map(move |a| (pair, g, a)));
+            let term = |(pair, g, a): (usize, &f32, usize)| {
+                let (query, key) = (pair / 3, pair / 6 * 3 + pair % 3);
+                let x = f64::from(q[query * 2 + a]) + f64::from(k[key * 2 + a]);
+                f64::from(*g) * f64::from(w[a]) * x.tanh()
+            };
+            pairs.map(term).sum()
+        };
+        let [q, k, w] = [&all[..queries], &all[queries..][..keys], &all[queries + keys..]];
+        let found = score_gradients(q, k, w, &g, dims);
+        let of_w = |parts: &[f64]| [0, 1].map(|a| parts.iter().skip(a).step_by(2).sum::<f64>());
+        let [[of_queries, parts], [of_keys, same]] = [found.of_queries, found.of_keys];
+        let got = [of_queries, of_keys, of_w(&parts).to_vec()].concat();
+        assert_near(&got, &numeric_gradient(&all, loss), 1e-7);
+        assert_near(&of_w(&parts), &of_w(&same), 1e-12);
+    }
+
+    #[test]
+    fn a_gradient_of_0_takes_nothing() {
+        let dims = Dims { items: 1, queries: 1, keys: 2, width: 1, value_dim: 0 };
+        let found = score_gradients(&[0.5], &[f32::NAN, -0.5], &[3.0], &[0.0, 2.0], dims);
+        assert_near(&found.of_queries[0], &[6.0], 1e-15);
+        assert_near(&found.of_keys[0], &[0.0, 6.0], 1e-15);
+        let found = score_gradients(&[0.5], &[f32::NAN, -0.5], &[3.0], &[1.0, 2.0], dims);
+        assert_near(&found.of_queries[0], &[f64::NAN], 0.0);
+        assert_near(&found.of_keys[0], &[f64::NAN, 6.0], 1e-15);
     }
 }

@@ -7,6 +7,7 @@ use crate::common::{self, assert_fails, assert_refused};
 use attentive::kernel::Inputs;
 use attentive::layers::{Gru, GruCell, GruConfig, GruDirection, GruOptions, HostGru, HostLinear};
 use attentive::models::BahdanauSeq2Seq;
+use attentive::ops::concat;
 use attentive::recording::Value;
 use attentive::weights::{BahdanauConfig, Checkpoint};
 use attentive::{DType, Device, Error, Recording, Result, Tensor};
@@ -372,4 +373,138 @@ fn grus_refuse_what_does_not_fit() {
     assert_refused(cell.record(&mut recording, &[&one, &three], &other), &["an input", "[3, 1]"]);
     assert!(cell.record(&mut recording, &[&one, &three], &three).is_err());
     cell.record(&mut recording, &[&one, &three], &state).unwrap();
+}
+
+/// Σ upstream · logits of all steps, with texts of several lengths.
+struct Training {
+    sources: Vec<Vec<u32>>,
+    targets: Vec<Vec<u32>>,
+    upstream: Vec<f32>,
+}
+
+impl Training {
+    fn new() -> Self {
+        let texts = read_json("texts.json");
+        let [mut sources, mut targets] = ["sources", "targets"].map(|name| lists(&texts[name]));
+        sources.truncate(3);
+        targets.truncate(3);
+        let longest = targets.iter().map(Vec::len).max().unwrap();
+        let upstream = Inputs::new(77).values(sources.len() * longest * 23, 1.0);
+        Self { sources, targets, upstream }
+    }
+
+    /// Logits of all steps side by side.
+    fn record(&self, recording: &mut Recording, model: &BahdanauSeq2Seq) -> Value {
+        let [sources, targets] =
+            [&self.sources, &self.targets].map(|all| all.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let steps = model.record_logits(recording, &sources, &targets, false).unwrap();
+        let logits: Vec<&Value> = steps.iter().map(|step| &step.logits).collect();
+        concat(recording, &logits, 1).unwrap()
+    }
+
+    fn loss(&self, device: &Device, model: &BahdanauSeq2Seq) -> f64 {
+        let mut recording = Recording::new(device);
+        let logits = self.record(&mut recording, model);
+        recording.output(&logits).unwrap();
+        let logits = recording.run().unwrap().tensor(&logits).unwrap().to_f32().unwrap();
+        logits.iter().zip(&self.upstream).map(|(&y, &u)| f64::from(y) * f64::from(u)).sum()
+    }
+
+    /// Of each parameter.
+    fn gradients(&self, device: &Device, model: &BahdanauSeq2Seq) -> Vec<Vec<f32>> {
+        let parameters = model.parameters();
+        let tensors = parameters.iter().map(|parameter| &parameter.tensor);
+        let mut recording = Recording::training(device, tensors).unwrap();
+        let logits = self.record(&mut recording, model);
+        let seed = common::value(&mut recording, logits.shape().dims(), &self.upstream);
+        let gradients = recording.backward_from(&logits, &seed).unwrap();
+        let found = parameters.iter().map(|parameter| {
+            let gradient = gradients.of_parameter(&recording, &parameter.tensor);
+            gradient.unwrap_or_else(|| panic!("{} has no gradient", parameter.name()))
+        });
+        let found: Vec<Value> = found.collect();
+        found.iter().for_each(|gradient| recording.output(gradient).unwrap());
+        let outputs = recording.run().unwrap();
+        found.iter().map(|gradient| outputs.tensor(gradient).unwrap().to_f32().unwrap()).collect()
+    }
+}
+
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+}
+
+/// In a random direction of each parameter the loss rises as its gradient says.
+#[test]
+fn gradients_are_slopes() {
+    let device = Device::cpu();
+    let (model, training) = (load(&device, DType::F32), Training::new());
+    let gradients = training.gradients(&device, &model);
+    for (place, (parameter, gradient)) in model.parameters().iter().zip(&gradients).enumerate() {
+        let direction = Inputs::new(place as u64 + 5).values(gradient.len(), 1.0);
+        let length = norm(&direction);
+        let before = parameter.tensor.to_f32().unwrap();
+        const STEP: f64 = 0.02;
+        let at = |steps: f64| {
+            let moved = |(&value, &along): (&f32, &f32)| {
+                (f64::from(value) + steps * STEP * f64::from(along) / length) as f32
+            };
+            let moved: Vec<f32> = before.iter().zip(&direction).map(moved).collect();
+            parameter.tensor.write_f32(&moved).unwrap();
+            training.loss(&device, &model)
+        };
+        let slope = (8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * STEP);
+        parameter.tensor.write_f32(&before).unwrap();
+        let along = gradient.iter().zip(&direction).map(|(&of, &along)| f64::from(of) * f64::from(along));
+        let expected = along.sum::<f64>() / length;
+        // What a random direction has of the gradient is of this size.
+        let usual = norm(gradient) / (gradient.len() as f64).sqrt();
+        let error = (slope - expected).abs();
+        // f32 tells logits of 1 apart by 1e-7, and there are some hundred of them.
+        assert!(
+            error <= 1e-2 * usual.max(expected.abs()) + 1e-4,
+            "{}: the slope is {slope:e}, not {expected:e} of {usual:e}",
+            parameter.name()
+        );
+    }
+}
+
+#[test]
+fn gradients_agree_between_devices() {
+    let training = Training::new();
+    let of_cpu = training.gradients(&Device::cpu(), &load(&Device::cpu(), DType::F32));
+    for device in common::adapters() {
+        let model = load(&device, DType::F32);
+        let gradients = training.gradients(&device, &model);
+        for ((parameter, got), expected) in model.parameters().iter().zip(&gradients).zip(&of_cpu) {
+            let difference: Vec<f32> = got.iter().zip(expected).map(|(a, b)| a - b).collect();
+            let error = norm(&difference) / norm(expected);
+            assert!(error <= 1e-4, "{}: {}: {error:e}", device.name(), parameter.name());
+        }
+    }
+}
+
+/// All of the checkpoint's tensors, whole, under their names and with their sizes.
+#[test]
+fn parameters_are_the_checkpoints() {
+    let checkpoint = Checkpoint::open(folder()).unwrap();
+    let model = load(&Device::cpu(), DType::F32);
+    let mut elements = std::collections::BTreeMap::new();
+    for parameter in model.parameters() {
+        let values = parameter.tensor.to_f32().unwrap();
+        let columns = values.len() / parameter.tensor.shape()[0];
+        for slice in &parameter.slices {
+            let whole = checkpoint.tensor_f32(&slice.name, &slice.shape).unwrap();
+            let of_row = slice.shape.get(1).copied().unwrap_or(1);
+            for (place, row) in slice.rows.clone().enumerate() {
+                let at = (slice.at[0] + place) * of_row + slice.at[1];
+                assert_eq!(values[row * columns..][..columns], whole[at..at + columns], "{}", slice.name);
+            }
+            *elements.entry(slice.name.clone()).or_insert(0) += slice.rows.len() * columns;
+        }
+    }
+    for name in checkpoint.names() {
+        let count: usize = checkpoint.shape(name).unwrap().iter().product();
+        assert_eq!(elements.remove(name), Some(count), "{name}");
+    }
+    assert!(elements.is_empty(), "{elements:?}");
 }

@@ -1,4 +1,4 @@
-//! Mutants of `shaders/attention/additive.wgsl`.
+//! Mutants of `shaders/attention/additive.wgsl` and `additive_gradient.wgsl`.
 
 use crate::mutant::{Mutant, Mutants, mutant};
 
@@ -74,3 +74,20 @@ const PLACES: &[Mutant] = &[
     mutant("the last tile is left out", "first_key < keys; first", "first_key + KEYS < keys; first"),
     mutant("weights of the keys alone", "key < parameters.key_length; key", "key < keys; key"),
 ];
+
+pub const ADDITIVE_GRADIENT: Mutants = Mutants {
+    kernel: "attention/additive_gradient",
+    constants: &[],
+    faults: &[&[
+        mutant("w is left out", "sum * score_weight[column]", "sum"),
+        mutant("w is in its own gradient", "select(part,", "select(part * score_weight[column],"),
+        mutant("the slope is a logistic's", "exp(-2.0 * abs(x))", "exp(-abs(x))"),
+        mutant(
+            "items have one row of scores",
+            "item * parameters.rows * parameters.others",
+            "item * parameters.others",
+        ),
+        mutant("all items have the first's others", "item * parameters.others * width", "0u"),
+    ]],
+    once: &[],
+};

@@ -51,3 +51,47 @@ pub const GRU: Mutants = Mutants {
     ]],
     once: &[],
 };
+
+pub const GRU_GRADIENT: Mutants = Mutants {
+    kernel: "recurrent/gru_gradient",
+    constants: &[],
+    faults: &[&[
+        mutant(
+            "the update gate is the other way round for the new state",
+            "upstream * (1.0 - update) * 4.0",
+            "upstream * update * 4.0",
+        ),
+        mutant(
+            "the update gate is the other way round for the state before",
+            "var of_before = upstream * update;",
+            "var of_before = upstream * (1.0 - update);",
+        ),
+        mutant(
+            "the reset gate has the sum over the input",
+            "of_new * new_state *",
+            "of_new * x_gates[x_at + 2u * units] *",
+        ),
+        mutant(
+            "the new state's sum over the state has no reset gate",
+            "of_new_state = of_new * reset;",
+            "of_new_state = of_new;",
+        ),
+        mutant(
+            "the update gate's gradient is that of the new state alone",
+            "(before - tanh_stable(new_sum))",
+            "tanh_stable(new_sum)",
+        ),
+        mutant(
+            "the reverse begins at the padding's end",
+            "steps - 1u - parameters.step",
+            "parameters.length - 1u - parameters.step",
+        ),
+        mutant("steps of the output lie units apart", "* parameters.output_row", "* units"),
+        mutant(
+            "past a row's end the state's gradient is 0",
+            "of_state[index] = of_before;\n    }",
+            "of_state[index] = of_before;\n    } else { of_state[index] = 0.0; }",
+        ),
+    ]],
+    once: &[],
+};

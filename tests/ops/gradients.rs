@@ -48,7 +48,7 @@ impl Input {
 }
 
 /// ∂f/∂x for each element of the input at that place, by central differences of the fourth order.
-fn numeric_gradient(inputs: &[Vec<f32>], place: usize, f: impl Fn(&[Vec<f32>]) -> f64) -> Vec<f64> {
+pub fn numeric_gradient(inputs: &[Vec<f32>], place: usize, f: impl Fn(&[Vec<f32>]) -> f64) -> Vec<f64> {
     const STEP: f32 = 1.0 / 256.0;
     let mut moved = inputs.to_vec();
     let mut at = |element: usize, steps: f32| {
@@ -126,8 +126,9 @@ pub fn check(
     }
 }
 
+/// An error of 1e-5 of the largest is allowed, or of 1.
 #[track_caller]
-fn assert_near(what: &str, got: &[f32], expected: &[f64]) {
+pub fn assert_near(what: &str, got: &[f32], expected: &[f64]) {
     assert_eq!(got.len(), expected.len(), "{what}");
     let bound = 1e-5 * expected.iter().fold(1.0, |largest: f64, value| largest.max(value.abs()));
     for (place, (&got, &expected)) in got.iter().zip(expected).enumerate() {

@@ -12,6 +12,7 @@ mod decoding;
 mod empty;
 mod gradient_attention;
 mod gradient_products;
+mod gradient_recurrent;
 mod gradients;
 mod kv_cache;
 mod random_sizes;

@@ -8,6 +8,7 @@
 //! Additive attention ([`additive`]) is a kernel of its own.
 
 pub mod additive;
+pub mod additive_gradient;
 pub mod append;
 mod chosen;
 pub mod flash;

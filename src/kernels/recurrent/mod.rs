@@ -1,3 +1,4 @@
 //! Recurrent units.
 
 pub mod gru;
+pub mod gru_gradient;

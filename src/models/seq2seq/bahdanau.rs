@@ -7,7 +7,8 @@ use super::facts::{Facts, Sizes, Wanted};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{
-    Gru, GruCell, GruConfig, GruDirection, GruOptions, HostGru, HostLinear, LayerCapture, SplitLinear,
+    Gru, GruCell, GruConfig, GruDirection, GruOptions, HostGru, HostLinear, LayerCapture, Parameter,
+    Parameters, SplitLinear,
 };
 use crate::models::generation::{Hypothesis, StepDecoder, StepOutput, generate};
 use crate::models::padded::PaddedIds;
@@ -146,6 +147,23 @@ impl BahdanauSeq2Seq {
         let linear = self.initial.bytes() + self.readout.bytes() + self.output.bytes();
         let recurrent = self.encoder.bytes() + self.decoder.bytes();
         self.source.bytes() + self.target.bytes() + linear + recurrent + self.attention.bytes()
+    }
+
+    /// What can be trained, by the checkpoint's names: all of its tensors.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut all = Parameters::new();
+        all.table("source_embedding.weight", &self.source);
+        all.table("target_embedding.weight", &self.target);
+        self.encoder.add_parameters(&mut all, "encoder.", &["_l0", "_l0_reverse"]);
+        all.linear("initial", &self.initial);
+        let (query, key, score) = self.attention.parts();
+        all.linear("attention.query", query);
+        all.linear("attention.key", key);
+        all.tensor("attention.value.weight", score, true);
+        self.decoder.add_parameters(&mut all, "decoder.");
+        self.readout.add_parameters(&mut all, ["readout.weight", "readout.bias"]);
+        all.linear("output", &self.output);
+        all.into_vec()
     }
 
     pub(super) fn facts(&self) -> Facts {
