@@ -19,6 +19,7 @@ pub struct Parameter {
     pub slices: Vec<Slice>,
     /// Whether weight decay applies: to matrices and tables, and not to biases and norms.
     pub decays: bool,
+    name: String,
 }
 
 impl Parameter {
@@ -26,12 +27,20 @@ impl Parameter {
     pub fn new(name: impl Into<String>, tensor: &Tensor, decays: bool) -> Self {
         let (name, shape) = (name.into(), tensor.shape().dims().to_vec());
         let rows = 0..shape.first().copied().unwrap_or(1);
-        Self { tensor: tensor.clone(), slices: vec![Slice { name, shape, rows, at: [0; 2] }], decays }
+        Self::of_slices(tensor, vec![Slice { name, shape, rows, at: [0; 2] }], decays)
     }
 
-    /// The name of its first slice.
+    /// Its own name: that of its first slice, with the place of a part that is not the tensor's first, such as `weight[0, 64]`.
     pub fn name(&self) -> &str {
-        self.slices.first().map_or("", |slice| &slice.name)
+        &self.name
+    }
+
+    fn of_slices(tensor: &Tensor, slices: Vec<Slice>, decays: bool) -> Self {
+        let name = slices.first().map_or(String::new(), |slice| match slice.at {
+            [0, 0] => slice.name.clone(),
+            [row, column] => format!("{}[{row}, {column}]", slice.name),
+        });
+        Self { tensor: tensor.clone(), slices, decays, name }
     }
 }
 
@@ -67,13 +76,13 @@ impl Parameters {
 
     /// A tensor of a checkpoint as it is.
     pub fn tensor(&mut self, name: impl Into<String>, tensor: &Tensor, decays: bool) {
-        let Parameter { tensor, slices, decays } = Parameter::new(name, tensor, decays);
+        let Parameter { tensor, slices, decays, .. } = Parameter::new(name, tensor, decays);
         self.push(&tensor, slices, decays);
     }
 
     fn push(&mut self, tensor: &Tensor, slices: Vec<Slice>, decays: bool) {
         if !self.0.iter().any(|other| other.tensor.storage().is(tensor.storage())) {
-            self.0.push(Parameter { tensor: tensor.clone(), slices, decays });
+            self.0.push(Parameter::of_slices(tensor, slices, decays));
         }
     }
 

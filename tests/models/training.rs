@@ -1,11 +1,12 @@
 //! Training of whole models: their gradients, the same bits again, runs that are saved and gone on with, folders that are written.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use attentive::layers::Parameter;
 use attentive::models::{EmbeddedModel, TransformerSeq2Seq, Translator};
 use attentive::recording::{Recording, Value};
 use attentive::train::{AdamW, Schedule, Sgd, Trainer, TrainingState, save_weights};
-use attentive::weights::{MarianConfig, Seq2SeqConfig};
+use attentive::weights::MarianConfig;
 use attentive::{DType, Device, Embedder, Error, Tensor};
 
 use crate::common;
@@ -180,9 +181,9 @@ fn trainer(device: &Device, model: &TransformerSeq2Seq) -> Trainer {
     trainer.schedule(Schedule::Linear { warmup: 3, steps: 60 }).unwrap().clip(1.0).unwrap()
 }
 
-fn bits(model: &TransformerSeq2Seq) -> Vec<Vec<u32>> {
+fn bits(parameters: &[Parameter]) -> Vec<Vec<u32>> {
     let bits = |tensor: &Tensor| tensor.to_f32().unwrap().iter().map(|value| value.to_bits()).collect();
-    model.parameters().iter().map(|parameter| bits(&parameter.tensor)).collect()
+    parameters.iter().map(|parameter| bits(&parameter.tensor)).collect()
 }
 
 #[test]
@@ -206,7 +207,7 @@ fn training_is_the_same_bits_again_and_goes_on_where_it_was_saved() {
             if steps == 25 {
                 trainer.save(&path, &TrainingState::from([("place".to_owned(), "25".to_owned())])).unwrap();
             }
-            (losses, bits(&model))
+            (losses, bits(&model.parameters()))
         };
         let (losses, whole) = run(50, false);
         assert!(losses[49] < 0.05 * losses[0], "{}: {losses:?}", device.name());
@@ -231,7 +232,7 @@ fn a_run_of_another_model_or_optimizer_is_refused_and_changes_nothing() {
     let mut larger = config();
     larger.encoder_layers = 3;
     let larger = TransformerSeq2Seq::random(&device, &larger, 1).unwrap();
-    let before = bits(&larger);
+    let before = bits(&larger.parameters());
     assert!(matches!(trainer(&device, &larger).resume(&path), Err(Error::MissingTensor { .. })));
     let mut wider = config();
     wider.encoder_feed_forward_dim = 21;
@@ -249,7 +250,7 @@ fn a_run_of_another_model_or_optimizer_is_refused_and_changes_nothing() {
         assert!(matches!(outcome, Err(Error::File { .. })), "{length}: {outcome:?}");
     }
     assert!(matches!(trainer(&device, &model).resume(folder.path().join("none")), Err(Error::Io { .. })));
-    assert_eq!(bits(&larger), before);
+    assert_eq!(bits(&larger.parameters()), before);
 }
 
 /// A folder that cannot be written to leaves the run that is there.
@@ -270,33 +271,59 @@ fn what_cannot_be_written_leaves_what_is_there() {
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
-fn embedded_folder(to: &Path) -> (MarianConfig, PathBuf) {
-    let model = EmbeddedModel::DatesTransformer;
-    for (name, contents) in model.texts() {
-        std::fs::write(to.join(name), contents).unwrap();
-    }
-    match model.folder().unwrap().config {
-        Seq2SeqConfig::Marian(config) => (config, to.join("model.safetensors")),
-        other => panic!("{other:?}"),
-    }
-}
-
+/// Of both translators that are part of the crate.
 #[test]
 fn a_folder_that_is_written_is_read_as_it_was() {
     let device = Device::cpu();
-    let folder = tempfile::tempdir().unwrap();
-    let (config, path) = embedded_folder(folder.path());
-    let model = TransformerSeq2Seq::random(&device, &config, 5).unwrap();
-    let words = config.target_vocabulary_size;
-    let bias = ("final_logits_bias", &[1, words][..], &vec![0.0; words][..]);
-    save_weights(&path, &model.parameters(), &[bias], DType::F32).unwrap();
-    let read = Translator::from_dir(&device, folder.path(), DType::F32).unwrap();
-    assert_eq!(bits(read.transformer().unwrap()), bits(&model));
-    // The names are those of the model that others trained.
-    let own = attentive::weights::Checkpoint::open(&path).unwrap();
-    let theirs = EmbeddedModel::DatesTransformer.folder().unwrap().checkpoint;
-    assert_eq!(own.names().collect::<Vec<_>>(), theirs.names().collect::<Vec<_>>());
-    for name in own.names() {
-        assert_eq!(own.shape(name), theirs.shape(name), "{name}");
+    for model in EmbeddedModel::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, contents) in model.texts() {
+            std::fs::write(folder.path().join(name), contents).unwrap();
+        }
+        let path = folder.path().join("model.safetensors");
+        let own = Translator::untrained(&device, model.folder().unwrap(), 5).unwrap();
+        own.save_weights(&path, DType::F32).unwrap();
+        let read = Translator::from_dir(&device, folder.path(), DType::F32).unwrap();
+        assert_eq!(bits(&read.parameters()), bits(&own.parameters()), "{}", model.name());
+        // The names are those of the model that others trained.
+        let own = attentive::weights::Checkpoint::open(&path).unwrap();
+        let theirs = model.folder().unwrap().checkpoint;
+        assert_eq!(own.names().collect::<Vec<_>>(), theirs.names().collect::<Vec<_>>());
+        for name in own.names() {
+            assert_eq!(own.shape(name), theirs.shape(name), "{name}");
+        }
+    }
+}
+
+/// A translator learns a few pairs by heart, and then writes them.
+#[test]
+fn translators_learn_pairs_by_heart() {
+    const STEPS: u64 = 100;
+    let device = Device::cpu();
+    for model in EmbeddedModel::ALL {
+        let translator = Translator::untrained(&device, model.folder().unwrap(), 2).unwrap();
+        let texts = ["one", "two", "ninety-nine", "le 3 mai 1979"];
+        let answers = ["1", "2", "99", "1979-05-03"];
+        let ids = |texts: &[&str]| -> Vec<Vec<u32>> {
+            let encoded = translator.tokenizer().encode_batch(texts, 64).unwrap();
+            encoded.into_iter().map(|encoding| encoding.ids).collect()
+        };
+        let (sources, targets) = (ids(&texts), ids(&answers));
+        let [sources, targets]: [Vec<&[u32]>; 2] =
+            [sources.iter().map(Vec::as_slice).collect(), targets.iter().map(Vec::as_slice).collect()];
+        let algorithm = AdamW { learning_rate: 0.004, weight_decay: 0.0, ..AdamW::default() };
+        let trainer = Trainer::new(&device, algorithm, translator.parameters()).unwrap();
+        let schedule = Schedule::Linear { warmup: 10, steps: STEPS };
+        let mut trainer = trainer.schedule(schedule).unwrap().clip(1.0).unwrap();
+        let what = format!("{} on {}", model.name(), device.name());
+        let mut loss = f32::INFINITY;
+        for _ in 0..STEPS {
+            loss =
+                trainer.step(|recording| translator.record_loss(recording, &sources, &targets)).unwrap().loss;
+        }
+        assert!(loss < 0.1, "{what}: {loss}");
+        let found = translator.translate(&texts).run().unwrap();
+        let found: Vec<&str> = found.texts.iter().map(|found| found[0].text.as_str()).collect();
+        assert_eq!(found, answers, "{what}");
     }
 }

@@ -11,11 +11,11 @@ use crate::layers::{
     Parameters, SplitLinear,
 };
 use crate::models::generation::{Hypothesis, StepDecoder, StepOutput, generate};
-use crate::models::padded::PaddedIds;
+use crate::models::padded::{PaddedIds, Shifted};
 use crate::models::source::Source;
 use crate::ops::{
-    Activation, AdditiveAttention, AdditiveAttentionWeights, Embedding, EmbeddingTable,
-    HostAdditiveAttention, Linear, LinearWeights, Pooling, gather_rows, pool,
+    Activation, AdditiveAttention, AdditiveAttentionWeights, CrossEntropy, Embedding, EmbeddingTable,
+    HostAdditiveAttention, Linear, LinearWeights, Pooling, concat, gather_rows, pool,
 };
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
@@ -82,7 +82,23 @@ impl BahdanauSeq2Seq {
         checkpoint: &Checkpoint,
         dtype: DType,
     ) -> Result<Self> {
-        let mut source = Source::new(checkpoint, dtype);
+        Self::from_source(device, config, Source::new(checkpoint, dtype), dtype)
+    }
+
+    /// A model that has learnt nothing yet, its weights made from a seed, in f32: what training begins with.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn random(device: &Device, config: &BahdanauConfig, seed: u64) -> Result<Self> {
+        Self::from_source(device, config, Source::random(seed), DType::F32)
+    }
+
+    fn from_source(
+        device: &Device,
+        config: &BahdanauConfig,
+        mut source: Source<'_>,
+        dtype: DType,
+    ) -> Result<Self> {
         let &BahdanauConfig { vocabulary_size: words, embedding_dim, hidden_dim: hidden, .. } = config;
         let (width, annotation) = (config.attention_dim, 2 * hidden);
         let mut table = |name: &str| source.table(device, name, [words, embedding_dim]);
@@ -314,6 +330,30 @@ impl BahdanauSeq2Seq {
                 steps.push(step);
             }
             Ok(steps)
+        })
+    }
+
+    /// Records the loss of pairs, as training has it: the mean cross-entropy over the targets' tokens, each after those before it and
+    /// the start token. Targets are with the token that ends them, and without the one that begins them.
+    ///
+    /// # Errors
+    /// As [`BahdanauSeq2Seq::record_logits`].
+    pub fn record_loss(
+        &self,
+        recording: &mut Recording,
+        sources: &[&[u32]],
+        targets: &[&[u32]],
+    ) -> Result<Value> {
+        recording.atomically(|recording| {
+            let shifted = Shifted::new(targets, self.config.start_id);
+            let steps = self.record_logits(recording, sources, &shifted.inputs(), false)?;
+            let logits: Vec<&Value> = steps.iter().map(|step| &step.logits).collect();
+            let logits = concat(recording, &logits, 0)?;
+            // Steps follow each other there, and in the labels the targets do.
+            let longest = steps.len();
+            let label = |row: usize| shifted.labels[row % targets.len() * longest + row / targets.len()];
+            let labels: Vec<u32> = (0..shifted.labels.len()).map(label).collect();
+            CrossEntropy::new(&labels).record(recording, &logits)
         })
     }
 

@@ -7,6 +7,7 @@ mod embedded;
 mod facts;
 mod maps;
 mod model;
+mod training;
 mod transformer;
 mod translator;
 

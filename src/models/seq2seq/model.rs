@@ -4,7 +4,9 @@ use super::facts::{Facts, Sizes, Wanted};
 use super::{BahdanauSeq2Seq, TransformerSeq2Seq};
 use crate::device::Device;
 use crate::error::Result;
+use crate::layers::Parameter;
 use crate::models::generation::Hypothesis;
+use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 use crate::weights::{Checkpoint, Seq2SeqConfig};
 
@@ -29,6 +31,47 @@ impl Model {
                 Self::Bahdanau(Box::new(BahdanauSeq2Seq::load(device, config, checkpoint, dtype)?))
             }
         })
+    }
+
+    /// One that has learnt nothing yet, in f32.
+    pub(super) fn random(device: &Device, config: &Seq2SeqConfig, seed: u64) -> Result<Self> {
+        Ok(match config {
+            Seq2SeqConfig::Marian(config) => {
+                Self::Transformer(Box::new(TransformerSeq2Seq::random(device, config, seed)?))
+            }
+            Seq2SeqConfig::Bahdanau(config) => {
+                Self::Bahdanau(Box::new(BahdanauSeq2Seq::random(device, config, seed)?))
+            }
+        })
+    }
+
+    pub(super) fn parameters(&self) -> Vec<Parameter> {
+        match self {
+            Self::Transformer(model) => model.parameters(),
+            Self::Bahdanau(model) => model.parameters(),
+        }
+    }
+
+    pub(super) fn record_loss(
+        &self,
+        recording: &mut Recording,
+        sources: &[&[u32]],
+        targets: &[&[u32]],
+    ) -> Result<Value> {
+        match self {
+            Self::Transformer(model) => model.record_loss(recording, sources, targets),
+            Self::Bahdanau(model) => model.record_loss(recording, sources, targets),
+        }
+    }
+
+    /// Tensors of its checkpoint that are not trained and 0: their names and sizes.
+    pub(super) fn zeros(&self) -> Vec<(&'static str, [usize; 2])> {
+        match self {
+            Self::Transformer(model) => {
+                vec![("final_logits_bias", [1, model.config().target_vocabulary_size])]
+            }
+            Self::Bahdanau(_) => Vec::new(),
+        }
     }
 
     pub(super) fn facts(&self) -> Facts {

@@ -69,8 +69,13 @@ impl Translator {
     /// # Errors
     /// As [`Translator::from_dir`].
     pub fn from_folder(device: &Device, folder: Seq2SeqFolder, dtype: DType) -> Result<Self> {
-        let Seq2SeqFolder { config, checkpoint, tokenizer, generation, mut notices, .. } = folder;
-        let model = Model::load(device, &config, &checkpoint, dtype)?;
+        let model = Model::load(device, &folder.config, &folder.checkpoint, dtype)?;
+        Self::with_model(device, folder, model)
+    }
+
+    /// That model with the folder's tokenizer and its settings.
+    pub(super) fn with_model(device: &Device, folder: Seq2SeqFolder, model: Model) -> Result<Self> {
+        let Seq2SeqFolder { tokenizer, generation, mut notices, .. } = folder;
         let facts = model.facts();
         let mut options = options(&generation, facts.padding_id);
         if let Some(longest) = facts.max_target_tokens.filter(|&longest| longest < options.max_tokens) {

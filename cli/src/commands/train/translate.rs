@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use attentive::models::{EmbeddedModel, TransformerSeq2Seq, TranslationProgress, Translator};
-use attentive::train::{AdamW, Schedule, Trainer, save_weights};
-use attentive::weights::{Seq2SeqConfig, Seq2SeqTokenizer};
+use attentive::models::{EmbeddedModel, TranslationProgress, Translator};
+use attentive::train::{AdamW, Schedule, Trainer};
+use attentive::weights::Seq2SeqTokenizer;
 use attentive::{DType, Device};
 use clap::{Args, ValueEnum};
 use fastrand::Rng;
@@ -91,12 +91,15 @@ pub struct Arguments {
 enum ModelName {
     /// Vaswani's encoder–decoder Transformer
     DatesTransformer,
+    /// Bahdanau's recurrent model with its attention
+    DatesGru,
 }
 
 impl ModelName {
     fn model(self) -> EmbeddedModel {
         match self {
             Self::DatesTransformer => EmbeddedModel::DatesTransformer,
+            Self::DatesGru => EmbeddedModel::DatesGru,
         }
     }
 
@@ -104,6 +107,7 @@ impl ModelName {
     fn defaults(self) -> (u64, f32) {
         match self {
             Self::DatesTransformer => (6000, 2e-3),
+            Self::DatesGru => (2500, 3e-3),
         }
     }
 }
@@ -113,19 +117,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (steps, rate) = arguments.model.defaults();
     let steps = arguments.steps.unwrap_or(steps);
     let held_out: Vec<(String, String)> = pairs(embedded.held_out());
-    let folder = embedded.folder()?;
-    let Seq2SeqConfig::Marian(config) = &folder.config else {
-        return Err(Failure::Failed(format!("{} is no Transformer", embedded.name())));
-    };
     let device = arguments.device.open(&arguments.open)?;
-    let model = TransformerSeq2Seq::random(&device, config, arguments.seed)?;
+    let translator = Translator::untrained(&device, embedded.folder()?, arguments.seed)?;
     let algorithm = AdamW {
         learning_rate: arguments.learning_rate.unwrap_or(rate),
         betas: [0.9, 0.98],
         weight_decay: 0.0,
         ..AdamW::default()
     };
-    let trainer = Trainer::new(&device, algorithm, model.parameters())?
+    let trainer = Trainer::new(&device, algorithm, translator.parameters())?
         .schedule(Schedule::Linear { warmup: WARMUP.min(steps / 10), steps })?
         .clip(LARGEST_NORM)?;
     let settings = [
@@ -136,8 +136,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ("seed", arguments.seed.to_string()),
     ];
     let mut run = Run::begin(&arguments.run, trainer, &settings)?;
-    let elements: u64 =
-        run.trainer.parameters().iter().map(|parameter| parameter.tensor.shape().elements()).sum();
+    let parameters = run.trainer.parameters().iter();
+    let elements: u64 = parameters.map(|parameter| parameter.tensor.shape().elements()).sum();
     note(format_args!(
         "{}: {} parameters, {} of {} pairs, on {}",
         embedded.name(),
@@ -147,23 +147,23 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         device.name()
     ));
     let pairs = Dates::training(arguments.seed, &held_out);
-    let mut batches = Batches::new(&folder.tokenizer, pairs, arguments, config.max_positions);
+    let mut batches = Batches::new(&translator, pairs, arguments);
     // A run that goes on has had these.
     for _ in 0..run.trainer.steps() {
         batches.next()?;
     }
     while run.trainer.steps() < steps {
         let Batch { sources, targets } = batches.next()?;
-        let [sources, targets] =
-            [&sources, &targets].map(|rows| rows.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let [sources, targets]: [Vec<&[u32]>; 2] =
+            [sources.iter().map(Vec::as_slice).collect(), targets.iter().map(Vec::as_slice).collect()];
         let tokens = sources.iter().chain(&targets).map(|row| row.len()).sum();
-        let step = run.trainer.step(|recording| model.record_loss(recording, &sources, &targets))?;
+        let step = run.trainer.step(|recording| translator.record_loss(recording, &sources, &targets))?;
         if run.took(&step, steps, tokens)?.is_break() {
             return Err(Failure::Said);
         }
     }
     let output = &arguments.run.output;
-    save(output, embedded, &model)?;
+    save(output, embedded, &translator)?;
     run.end()?;
     let most = arguments.evaluate.unwrap_or(held_out.len()).min(held_out.len());
     print(&report(output, &device, &held_out[..most])?)
@@ -194,7 +194,8 @@ struct Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
-    fn new(tokenizer: &'a Seq2SeqTokenizer, pairs: Dates, arguments: &Arguments, max_tokens: usize) -> Self {
+    fn new(translator: &'a Translator, pairs: Dates, arguments: &Arguments) -> Self {
+        let (tokenizer, max_tokens) = (translator.tokenizer(), translator.max_source_tokens());
         let random = Rng::with_seed(arguments.seed ^ 0xba7c_4e5);
         Self { tokenizer, pairs, random, size: arguments.batch_size as usize, max_tokens, ready: Vec::new() }
     }
@@ -235,15 +236,13 @@ impl<'a> Batches<'a> {
     }
 }
 
-/// Writes a folder that `attentive translate` and transformers read.
-fn save(folder: &Path, embedded: EmbeddedModel, model: &TransformerSeq2Seq) -> Result<()> {
+/// Writes a folder that `attentive translate` reads, and transformers that of a Transformer.
+fn save(folder: &Path, embedded: EmbeddedModel, translator: &Translator) -> Result<()> {
     for (name, contents) in embedded.texts() {
         let path = folder.join(name);
         std::fs::write(&path, contents).map_err(|error| Failure::file(&path, error))?;
     }
-    let words = model.config().target_vocabulary_size;
-    let bias = ("final_logits_bias", &[1, words][..], &vec![0.0; words][..]);
-    Ok(save_weights(folder.join("model.safetensors"), &model.parameters(), &[bias], DType::F16)?)
+    Ok(translator.save_weights(folder.join("model.safetensors"), DType::F16)?)
 }
 
 /// How many of the held-out pairs the model in the folder answers exactly, and some that it does not.

@@ -1,0 +1,58 @@
+//! A translator that is trained.
+
+use std::path::Path;
+
+use super::Translator;
+use super::model::Model;
+use crate::device::Device;
+use crate::error::Result;
+use crate::layers::Parameter;
+use crate::recording::{Recording, Value};
+use crate::tensor::DType;
+use crate::train::save_weights;
+use crate::weights::Seq2SeqFolder;
+
+impl Translator {
+    /// A translator of a folder's sizes, tokenizer and settings that has learnt nothing yet: its weights are made from a seed, in f32, and
+    /// those of the folder are not read.
+    ///
+    /// # Errors
+    /// As [`Translator::from_folder`].
+    pub fn untrained(device: &Device, folder: Seq2SeqFolder, seed: u64) -> Result<Self> {
+        let model = Model::random(device, &folder.config, seed)?;
+        Self::with_model(device, folder, model)
+    }
+
+    /// What can be trained, by the names of a checkpoint.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        self.model.parameters()
+    }
+
+    /// Records the loss of pairs of token ids, as training has it: the mean cross-entropy over the targets' tokens, each after those
+    /// before it and the start token. Targets are with the token that ends them, and without the one that begins them.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for other numbers of sources and targets, an empty one, one that is longer than the
+    /// model takes, or an id past its table.
+    pub fn record_loss(
+        &self,
+        recording: &mut Recording,
+        sources: &[&[u32]],
+        targets: &[&[u32]],
+    ) -> Result<Value> {
+        self.model.record_loss(recording, sources, targets)
+    }
+
+    /// Writes the weights as a folder's `model.safetensors`, stored as f32 or f16.
+    ///
+    /// # Errors
+    /// As [`save_weights`].
+    pub fn save_weights(&self, path: impl AsRef<Path>, dtype: DType) -> Result<()> {
+        let zeros = self.model.zeros();
+        let zeros: Vec<_> =
+            zeros.iter().map(|(name, shape)| (*name, shape, vec![0.0; shape[0] * shape[1]])).collect();
+        let others: Vec<(&str, &[usize], &[f32])> =
+            zeros.iter().map(|(name, shape, values)| (*name, &shape[..], &values[..])).collect();
+        save_weights(path, &self.parameters(), &others, dtype)
+    }
+}
