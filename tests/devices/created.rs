@@ -79,7 +79,7 @@ fn a_second_step_of_training_makes_nothing() {
             .for_each(|(place, layer)| parameters.linear(&format!("layer.{place}"), layer));
         let mut trainer =
             Trainer::new(&device, AdamW::default(), parameters.into_vec()).unwrap().clip(1.0).unwrap();
-        let x = Tensor::from_f32(&device, [5, 6], &vec![0.5; 30]).unwrap();
+        let x = Tensor::from_f32(&device, [5, 6], &[0.5; 30]).unwrap();
         let mut submits = Vec::new();
         let made = made(&device, 4, || {
             let step = trainer.step(|recording| {

@@ -77,7 +77,8 @@ fn gemms() {
 #[test]
 fn stacked_products() {
     // Shapes of a and of b, and how many stacked matrices there are; of each, which a and which b it has.
-    let cases: [(&[usize], &[usize], &[[usize; 2]]); 6] = [
+    type Case<'a> = (&'a [usize], &'a [usize], &'a [[usize; 2]]);
+    let cases: [Case<'_>; 6] = [
         (&[3, 4], &[4, 2], &[[0, 0]]),
         (&[2, 3, 4], &[2, 4, 5], &[[0, 0], [1, 1]]),
         // One b for all, and one a for all.

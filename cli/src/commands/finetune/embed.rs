@@ -123,7 +123,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let device = arguments.device.open(&arguments.open)?;
     let embedder = Embedder::from_dir(&device, &folder)?;
-    embedder.notices().iter().for_each(|notice| note(notice));
+    embedder.notices().iter().for_each(note);
     let batches = pairs.len().div_ceil(arguments.batch_size as usize) as u64;
     let steps = arguments.epochs * batches;
     let algorithm = AdamW { learning_rate: arguments.learning_rate, ..AdamW::default() };

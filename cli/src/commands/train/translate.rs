@@ -196,7 +196,7 @@ struct Batches<'a> {
 impl<'a> Batches<'a> {
     fn new(translator: &'a Translator, pairs: Dates, arguments: &Arguments) -> Self {
         let (tokenizer, max_tokens) = (translator.tokenizer(), translator.max_source_tokens());
-        let random = Rng::with_seed(arguments.seed ^ 0xba7c_4e5);
+        let random = Rng::with_seed(arguments.seed ^ 0x0ba7_c4e5);
         Self { tokenizer, pairs, random, size: arguments.batch_size as usize, max_tokens, ready: Vec::new() }
     }
 
