@@ -1,16 +1,16 @@
 //! Training: what is changed by gradients, and how.
 
-#[cfg(feature = "models")]
+#[cfg(all(feature = "models", not(target_arch = "wasm32")))]
 mod checkpoint;
-#[cfg(feature = "models")]
+#[cfg(all(feature = "models", not(target_arch = "wasm32")))]
 mod folder;
 mod optimizer;
 mod schedule;
 mod trainer;
 
-#[cfg(feature = "models")]
+#[cfg(all(feature = "models", not(target_arch = "wasm32")))]
 pub use checkpoint::{TrainingState, save_weights};
-#[cfg(feature = "models")]
+#[cfg(all(feature = "models", not(target_arch = "wasm32")))]
 pub use folder::save_folder;
 pub use optimizer::{AdamW, Algorithm, Control, Optimizer, Sgd};
 pub use schedule::Schedule;

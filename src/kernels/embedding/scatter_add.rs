@@ -3,7 +3,7 @@
 //! y\[v, :\] += scale · Σ dy\[r, :\] over the rows r of segment v. f32; dy and y are dense rows of `columns`. No atomics: the host
 //! sorts rows by where they go, `order` is `[rows]` in that order, and each of `segments` `[segments, 3]` is a run of it with one
 //! destination: its first place, the one behind its last, and the row of y. Segments have destinations of their own, and at most
-//! [`LONGEST`] rows; the op adds up longer ones in levels. So a sum has one order, and the same inputs give the same bits.
+//! `LONGEST` rows; the op adds up longer ones in levels. So a sum has one order, and the same inputs give the same bits.
 //!
 //! Rows of y without a segment stay as they are.
 

@@ -1,6 +1,6 @@
 //! Sums of squares of a gradient's blocks, for the norm of all gradients of a step.
 //!
-//! y\[first + b\] = Σ x² over the b-th [`BLOCK`] elements of x. f32; each gradient has its place in y. In a fixed order, so that the same
+//! y\[first + b\] = Σ x² over the b-th `BLOCK` elements of x. f32; each gradient has its place in y. In a fixed order, so that the same
 //! inputs give the same bits. A block with a NaN, an infinity, or an element whose square is beyond f32 is NaN.
 
 use crate::kernel::{

@@ -1,5 +1,6 @@
 //! A translator that is trained.
 
+#[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 
 use super::Translator;
@@ -8,7 +9,9 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::layers::Parameter;
 use crate::recording::{Recording, Value};
+#[cfg(not(target_arch = "wasm32"))]
 use crate::tensor::DType;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::train::save_weights;
 use crate::weights::Seq2SeqFolder;
 
@@ -47,6 +50,7 @@ impl Translator {
     ///
     /// # Errors
     /// As [`save_weights`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn save_weights(&self, path: impl AsRef<Path>, dtype: DType) -> Result<()> {
         let zeros = self.model.zeros();
         let zeros: Vec<_> =
