@@ -253,7 +253,7 @@ impl Gru {
                         x_gates: x_gates.clone(),
                         output: outputs[0].clone(),
                         initial: before.clone(),
-                                        hidden: hidden.clone(),
+                        hidden: hidden.clone(),
                         reverses,
                         lengths: lengths.clone(),
                         steps_of: options.lengths.map_or_else(|| vec![length as u32; batch], <[u32]>::to_vec),
@@ -302,9 +302,8 @@ impl Taken {
     ) -> Result<()> {
         let Self { x_gates, lengths, reverses, .. } = self;
         let (batch, units) = (self.initial[0].shape()[0], self.initial[0].shape().last());
-        let (of_output, of_states) = upstream.split_first().map_or((None, upstream), |(output, states)| {
-            (output.as_ref(), states)
-        });
+        let (of_output, of_states) =
+            upstream.split_first().map_or((None, upstream), |(output, states)| (output.as_ref(), states));
         let of_x_gates = recording.temporary(x_gates.shape().clone(), DType::F32)?;
         for (direction, (kept, &reverse)) in self.kept.iter().zip(*reverses).enumerate() {
             let (steps, hidden, initial) = (kept.len(), &self.hidden[direction], &self.initial[direction]);

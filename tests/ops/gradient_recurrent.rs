@@ -296,8 +296,7 @@ fn a_gru_cell() {
         Input::new("two", &[batch, 2]),
         Input::new("state", &[batch, UNITS]),
     ];
-    let cell =
-        |device: &Device| GruCell::new(device, &[1, 2], UNITS, &host(&weights), DType::F32).unwrap();
+    let cell = |device: &Device| GruCell::new(device, &[1, 2], UNITS, &host(&weights), DType::F32).unwrap();
     check(
         "a GRU cell",
         &inputs,
@@ -332,15 +331,11 @@ fn a_gru_cell() {
 #[test]
 fn a_gru_of_nothing() {
     for (batch, length) in [(0, 3), (2, 0)] {
-        check_empty(
-            "a GRU",
-            &[&[batch, length, INPUTS], &[batch, UNITS]],
-            |recording, values| {
-                let gru = gru(recording.device(), GruDirection::Forward, &weights(1));
-                let options = GruOptions { lengths: None, initial: Some(&[&values[1]]) };
-                Ok(gru.record(recording, &values[0], &options)?.output)
-            },
-        );
+        check_empty("a GRU", &[&[batch, length, INPUTS], &[batch, UNITS]], |recording, values| {
+            let gru = gru(recording.device(), GruDirection::Forward, &weights(1));
+            let options = GruOptions { lengths: None, initial: Some(&[&values[1]]) };
+            Ok(gru.record(recording, &values[0], &options)?.output)
+        });
     }
     // Without a step the states are those that were given, and so is their gradient.
     for device in common::devices() {
@@ -459,7 +454,8 @@ fn additive_attention() {
             let keys = weights.project_keys(recording, &values[1])?;
             let attention = AdditiveAttention::new(&weights).key_lengths(&LENGTHS);
             let first = attention.record_projected(recording, &values[0], &keys, &values[2])?.output;
-            let second = attention.with_weights().record_projected(recording, &values[0], &keys, &values[2])?;
+            let second =
+                attention.with_weights().record_projected(recording, &values[0], &keys, &values[2])?;
             assert!(second.weights.is_some());
             concat(recording, &[&first, &second.output], 0)
         },
@@ -545,8 +541,7 @@ fn luongs_attention() {
         scaled::Dims { batch: items, heads: 1, heads_kv: 1, queries: rows, keys, head_dim: dim, value_dim };
     let oracle = |q: &[f32], k: &[f32], v: &[f32]| {
         let heads = |values, rows, columns| View::new(values, Strided::heads_first(1, rows, columns));
-        let options =
-            Options { scale: 1.0, key_lengths: Some(&LENGTHS), ..Options::for_head_dim(dim) };
+        let options = Options { scale: 1.0, key_lengths: Some(&LENGTHS), ..Options::for_head_dim(dim) };
         scaled::attention(heads(q, rows, dim), heads(k, keys, dim), heads(v, keys, value_dim), dims, options)
     };
     let inputs = |query_dim: usize| {
