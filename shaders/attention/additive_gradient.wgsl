@@ -50,14 +50,14 @@ fn main(
     var strange = false;
     for (var place = 0u; place < parameters.others; place = place + 1u) {
         let gradient = of_scores[first_score + place * parameters.other_step];
-        // What is masked out may be anything there.
-        if (gradient != 0.0) {
+        // What is masked out may be anything there. By its bits: a comparison may take a NaN for 0.
+        if ((bitcast<u32>(gradient) & 0x7fffffffu) != 0u) {
             let x = base + other[first_other + place * width];
             // 1 − tanh², which so does not cancel.
             let e = exp(-2.0 * abs(x));
             sum = sum + gradient * 4.0 * e / ((1.0 + e) * (1.0 + e));
             part = part + gradient * tanh_stable(x);
-            // exp may make a number of a NaN, and a comparison a 0.
+            // exp may make a number of a NaN.
             strange = strange || is_nan(x) || is_nan(gradient);
         }
     }

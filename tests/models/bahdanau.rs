@@ -443,27 +443,32 @@ fn gradients_are_slopes() {
         let direction = Inputs::new(place as u64 + 5).values(gradient.len(), 1.0);
         let length = norm(&direction);
         let before = parameter.tensor.to_f32().unwrap();
-        const STEP: f64 = 0.02;
-        let at = |steps: f64| {
+        let loss_at = |moved: f64| {
             let moved = |(&value, &along): (&f32, &f32)| {
-                (f64::from(value) + steps * STEP * f64::from(along) / length) as f32
+                (f64::from(value) + moved * f64::from(along) / length) as f32
             };
             let moved: Vec<f32> = before.iter().zip(&direction).map(moved).collect();
             parameter.tensor.write_f32(&moved).unwrap();
             training.loss(&device, &model)
         };
-        let slope = (8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * STEP);
-        parameter.tensor.write_f32(&before).unwrap();
         let along = gradient.iter().zip(&direction).map(|(&of, &along)| f64::from(of) * f64::from(along));
         let expected = along.sum::<f64>() / length;
         // What a random direction has of the gradient is of this size.
-        let usual = norm(gradient) / (gradient.len() as f64).sqrt();
-        let error = (slope - expected).abs();
-        // f32 tells logits of 1 apart by 1e-7, and there are some hundred of them.
+        let size = expected.abs().max(norm(gradient) / (gradient.len() as f64).sqrt());
+        // A long step may pass where the larger half of a maxout changes; a short one is lost in what f32 tells apart of some hundred
+        // logits.
+        let slopes = [0.02, 0.004].map(|step| {
+            let slope = (8.0 * (loss_at(step) - loss_at(-step))
+                - (loss_at(2.0 * step) - loss_at(-2.0 * step)))
+                / (12.0 * step);
+            ((slope - expected).abs() <= 1e-2 * size + 1e-5 / step, slope)
+        });
+        parameter.tensor.write_f32(&before).unwrap();
         assert!(
-            error <= 1e-2 * usual.max(expected.abs()) + 1e-4,
-            "{}: the slope is {slope:e}, not {expected:e} of {usual:e}",
-            parameter.name()
+            slopes.iter().any(|(is_near, _)| *is_near),
+            "{}: the slopes are {slopes:?}, not {expected:e}, of a gradient of {:e}",
+            parameter.name(),
+            norm(gradient)
         );
     }
 }
@@ -471,7 +476,8 @@ fn gradients_are_slopes() {
 #[test]
 fn gradients_agree_between_devices() {
     let training = Training::new();
-    let of_cpu = training.gradients(&Device::cpu(), &load(&Device::cpu(), DType::F32));
+    let cpu = Device::cpu();
+    let of_cpu = training.gradients(&cpu, &load(&cpu, DType::F32));
     for device in common::adapters() {
         let model = load(&device, DType::F32);
         let gradients = training.gradients(&device, &model);

@@ -272,6 +272,14 @@ pub const EQUIVALENTS: &[Equivalent] = &[
     // recurrent, vision, ceiling
     same("recurrent/gru", &["is_nan(", "let strange ="], NAN),
     same("recurrent/gru", &["first argument", "`select(after,"], NAN),
+    same("recurrent/gru_gradient", &["`is_nan(reset_sum) ||` →"], "then new_sum is NaN too, on llvmpipe"),
+    same("recurrent/gru_gradient", &["`|| is_nan(update_sum)` →"], NAN),
+    same(
+        "recurrent/gru_gradient",
+        &["`|| is_nan(upstream)` →"],
+        "then every product with it is NaN on llvmpipe",
+    ),
+    same("recurrent/gru_gradient", &["left out", "of_update = nan;"], NAN),
     same("vision/deformable_attention", &["is_nan(x)", "let inside_x"], STRANGE),
     same("vision/deformable_attention", &["is_nan(y)", "let inside_y"], STRANGE),
     same(
