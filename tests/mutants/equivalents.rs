@@ -38,6 +38,8 @@ const PAST: &str = "rows and columns past the end are not stored";
 
 const STRANGE: &str = "a NaN is told beside it, and a level's edge is 0 from one element beyond on";
 
+const INFINITE: &str = "what is added to the loss is infinite there too, and llvmpipe's sums keep it";
+
 /// Faults for which a case is still missing.
 const fn missing(place: &'static str, parts: &'static [&'static str], case: &'static str) -> Equivalent {
     same(place, parts, case)
@@ -238,6 +240,52 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         "of what is reduced before it the first lane alone takes the result",
     ),
     same("loss/cross_entropy", &["first argument", "`max(number_or_lowest"], EXP),
+    same(
+        "loss/cross_entropy",
+        &["`number_or_lowest(value, kind)` → `value`", "largest ="],
+        "−∞ is no larger; others make the row NaN",
+    ),
+    same(
+        "loss/cross_entropy",
+        &["no right operand", "`0.33333334 - others * 0.25` →"],
+        "the last term is 2e-7 at most, below the case's floor",
+    ),
+    same(
+        "loss/cross_entropy",
+        &["second argument", "let columns = select(0u"],
+        "what comes of an ignored row is not written",
+    ),
+    same(
+        "loss/cross_entropy",
+        &["`0u` → `1u`", "let columns = select(0u"],
+        "what comes of an ignored row is not written",
+    ),
+    same("loss/cross_entropy", &["no left operand", "let asked ="], INFINITE),
+    same("loss/cross_entropy", &["no right operand", "let asked ="], INFINITE),
+    same("loss/cross_entropy", &["`0.0` → `1.0`", "let asked ="], INFINITE),
+    same("loss/cross_entropy", &["left out", "main: `infinite = max("], INFINITE),
+    same("loss/cross_entropy", &["first argument", "`max(infinite, select("], INFINITE),
+    same("loss/cross_entropy", &["second argument", "`max(infinite, select("], INFINITE),
+    same("loss/cross_entropy", &["first argument", "`select(0.0, 1.0, asked"], INFINITE),
+    same("loss/cross_entropy", &["`1.0` → `0.0`", "main: `infinite = max("], INFINITE),
+    same("loss/cross_entropy", &["main: `infinite = reduce_max("], INFINITE),
+    same("loss/cross_entropy", &["`nan || infinite > 0.0` → `nan`"], INFINITE),
+    same("loss/cross_entropy", &["`0.0` → `1.0`", "main: `losses[row] ="], INFINITE),
+    same(
+        "loss/cross_entropy",
+        &["second argument", "`select(0.0, select(others"],
+        "without columns the sums are 0",
+    ),
+    same(
+        "loss/cross_entropy",
+        &["second argument", "`select(0.0, select(sum"],
+        "without columns the sums are 0",
+    ),
+    same(
+        "loss/cross_entropy",
+        &["always", "if (lane == 0u)"],
+        "every lane has the whole sums, and writes the same",
+    ),
     same(
         "loss/cross_entropy",
         &["`number_or_lowest(value, kind)` → `value`", "exp("],
@@ -442,6 +490,34 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         "attention/scale_mask_softmax",
         &["left out", "whole = from_bits(NEGATIVE_INFINITY_BITS);"],
         "log(0) is −∞ on llvmpipe",
+    ),
+    same(
+        "attention/score_gradient",
+        &["left out", "reduce_add: `workgroupBarrier"],
+        "there is no reduction before it",
+    ),
+    same("attention/transposed_values", &["load_left: `if (row < rows", "no left operand"], PAST),
+    same("attention/transposed_values", &["load_left: `if (row < rows", "one further"], PAST),
+    same(
+        "attention/transposed_values",
+        &["`0.0` → `1.0`", "load_left"],
+        "the value beside it is 0, or the row is past the end and not stored",
+    ),
+    same(
+        "attention/transposed_values",
+        &["load_right: `if (depth < depth_end", "no left operand"],
+        "its weight is 0, which takes nothing",
+    ),
+    same(
+        "attention/transposed_values",
+        &["load_right: `if (depth < depth_end", "one further"],
+        "its weight is 0, which takes nothing, or the column is not stored",
+    ),
+    same("attention/transposed_values", &["`queries && column < parameters.head_dim` → `queries`"], PAST),
+    same(
+        "attention/transposed_values",
+        &["second argument", "`min(parameters.queries, of_item"],
+        "what it is compared with is a rest of the part's queries, and so below their number",
     ),
     missing(
         "attention/scale_mask_softmax",

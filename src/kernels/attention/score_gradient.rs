@@ -119,7 +119,7 @@ impl Kernel for ScoreGradient {
             (0.0, false, true),
             (2.0, false, true),
             (0.0, true, true),
-            (1.5, true, true),
+            (0.75, true, true),
             (0.0, true, false),
         ];
         let all = sizes.iter().enumerate();
@@ -149,7 +149,9 @@ fn case(
         row.iter_mut().for_each(|weight| *weight /= sum.max(f32::MIN_POSITIVE));
     }
     let mut upstream = inputs.values(rows * keys, 1.0);
-    let products = inputs.values(rows * keys, 2.0);
+    let mut products = inputs.values(rows * keys, 2.0);
+    // So far below that exp of it is beyond f32, where the slope of the softcap is 0.
+    products[(rows - 1) * keys] = -200.0;
     // What has no weight must not show, whatever it is.
     let poison = [f32::NAN, f32::INFINITY, 1e38];
     for (place, (u, weight)) in upstream.iter_mut().zip(&weights).enumerate() {

@@ -122,9 +122,11 @@ impl Kernel for TransposedValues {
             first_batch_head: 4,
             first_query: 4,
         };
-        sizes.push(grouped);
+        // Two groups, each a tile.
+        let two = Sizes { heads: 4, heads_per_key: 2, ..sizes[0] };
+        sizes.extend([two, grouped]);
         let all = sizes.into_iter().map(|size| case(size, None));
-        all.chain([case(grouped, Some(3)), packed()]).collect()
+        all.chain([case(grouped, Some(3)), packed(0), packed(1)]).collect()
     }
 }
 
@@ -184,23 +186,26 @@ fn case(size: Sizes, last: Option<usize>) -> Case {
     finished(format!("{size}{part}"), parameters, (weights, x, vec![0], y), sums)
 }
 
-/// Three items of other lengths one after the other; the second has no queries.
-fn packed() -> Case {
+/// Three items of other lengths one after the other, from that query of each on; the second has no queries.
+fn packed(first_query: usize) -> Case {
     let (heads, columns, queries, keys) = (2, 5, [0, 4, 4, 9], [0, 7, 9, 42]);
     let (longest_queries, longest_keys) = (5, 33);
+    let part_queries = longest_queries - first_query;
     let mut inputs = Inputs::new(77);
     let x = inputs.values(9 * heads * columns, 1.0);
     let y = inputs.values(42 * heads * columns, 1.0);
-    // Rows that an item has not are NaN, but where its weights are read they are 0.
-    let mut weights = vec![0.0; 3 * heads * longest_queries * longest_keys];
+    let mut weights = vec![0.0; 3 * heads * part_queries * longest_keys];
     let mut terms = Vec::new();
-    for head in 0..3 * heads {
+    for (row, weights) in weights.chunks_exact_mut(longest_keys).enumerate() {
+        let (head, query) = (row / part_queries, first_query + row % part_queries);
         let item = head / heads;
-        for query in 0..queries[item + 1] - queries[item] {
-            let row = head * longest_queries + query;
+        if query < queries[item + 1] - queries[item] {
             let there = keys[item + 1] - keys[item];
-            weights[row * longest_keys..][..there].copy_from_slice(&inputs.values(there, 1.0));
+            weights[..there].copy_from_slice(&inputs.values(there, 1.0));
             terms.push((row, ((queries[item] + query) * heads + head % heads) * columns, head));
+        } else {
+            // Rows that an item has not take nothing, whatever their weights are.
+            weights.fill(1.0);
         }
     }
     let sums =
@@ -217,7 +222,8 @@ fn packed() -> Case {
         key_length: longest_keys as u32,
         head_dim: columns as u32,
         batch_heads: 3 * heads as u32,
-        queries: longest_queries as u32,
+        first_query: first_query as u32,
+        queries: part_queries as u32,
         q_head: columns as u32,
         q_row: (heads * columns) as u32,
         k_head: columns as u32,
@@ -227,15 +233,17 @@ fn packed() -> Case {
     };
     let words = |sums: [usize; 4]| sums.map(|sum| sum as u32);
     let items = [&[NONE], &words(queries)[..], &words(keys)].concat();
-    finished("packed".to_owned(), parameters, (weights, x, items, y), sums)
+    finished(format!("packed, from query {first_query}"), parameters, (weights, x, items, y), sums)
 }
 
 fn finished(
     label: String,
     parameters: Parameters,
-    (weights, x, items, y): (Vec<f32>, Vec<f32>, Vec<u32>, Vec<f32>),
+    (weights, x, items, mut y): (Vec<f32>, Vec<f32>, Vec<u32>, Vec<f32>),
     sums: Vec<(usize, f64)>,
 ) -> Case {
+    // Behind y lies a row of −0, which is another number once 0 is added to it.
+    y.extend(vec![-0.0; parameters.k_row as usize]);
     let mut after = vec![None; y.len()];
     for (place, sum) in sums {
         after[place] = Some(after[place].unwrap_or(f64::from(y[place])) + sum);

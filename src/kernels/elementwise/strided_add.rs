@@ -119,7 +119,8 @@ impl Kernel for StridedAdd {
             (&[129], &[1], 3),
             (&[7, 65], &[1, 7], 0),
             (&[3, 5, 64], &[400, 70, 1], 6),
-            (&[2, 3, 2, 2, 3, 2, 2, 3], &[1, 2, 6, 12, 24, 72, 144, 288], 1),
+            // Neighbouring axes of other sizes, the first longer than the second and than the last one's stride.
+            (&[3, 2, 3, 2, 3, 2, 3, 2], &[2, 6, 12, 36, 72, 216, 432, 1], 1),
         ];
         if depth == Depth::Full {
             // Past 65,535 workgroups of 64 elements.

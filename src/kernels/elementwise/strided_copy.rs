@@ -181,7 +181,8 @@ impl Kernel for StridedCopy {
             (&[7, 65], &[1, 7]),
             (&[3, 5, 64], &[0, 64, 1]),
             (&[4, 1, 33, 2], &[33, 9, 1, 0]),
-            (&[2, 3, 2, 2, 3, 2, 2, 3], &[1, 2, 6, 12, 24, 72, 144, 288]),
+            // Neighbouring axes of other sizes, the first longer than the second and than the last one's stride.
+            (&[3, 2, 3, 2, 3, 2, 3, 2], &[2, 6, 12, 36, 72, 216, 432, 1]),
         ];
         if depth == Depth::Full {
             // Past 65,535 workgroups of 64 elements.

@@ -122,9 +122,11 @@ fn case((rows, columns, table): (usize, usize, usize)) -> Case {
     let expected = expected.map(|(place, value)| touched(place / columns).then_some(value)).collect();
     let mut destinations: Vec<(u32, u32)> = ids.iter().copied().zip(0..).collect();
     destinations.sort_unstable();
-    let [segments, order] = segments(&destinations);
+    let [segments, mut order] = segments(&destinations);
     let longest = segments.chunks_exact(3).map(|segment| segment[1] - segment[0]).max().unwrap_or(0) as usize;
     let parameters = Parameters { segments: segments.len() as u32 / 3, columns: columns as u32, scale };
+    // Behind the order lies a row that no segment has: a fault that takes it for a segment's end is seen at once, not after 2³¹ rows.
+    order.push(0);
     // Behind the segments lies one that is none of them.
     let mut listed = segments;
     listed.extend((0..table).find(|&row| !touched(row)).into_iter().flat_map(|row| [0, 1, row as u32]));

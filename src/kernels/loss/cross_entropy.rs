@@ -154,7 +154,7 @@ pub(super) fn inputs(
     let spread = if let Kind::Ordinary(spread) = kind { spread } else { 1.0 };
     let mut x = inputs.values(rows * columns, spread);
     let mut labels = inputs.below(rows, columns as u32);
-    let factors: Vec<f32> = inputs.values(rows, 1.0).iter().map(|factor| factor.abs() + 0.125).collect();
+    let mut factors: Vec<f32> = inputs.values(rows, 1.0).iter().map(|factor| factor.abs() + 0.125).collect();
     match kind {
         Kind::Ordinary(_) => {}
         Kind::Confident(others) => {
@@ -187,11 +187,13 @@ pub(super) fn inputs(
             x[13 * columns..14 * columns].fill(-infinity);
             x[13 * columns..13 * columns + 2].fill(f32::MIN);
             labels[13] = 1;
+            // Behind the last row's last element nothing is written.
+            x[(rows - 1) * columns + 3] = f32::NAN;
         }
     }
     // Of ignored rows nothing counts.
     for row in (2..rows).filter(|row| row % 7 == 0) {
-        labels[row] = IGNORED;
+        (labels[row], factors[row]) = (IGNORED, f32::NAN);
         x[row * columns..(row + 1) * columns].fill(if row % 2 == 0 { f32::NAN } else { f32::INFINITY });
     }
     (x, labels, factors)
