@@ -81,7 +81,7 @@ pub const ADDITIVE_GRADIENT: Mutants = Mutants {
     faults: &[&[
         mutant("w is left out", "sum * score_weight[column]", "sum"),
         mutant("w is in its own gradient", "select(part,", "select(part * score_weight[column],"),
-        mutant("the slope is a logistic's", "exp(-2.0 * abs(x))", "exp(-abs(x))"),
+        mutant("the slope is a quarter", "gradient * 4.0 * e", "gradient * e"),
         mutant(
             "items have one row of scores",
             "item * parameters.rows * parameters.others",

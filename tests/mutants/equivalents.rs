@@ -358,6 +358,9 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         &["second argument", "q_rows ="],
         "rows past an item's own are read, and nobody takes their scores",
     ),
+    same("attention/additive_gradient", &["strange = strange || is_nan(x)"], NAN),
+    same("attention/additive_gradient", &["first argument", "`select(sum *"], NAN),
+    same("attention/additive_gradient", &["first argument", "`select(part, nan"], NAN),
     same("attention/additive", &["largest = max(largest, magnitude_bits(x));"], NAN),
     same("attention/additive", &["select(sum, not_a_number(), largest >"], NAN),
     same(

@@ -145,10 +145,11 @@ fn case([items, queries, keys, width]: [usize; 4], of_keys: bool, has_parts: boo
     let mut k = inputs.values(items * keys * width, spread);
     let w = inputs.values(width, 1.0);
     let mut g = inputs.values(items * queries * keys, 1.0);
-    // The last key of each item is masked out, but where it is the only one.
+    // The last key of each item is masked out, but where it is the only one; a 0 may have a sign.
     if keys > 1 {
         for item in 0..items {
-            (0..queries).for_each(|query| g[(item * queries + query) * keys + keys - 1] = 0.0);
+            let zero = if item % 2 == 0 { 0.0 } else { -0.0 };
+            (0..queries).for_each(|query| g[(item * queries + query) * keys + keys - 1] = zero);
             k[(item * keys + keys - 1) * width..][..width].fill(f32::NAN);
         }
     }
