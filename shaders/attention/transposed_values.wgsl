@@ -65,7 +65,8 @@ fn main(
     if (first >= end) {
         return;
     }
-    let last = min((group + 1u) * parameters.heads_per_key, end);
+    // Its heads from there on that are in the part.
+    let heads = min(parameters.heads_per_key - (first - group * parameters.heads_per_key), end - first);
     let first_row = (tile / tile_columns) % tile_rows * TILE_ROWS;
     let first_column = tile % tile_columns * TILE_COLUMNS;
     item = first / parameters.heads;
@@ -74,8 +75,10 @@ fn main(
     let of_item = query_count(item);
     queries = min(parameters.queries, of_item - min(of_item, parameters.first_query));
     weights_base = (first - parameters.first_batch_head) * parameters.queries * parameters.key_length;
-    depth_end = (last - first) * parameters.queries;
-    let sums = multiply_tile(first_row, first_column, depth_end, invocation);
+    // By itself, so that it is known to be the same for all invocations, as barriers need it.
+    let depth = heads * parameters.queries;
+    depth_end = depth;
+    let sums = multiply_tile(first_row, first_column, depth, invocation);
     let key_head = first_head / parameters.heads_per_key;
     let row = first_row + 4u * (invocation / COLUMN_GROUPS);
     let column = first_column + 4u * (invocation % COLUMN_GROUPS);

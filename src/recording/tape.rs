@@ -42,6 +42,8 @@ pub(super) struct Tape {
     nodes: Vec<Node>,
     /// Ops with a rule, and rules, that are being recorded: their dispatches are their own affair.
     within: usize,
+    /// The inputs of the op with a rule that is being recorded.
+    inputs: Option<HashSet<Place>>,
     /// The gradients have been recorded.
     done: bool,
 }
@@ -198,7 +200,14 @@ impl Recording {
         if self.tape.as_deref().is_some_and(refused) {
             return Err(self.no_gradient("a value beside an op's output"));
         }
-        let (outputs, more) = self.untaped(record)?;
+        if let Some(tape) = &mut self.tape {
+            tape.inputs = Some(inputs.iter().map(|input| tape.place(input)).collect());
+        }
+        let recorded = self.untaped(record);
+        if let Some(tape) = &mut self.tape {
+            tape.inputs = None;
+        }
+        let (outputs, more) = recorded?;
         let scope = self.scope.join(".");
         // An op that gives back what it was given has computed nothing.
         let is_computed = |output: &Value| !inputs.iter().any(|input| input.is(output));
@@ -242,12 +251,20 @@ impl Recording {
         result
     }
 
-    /// [`Error::NoGradient`] for a dispatch that reads a tracked value outside of an op with a rule.
+    /// [`Error::NoGradient`] for a dispatch that reads a tracked value outside of an op with a rule, or one that is none of that op's
+    /// inputs.
     pub(super) fn expect_rule(&self, kernel: &dyn Kernel, bindings: &[&Value]) -> Result<()> {
-        if !self.is_taping() || !bindings.iter().any(|value| self.is_tracked(value)) {
-            return Ok(());
+        let Some(tape) = &self.tape else { return Ok(()) };
+        let is_known = |value: &Value| match (&tape.inputs, tape.within) {
+            (_, 0) => false,
+            (Some(inputs), _) => inputs.contains(&tape.place(value)),
+            // A rule is being recorded: what it reads is its own affair.
+            (None, _) => true,
+        };
+        match bindings.iter().any(|value| tape.tracked.contains(&value.index) && !is_known(value)) {
+            true => Err(self.no_gradient(kernel.name())),
+            false => Ok(()),
         }
-        Err(self.no_gradient(kernel.name()))
     }
 
     /// Records the gradients of `loss`, a value of one element, by all that is tracked. They join the same memory plan: what the

@@ -20,6 +20,7 @@ use attentive::models::pretraining::Corpus;
 use attentive::models::{EmbeddedModel, Translator};
 use attentive::ops::matmul;
 use attentive::recording::{PreparedRecording, trace};
+use attentive::train::Trainer;
 use attentive::verify::{cooperative, run_case, verify_attention, verify_kernels, verify_variant};
 use attentive::{
     AttentionPlan, AttentionShape, BertModel, DType, Device, DeviceOptions, Embedder, EmbedderOptions, Error,
@@ -43,6 +44,7 @@ struct Given<'a> {
     case_file: &'a CaseFile,
     texts: &'a [String],
     pairs: &'a [(String, String)],
+    trainer: fn() -> Trainer,
 }
 
 fn send<F: Future + Send>(_: F) {}
@@ -71,6 +73,7 @@ async_functions! { given:
         given.embedder.attention_async("a", None, &LayerCapture::all());
     "models/embedder.rs" run_async => given.embedder.encode(given.texts).progress(|_, _| {}).run_async();
     "models/embedder.rs" trace => given.embedder.trace(given.texts);
+    "models/embedder.rs" trace_gradients => given.embedder.trace_gradients(given.texts);
     "models/evaluate.rs" run_async => given.bert.evaluate(given.corpus).run_async();
     "models/fill_mask.rs" run_async => given.bert.fill_mask(given.texts).run_async();
     "models/rerank.rs" run_async => given.bert.rerank("a", given.texts).run_async();
@@ -86,6 +89,8 @@ async_functions! { given:
     "tensor/mod.rs" to_f16_async => given.tensor.to_f16_async();
     "tensor/mod.rs" to_f32_async => given.tensor.to_f32_async();
     "tensor/mod.rs" to_u32_async => given.tensor.to_u32_async();
+    "train/trainer.rs" step_async =>
+        (given.trainer)().step_async(|recording| recording.zeros([1], DType::F32));
     "verify/attention.rs" verify_attention => verify_attention(given.device, 0..1, |_| {});
     "verify/cooperative.rs" cooperative => cooperative(given.device, 1, |_, _, _| {});
     "verify/mod.rs" run_case => run_case(given.device, given.kernel.0, given.kernel.1, given.kernel.2);

@@ -5,7 +5,7 @@ use attentive::ops::{
     permute, slice, subtract, transpose,
 };
 use attentive::reference::elementwise;
-use attentive::{DType, Recording, Tensor};
+use attentive::{DType, Device, Error, Recording, Tensor};
 
 use crate::common;
 use crate::gradients::{Input, check, check_empty};
@@ -233,6 +233,20 @@ fn rotary_positions() {
             },
         );
     }
+}
+
+/// An op with a rule for x has none for its tables: they are not cut silently.
+#[test]
+fn an_input_that_a_rule_does_not_know_is_an_error() {
+    let mut recording = Recording::training(&Device::cpu(), []).unwrap();
+    let x = common::zeros(&mut recording, &[1, 2, 4]);
+    let cos = common::zeros(&mut recording, &[1, 2, 2]);
+    let sin = common::zeros(&mut recording, &[1, 2, 2]);
+    recording.track(&x).unwrap();
+    RotaryEmbedding::new(&cos, &sin).heads(1).record(&mut recording, &x).unwrap();
+    recording.track(&cos).unwrap();
+    let outcome = RotaryEmbedding::new(&cos, &sin).heads(1).record(&mut recording, &x);
+    assert!(matches!(outcome, Err(Error::NoGradient { .. })), "{outcome:?}");
 }
 
 /// A linear layer's gradients are those of the ops that it is made of, which are held against central differences above.
