@@ -335,7 +335,8 @@ fn verify_holds_the_tiny_model_against_the_cpu() {
 
 #[test]
 fn verify_of_all_devices_is_json_too() {
-    let end = run(attentive().args(["verify", "--kernel", "pooling/mean_max", "--device", "all", "--json", "-"]));
+    let end =
+        run(attentive().args(["verify", "--kernel", "pooling/mean_max", "--device", "all", "--json", "-"]));
     let report: Value = serde_json::from_str(&end.stdout).unwrap();
     let devices = report["devices"].as_array().unwrap();
     assert_eq!(devices.last().unwrap()["name"], "CPU");
