@@ -137,8 +137,8 @@ impl<'a> LayerNorm<'a> {
     /// Records it. x is f32 of any shape with an axis; γ and β f32, broadcast to x by NumPy's rule. A NaN makes what it
     /// is averaged with NaN.
     ///
-    /// Of gradients: x, the residual, γ and β have theirs, that of the output. The moments have none: nothing that is
-    /// computed from them alone is differentiated.
+    /// Of gradients: x, the residual, γ and β have theirs, that of the output. The moments have none: whatever reads them where one of
+    /// the inputs is differentiated is [`Error::NoGradient`].
     ///
     /// # Errors
     /// [`Error::Argument`] for shapes, an axis, dtypes or an ε that do not fit, or nothing to average; [`Error::Limit`],
@@ -146,18 +146,17 @@ impl<'a> LayerNorm<'a> {
     pub fn record(self, recording: &mut Recording, x: &Value) -> Result<LayerNormValues> {
         let inputs: Vec<&Value> =
             [Some(x), self.residual, Some(self.gamma), self.beta].into_iter().flatten().collect();
-        let mut moments = [None, None];
-        let output = recording.differentiable(
-            &inputs,
-            |recording| {
-                let values = self.compute(recording, x)?;
-                moments = [values.mean, values.inv_std_dev];
-                Ok(values.output)
-            },
-            |_| self.rule(x),
-        )?;
-        let [mean, inv_std_dev] = moments;
-        Ok(LayerNormValues { output, mean, inv_std_dev })
+        let is_tracked = recording.is_taping() && inputs.iter().any(|input| recording.is_tracked(input));
+        let record = |recording: &mut Recording| {
+            let values = self.compute(recording, x)?;
+            Ok((values.output.clone(), values))
+        };
+        let (_, values) = recording.differentiable_with(&inputs, record, |_, _| self.rule(x))?;
+        if is_tracked {
+            let moments = [&values.mean, &values.inv_std_dev];
+            moments.into_iter().flatten().for_each(|value| recording.refuse_gradient(value));
+        }
+        Ok(values)
     }
 
     fn rule(self, x: &Value) -> Rule {

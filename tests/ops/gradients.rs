@@ -467,6 +467,12 @@ fn an_op_without_a_rule_is_an_error() {
         recording.track(&map).unwrap();
         let outcome = spatial_attention(&mut recording, [&map, &map], &weight, 0.0);
         assert!(matches!(outcome, Err(Error::NoGradient { .. })), "{outcome:?}");
+        // A norm's output has one, and its moments none.
+        let gamma = common::zeros(&mut recording, &[3]);
+        let values = LayerNorm::new(&gamma).with_moments().record(&mut recording, &map).unwrap();
+        sum(&mut recording, &values.output, 0..1).unwrap();
+        let outcome = sum(&mut recording, &values.mean.unwrap(), 0..1);
+        assert!(matches!(outcome, Err(Error::NoGradient { .. })), "{outcome:?}");
         // The mean has a rule, the mean beside the maximum none.
         let outcome = mean_max(&mut recording, &map, 1..2);
         assert!(matches!(outcome, Err(Error::NoGradient { .. })), "{outcome:?}");
