@@ -55,7 +55,6 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &embedding::scatter_add::ScatterAdd,
     &loss::cross_entropy::CrossEntropy,
     &loss::cross_entropy_gradient::CrossEntropyGradient,
-    &loss::total::Total,
     &optimizer::adamw::AdamW,
     &optimizer::sgd::Sgd,
     &optimizer::squares::Squares,

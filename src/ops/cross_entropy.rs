@@ -1,11 +1,10 @@
 //! Cross-entropy.
 
 use super::choice::choose_rows;
-use super::{expect_dtype, size};
+use super::{expect_dtype, size, sum};
 use crate::error::{Error, Result};
 use crate::kernels::loss::cross_entropy::{self, Parameters};
 use crate::kernels::loss::cross_entropy_gradient::{self, CrossEntropyGradient};
-use crate::kernels::loss::total::{self, Total};
 use crate::kernels::loss::{IGNORED, STATISTICS};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
@@ -91,10 +90,7 @@ impl<'a> CrossEntropy<'a> {
                 let losses = recording.temporary([rows], DType::F32)?;
                 let bindings = [logits, &labels, &factors, &losses, &statistics];
                 recording.dispatch_trusted(&cross_entropy::CrossEntropy, variant, &parameters, &bindings)?;
-                let loss = recording.temporary([1], DType::F32)?;
-                let of_rows = total::Parameters { elements: parameters.rows };
-                recording.dispatch_trusted(&Total, total::variant(), &of_rows, &[&losses, &loss])?;
-                Ok(loss)
+                sum(recording, &losses, 0..1)?.reshape([1])
             };
             recording.differentiable(&[logits], record, |_| {
                 let [logits, labels, factors, statistics] =

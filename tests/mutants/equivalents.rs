@@ -105,23 +105,11 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         "there is no reduction before it",
     ),
     same("pooling/pool", &["left out", "reduce_add: `workgroupBarrier"], "there is no reduction before it"),
-    same("loss/total", &["left out", "reduce_add: `workgroupBarrier"], "there is no reduction before it"),
     same("optimizer/norm", &["left out", "reduce_add: `workgroupBarrier"], "there is no reduction before it"),
     same(
         "optimizer/squares",
         &["left out", "reduce_add: `workgroupBarrier"],
         "there is no reduction before it",
-    ),
-    same("loss/total", &["always", "if (lane == 0u)"], "every lane has the whole sums, and writes the same"),
-    same(
-        "loss/total",
-        &["the other comparison", "if (lane == 0u)"],
-        "every lane has the whole sums, and writes the same",
-    ),
-    same(
-        "loss/total",
-        &["another number", "if (lane == 0u)"],
-        "every lane has the whole sums, and writes the same",
     ),
     same(
         "optimizer/norm",

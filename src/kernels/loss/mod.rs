@@ -2,7 +2,6 @@
 
 pub mod cross_entropy;
 pub mod cross_entropy_gradient;
-pub mod total;
 
 /// The label of a row that counts for nothing.
 pub(crate) const IGNORED: u32 = u32::MAX;
