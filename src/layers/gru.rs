@@ -434,7 +434,32 @@ impl GruCell {
                     return Err(Error::argument(OP, "an input", expected, input.shape().to_string()));
                 }
             }
-            let x_gates = self.input.record(recording, inputs)?.reshape([rows, 1, 3 * self.hidden_dim])?;
+            let x_gates = self.input.record(recording, inputs)?;
+            self.record_with_gates(recording, &x_gates, state)
+        })
+    }
+
+    /// Records what the inputs from `first` on add to the gates `[…, 3H]`: of inputs that are there for all steps before the first, once
+    /// for all of them. The first input's part has b_ih.
+    pub(crate) fn record_gates(
+        &self,
+        recording: &mut Recording,
+        first: usize,
+        inputs: &[&Value],
+        sum: Option<&Value>,
+    ) -> Result<Value> {
+        self.input.record_from(recording, first, inputs, sum)
+    }
+
+    /// Records one step from the state `[B, H]`, the gates' sums over all inputs `[B, 3H]` being there: the next state `[B, H]`.
+    pub(crate) fn record_with_gates(
+        &self,
+        recording: &mut Recording,
+        x_gates: &Value,
+        state: &Value,
+    ) -> Result<Value> {
+        recording.atomically(|recording| {
+            let x_gates = x_gates.reshape([state.shape()[0], 1, 3 * self.hidden_dim])?;
             let h_gates = Linear::new(&self.hidden).record(recording, state)?;
             let step = GruStep {
                 x_gates: &x_gates,

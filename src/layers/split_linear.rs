@@ -66,8 +66,22 @@ impl SplitLinear {
                 let expected = format!("{} values", self.parts.len());
                 return Err(Error::argument(self.layer, "the inputs", expected, inputs.len().to_string()));
             }
-            let mut sum: Option<Value> = None;
-            for (part, input) in self.parts.iter().zip(inputs) {
+            self.record_from(recording, 0, inputs, None)
+        })
+    }
+
+    /// Records the parts from `first` on, as many as there are inputs, onto a sum that there is: what the inputs of other parts make of it can
+    /// be had once for several calls. The first part has the bias.
+    pub fn record_from(
+        &self,
+        recording: &mut Recording,
+        first: usize,
+        inputs: &[&Value],
+        sum: Option<&Value>,
+    ) -> Result<Value> {
+        recording.atomically(|recording| {
+            let mut sum = sum.cloned();
+            for (part, input) in self.parts.iter().skip(first).zip(inputs) {
                 let linear = Linear::new(part);
                 let linear = sum.as_ref().map_or(linear, |sum| linear.residual(sum));
                 sum = Some(linear.record(recording, input)?);

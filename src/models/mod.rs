@@ -15,6 +15,7 @@ mod heads;
 mod padded;
 pub mod pretraining;
 mod prompts;
+mod recurrent_decoder;
 mod rerank;
 mod seq2seq;
 mod softmax;
@@ -33,6 +34,7 @@ pub use evaluate::{Evaluate, Evaluation, TaskScore};
 pub use fill_mask::{FillMask, FilledMask, FilledText, FilledTexts, Prediction};
 pub use generation::{EarlyStopping, GenerationOptions, Strategy, TokenRules};
 pub use heads::{BertHead, HeadKind};
+pub use recurrent_decoder::{RecurrentMemory, RecurrentStep};
 pub use rerank::{Ranked, Ranking, Rerank};
 pub use seq2seq::{
     BahdanauMemory, BahdanauSeq2Seq, BahdanauStep, EmbeddedModel, Seq2SeqAttention, TransformerSeq2Seq,

@@ -85,6 +85,14 @@ impl Shifted {
         }
     }
 
+    /// The labels of one step after the other, `[longest, targets]`.
+    pub(super) fn labels_by_step(&self) -> Vec<u32> {
+        let targets = self.inputs.len();
+        let longest = self.labels.len().checked_div(targets).unwrap_or(0);
+        let label = |row: usize| self.labels[row % targets * longest + row / targets];
+        (0..self.labels.len()).map(label).collect()
+    }
+
     pub(super) fn inputs(&self) -> Vec<&[u32]> {
         self.inputs.iter().map(Vec::as_slice).collect()
     }

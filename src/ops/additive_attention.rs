@@ -2,7 +2,7 @@
 
 use super::axes::product;
 use super::choice::choose_rows;
-use super::{Linear, LinearWeights, cut_columns, expect_dtype, expect_shape, size, sum};
+use super::{Linear, LinearWeights, add, cut_columns, expect_dtype, expect_shape, size, sum};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::attention::additive::{Additive, Parameters, variant};
@@ -182,7 +182,7 @@ impl<'a> AdditiveAttention<'a> {
         self
     }
 
-    /// Gives the weights too.
+    /// Gives the weights too; they have a gradient as the output has.
     #[must_use]
     pub fn with_weights(mut self) -> Self {
         self.with_weights = true;
@@ -251,7 +251,7 @@ impl<'a> AdditiveAttention<'a> {
                 if output.shape().elements() == 0
                     && weights.as_ref().is_none_or(|all| all.shape().elements() == 0)
                 {
-                    return Ok((output, weights));
+                    return Ok(([output].into_iter().chain(weights.clone()).collect(), weights));
                 }
                 let unwanted = match &weights {
                     Some(weights) => weights.clone(),
@@ -268,17 +268,17 @@ impl<'a> AdditiveAttention<'a> {
                 };
                 let bindings = [&query, projected_key, value, &score, &lengths, &output, &unwanted];
                 recording.dispatch_trusted(&Additive, variant(parameters.rows), &parameters, &bindings)?;
-                Ok((output, weights))
+                Ok(([output].into_iter().chain(weights.clone()).collect(), weights))
             };
-            let (output, weights) = recording.differentiable_with(&inputs, record, |_, weights| {
-                let taken = Taken { parameters, inputs: inputs.map(Clone::clone), weights: weights.clone() };
-                Box::new(move |recording, gradients, upstream| {
-                    taken.record_gradients(recording, gradients, upstream)
-                })
-            })?;
-            if let (true, Some(weights)) = (is_tracked, &weights) {
-                recording.refuse_gradient(weights);
-            }
+            let (mut outputs, weights) =
+                recording.differentiable_several(&inputs, record, |_, weights: &Option<Value>| {
+                    let taken =
+                        Taken { parameters, inputs: inputs.map(Clone::clone), weights: weights.clone() };
+                    Box::new(move |recording, gradients, upstream| {
+                        taken.record_gradients(recording, gradients, upstream)
+                    })
+                })?;
+            let output = outputs.swap_remove(0);
             Ok(ScoredAttentionValues { output, weights: weights.filter(|_| self.with_weights) })
         })
     }
@@ -308,18 +308,25 @@ struct Taken {
 }
 
 impl Taken {
-    /// Of the output's gradient dO: dV = Pᵀ · dO, dP = dO · Vᵀ, the scores' gradient dS = P ⊙ (dP − Σⱼ P ⊙ dP), and those of what the scores
-    /// are made of (`attention/additive_gradient`). Where P is 0 nothing is taken from the key and its value, whatever they are.
+    /// Of the output's gradient dO and the weights' own dW, either of which may be absent: dV = Pᵀ · dO, dP = dO · Vᵀ + dW, the scores'
+    /// gradient dS = P ⊙ (dP − Σⱼ P ⊙ dP), and those of what the scores are made of (`attention/additive_gradient`). Where P is 0
+    /// nothing is taken from the key and its value, whatever they are.
     fn record_gradients(
         &self,
         recording: &mut Recording,
         gradients: &mut Gradients,
-        upstream: &Value,
+        upstream: &[Option<Value>],
     ) -> Result<()> {
         let [query, key, value, score] = &self.inputs;
         let Parameters { items, rows, key_length: keys, width, value_dim, .. } = self.parameters;
+        let of = |place: usize| upstream.get(place).and_then(Option::as_ref);
+        let (of_output, of_own_weights) = (of(0).filter(|_| value_dim > 0), of(1));
         let weights = match &self.weights {
-            Some(weights) if ![items, rows, keys, value_dim].contains(&0) => weights,
+            Some(weights)
+                if ![items, rows, keys].contains(&0) && (of_output.is_some() || of_own_weights.is_some()) =>
+            {
+                weights
+            }
             // Nothing was read.
             _ => {
                 for input in &self.inputs {
@@ -348,17 +355,46 @@ impl Taken {
             ..AttentionParameters::new()
         };
         if recording.is_tracked(value) {
-            let made = gradients.in_parts(recording, value)?;
-            let bindings = [weights, upstream, &absent, &made];
-            recording.dispatch_trusted(&TransposedValues, transposed_values::tiled(), &p, &bindings)?;
+            match of_output {
+                Some(upstream) => {
+                    let made = gradients.in_parts(recording, value)?;
+                    let bindings = [weights, upstream, &absent, &made];
+                    recording.dispatch_trusted(
+                        &TransposedValues,
+                        transposed_values::tiled(),
+                        &p,
+                        &bindings,
+                    )?;
+                }
+                None => {
+                    let zeros = recording.zeros(value.shape().clone(), DType::F32)?;
+                    gradients.add(recording, value, zeros)?;
+                }
+            }
         }
         let [of_query, of_key, of_score] = [query, key, score].map(|input| recording.is_tracked(input));
         if !(of_query || of_key || of_score) {
             return Ok(());
         }
-        let of_weights = recording.temporary(weights.shape().clone(), DType::F32)?;
-        let bindings = [upstream, value, &absent, &of_weights];
-        recording.dispatch_trusted(&Scores, scores::tiled(), &p, &bindings)?;
+        let through_output = match of_output {
+            Some(upstream) => {
+                let through = recording.temporary(weights.shape().clone(), DType::F32)?;
+                recording.dispatch_trusted(
+                    &Scores,
+                    scores::tiled(),
+                    &p,
+                    &[upstream, value, &absent, &through],
+                )?;
+                Some(through)
+            }
+            None => None,
+        };
+        let of_weights = match (through_output, of_own_weights) {
+            (Some(through), Some(own)) => add(recording, &through, own)?,
+            (Some(one), None) => one,
+            (None, Some(own)) => own.clone(),
+            (None, None) => return Ok(()),
+        };
         let of_scores = recording.temporary(weights.shape().clone(), DType::F32)?;
         let parameters = score_gradient::Parameters {
             rows: product(OP, "the queries", &[items as usize, rows as usize])?,

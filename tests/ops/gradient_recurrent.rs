@@ -5,13 +5,13 @@ use attentive::layers::{
     Gru, GruCell, GruConfig, GruDirection, GruOptions, HostGru, HostLinear, Parameter, Parameters,
 };
 use attentive::ops::{
-    AdditiveAttention, AdditiveAttentionWeights, HostAdditiveAttention, LuongAttention, LuongScore, concat,
-    sum,
+    AdditiveAttention, AdditiveAttentionWeights, HostAdditiveAttention, LuongAttention, LuongScore,
+    ScoredAttentionValues, concat,
 };
 use attentive::recording::Value;
 use attentive::reference::additive::{Dims, additive};
 use attentive::reference::attention::{self as scaled, Options, Strided, View};
-use attentive::{DType, Device, Error, Recording, Result};
+use attentive::{DType, Device, Recording, Result};
 
 use crate::common;
 use crate::gradients::{Input, assert_near, check, check_empty, numeric_gradient};
@@ -427,6 +427,13 @@ fn attended() -> Vec<Input> {
     ]
 }
 
+/// The weights of an attention in a row, behind the output or without.
+fn both(recording: &mut Recording, made: &ScoredAttentionValues, with_output: bool) -> Result<Value> {
+    let flat = |value: &Value| value.reshape([value.shape().elements() as usize]);
+    let weights = flat(made.weights.as_ref().unwrap())?;
+    if with_output { concat(recording, &[&flat(&made.output)?, &weights], 0) } else { Ok(weights) }
+}
+
 #[test]
 fn additive_attention() {
     let [query_weight, key_weight, bias, score_weight] = score_weights();
@@ -461,6 +468,25 @@ fn additive_attention() {
         },
         |values| oracle(values, Some(&LENGTHS)).repeat(2),
     );
+    // The weights have gradients of their own, alone and beside the output's.
+    for with_output in [false, true] {
+        check(
+            "additive attention's weights",
+            &attended(),
+            |recording, values| {
+                let weights = additive_weights(recording.device());
+                let attention = AdditiveAttention::new(&weights).key_lengths(&LENGTHS).with_weights();
+                let made = attention.record(recording, &values[0], &values[1], &values[2])?;
+                both(recording, &made, with_output)
+            },
+            |values| {
+                let q = projected(&values[0], &query_weight, None);
+                let k = projected(&values[1], &key_weight, Some(&bias));
+                let made = additive(&q, &k, &values[2], &score_weight, Some(&LENGTHS), ATTENDED);
+                if with_output { [made.output, made.weights].concat() } else { made.weights }
+            },
+        );
+    }
     // One value for both, as annotations are.
     check(
         "additive attention to x",
@@ -512,12 +538,11 @@ fn additive_attentions_padding_has_no_part() {
         }
         let attention = AdditiveAttention::new(&weights).key_lengths(&LENGTHS).with_weights();
         let made = attention.record_projected(&mut recording, &values[0], &values[1], &values[2]).unwrap();
-        // The weights beside the output have no rule: who reads them is told.
-        let outcome = sum(&mut recording, made.weights.as_ref().unwrap(), 0..1);
-        assert!(matches!(outcome, Err(Error::NoGradient { .. })), "{outcome:?}");
-        let upstream = Input::new("upstream", &[4, 2, value_dim]);
-        let seed = common::value(&mut recording, &[4, 2, value_dim], upstream.values());
-        let gradients = recording.backward_from(&made.output, &seed).unwrap();
+        let made = both(&mut recording, &made, true).unwrap();
+        let shape = made.shape().dims().to_vec();
+        let upstream = Input::new("upstream", &shape);
+        let seed = common::value(&mut recording, &shape, upstream.values());
+        let gradients = recording.backward_from(&made, &seed).unwrap();
         let found: Vec<Value> = values.iter().map(|value| gradients.of(&recording, value).unwrap()).collect();
         found.iter().for_each(|gradient| recording.output(gradient).unwrap());
         let outputs = recording.run().unwrap();

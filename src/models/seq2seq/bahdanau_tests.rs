@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use super::*;
-use crate::models::generation::{GenerationOptions, Strategy, generate};
+use crate::models::generation::{GenerationOptions, StepDecoder, Strategy, generate};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-bahdanau")
@@ -183,4 +183,41 @@ fn what_does_not_fit_is_refused() {
     assert!(error.contains("ids[1]") && error.contains("below 23"), "{error}");
     let error = pollster::block_on(decoder.step(&[1], &[0, 1])).unwrap_err().to_string();
     assert!(error.contains("the state"), "{error}");
+}
+
+/// All steps at once, as training records them, give what one after the other gives.
+#[test]
+fn whole_targets_are_their_steps() {
+    let texts = json("texts.json");
+    let lists = |name: &str| -> Vec<Vec<u32>> { texts[name].as_array().unwrap().iter().map(ids).collect() };
+    let (sources, targets) = (lists("sources"), lists("targets"));
+    let [sources, targets] =
+        [&sources, &targets].map(|all| all.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    for device in devices() {
+        let model = model(&device);
+        let mut recording = Recording::new(&device);
+        let steps = model.record_logits(&mut recording, &sources, &targets, true).unwrap();
+        let memory = model.record_encoder(&mut recording, &sources).unwrap();
+        let padding = model.config.padding_id;
+        let whole = model.decoder.record_targets(&mut recording, &memory, &targets, padding, true).unwrap();
+        assert_eq!(whole.logits.shape().dims(), [steps.len(), targets.len(), 23]);
+        assert_eq!(whole.weights.len(), steps.len());
+        let of_steps = |step: &BahdanauStep| [step.logits.clone(), step.weights.clone().unwrap()];
+        let by_step: Vec<[Value; 2]> = steps.iter().map(of_steps).collect();
+        let all = by_step.iter().flatten().chain(&whole.weights).chain([&whole.logits]);
+        all.for_each(|value| recording.output(value).unwrap());
+        let outputs = recording.run().unwrap();
+        let read = |value: &Value| outputs.tensor(value).unwrap().to_f32().unwrap();
+        let logits = read(&whole.logits);
+        let logits = logits.chunks_exact(targets.len() * 23);
+        for (step, (logits, weights)) in by_step.iter().zip(logits.zip(&whole.weights)) {
+            for (expected, found) in step.iter().zip([logits.to_vec(), read(weights)]) {
+                let expected = read(expected);
+                assert_eq!(expected.len(), found.len());
+                for (expected, found) in expected.iter().zip(&found) {
+                    assert!((expected - found).abs() <= 1e-5, "{}: {found} for {expected}", device.name());
+                }
+            }
+        }
+    }
 }
