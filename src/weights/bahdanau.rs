@@ -1,4 +1,4 @@
-//! `config.json` of Bahdanau's model: a recurrent encoder and decoder with additive attention.
+//! `config.json` of Bahdanau's model: a recurrent encoder and decoder with additive attention, or without.
 
 use std::path::Path;
 
@@ -20,7 +20,8 @@ pub struct BahdanauConfig {
     pub embedding_dim: usize,
     /// H: the width of the states; annotations have twice as many elements.
     pub hidden_dim: usize,
-    /// A: the width inside the attention's score.
+    /// A: the width inside the attention's score. 0 is a model without attention, whose decoder has of a text the last state of each
+    /// direction alone.
     pub attention_dim: usize,
     /// M: the width behind maxout.
     pub readout_dim: usize,
@@ -66,7 +67,7 @@ impl BahdanauConfig {
             vocabulary_size,
             embedding_dim: needed("embedding_size", MAX_WIDTH)?,
             hidden_dim: needed("hidden_size", MAX_WIDTH)?,
-            attention_dim: needed("attention_size", MAX_WIDTH)?,
+            attention_dim: object.needed_count("attention_size", 0..=MAX_WIDTH)?,
             readout_dim: needed("readout_size", MAX_WIDTH)?,
             padding_id: id("pad_token_id")?,
             stop_id: id("eos_token_id")?,

@@ -7,7 +7,7 @@ use crate::common::{self, assert_fails, assert_refused};
 use attentive::kernel::Inputs;
 use attentive::layers::{Gru, GruCell, GruConfig, GruDirection, GruOptions, HostGru, HostLinear};
 use attentive::models::BahdanauSeq2Seq;
-use attentive::ops::concat;
+use attentive::ops::{CrossEntropy, concat};
 use attentive::recording::Value;
 use attentive::weights::{BahdanauConfig, Checkpoint};
 use attentive::{DType, Device, Error, Recording, Result, Tensor};
@@ -144,6 +144,56 @@ fn configs_that_make_no_sense_are_refused_by_key() {
     assert!(matches!(BahdanauConfig::open("no/such/config.json"), Err(Error::Io { .. })));
 }
 
+/// The config of the fixture, but for the attention that it has.
+fn without_attention() -> BahdanauConfig {
+    let mut config = read_json("config.json");
+    config["attention_size"] = json!(0);
+    BahdanauConfig::from_json(config.to_string().as_bytes(), "config.json").unwrap()
+}
+
+/// A model without attention has one vector of a text, the same in every step, and no weights.
+#[test]
+fn a_model_may_have_no_attention() {
+    for device in common::devices() {
+        let model = BahdanauSeq2Seq::random(&device, &without_attention(), 4).unwrap();
+        let parameters = model.parameters();
+        let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name()).collect();
+        assert!(names.contains(&"readout.weight") && !names.iter().any(|name| name.starts_with("attention")));
+        assert!(parameters.iter().all(|parameter| !parameter.slices.is_empty()));
+        let mut recording = Recording::new(&device);
+        let sources: [&[u32]; 2] = [&[5, 9, 4, 2], &[7, 2]];
+        let targets: [&[u32]; 2] = [&[1, 12, 5], &[1, 3, 8]];
+        assert_refused(
+            model.record_logits(&mut recording, &sources, &targets, true).map(|_| ()),
+            &["weights", "a model with attention", "one without"],
+        );
+        let memory = model.record_encoder(&mut recording, &sources).unwrap();
+        assert!(memory.keys.is_none());
+        assert_eq!(memory.annotations.shape().dims(), [2, 1, 2 * model.config().hidden_dim]);
+        let all = model.record_logits(&mut recording, &sources, &targets, false).unwrap();
+        // Two rows for each text, as beams are.
+        let (rows, state) =
+            ([1, 1, 1, 1], concat(&mut recording, &[&memory.state, &memory.state], 1).unwrap());
+        let state = state.reshape([4, model.config().hidden_dim]).unwrap();
+        let beams = model.record_step(&mut recording, &memory, &rows, &state, false).unwrap();
+        let odd = concat(&mut recording, &[&state, &memory.state], 0).unwrap();
+        let odd = attentive::ops::slice(&mut recording, &odd, 0, 0..5).unwrap();
+        assert_refused(
+            model.record_step(&mut recording, &memory, &[1; 5], &odd, false).map(|_| ()),
+            &["a multiple of 2 rows", "5"],
+        );
+        recording.output(&all[0].logits).unwrap();
+        recording.output(&beams.logits).unwrap();
+        let outputs = recording.run().unwrap();
+        let [one, beams] =
+            [&all[0].logits, &beams.logits].map(|value| outputs.tensor(value).unwrap().to_f32().unwrap());
+        for (row, beam) in beams.chunks_exact(23).enumerate() {
+            assert_near(&device, "a beam's logits", beam, &one[row / 2 * 23..][..23], 0.0, 1e-6);
+        }
+        assert_ne!(one[..23], one[23..]);
+    }
+}
+
 #[test]
 fn a_config_that_does_not_fit_the_weights_is_refused() {
     let device = Device::cpu();
@@ -161,6 +211,10 @@ fn a_config_that_does_not_fit_the_weights_is_refused() {
         assert!(matches!(error, Error::TensorShape { .. }), "{error:?}");
         assert!(error.to_string().contains(tensor), "{key}: {error}");
     }
+    // Weights of an attention that the config does not have.
+    let error = BahdanauSeq2Seq::load(&device, &without_attention(), &checkpoint, DType::F32).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+    assert!(error.to_string().contains("attention."), "{error}");
     let config = BahdanauConfig::open(folder().join("config.json")).unwrap();
     let other = Checkpoint::open(folder().join("expected.safetensors")).unwrap();
     let error = BahdanauSeq2Seq::load(&device, &config, &other, DType::F32).unwrap_err();
@@ -437,8 +491,13 @@ fn norm(values: &[f32]) -> f64 {
 #[test]
 fn gradients_are_slopes() {
     let device = Device::cpu();
-    let (model, training) = (load(&device, DType::F32), Training::new());
-    let gradients = training.gradients(&device, &model);
+    slopes_are_gradients(&device, &load(&device, DType::F32));
+    slopes_are_gradients(&device, &BahdanauSeq2Seq::random(&device, &without_attention(), 4).unwrap());
+}
+
+fn slopes_are_gradients(device: &Device, model: &BahdanauSeq2Seq) {
+    let training = Training::new();
+    let gradients = training.gradients(device, model);
     for (place, (parameter, gradient)) in model.parameters().iter().zip(&gradients).enumerate() {
         let direction = Inputs::new(place as u64 + 5).values(gradient.len(), 1.0);
         let length = norm(&direction);
@@ -449,7 +508,7 @@ fn gradients_are_slopes() {
             };
             let moved: Vec<f32> = before.iter().zip(&direction).map(moved).collect();
             parameter.tensor.write_f32(&moved).unwrap();
-            training.loss(&device, &model)
+            training.loss(device, model)
         };
         let along = gradient.iter().zip(&direction).map(|(&of, &along)| f64::from(of) * f64::from(along));
         let expected = along.sum::<f64>() / length;
@@ -470,6 +529,48 @@ fn gradients_are_slopes() {
             parameter.name(),
             norm(gradient)
         );
+    }
+}
+
+/// What training records, all steps of whole targets at once, has the loss and the gradients of the steps one after the other.
+#[test]
+fn whole_targets_have_the_gradients_of_their_steps() {
+    let device = Device::cpu();
+    let random = |config| BahdanauSeq2Seq::random(&device, config, 4).unwrap();
+    let with = BahdanauConfig::open(folder().join("config.json")).unwrap();
+    for model in [random(&with), random(&without_attention())] {
+        let (sources, targets): ([&[u32]; 2], [&[u32]; 2]) =
+            ([&[5, 9, 4, 2], &[7, 2]], [&[12, 5, 2], &[3, 8, 2]]);
+        let parameters = model.parameters();
+        let gradients = |whole: bool| {
+            let tensors = parameters.iter().map(|parameter| &parameter.tensor);
+            let mut recording = Recording::training(&device, tensors).unwrap();
+            let loss = if whole {
+                model.record_loss(&mut recording, &sources, &targets).unwrap()
+            } else {
+                let start = model.config().start_id;
+                let inputs = targets.map(|target| [&[start], &target[..2]].concat());
+                let inputs: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
+                let steps = model.record_logits(&mut recording, &sources, &inputs, false).unwrap();
+                let logits: Vec<&Value> = steps.iter().map(|step| &step.logits).collect();
+                let logits = concat(&mut recording, &logits, 0).unwrap();
+                CrossEntropy::new(&[12, 3, 5, 8, 2, 2]).record(&mut recording, &logits).unwrap()
+            };
+            let gradients = recording.backward(&loss).unwrap();
+            let found = parameters
+                .iter()
+                .map(|parameter| gradients.of_parameter(&recording, &parameter.tensor).unwrap());
+            let found: Vec<Value> = found.chain([loss.clone()]).collect();
+            found.iter().for_each(|value| recording.output(value).unwrap());
+            let outputs = recording.run().unwrap();
+            found.iter().map(|value| outputs.tensor(value).unwrap().to_f32().unwrap()).collect::<Vec<_>>()
+        };
+        let names = parameters.iter().map(|parameter| parameter.name()).chain(["the loss"]);
+        for (name, (whole, steps)) in names.zip(gradients(true).iter().zip(&gradients(false))) {
+            let difference: Vec<f32> = whole.iter().zip(steps).map(|(a, b)| a - b).collect();
+            let bound = 1e-5 * norm(steps) + 1e-7;
+            assert!(norm(&difference) <= bound, "{name}: {:e} > {bound:e}", norm(&difference));
+        }
     }
 }
 

@@ -382,7 +382,10 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
     fn captured(&self) -> Result<Option<Captured<'a>>> {
         let Some((of, capture)) = self.capture else { return Ok(None) };
         let Some(size) = self.translator.attention_size(of) else {
-            let expected = format!("{}, all that a recurrent model has", Seq2SeqAttention::Cross.name());
+            let expected = match self.translator.attention_size(Seq2SeqAttention::Cross) {
+                Some(_) => format!("{}, all that a recurrent model has", Seq2SeqAttention::Cross.name()),
+                None => "a model with attention; this one has none".to_owned(),
+            };
             return Err(Error::argument("capture", "the attention", expected, of.name()));
         };
         Captured::new(of, capture, size).map(Some)
