@@ -44,7 +44,12 @@ pub struct BertArguments {
 impl BertArguments {
     /// As [`BertArguments::load`] would find it, or the program's own.
     pub fn place(&self) -> Result<Place> {
-        self.hub.place(&self.model, ORGANIZATION).map_err(with_hint)
+        self.place_of(&self.model)
+    }
+
+    /// The same of another model.
+    pub fn place_of(&self, model: &str) -> Result<Place> {
+        self.hub.place(model, ORGANIZATION).map_err(with_hint)
     }
 
     /// Tokens in one batch, if a number is asked for.

@@ -1,5 +1,6 @@
-//! Pictures of attention weights: HTML, SVG, PNG, and their numbers as .npy and as text.
+//! Pictures of attention weights: HTML, SVG, PNG, and their numbers as .npy and as text; and of accuracy by length.
 
+mod accuracy;
 #[cfg(all(test, unix, feature = "pictures"))]
 #[path = "../../../tests/common/browser.rs"]
 mod browser;
@@ -21,9 +22,10 @@ use attentive::models::AttentionMaps;
 
 use crate::output::shortened;
 
+pub use accuracy::accuracy_by_length;
 pub use colours::Theme;
 pub use label::label;
-pub use picture::{Picture, Target, target};
+pub use picture::{Picture, Target, chart_target, target};
 pub use text::text;
 
 /// Says that there is no such picture.

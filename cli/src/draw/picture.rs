@@ -36,6 +36,16 @@ pub fn target(text: &str) -> Result<Target, String> {
     Ok(Target::file(path, format))
 }
 
+/// The same for a picture that holds no weights: .svg and .png alone.
+pub fn chart_target(text: &str) -> Result<Target, String> {
+    let found = target(text).ok().filter(|target| !matches!(target.format, Format::Html | Format::Npy));
+    match (found, extension(&PathBuf::from(text)).as_str()) {
+        (Some(found), _) => Ok(found),
+        (None, "png") => target(text),
+        (None, _) => Err("the name must end in .svg or .png".to_owned()),
+    }
+}
+
 /// A target that is open: what can be wrong with its path was found.
 pub struct Picture {
     format: Format,
@@ -55,17 +65,24 @@ impl Picture {
     pub fn write(mut self, drawing: &Drawing<'_>) -> Result<()> {
         match self.format {
             Format::Html => self.file.write(html::page(drawing))?,
-            Format::Svg => self.file.write(drawing.svg())?,
+            Format::Npy => self.file.write(array(drawing.maps))?,
+            _ => return self.write_svg(&drawing.svg()),
+        }
+        self.file.finish()
+    }
+
+    /// Writes what is drawn already, as SVG or as PNG of it.
+    pub fn write_svg(mut self, svg: &str) -> Result<()> {
+        match self.format {
             #[cfg(feature = "pictures")]
             Format::Png => {
-                let (bytes, missing) =
-                    super::png::png(&drawing.svg()).map_err(|problem| self.file.failure(problem))?;
+                let (bytes, missing) = super::png::png(svg).map_err(|problem| self.file.failure(problem))?;
                 if let Some(missing) = missing {
                     output::note(missing);
                 }
                 self.file.write(bytes)?;
             }
-            Format::Npy => self.file.write(array(drawing.maps))?,
+            _ => self.file.write(svg)?,
         }
         self.file.finish()
     }

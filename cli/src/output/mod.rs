@@ -2,6 +2,7 @@
 
 mod answers;
 mod bad_rows;
+pub mod by_length;
 mod finite;
 pub mod npy;
 mod pending;
@@ -21,6 +22,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub use answers::{Answers, objects};
 pub use bad_rows::{BadRows, NAMED_ROWS};
+pub use by_length::ByLength;
 pub use finite::NotFinite;
 pub use pending::lock_folder;
 #[cfg(target_os = "linux")]

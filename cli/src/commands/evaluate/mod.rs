@@ -8,9 +8,11 @@ use attentive::models::HeadKind;
 use attentive::models::TaskScore;
 use attentive::models::pretraining::Corpus;
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use serde_json::{Value, json};
 
 use crate::arguments::BertArguments;
+use crate::draw;
 use crate::input::content;
 use crate::output::{Align, Failure, NotFinite, Result, Table, advance, bar, count, note, thousands};
 
@@ -24,6 +26,8 @@ use crate::output::{Align, Failure, NotFinite, Result, Table, advance, bar, coun
 Examples:
   attentive evaluate -m google-bert/bert-base-uncased book.txt
   attentive evaluate -m dates-transformer models/dates/held_out.tsv
+  attentive evaluate -m english-french --against english-french-without-attention models/sentences/held_out.tsv \\
+    --picture accuracy-by-length.svg
   attentive evaluate -m ./my-roberta --seed 7 --json - articles.txt | jq .masked_language.perplexity")]
 pub struct Arguments {
     /// A text with one sentence a line and blank lines between documents, or for a translator a source, a tab and the
@@ -37,6 +41,43 @@ pub struct Arguments {
 
     #[command(flatten)]
     bert: BertArguments,
+
+    #[command(flatten)]
+    lengths: LengthArguments,
+}
+
+/// What is told of a translator beside its exact answers.
+#[derive(Args)]
+struct LengthArguments {
+    /// Tell a translator's exact answers by the words of the source
+    #[arg(long, env = "ATTENTIVE_BY_LENGTH", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    by_length: bool,
+
+    /// Another translator that answers the same pairs, told by length beside the first; may be repeated
+    #[arg(long, env = "ATTENTIVE_AGAINST", hide_env_values = true, value_name = "MODEL")]
+    against: Vec<String>,
+
+    /// Draw exact answers by length, a line for each model: NAME.svg or NAME.png; may be repeated
+    #[arg(long, env = "ATTENTIVE_PICTURE", hide_env_values = true, value_name = "FILE")]
+    #[arg(value_parser = draw::chart_target)]
+    picture: Vec<draw::Target>,
+
+    /// A line in the picture at so many words: the longest source in training
+    #[arg(
+        long,
+        env = "ATTENTIVE_TRAINED",
+        hide_env_values = true,
+        value_name = "WORDS",
+        requires = "picture"
+    )]
+    trained: Option<usize>,
+}
+
+impl LengthArguments {
+    /// Whether lengths are asked for in any way.
+    fn are_asked_for(&self) -> bool {
+        self.by_length || !self.against.is_empty() || !self.picture.is_empty()
+    }
 }
 
 /// The text of a file or of standard input, and what that is called.
@@ -57,7 +98,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         if arguments.seed.is_some() {
             note("--seed does nothing here: a translator's pairs are all of the file's");
         }
-        return pairs::run(&arguments.bert, &place, &arguments.file, target);
+        return pairs::run(&arguments.bert, &arguments.lengths, &place, &arguments.file, target);
+    }
+    if arguments.lengths.are_asked_for() {
+        return Err(Failure::Usage(format!(
+            "--by-length, --against and --picture are for translators, and {} is none",
+            arguments.bert.model
+        )));
     }
     let (text, name) = text(&arguments.file)?;
     let corpus = Corpus::parse(&text);
