@@ -17,13 +17,17 @@ enum Command {
     Attention,
     /// `translate`, with a model that the program holds.
     Translate,
+    /// `evaluate`, of models that the program holds.
+    Evaluate,
 }
-use Command::{Attention, Translate};
+use Command::{Attention, Evaluate, Translate};
 
 const TIRED: &str = "The animal didn't cross the street because it was too tired.";
 const NARROW: &str = "The animal didn't cross the street because it was too narrow.";
 
-const PICTURES: [Picture; 8] = [
+const DUCKS: &str = "the blue duck that the old king sees follows the three horses but my sisters do not like the yellow birds";
+
+const PICTURES: [Picture; 10] = [
     // What "it" attends to: the mean over all 72 heads and over each layer's, on one scale.
     Picture {
         name: "it-tired",
@@ -70,6 +74,19 @@ const PICTURES: [Picture; 8] = [
         texts: &["Thursday, May 3rd 1979"],
         options: "",
     },
+    Picture {
+        name: "english-french",
+        command: Translate,
+        texts: &[DUCKS],
+        options: "--model english-french --view map --words",
+    },
+    // What a fixed vector loses of long sentences.
+    Picture {
+        name: "accuracy-by-length",
+        command: Evaluate,
+        texts: &["models/sentences/held_out.tsv"],
+        options: "-m english-french --against english-french-without-attention --trained 20",
+    },
 ];
 
 /// Draws each as SVG and PNG. The numbers are those of any device; the PNG's text has this machine's fonts.
@@ -81,6 +98,7 @@ pub fn run(options: &Options) -> Result<()> {
         let (call, output) = match command {
             Attention => (call.words("attention -m").arg(place::from_root(&model)), "-o"),
             Translate => (call.words("translate"), "--alignment"),
+            Evaluate => (call.words("evaluate"), "--picture"),
         };
         let call = texts.iter().fold(call, Call::arg).words(options);
         let call = [".svg", ".png"]

@@ -28,8 +28,8 @@ Examples:
   attentive attention -m ./my-model \"One text.\" -o weights.npy")]
 pub struct Arguments {
     /// A folder of an encoder or of an encoder–decoder model; a model of the Hugging Face hub (ORG/NAME; NAME is
-    /// sentence-transformers/NAME), which is downloaded into its cache (HF_HOME); dates-transformer or dates-gru, which
-    /// the program holds
+    /// sentence-transformers/NAME), which is downloaded into its cache (HF_HOME); dates-transformer, dates-gru or
+    /// english-french, which the program holds
     #[arg(short, long, env = "ATTENTIVE_MODEL", hide_env_values = true, value_name = "MODEL")]
     model: String,
 

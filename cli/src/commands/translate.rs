@@ -34,12 +34,13 @@ use crate::output::{Answers, BadRows, Failure, NotFinite, Result, Writer, bar, c
 Examples:
   attentive translate \"le 3 mai 1979\"
   attentive translate --model dates-gru \"Thursday, May 3rd 1979\" \"一九七九年五月三日\"
+  attentive translate --model english-french \"the blue duck follows the horses\" --alignment look.html
   attentive translate -m Helsinki-NLP/opus-mt-en-fr --beams 4 --n-best 2 \"The cat sat on the mat.\"
   attentive translate -m ./opus-mt-en-fr --input english.txt -o french.txt
   attentive translate \"le 3 mai 1979\" --alignment look.html --alignment look.svg
   attentive translate --sample --temperature 1.5 --seed 7 --n-best 3 \"the third of May\"")]
 pub struct Arguments {
-    /// dates-transformer or dates-gru, which need no download; a folder; or a model of the Hugging Face hub (ORG/NAME)
+    /// dates-transformer, dates-gru, english-french or english-french-without-attention, which need no download; a folder; or a model of the Hugging Face hub (ORG/NAME)
     #[arg(short, long, env = "ATTENTIVE_TRANSLATE_MODEL", hide_env_values = true, value_name = "MODEL")]
     #[arg(default_value = EmbeddedModel::DatesTransformer.name())]
     model: String,

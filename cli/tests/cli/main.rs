@@ -12,6 +12,7 @@ mod check;
 mod command;
 mod files;
 mod program;
+mod sentences;
 mod train;
 mod translate;
 mod tune;

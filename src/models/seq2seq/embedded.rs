@@ -1,17 +1,21 @@
-//! The models that are part of this crate, trained by `models/train.py`.
+//! The models that are part of this crate, trained by `models/train.py` and by `attentive train translate`.
 
 use crate::error::Result;
 use crate::weights::{Seq2SeqFiles, Seq2SeqFolder};
 
-/// A model that is part of this crate: written dates and numbers in English, French and Chinese, to ISO 8601 and digits.
-/// `models/README.md` says how they were trained and how good they are.
+/// A model that is part of this crate: written dates and numbers in English, French and Chinese, to ISO 8601 and digits; English
+/// sentences of a small grammar to French. `models/README.md` says how they were trained and how good they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EmbeddedModel {
-    /// An encoder–decoder Transformer (Vaswani et al. 2017).
+    /// Dates: an encoder–decoder Transformer (Vaswani et al. 2017).
     DatesTransformer,
-    /// A bidirectional GRU, additive attention and a GRU (Bahdanau et al. 2015).
+    /// Dates: a bidirectional GRU, additive attention and a GRU (Bahdanau et al. 2015).
     DatesGru,
+    /// English to French, by the same model.
+    EnglishFrench,
+    /// English to French without attention: of a sentence the decoder has one vector (Cho et al. 2014).
+    EnglishFrenchWithoutAttention,
 }
 
 macro_rules! file {
@@ -22,13 +26,16 @@ macro_rules! file {
 
 impl EmbeddedModel {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::DatesTransformer, Self::DatesGru];
+    pub const ALL: [Self; 4] =
+        [Self::DatesTransformer, Self::DatesGru, Self::EnglishFrench, Self::EnglishFrenchWithoutAttention];
 
     /// Its name: that of its folder in `models/`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::DatesTransformer => "dates-transformer",
             Self::DatesGru => "dates-gru",
+            Self::EnglishFrench => "english-french",
+            Self::EnglishFrenchWithoutAttention => "english-french-without-attention",
         }
     }
 
@@ -45,6 +52,14 @@ impl EmbeddedModel {
                 ("config.json", file!("dates-gru", "config.json")),
                 ("tokenizer.json", file!("dates-gru", "tokenizer.json")),
             ],
+            Self::EnglishFrench => vec![
+                ("config.json", file!("english-french", "config.json")),
+                ("tokenizer.json", file!("english-french", "tokenizer.json")),
+            ],
+            Self::EnglishFrenchWithoutAttention => vec![
+                ("config.json", file!("english-french-without-attention", "config.json")),
+                ("tokenizer.json", file!("english-french-without-attention", "tokenizer.json")),
+            ],
         }
     }
 
@@ -52,6 +67,9 @@ impl EmbeddedModel {
     pub const fn held_out(self) -> &'static str {
         match self {
             Self::DatesTransformer | Self::DatesGru => include_str!("../../../models/dates/held_out.tsv"),
+            Self::EnglishFrench | Self::EnglishFrenchWithoutAttention => {
+                include_str!("../../../models/sentences/held_out.tsv")
+            }
         }
     }
 
@@ -77,6 +95,18 @@ impl EmbeddedModel {
                 generation: None,
                 tokenizer: file!("dates-gru", "tokenizer.json"),
                 weights: file!("dates-gru", "model.safetensors"),
+            },
+            Self::EnglishFrench => Seq2SeqFiles {
+                config: file!("english-french", "config.json"),
+                generation: None,
+                tokenizer: file!("english-french", "tokenizer.json"),
+                weights: file!("english-french", "model.safetensors"),
+            },
+            Self::EnglishFrenchWithoutAttention => Seq2SeqFiles {
+                config: file!("english-french-without-attention", "config.json"),
+                generation: None,
+                tokenizer: file!("english-french-without-attention", "tokenizer.json"),
+                weights: file!("english-french-without-attention", "model.safetensors"),
             },
         };
         Seq2SeqFolder::from_files(self.name(), files)

@@ -1,8 +1,6 @@
 //! `attentive train`: models of the program's own, from nothing.
 
 mod dates;
-// English and French sentences, which no command trains on yet.
-#[cfg(test)]
 mod grammar;
 mod random;
 mod translate;

@@ -13,7 +13,6 @@ pub fn one_of<T: Copy>(random: &mut Rng, items: &[T]) -> T {
 }
 
 /// One of a table's rows, each as likely as another.
-#[cfg(test)]
 pub fn pick<T>(random: &mut Rng, rows: &'static [T]) -> &'static T {
     &rows[random.usize(..rows.len())]
 }

@@ -270,10 +270,12 @@ pub const ADVERBS: [Fixed; 4] = [
 ];
 
 /// What the rules of `phrases` and `spelling` write by themselves.
+#[cfg(test)]
 pub const ENGLISH_PARTICLES: [&str; 18] = [
     "a", "all", "an", "do", "does", "every", "he", "many", "never", "not", "of", "several", "she", "that",
     "the", "these", "this", "very",
 ];
+#[cfg(test)]
 pub const FRENCH_PARTICLES: [&str; 32] = [
     "au",
     "aux",

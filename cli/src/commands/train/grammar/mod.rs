@@ -2,28 +2,27 @@
 //! before and behind their noun, negation, relative and reported clauses, conjunctions. Every English sentence has one French
 //! answer (see `phrases`), so that a model can learn all of it.
 
+mod held_out;
 mod lexicon;
 mod phrases;
 mod spelling;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use fastrand::Rng;
 
 use super::random::{chance, pick};
+pub use held_out::Sentences;
 use lexicon::{
-    ADVERBS, Adjective, BEINGS, COLOURS, CONJUNCTIONS, ENGLISH_PARTICLES, FRENCH_PARTICLES, Fixed,
-    INTRANSITIVE, IS, LEADING, NUMBERS, Noun, PLACES, POSSESSIVES, QUALITIES, REPORTING, THINGS, TRANSITIVE,
-    Verb,
+    ADVERBS, Adjective, BEINGS, COLOURS, CONJUNCTIONS, Fixed, INTRANSITIVE, LEADING, NUMBERS, Noun, PLACES,
+    POSSESSIVES, QUALITIES, REPORTING, THINGS, TRANSITIVE, Verb,
 };
 use phrases::{Clause, Determiner, Kind, Manner, NounPhrase, Place, Predicate, Relative, Subject, Text};
-pub use spelling::{joined, words};
 
 /// The words of "she sleeps".
-pub const SHORTEST: usize = 2;
+const SHORTEST: usize = 2;
 
 /// How deep phrases are within each other.
 const DEPTH: usize = 3;
@@ -34,7 +33,7 @@ const DEPTH: usize = 3;
 /// # Panics
 ///
 /// If the range is empty or ends below `SHORTEST`.
-pub fn sentence(random: &mut Rng, words: RangeInclusive<usize>) -> (String, String) {
+fn sentence(random: &mut Rng, words: RangeInclusive<usize>) -> (String, String) {
     let target = random.usize(SHORTEST.max(*words.start())..=*words.end());
     let mut sentence = Text::default();
     while sentence.len() < target {
@@ -50,38 +49,6 @@ pub fn sentence(random: &mut Rng, words: RangeInclusive<usize>) -> (String, Stri
         }
     }
     sentence.written()
-}
-
-/// All words of the English and of the French sentences, in the order of their letters.
-pub fn vocabulary() -> (Vec<String>, Vec<String>) {
-    let (mut english, mut french) = (BTreeSet::new(), BTreeSet::new());
-    english.extend(ENGLISH_PARTICLES);
-    french.extend(FRENCH_PARTICLES);
-    for noun in BEINGS.iter().chain(&THINGS) {
-        english.extend(noun.english);
-        french.extend(noun.french);
-    }
-    for adjective in LEADING.iter().chain(&QUALITIES).chain(&COLOURS) {
-        english.insert(adjective.english);
-        french.extend(adjective.french);
-        french.insert(adjective.before_vowel);
-    }
-    for verb in TRANSITIVE.iter().chain(&INTRANSITIVE).chain(&REPORTING).chain([&IS]) {
-        english.extend(verb.english);
-        french.extend(verb.french);
-        english.extend(verb.tails[0].split_whitespace());
-        french.extend(verb.tails[1].split_whitespace());
-    }
-    for possessive in &POSSESSIVES {
-        english.insert(possessive.english);
-        french.extend(possessive.french);
-    }
-    for fixed in NUMBERS.iter().chain(&PLACES).chain(&CONJUNCTIONS).chain(&ADVERBS) {
-        english.extend(fixed.english.split_whitespace());
-        french.extend(fixed.french.split_whitespace());
-    }
-    let listed = |words: BTreeSet<&str>| words.into_iter().map(str::to_owned).collect();
-    (listed(english), listed(french))
 }
 
 fn clause(random: &mut Rng, depth: usize) -> Clause {

@@ -61,6 +61,7 @@ pub fn joined(words: &[&str]) -> String {
 }
 
 /// A text's words; what is elided is a word of its own, with its apostrophe.
+#[cfg(test)]
 pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(' ').flat_map(|part| part.split_inclusive('\'')).filter(|word| !word.is_empty())
 }

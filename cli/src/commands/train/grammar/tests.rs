@@ -1,7 +1,9 @@
 //! Sentences against what is written by hand, and rules that all of them keep.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use super::lexicon::{ENGLISH_PARTICLES, FRENCH_PARTICLES, IS};
+use super::spelling::{joined, words};
 use super::*;
 
 fn noun(english: &str) -> &'static Noun {
@@ -356,7 +358,7 @@ fn adjectives_agree_with_the_subject_that_a_reader_finds() {
             let form = usize::from(subject.unwrap()) + 2 * usize::from(*word == "are");
             expected.push(adjective.unwrap().french[form]);
         }
-        let answers: Vec<&str> = super::words(&french).collect();
+        let answers: Vec<&str> = spelling::words(&french).collect();
         let all: Vec<&str> =
             LEADING.iter().chain(&QUALITIES).chain(&COLOURS).flat_map(|one| one.french).collect();
         let said: Vec<&str> = answers
@@ -391,4 +393,36 @@ fn nothing_unwritable_is_written() {
             assert!(!english.contains(wrong), "{wrong} in {english}");
         }
     }
+}
+
+/// All words of the English and of the French sentences, in the order of their letters.
+pub fn vocabulary() -> (Vec<String>, Vec<String>) {
+    let (mut english, mut french) = (BTreeSet::new(), BTreeSet::new());
+    english.extend(ENGLISH_PARTICLES);
+    french.extend(FRENCH_PARTICLES);
+    for noun in BEINGS.iter().chain(&THINGS) {
+        english.extend(noun.english);
+        french.extend(noun.french);
+    }
+    for adjective in LEADING.iter().chain(&QUALITIES).chain(&COLOURS) {
+        english.insert(adjective.english);
+        french.extend(adjective.french);
+        french.insert(adjective.before_vowel);
+    }
+    for verb in TRANSITIVE.iter().chain(&INTRANSITIVE).chain(&REPORTING).chain([&IS]) {
+        english.extend(verb.english);
+        french.extend(verb.french);
+        english.extend(verb.tails[0].split_whitespace());
+        french.extend(verb.tails[1].split_whitespace());
+    }
+    for possessive in &POSSESSIVES {
+        english.insert(possessive.english);
+        french.extend(possessive.french);
+    }
+    for fixed in NUMBERS.iter().chain(&PLACES).chain(&CONJUNCTIONS).chain(&ADVERBS) {
+        english.extend(fixed.english.split_whitespace());
+        french.extend(fixed.french.split_whitespace());
+    }
+    let listed = |words: BTreeSet<&str>| words.into_iter().map(str::to_owned).collect();
+    (listed(english), listed(french))
 }
