@@ -78,7 +78,7 @@ const PICTURES: [Picture; 10] = [
         name: "english-french",
         command: Translate,
         texts: &[DUCKS],
-        options: "--model english-french --view map --words",
+        options: "--model english-french --view map",
     },
     // What a fixed vector loses of long sentences.
     Picture {
