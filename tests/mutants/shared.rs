@@ -36,20 +36,6 @@ pub const KINDS: &[Mutant] = &[
     ),
 ];
 
-/// `weight_f32`, `weight_f16` and `weight_f16_packed`.
-pub const WEIGHTS: &[Mutant] = &[
-    mutant("each weight is the next one", "return weight[index];", "return weight[index + 1u];")
-        .on("weight_f32"),
-    mutant("each weight is the next one", "f32(weight[index])", "f32(weight[index + 1u])").on("weight_f16"),
-    mutant(
-        "the two weights of a word are swapped",
-        "weight[index / 2u]);\n    return select(pair.x, pair.y, index % 2u == 1u);",
-        "weight[index / 2u]);\n    return select(pair.x, pair.y, index % 2u == 0u);",
-    )
-    .on("weight_f16_packed"),
-    mutant("a word for each weight", "weight[index / 2u]", "weight[index]").on("weight_f16_packed"),
-];
-
 /// `multiply_tile`, for any two matrices.
 pub const MULTIPLY_TILE: &[Mutant] = &[
     mutant(
@@ -97,9 +83,6 @@ pub const COMPONENT: &[Mutant] = &[
     ),
 ];
 
-/// `multiply_tile` with and without SKIP_ZEROS.
-pub const KEEP_ZEROS: &[Mutant] =
-    &[mutant("a NaN times 0 is taken for 0", "if (SKIP_ZEROS)", "if (true)").on("!half_weights")];
 /// `activation`.
 pub const ACTIVATION: &[Mutant] = &[
     mutant("no activation", "fn activate(x: f32) -> f32 {", "fn activate(x: f32) -> f32 { return x; ")
