@@ -40,6 +40,33 @@ const STRANGE: &str = "a NaN is told beside it, and a level's edge is 0 from one
 
 const INFINITE: &str = "what is added to the loss is infinite there too, and llvmpipe's sums keep it";
 
+const ELEMENTS: &str = "what is loaded behind a row's elements is 0";
+
+const CAREFUL: &str = "where `careful` is set the sums are the same, and take longer";
+
+const OWN_SUBGROUP: &str =
+    "those who share a row are side by side, and one subgroup of llvmpipe's, whose lanes go on together";
+
+const LAST_OF_PANEL: &str =
+    "behind a panel the checks make it the last of it, which a later lane writes afterwards on llvmpipe";
+
+const UNSEEN: &str = "keys that no row sees have no weight";
+
+const LATER_ROWS: &str = "rows of later lanes, which write them themselves afterwards on llvmpipe";
+
+const LAST_OF_ROWS: &str =
+    "behind the rows the checks make it the last of them, which begins with the same number";
+
+const LAST_AGAIN: &str = "a row past the end is the last one again, and is stored where that is";
+
+const POOL: &str = "a table that leads out of the pool";
+
+const UNREAD: &str = "where an option is not there, nobody reads its numbers";
+
+const BOTH_HALVES: &str = "both lanes of a row know its ending, and write the same";
+
+const KEYS_PAST: &str = "keys past the end have no weight";
+
 /// Faults for which a case is still missing.
 const fn missing(place: &'static str, parts: &'static [&'static str], case: &'static str) -> Equivalent {
     same(place, parts, case)
@@ -514,6 +541,180 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         "attention/scale_mask_softmax",
         &["first argument", "`select(kind, NOTHING, kind == INFINITIES)`"],
         "a sink of −∞ beside no keys",
+    ),
+    same(
+        "attention/flash_decode",
+        &["one less far", "first_row >= all_rows"],
+        "no row of such a tile is stored",
+    ),
+    same("attention/flash_decode", &["`queries - 1u` → `queries`", "var end ="], UNSEEN),
+    same("attention/flash_decode", &["`-` → `+`", "var end = band_of_query(span, queries - 1u)"], UNSEEN),
+    same("attention/flash_decode", &["second argument", "`max(band_of_query(span, 0u).begin"], UNSEEN),
+    same("attention/flash_decode", &["second argument", "`min(end, split_begin"], UNSEEN),
+    same(
+        "attention/flash_decode",
+        &["`parameters.splits` → `parameters.split_keys`", "if (parameters.splits > 1u)"],
+        "without splits `split_keys` is 0, or no less than all keys",
+    ),
+    race(
+        "attention/flash_decode",
+        &["one further", "element < ROWS * depth4;"],
+        "what lies behind the queries is not read, or is the last of them by the checks, which is written later",
+    ),
+    same(
+        "attention/flash_decode",
+        &["second argument", "`min(ROWS, all_rows"],
+        "no row beyond 8 is asked for",
+    ),
+    same("attention/flash_decode", &["always", "if (lane % 8u == 0u && my_row < rows)"], LAST_AGAIN),
+    same("attention/flash_decode", &["no right operand: `0u && my_row < rows`"], LAST_AGAIN),
+    same("attention/flash_decode", &["one further", "my_row < rows)"], LAST_AGAIN),
+    same("attention/flash_decode", &["`lane % 8u == 0u &&` → ``"], "all lanes of a row have its sum"),
+    same(
+        "attention/flash_decode",
+        &["the other comparison", "if (lane % 8u == 0u &&"],
+        "all lanes of a row have its sum",
+    ),
+    same("attention/flash_decode", &["`4u *` → ``", "4u * column < parameters.value_dim;"], PAST),
+    race("attention/flash_decode", &["one further", "d4 < depth4;"], ELEMENTS),
+    same("attention/flash_decode", &["always", "main: `if (lane < ROWS)"], LAST_OF_ROWS),
+    same("attention/flash_decode", &["one further", "main: `if (lane < ROWS)"], LAST_OF_ROWS),
+    race(
+        "attention/flash_decode",
+        &["left out", "main 4: `workgroupBarrier"],
+        "the first subgroup writes what the others read, and comes first on llvmpipe",
+    ),
+    same("attention/flash_decode", &["always", "if (my_column < parameters.value_dim)"], PAST),
+    same("attention/flash_decode", &["one further", "if (my_column < parameters.value_dim)"], PAST),
+    same(
+        "attention/flash_decode",
+        &["always", "any_nonfinite(elements)"],
+        "the careful products are the same, and take longer",
+    ),
+    same("attention/flash_decode", &["first argument", "`min(element / depth4,"], PAST),
+    same("attention/flash_decode", &["first argument", "`min(my_row,"], PAST),
+    same("attention/flash_decode", &["`rows - 1u` → `rows`"], PAST),
+    same("attention/flash_decode", &["`-` → `+`", "rows - 1u)"], PAST),
+    same("attention/flash_decode", &["`-` → `+`", "span.keys - 1u)"], KEYS_PAST),
+    same("attention/flash_decode", &["`span.keys - 1u` → `span.keys`"], KEYS_PAST),
+    same("attention/flash_decode", &["left out", "main 7: `workgroupBarrier"], OWN_SUBGROUP),
+    same("attention/flash_tiled", &["first argument", "`min(first_query + own_row, last_query)`"], PAST),
+    same("attention/flash_tiled", &["first argument", "`min(row, last_query - first_query)`"], PAST),
+    same("attention/flash_tiled", &["no right operand", "min(row, last_query - first_query)"], PAST),
+    same("attention/flash_tiled", &["`-` → `+`", "min(row, last_query - first_query)"], PAST),
+    race("attention/flash_tiled", &["`4u` → `5u`", "row < min(my_row + 4u,"], LATER_ROWS),
+    race("attention/flash_tiled", &["second argument", "`min(my_row + 4u,"], LATER_ROWS),
+    same("attention/flash_tiled", &["`3u` → `4u`", "let depth4"], ELEMENTS),
+    same("attention/flash_tiled", &["`/ 4u` → ``", "let depth4"], ELEMENTS),
+    same("attention/flash_tiled", &["one further", "d4 < depth4;"], ELEMENTS),
+    same("attention/flash_tiled", &["main: `if (invocation == 0u)"], CAREFUL),
+    same("attention/flash_tiled", &["left out: `atomicStore(&careful, 0u);`"], CAREFUL),
+    same("attention/flash_tiled", &["always", "any_nonfinite(values)"], CAREFUL),
+    same(
+        "attention/flash_tiled",
+        &["`1u` → `2u`", "atomicStore(&careful, 1u)"],
+        "only 0 is told from others",
+    ),
+    same("attention/flash_tiled", &["never", "atomicLoad(&careful) == 0u"], CAREFUL),
+    same("attention/flash_tiled", &["left out", "main: `workgroupBarrier"], "those of the panels follow"),
+    same("attention/flash_tiled", &["left out", "main 4: `workgroupBarrier"], OWN_SUBGROUP),
+    same("attention/flash_tiled", &["left out", "main 5: `workgroupBarrier"], OWN_SUBGROUP),
+    same("attention/flash_tiled", &["left out", "main 8: `workgroupBarrier"], OWN_SUBGROUP),
+    same("attention/flash_tiled", &["left out", "main 9: `workgroupBarrier"], OWN_SUBGROUP),
+    same("attention/flash_tiled", &["left out", "main 10: `workgroupBarrier"], OWN_SUBGROUP),
+    same("attention/flash_tiled", &["left out", "main 11: `workgroupBarrier"], OWN_SUBGROUP),
+    same("attention/flash_tiled", &["`own_half == 0u &&` → ``"], BOTH_HALVES),
+    same("attention/flash_tiled", &["the other comparison", "own_half == 0u"], BOTH_HALVES),
+    same("attention/flash_tiled", &["another number", "if (own_half == 0u"], BOTH_HALVES),
+    race("attention/flash_tiled", &["one further", "element < ROWS * PANEL;"], LAST_OF_PANEL),
+    race("attention/flash_tiled", &["one further", "element < KEYS * PANEL;"], LAST_OF_PANEL),
+    same("attention/flash_tiled", &["first argument", "`min(first_key +"], KEYS_PAST),
+    same("attention/flash_tiled", &["`tile.span.keys - 1u` → `tile.span.keys`"], KEYS_PAST),
+    same("attention/flash_tiled", &["`-` → `+`", "tile.span.keys - 1u"], KEYS_PAST),
+    same(
+        "shared/attention/flash",
+        &["second argument", "`select(LOWEST, bitcast<f32>(word)"],
+        "what has no weight is −∞ or NaN, which move no maximum on llvmpipe",
+    ),
+    same("shared/attention/flash", &["first argument", "1.0, before == after)`"], "llvmpipe's exp(0) is 1"),
+    same(
+        "shared/attention/flash",
+        &["`bitcast<vec4<u32>>(values) &` → ``", "any_nonfinite"],
+        "the careful products are the same, and take longer",
+    ),
+    same(
+        "shared/attention/flash",
+        &["always", "kind == NUMBERS"],
+        "a sink that is no number makes the row NaN, and −∞ moves nothing",
+    ),
+    same("shared/attention/flash", &["first argument", "`max(", "-150.0)` →"], EXP),
+    same("shared/attention/flash", &["`0.0` → `1.0`", "end.factor ="], "without a number all sums are 0"),
+    same(
+        "shared/attention/flash",
+        &["shared/attention/flash ended: "],
+        "flash_cooperative alone calls it: the others have a variable of that name",
+    ),
+    same("shared/attention/flash", &["`WEIGHTLESS | NOTHING` → `WEIGHTLESS`"], "NOTHING is 0"),
+    missing(
+        "shared/attention/flash",
+        &["first argument", "`select(kind, NOTHING, kind == INFINITIES)`"],
+        "a sink of −∞ beside no keys",
+    ),
+    missing(
+        "shared/attention/flash",
+        &["`parameters.splits` → `parameters.split_keys`", "store_sum"],
+        "one split whose `split_keys` are all keys, as the op has it",
+    ),
+    same("shared/attention/parameters", &["left out", "row.begin = 0u;"], "it is 0 before"),
+    same(
+        "shared/attention/parameters",
+        &["second argument", "parameters.left), 0)))`"],
+        "from the end of the keys on there are none either way",
+    ),
+    same(
+        "shared/attention/parameters",
+        &["`0u` → `1u`", "vec2<u32>(0u, key_start(batch) + key)"],
+        "packed keys have a stride of 0 for the batch",
+    ),
+    same(
+        "shared/attention/parameters",
+        &["`is_packed() &&` → ``"],
+        "what is not packed has a stride for the batch",
+    ),
+    missing("shared/attention/parameters", &["first argument", "`min(items[entry]"], POOL),
+    missing(
+        "shared/attention/parameters",
+        &["`parameters.block_count - 1u` → `parameters.block_count`"],
+        POOL,
+    ),
+    missing("shared/attention/parameters", &["`-` → `+`", "parameters.block_count - 1u"], POOL),
+    missing("shared/attention/parameters", &["`parameters.block_count` → `parameters.mask_kind`"], POOL),
+    same(
+        "shared/attention/masking",
+        &["`parameters.scales_at +` → ``"],
+        "the scales are the first of the heads' numbers",
+    ),
+    same("shared/attention/masking", &["own.slope = 0.0;"], UNREAD),
+    same("shared/attention/masking", &["always", "head_of: `if (parameters.slopes_at != NONE)"], UNREAD),
+    same("shared/attention/masking", &["own.relative = 0u;"], UNREAD),
+    same("shared/attention/masking", &["always", "head_of: `if (parameters.relative_at != NONE)"], UNREAD),
+    same("shared/attention/masking", &["→ `parameters.relative_reach`", "head_of: `if ("], UNREAD),
+    same(
+        "shared/attention/masking",
+        &["never", "parameters.mask_kind == 0u"],
+        "where there is no mask its buffer has no −∞",
+    ),
+    same("shared/attention/masking", &["`0.0 || (bitcast<u32>(score)", "no right operand"], NAN),
+    same("shared/attention/masking", &["off by one: `INFINITY_BITS`", "softcapped"], NAN),
+    same(
+        "shared/attention/masking",
+        &["always", "parameters.mask_kind == 2u"],
+        "a boolean mask's words are 0 and 1, as f32 next to nothing",
+    ),
+    same(
+        "shared/attention/masking",
+        &["always", "biased: `if (parameters.slopes_at != NONE)"],
+        "the slope is 0",
     ),
     // linear
     same(
