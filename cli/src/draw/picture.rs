@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use attentive::models::AttentionMaps;
 
-use super::{Drawing, html};
+use super::{Drawing, gaze, html};
 use crate::output::{self, Result, Writer, extension, npy};
 
 /// The content of a file.
@@ -53,19 +53,31 @@ impl Picture {
     }
 
     pub fn write(mut self, drawing: &Drawing<'_>) -> Result<()> {
-        match self.format {
-            Format::Html => self.file.write(html::page(drawing))?,
-            Format::Svg => self.file.write(drawing.svg())?,
+        let failed = |problem: String| self.file.failure(problem);
+        match (self.format, drawing.photo) {
+            (Format::Html, Some(photo)) => {
+                let page = gaze::page(drawing, photo).map_err(failed)?;
+                self.file.write(page)?;
+            }
+            (Format::Html, None) => self.file.write(html::page(drawing))?,
+            (Format::Svg, Some(photo)) => {
+                let svg = gaze::svg(drawing, photo).map_err(failed)?;
+                self.file.write(svg)?;
+            }
+            (Format::Svg, None) => self.file.write(drawing.svg())?,
             #[cfg(feature = "pictures")]
-            Format::Png => {
-                let (bytes, missing) =
-                    super::png::png(&drawing.svg()).map_err(|problem| self.file.failure(problem))?;
+            (Format::Png, photo) => {
+                let (svg, tiles) = match photo {
+                    Some(photo) => gaze::parts(drawing, photo),
+                    None => (drawing.svg(), Vec::new()),
+                };
+                let (bytes, missing) = super::png::png(&svg, &tiles).map_err(failed)?;
                 if let Some(missing) = missing {
                     output::note(missing);
                 }
                 self.file.write(bytes)?;
             }
-            Format::Npy => self.file.write(array(drawing.maps))?,
+            (Format::Npy, _) => self.file.write(array(drawing.maps))?,
         }
         self.file.finish()
     }

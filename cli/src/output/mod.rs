@@ -5,6 +5,7 @@ mod bad_rows;
 mod finite;
 pub mod npy;
 mod pending;
+mod png;
 mod standard;
 mod table;
 mod target;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use attentive::Error;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+pub use self::png::png;
 pub use answers::{Answers, objects};
 pub use bad_rows::{BadRows, NAMED_ROWS};
 pub use finite::NotFinite;

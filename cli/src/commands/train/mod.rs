@@ -1,9 +1,12 @@
 //! `attentive train`: models of the program's own, from nothing.
 
+mod caption;
 mod dates;
+mod ducks;
 // English and French sentences, which no command trains on yet.
 #[cfg(test)]
 mod grammar;
+mod pictures;
 mod random;
 mod translate;
 
@@ -20,11 +23,15 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    Caption(caption::Arguments),
+    Pictures(pictures::Arguments),
     Translate(translate::Arguments),
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.task {
+        Task::Caption(arguments) => caption::run(arguments),
+        Task::Pictures(arguments) => pictures::run(arguments),
         Task::Translate(arguments) => translate::run(arguments),
     }
 }
