@@ -17,13 +17,15 @@ enum Command {
     Attention,
     /// `translate`, with a model that the program holds.
     Translate,
+    /// `caption`, with the model that the program holds, of a picture that the repository has.
+    Caption,
 }
-use Command::{Attention, Translate};
+use Command::{Attention, Caption, Translate};
 
 const TIRED: &str = "The animal didn't cross the street because it was too tired.";
 const NARROW: &str = "The animal didn't cross the street because it was too narrow.";
 
-const PICTURES: [Picture; 8] = [
+const PICTURES: [Picture; 9] = [
     // What "it" attends to: the mean over all 72 heads and over each layer's, on one scale.
     Picture {
         name: "it-tired",
@@ -70,6 +72,8 @@ const PICTURES: [Picture; 8] = [
         texts: &["Thursday, May 3rd 1979"],
         options: "",
     },
+    // Where a captioner looks for each word.
+    Picture { name: "ducks", command: Caption, texts: &["tests/fixtures/pictures/duck.png"], options: "" },
 ];
 
 /// Draws each as SVG and PNG. The numbers are those of any device; the PNG's text has this machine's fonts.
@@ -81,6 +85,7 @@ pub fn run(options: &Options) -> Result<()> {
         let (call, output) = match command {
             Attention => (call.words("attention -m").arg(place::from_root(&model)), "-o"),
             Translate => (call.words("translate"), "--alignment"),
+            Caption => (call.words("caption"), "-o"),
         };
         let call = texts.iter().fold(call, Call::arg).words(options);
         let call = [".svg", ".png"]
