@@ -114,6 +114,13 @@ pub trait Kernel: Send + Sync + 'static {
     /// Every specialization that the dispatcher may ask for.
     fn variants(&self) -> Vec<Variant>;
 
+    /// Whether quick runs have the variant too, as they have all of most kernels. Not where it joins what other variants
+    /// have shown one by one, such as an activation, which knows no tile, and a tile.
+    fn quick(&self, variant: &Variant) -> bool {
+        let _ = variant;
+        true
+    }
+
     /// Workgroups of a dispatch with these parameters, none of them above `per_dimension`.
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3];
 
@@ -170,6 +177,13 @@ impl dyn Kernel {
     /// `family/stem`.
     pub fn name(&self) -> &'static str {
         self.about().name
+    }
+
+    /// The variants that runs of that depth have.
+    pub fn variants_of(&self, depth: Depth) -> Vec<Variant> {
+        let mut variants = self.variants();
+        variants.retain(|variant| depth == Depth::Full || self.quick(variant));
+        variants
     }
 
     /// The shader's own file.

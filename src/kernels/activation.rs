@@ -77,43 +77,41 @@ impl Activation {
         });
     }
 
-    /// The f32 computation of the CPU device: the shader's formulas, with libm's tanh and exp (in GELU [`exp`]).
+    /// The f32 computation of the CPU device: the shader's formulas, with [`exp`] and [`tanh`].
     #[inline(always)]
     pub(crate) fn apply(self, x: f32) -> f32 {
         match self {
             Self::None => x,
             Self::Gelu => 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)),
-            Self::GeluTanh => 0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044_715 * x * x * x)).tanh()),
+            Self::GeluTanh => 0.5 * x * (1.0 + tanh(0.797_884_6 * (x + 0.044_715 * x * x * x))),
             Self::Relu if x < 0.0 => 0.0,
             Self::Relu => x,
-            Self::Silu => x / (1.0 + (-x).exp()),
-            Self::Tanh => x.tanh(),
-            Self::Sigmoid => {
-                let e = (-x.abs()).exp();
-                if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
-            }
+            Self::Silu => x * logistic(x),
+            Self::Tanh => tanh(x),
+            Self::Sigmoid => logistic(x),
         }
     }
 
     /// Its derivative at x, by the formulas of `elementwise/activation_gradient`.
+    #[inline(always)]
     pub(crate) fn slope(self, x: f32) -> f32 {
-        // σ(v) and its derivative.
-        let logistic = |v: f32| {
-            let e = (-v.abs()).exp();
-            (if v < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }, e / ((1.0 + e) * (1.0 + e)))
+        // The derivative of σ at v.
+        let logistic_slope = |v: f32| {
+            let e = exp(-v.abs());
+            e / ((1.0 + e) * (1.0 + e))
         };
         match self {
             Self::None => 1.0,
             Self::Gelu => {
                 let near = x.clamp(-20.0, 20.0);
-                let density = 0.398_942_3 * (-0.5 * near * near).exp();
+                let density = 0.398_942_3 * exp(-0.5 * near * near);
                 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)) + near * density
             }
             Self::GeluTanh => {
                 const TWICE: f32 = 2.0 * 0.797_884_6;
                 let near = x.clamp(-20.0, 20.0);
-                let (below, slope) = logistic(TWICE * (near + 0.044_715 * near * near * near));
-                below + near * slope * TWICE * (1.0 + 0.134_145 * near * near)
+                let twice = TWICE * (near + 0.044_715 * near * near * near);
+                logistic(twice) + near * logistic_slope(twice) * TWICE * (1.0 + 0.134_145 * near * near)
             }
             // A NaN stays one.
             Self::Relu if x > 0.0 => 1.0,
@@ -121,11 +119,10 @@ impl Activation {
             Self::Relu => x,
             Self::Silu => {
                 let near = x.clamp(-100.0, 100.0);
-                let (below, slope) = logistic(near);
-                below + near * slope
+                logistic(near) + near * logistic_slope(near)
             }
-            Self::Tanh => 4.0 * logistic(2.0 * x).1,
-            Self::Sigmoid => logistic(x).1,
+            Self::Tanh => 4.0 * logistic_slope(2.0 * x),
+            Self::Sigmoid => logistic_slope(x),
         }
     }
 }
@@ -164,6 +161,23 @@ fn erf(x: f32) -> f32 {
 #[inline(always)]
 fn horner<const N: usize>(coefficients: &[f32; N], t: f32) -> f32 {
     coefficients.iter().fold(0.0, |sum, c| sum * t + c)
+}
+
+/// tanh(x) by the formulas of `shaders/shared/tanh.wgsl`, since libm's does not become instructions for several values.
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    const SERIES: [f32; 5] = [0.021_869_488, -0.053_968_254, 0.133_333_34, -0.333_333_34, 1.0];
+    let e = exp(-2.0 * x.abs());
+    let beyond = ((1.0 - e) / (1.0 + e)).copysign(x);
+    let series = x * horner(&SERIES, x * x);
+    if x.abs() > 0.25 { beyond } else { series }
+}
+
+/// σ(x) = 1 / (1 + exp(−x)), by an exponential that does not overflow.
+#[inline(always)]
+fn logistic(x: f32) -> f32 {
+    let e = exp(-x.abs());
+    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
 }
 
 /// exp(x) for x ≤ 0, within two units in the last place: libm's does not become instructions for several values. Below
@@ -213,6 +227,18 @@ mod tests {
         assert_eq!(exp(-0.0), 1.0);
         assert!(exp(f32::NAN).is_nan());
         assert_eq!([exp(-87.1), exp(f32::NEG_INFINITY)], [0.0; 2]);
+    }
+
+    #[test]
+    fn tanh_is_within_four_units_in_the_last_place() {
+        for step in -200_000..=200_000 {
+            let x = step as f32 * 1e-4;
+            let exact = f64::from(x).tanh();
+            let error = (f64::from(tanh(x)) - exact).abs();
+            assert!(error <= 4.0 * exact.abs() * f64::from(f32::EPSILON), "tanh({x}) is off by {error:e}");
+        }
+        assert!(tanh(f32::NAN).is_nan());
+        assert_eq!([tanh(f32::INFINITY), tanh(f32::NEG_INFINITY), tanh(0.0)], [1.0, -1.0, 0.0]);
     }
 
     #[test]

@@ -29,6 +29,14 @@ use crate::host_memory::scratch;
 /// The most rows of a part. Each part packs the right matrix again, which took 29 % of MiniLM's time with 256.
 const PART_ROWS: usize = 2048;
 
+/// A product as deep as twice this is a sum of shares of its depth, each at least so deep, where its result is small: a weight's
+/// gradient. Parts of its few rows would each pack all of the deep right matrix again.
+const SHARE_DEPTH: usize = 512;
+
+/// The most shares, and the most elements of a result that is a sum of them.
+const MOST_SHARES: usize = 16;
+const MOST_SHARED: usize = 1 << 17;
+
 /// Columns of a part where rows are few.
 const PART_COLUMNS: usize = 256;
 
@@ -126,6 +134,13 @@ pub(crate) fn multiply(
         });
         return;
     }
+    if depth >= 2 * SHARE_DEPTH && rows * columns <= MOST_SHARED && output_row as usize >= columns {
+        let sides = ((left, left_strides), (right, right_strides));
+        return add_shares([rows, depth, columns], sides, |row, column, value| {
+            // SAFETY: the assert above holds all rows and columns inside, and there is one thread here.
+            unsafe { *output.at(row * output_row as usize + column) = value };
+        });
+    }
     parallel::map(row_parts * column_parts, operations, |part| {
         let first_row = part / column_parts * part_rows;
         let first_column = part % column_parts * part_columns;
@@ -150,6 +165,32 @@ pub(crate) fn multiply(
             );
         }
     });
+}
+
+/// A deep product with a small result as the sum of its shares. How many they are follows from the sizes alone, so that the
+/// number of threads changes no bit.
+fn add_shares(
+    [rows, depth, columns]: [usize; 3],
+    ((left, left_strides), (right, right_strides)): ((&[f32], [u32; 2]), (&[f32], [u32; 2])),
+    mut write: impl FnMut(usize, usize, f32),
+) {
+    let share = SHARE_DEPTH.max(depth.div_ceil(MOST_SHARES));
+    let shares = depth.div_ceil(share);
+    let operations = (2 * rows * columns) as u64 * depth as u64;
+    let products = parallel::map(shares, operations, |number| {
+        let first = number * share;
+        let mut product = scratch::<f32>(rows * columns);
+        let sizes = [rows, share.min(depth - first), columns].map(|size| size as u32);
+        let left = (&left[first * left_strides[1] as usize..], left_strides);
+        let right = (&right[first * right_strides[0] as usize..], right_strides);
+        multiply(sizes, left, right, (&mut product, columns as u32));
+        product
+    });
+    for row in 0..rows {
+        for column in 0..columns {
+            write(row, column, products.iter().map(|product| product[row * columns + column]).sum());
+        }
+    }
 }
 
 /// The sum of products of two rows of one length: of each [`LANES`]th by itself, then of those sums by halves.
@@ -226,8 +267,16 @@ mod tests {
     fn parts_change_no_bit() {
         let mut random = fastrand::Rng::with_seed(1);
         let mut values = |count: usize| (0..count).map(|_| random.f32() - 0.5).collect::<Vec<_>>();
-        let sizes =
-            [[700, 300, 70], [65, 513, 129], [5, 600, 1030], [4, 401, 3000], [3, 600, 1030], [1, 1000, 3000]];
+        let sizes = [
+            [700, 300, 70],
+            [65, 513, 129],
+            [70, 1030, 40],
+            [65, 9000, 33],
+            [5, 600, 1030],
+            [4, 401, 3000],
+            [3, 600, 1030],
+            [1, 1000, 3000],
+        ];
         for [rows, depth, columns] in sizes {
             let (left, right) = (values(rows * depth), values(depth * columns));
             let sizes = [rows, depth, columns].map(|size| size as u32);

@@ -53,8 +53,11 @@ pub async fn cooperative<A: IntoControlFlow>(
         report.skipped = Some(reason.to_owned());
         return Ok(report);
     }
-    let all =
-        KERNELS.iter().flat_map(|kernel| kernel.variants().into_iter().map(|variant| (*kernel, variant)));
+    let of = |kernel: &&'static dyn Kernel| {
+        let kernel = *kernel;
+        kernel.variants_of(Depth::Quick).into_iter().map(move |variant| (kernel, variant))
+    };
+    let all = KERNELS.iter().flat_map(of);
     let here = |(_, variant): &(&dyn Kernel, Variant)| {
         variant.name() == "cooperative" && variant.runs_on(device.capabilities()).is_ok()
     };

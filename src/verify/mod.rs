@@ -59,7 +59,7 @@ pub async fn verify_kernels<A: IntoControlFlow>(
 ) -> Result<Vec<VariantReport>> {
     let variants: Vec<(&dyn Kernel, Variant)> = KERNELS
         .iter()
-        .flat_map(|kernel| kernel.variants().into_iter().map(|variant| (*kernel, variant)))
+        .flat_map(|kernel| kernel.variants_of(depth).into_iter().map(|variant| (*kernel, variant)))
         .collect();
     let mut reports = Vec::with_capacity(variants.len());
     for (done, (kernel, variant)) in variants.iter().enumerate() {

@@ -47,6 +47,10 @@ impl Kernel for Wrapped {
         self.kernel.variants()
     }
 
+    fn quick(&self, variant: &Variant) -> bool {
+        self.kernel.quick(variant)
+    }
+
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
         self.kernel.workgroups(variant, parameters, per_dimension.min(self.per_dimension))
     }

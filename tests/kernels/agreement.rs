@@ -1,16 +1,17 @@
 //! Every kernel's quick cases, on every adapter that there is and on the CPU.
 
 use attentive::Device;
-use attentive::kernel::{Kernel, Variant};
+use attentive::kernel::{Depth, Kernel, Variant};
 use attentive::kernels::KERNELS;
 
 use crate::common;
 use crate::common::wrapped::Wrapped;
 
-/// Every variant of every kernel.
+/// Every variant of every kernel that quick runs have.
 fn all() -> Vec<(&'static dyn Kernel, Variant)> {
-    let variants =
-        |&kernel: &&'static dyn Kernel| kernel.variants().into_iter().map(move |variant| (kernel, variant));
+    let variants = |&kernel: &&'static dyn Kernel| {
+        kernel.variants_of(Depth::Quick).into_iter().map(move |variant| (kernel, variant))
+    };
     KERNELS.iter().flat_map(variants).collect()
 }
 

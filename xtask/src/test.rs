@@ -34,7 +34,7 @@ pub fn run(options: &Options) -> ExitCode {
             Call::cargo().words("clippy --workspace --all-targets --all-features -- -D warnings").run()?;
             // The command line as a user may have it who needs no pictures.
             // All of the workspace, so that the crates below it are those that the line before has checked.
-            let small = "clippy --workspace --all-targets --no-default-features -- -D warnings";
+            let small = "clippy --workspace --no-default-features -- -D warnings";
             Call::cargo().words(small).run()
         });
     }

@@ -18,7 +18,9 @@
 use crate::kernel::{
     About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, geometry, parameters,
 };
+use crate::kernels::activation::tanh;
 use crate::kernels::parallel;
+use crate::kernels::wide::wide;
 use crate::reference::additive::{self as oracle, Dims};
 use crate::reference::rounding_floor;
 
@@ -99,8 +101,13 @@ impl Kernel for Additive {
             let there = if p.has_lengths != 0 { keys.min(lengths[item] as usize) } else { keys };
             let query = &q[row * width..][..width];
             let key = |key: usize| &k[(item * keys + key) * width..][..width];
-            let product = |((q, k), w): ((&f32, &f32), &f32)| w * (q + k).tanh();
-            let score = |place: usize| query.iter().zip(key(place)).zip(w).map(product).sum::<f32>();
+            let mut products = vec![0.0; width];
+            let score = |place: usize| {
+                // The sum in order, behind a loop that the compiler can make several values at a time.
+                let sides = query.iter().zip(key(place)).zip(w);
+                wide(|| products.iter_mut().zip(sides).for_each(|(to, ((q, k), w))| *to = w * tanh(q + k)));
+                products.iter().sum::<f32>()
+            };
             let mut scores: Vec<f32> = (0..there).map(score).collect();
             let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             scores.iter_mut().for_each(|score| *score = (*score - largest).exp());

@@ -14,7 +14,8 @@
 use crate::kernel::{
     About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
-use crate::kernels::activation::Activation;
+use crate::kernels::activation::{Activation, tanh};
+use crate::kernels::wide::wide;
 use crate::kernels::{elementwise, parallel};
 use crate::reference::additive::{self as oracle, Dims};
 use crate::reference::{largest, rounding_floor};
@@ -85,11 +86,13 @@ impl Kernel for AdditiveGradient {
                     continue;
                 }
                 let other = &other[(item * others + place) * width..][..width];
-                for ((sums, own), other) in sums.iter_mut().zip(&own[row * width..]).zip(other) {
-                    let x = own + other;
-                    sums[0] += gradient * if x.is_nan() { x } else { Activation::Tanh.slope(x) };
-                    sums[1] += gradient * x.tanh();
-                }
+                wide(|| {
+                    for ((sums, own), other) in sums.iter_mut().zip(&own[row * width..]).zip(other) {
+                        let x = own + other;
+                        sums[0] += gradient * Activation::Tanh.slope(x);
+                        sums[1] += gradient * tanh(x);
+                    }
+                });
             }
             sums
         };

@@ -92,6 +92,13 @@ impl Form {
         variant.with("HALF_KEYS", self.half).with("ALIGNED", self.aligned)
     }
 
+    /// Whether quick runs have a variant of this form: each form and each size of rows (`blocks`, a power of two) by `every`
+    /// others in turn. The form says how keys are read, the size how many sums a row has, and neither asks for the other.
+    pub(super) fn quick(self, blocks: u32, every: u32) -> bool {
+        let form = 2 * u32::from(self.half) + u32::from(self.aligned);
+        (form + blocks.max(1).ilog2()).is_multiple_of(every)
+    }
+
     pub(super) fn from_variant(variant: &Variant) -> Self {
         Self { half: variant.flag("HALF_KEYS"), aligned: variant.flag("ALIGNED") }
     }

@@ -32,6 +32,10 @@ impl Kernel for FlashDecode {
         Form::all().flat_map(|form| [64, 128, LARGEST_DIM].map(|dim| decode(form, dim))).collect()
     }
 
+    fn quick(&self, variant: &Variant) -> bool {
+        Form::from_variant(variant).quick(variant.u32("VALUE_LANES"), 2)
+    }
+
     fn workgroups(&self, _: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
         TILING.workgroups(parameters, per_dimension)
     }

@@ -72,6 +72,10 @@ impl Kernel for FlashSubgroup {
         variants
     }
 
+    fn quick(&self, variant: &Variant) -> bool {
+        Form::from_variant(variant).quick(variant.u32("VALUE_BLOCKS"), 4)
+    }
+
     fn workgroups(&self, _: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
         crate::kernel::geometry::fold(Parameters::from_bytes(parameters).tiles.into(), per_dimension)
     }

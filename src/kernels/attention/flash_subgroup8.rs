@@ -115,6 +115,14 @@ impl Kernel for FlashSubgroup8 {
         forms.flat_map(|(form, dim)| Terms::ALL.map(|terms| subgroup8(form, dim, terms))).collect()
     }
 
+    fn quick(&self, variant: &Variant) -> bool {
+        // Each form, each size and each kind of terms with each other two.
+        let terms = u32::from(variant.flag("TERMS")) + u32::from(variant.flag("PAGED"));
+        // Of 1, 2 and 8 blocks the logarithms would be 0, 1 and 3.
+        let size = variant.u32("DIM_BLOCKS").min(4);
+        Form::from_variant(variant).quick(size << terms, 3)
+    }
+
     fn workgroups(&self, _: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
         TILING.workgroups(parameters, per_dimension)
     }

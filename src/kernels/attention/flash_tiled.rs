@@ -42,6 +42,10 @@ impl Kernel for FlashTiled {
         Form::all().flat_map(|form| [32, 64, 128, LARGEST_DIM].map(|dim| tiled(form, dim))).collect()
     }
 
+    fn quick(&self, variant: &Variant) -> bool {
+        Form::from_variant(variant).quick(variant.u32("VALUE_BLOCKS"), 2)
+    }
+
     fn workgroups(&self, _: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
         TILING.workgroups(parameters, per_dimension)
     }

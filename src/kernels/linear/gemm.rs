@@ -93,6 +93,20 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding::write("y"),
 ];
 
+/// Whether quick runs have a variant whose activation is a constant: each activation with each tile, in one layout of W after
+/// the other, and all of them without one.
+pub(crate) fn quick(variant: &Variant) -> bool {
+    let code = activation(variant).code();
+    let layout = u32::from(variant.flag("RIGHT_TRANSPOSED")) + 2 * u32::from(variant.flag("HALF_WEIGHTS"));
+    let number = |name: &str| match variant.get(name) {
+        Some(Constant::U32(number)) => number.ilog2(),
+        Some(Constant::Bool(flag)) => flag.into(),
+        _ => 0,
+    };
+    let tile: u32 = ["TILE_ROWS", "FRAGMENTS", "IMAGES", "SIDE", "SUBGROUP_SIZE"].map(number).iter().sum();
+    code == 0 || (code + tile) % 4 == layout
+}
+
 /// Workgroups of a kernel that gives each a tile of `TILE_ROWS` × `TILE_COLUMNS`.
 pub(crate) fn workgroups(variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
     let p = Parameters::from_bytes(parameters);

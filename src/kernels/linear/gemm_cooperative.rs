@@ -87,6 +87,10 @@ impl Kernel for GemmCooperative {
         variants
     }
 
+    fn quick(&self, variant: &Variant) -> bool {
+        gemm::quick(variant)
+    }
+
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
         let p = Parameters::from_bytes(parameters);
         let tile = tile(variant);

@@ -116,6 +116,10 @@ impl Kernel for GemmSubgroup8 {
         forms.flat_map(|form| tiles().map(move |(rows, images)| subgroup8(rows, images, form))).collect()
     }
 
+    fn quick(&self, variant: &Variant) -> bool {
+        gemm::quick(variant)
+    }
+
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
         gemm::workgroups(variant, parameters, per_dimension)
     }

@@ -41,6 +41,10 @@ impl Kernel for GemmTiled {
         Form::all().flat_map(|form| [32, 64].map(|side| tiled(side, form))).collect()
     }
 
+    fn quick(&self, variant: &Variant) -> bool {
+        gemm::quick(variant)
+    }
+
     fn workgroups(&self, variant: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
         gemm::workgroups(variant, parameters, per_dimension)
     }

@@ -16,7 +16,7 @@
 use crate::kernel::{
     About, Arguments, Binding, Case, CaseArgument, Cost, Depth, Inputs, Kernel, Variant, parameters,
 };
-use crate::kernels::activation::Activation;
+use crate::kernels::activation::{Activation, tanh};
 use crate::kernels::elementwise;
 use crate::reference::recurrent as oracle;
 use crate::reference::rounding_floor;
@@ -96,7 +96,7 @@ impl Kernel for Gru {
                     let x = &x_gates[at(p.x_row, p.x_first) + unit..];
                     let h = &h_gates[row * 3 * units + unit..];
                     let (reset, update) = (sigmoid(x[0] + h[0]), sigmoid(x[units] + h[units]));
-                    let new = (x[2 * units] + reset * h[2 * units]).tanh();
+                    let new = tanh(x[2 * units] + reset * h[2 * units]);
                     after = (1.0 - update) * new + update * after;
                 }
                 state[row * units + unit] = after;

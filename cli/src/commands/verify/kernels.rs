@@ -38,7 +38,7 @@ pub fn verify(
 ) -> KernelsReport {
     let all: Vec<_> = kernels
         .iter()
-        .flat_map(|kernel| kernel.variants().into_iter().map(|variant| (*kernel, variant)))
+        .flat_map(|kernel| kernel.variants_of(depth).into_iter().map(|variant| (*kernel, variant)))
         .collect();
     bar.set_length(all.len() as u64);
     let mut report = KernelsReport { variants: Vec::with_capacity(all.len()), broken: None };
