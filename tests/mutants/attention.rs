@@ -1,7 +1,7 @@
 //! Mutants of the chain of `shaders/attention/`, of the merge, and of the cache's append.
 
 use crate::mutant::{Mutants, mutant};
-use crate::{masking, placing, shared};
+use crate::shared;
 
 pub const SCORES: Mutants = Mutants {
     kernel: "attention/scores",
@@ -34,12 +34,9 @@ pub const SCORES: Mutants = Mutants {
                 "(tile / tile_rows) % tile_rows * TILE_ROWS",
             ),
         ],
-        placing::QUERIES,
-        placing::QUERY_COUNTS,
-        placing::KEYS,
-        placing::PACKED_KEYS,
-        placing::PAGED,
-        shared::MULTIPLY_TILE,
+        shared::QUERIES,
+        shared::KEYS,
+        shared::PAGED,
     ],
     once: &[],
 };
@@ -62,14 +59,7 @@ pub const SCALE_MASK_SOFTMAX: Mutants = Mutants {
         ),
         mutant("a sink alone has no sum", "row_seen == NOTHING", "seen == NOTHING"),
     ]],
-    once: &[
-        masking::MASKING,
-        masking::RELATIVE_PLACES,
-        masking::RELATIVE,
-        masking::OF_ONE,
-        shared::KINDS,
-        placing::QUERY_COUNTS,
-    ],
+    once: &[shared::BOUNDS, shared::OF_ONE, shared::KINDS],
 };
 
 pub const WEIGHTED_VALUES: Mutants = Mutants {
@@ -98,12 +88,9 @@ pub const WEIGHTED_VALUES: Mutants = Mutants {
                 "base + row * parameters.value_dim",
             ),
         ],
-        placing::QUERY_COUNTS,
-        placing::VALUES,
-        placing::PACKED_KEYS,
-        placing::PAGED,
-        placing::OUTPUT,
-        shared::MULTIPLY_TILE,
+        shared::VALUES,
+        shared::PAGED,
+        shared::OUTPUT,
     ],
     once: &[],
 };
@@ -146,8 +133,7 @@ pub const MERGE: Mutants = Mutants {
                 "sum = LOWEST;",
             ),
         ],
-        placing::QUERY_COUNTS,
-        placing::OUTPUT,
+        shared::OUTPUT,
     ],
     once: &[],
 };
@@ -173,9 +159,9 @@ pub const APPEND: Mutants = Mutants {
                 "row / parameters.heads % parameters.query_length;",
             ),
         ],
-        placing::QUERIES,
-        placing::KEYS,
-        placing::PAGED,
+        shared::QUERIES,
+        shared::KEYS,
+        shared::PAGED,
     ],
     once: &[],
 };

@@ -62,7 +62,8 @@ impl Live {
     /// Of the condition there that constants decide, whether it holds.
     pub fn decided(&self, place: usize) -> Option<bool> {
         let (_, (end, holds)) = self.conditions.range(..=place).next_back()?;
-        (place < *end).then_some(*holds)
+        // What is added to its end lies there.
+        (place <= *end).then_some(*holds)
     }
 }
 
@@ -208,7 +209,7 @@ impl<'a> Code<'a> {
         live
     }
 
-    /// Of an `if` on a constant: the body that does not run.
+    /// Of an `if` on a constant: the body that does not run, and what does not run behind a body that returns.
     fn branch(&self, at: usize, constants: &BTreeMap<String, u32>, live: &mut Live) {
         let condition = at + 2..self.partner[&(at + 1)];
         let Some(holds) = self.holds(condition.clone(), constants) else { return };
@@ -216,10 +217,10 @@ impl<'a> Code<'a> {
         live.conditions.insert(bytes.start, (bytes.end, holds));
         let body = condition.end + 1;
         let end = self.partner[&body];
+        let mut last = end + 1;
         if !holds {
             live.dead.push(body + 1..end);
         } else if self.is(end + 1, "else") {
-            let mut last = end + 1;
             // With all the branches that follow.
             while self.is(last, "else") {
                 let open = (last..self.tokens.len()).find(|at| self.is(*at, "{")).unwrap_or(last);
@@ -227,6 +228,17 @@ impl<'a> Code<'a> {
             }
             live.dead.push(end + 2..last);
         }
+        if holds && self.returns(body) && !self.is(at - 1, "else") {
+            let block = (0..at).rev().find(|open| self.is(*open, "{") && self.partner[open] > at);
+            live.dead.extend(block.map(|open| last..self.partner[&open]));
+        }
+    }
+
+    /// Whether a body's last statement is a `return`.
+    fn returns(&self, body: usize) -> bool {
+        let last = self.partner[&body] - 1;
+        let before = (body..last).rev().find(|at| [";", "{", "}"].contains(&self.at(*at)));
+        self.is(last, ";") && before.is_some_and(|before| self.is(before + 1, "return"))
     }
 
     fn holds(&self, condition: Range<usize>, constants: &BTreeMap<String, u32>) -> Option<bool> {

@@ -1,8 +1,7 @@
 //! Mutants of the kernels of cooperative matrices.
 
-use crate::flash::{SPLITS, TILES};
 use crate::mutant::{Mutant, Mutants, mutant};
-use crate::{placing, shared};
+use crate::shared;
 
 /// How panels are written.
 const PANELS: &[Mutant] = &[
@@ -26,7 +25,7 @@ const INDEX: &[Mutant] = &[
 pub const GEMM_COOPERATIVE: Mutants = Mutants {
     kernel: "linear/gemm_cooperative",
     constants: &[],
-    faults: &[shared::ACTIVATION],
+    faults: &[],
     once: &[
         PANELS,
         INDEX,
@@ -164,6 +163,7 @@ pub const GEMM_COOPERATIVE: Mutants = Mutants {
             mutant("a bias where there is none", "parameters.has_bias != 0u", "true"),
             mutant("the residual is left out", "value = value + residual[place];", ""),
             mutant("a residual where there is none", "parameters.has_residual != 0u", "true"),
+            mutant("the activation is left out", "activate(value)", "value").on("activation=2"),
             mutant(
                 "x is not rounded, but cut",
                 "vec4<f16>(x[(row * parameters.x_row + k) / 4u])",
@@ -365,19 +365,11 @@ pub const FLASH_COOPERATIVE: Mutants = Mutants {
             ),
         ],
         INDEX,
-        TILES,
-        SPLITS,
-        placing::QUERIES,
-        placing::PACKED_QUERIES,
-        placing::QUERY_COUNTS,
-        placing::KEYS,
-        placing::PACKED_KEYS,
-        placing::PAGED,
-        placing::KEY_LENGTHS,
-        placing::VALUES,
-        placing::OUTPUT,
-        placing::SUMS,
-        placing::SPLIT_PLACES,
-        placing::FLASH_SPLITS,
+        shared::TILES,
+        shared::QUERIES,
+        shared::KEYS,
+        shared::PAGED,
+        shared::VALUES,
+        shared::OUTPUT,
     ],
 };

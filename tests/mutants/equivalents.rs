@@ -1,6 +1,11 @@
 //! Faults of the operators that no case can see on llvmpipe: the kernel computes the same with them, or does there.
 
+mod tiles;
+
+use std::sync::LazyLock;
+
 /// Faults that are not asked for.
+#[derive(Clone, Copy)]
 pub struct Equivalent {
     /// A kernel, or a file of `shaders/` without its ending: then in every kernel that takes it.
     place: &'static str,
@@ -21,6 +26,11 @@ const fn race(place: &'static str, parts: &'static [&'static str], why: &'static
     Equivalent { place, parts, why, by_chance: true }
 }
 
+/// Faults for which a case is still missing.
+const fn missing(place: &'static str, parts: &'static [&'static str], case: &'static str) -> Equivalent {
+    same(place, parts, case)
+}
+
 /// Lanes that add what no step reads any more, or beside a step: subgroups run one after the other there, so the lane that is read
 /// has not yet added.
 const RACE: &str = "a lane adds to what another reads in the same step, which reads first on llvmpipe";
@@ -31,21 +41,13 @@ const SMALL: &str = "1 − exp errs by 6e-8, and GELU adds 1 to that";
 
 const NAN: &str = "llvmpipe's exp keeps a NaN";
 
-const IDENTITY: &str =
-    "where the types allow it, there is one query, and the function gives what it is given";
-
-const PAST: &str = "rows and columns past the end are not stored";
-
 const STRANGE: &str = "a NaN is told beside it, and a level's edge is 0 from one element beyond on";
 
 const INFINITE: &str = "what is added to the loss is infinite there too, and llvmpipe's sums keep it";
 
-/// Faults for which a case is still missing.
-const fn missing(place: &'static str, parts: &'static [&'static str], case: &'static str) -> Equivalent {
-    same(place, parts, case)
-}
+pub static EQUIVALENTS: LazyLock<Vec<Equivalent>> = LazyLock::new(|| [OTHERS, tiles::EQUIVALENTS].concat());
 
-pub const EQUIVALENTS: &[Equivalent] = &[
+const OTHERS: &[Equivalent] = &[
     // elementwise
     same("shared/half", &["`>=` → `>`", "0x477ff000u"], "65,520 rounds to infinity by itself"),
     same(
@@ -324,204 +326,6 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         "what the next invocation copies is copied twice",
     ),
     same("ceiling/multiply_add", &["`FUSED`"], "a sum rounded once or twice: both are within the bounds"),
-    // attention
-    same(
-        "attention/merge",
-        &["always", "kind == NUMBERS"],
-        "a sink that is no number makes the row NaN, and −∞ moves nothing",
-    ),
-    same("attention/merge", &["first argument", "`max(sink - largest, -150.0)`"], EXP),
-    same("attention/merge", &["first argument", "`max(part_sums[place] - largest, -150.0)`"], EXP),
-    same("attention/merge", &["first argument", "`min(first + vec4"], "columns past the end are not stored"),
-    same("attention/merge", &["`0.0` → `1.0`", "let factor"], "without a number all sums are 0"),
-    same("attention/merge", &["&& first == 0u` →"], "every block of a row writes the same sum"),
-    same("attention/merge", &["never", "seen == NOTHING"], "log(0) is −∞ on llvmpipe"),
-    same(
-        "attention/merge",
-        &["left out", "sum = from_bits(NEGATIVE_INFINITY_BITS);"],
-        "log(0) is −∞ on llvmpipe",
-    ),
-    same(
-        "attention/scores",
-        &["second argument", "q_rows ="],
-        "rows past an item's own are read, and nobody takes their scores",
-    ),
-    same("attention/additive_gradient", &["strange = strange || is_nan(x)"], NAN),
-    same("attention/additive_gradient", &["first argument", "`select(sum *"], NAN),
-    same("attention/additive_gradient", &["first argument", "`select(part, nan"], NAN),
-    same("attention/additive", &["largest = max(largest, magnitude_bits(x));"], NAN),
-    same("attention/additive", &["select(sum, not_a_number(), largest >"], NAN),
-    same(
-        "attention/additive",
-        &["numbers_or_lowest: `return select(Numbers(LOWEST)", "second argument"],
-        "−∞ is no larger; others make the row NaN",
-    ),
-    same("attention/additive", &["first argument", "`max(numbers_or_lowest(scores, kinds) - largest"], EXP),
-    same(
-        "attention/additive",
-        &["`numbers_or_lowest(scores, kinds)` → `scores`"],
-        "of what is no number the weight is 0",
-    ),
-    same("attention/additive", &["first argument", "rescale", "`select(exp("], "llvmpipe's exp(0) is 1"),
-    same("attention/additive", &["first argument", "`max(before - after, Numbers(-150.0))`"], EXP),
-    race(
-        "attention/additive",
-        &["second argument", "let rows ="],
-        "rows of later workgroups, which write them themselves on llvmpipe",
-    ),
-    same(
-        "attention/additive",
-        &["lane < 4u"],
-        "more lanes store the same NOTHING, none of them behind the four, by the checks",
-    ),
-    same("attention/additive", &["one further", "first_key < keys;"], "a tile without keys adds nothing"),
-    same(
-        "attention/additive",
-        &["one further", "place = lane / SHARES;"],
-        "what is written there is not read; behind the array the checks make it the last, which is written later",
-    ),
-    same("attention/additive", &["first argument", "`number_of("], IDENTITY),
-    same("attention/additive", &["first argument", "`word_of("], IDENTITY),
-    same("attention/additive", &["first argument", "`words_of("], IDENTITY),
-    same(
-        "attention/additive",
-        &["`numbers_or_lowest(score, kinds)` → `score`"],
-        "−∞ is no larger; others make the row NaN",
-    ),
-    same(
-        "attention/additive",
-        &["one further", "main: `for (var place = 0u; place < here;"],
-        "a lane without a key has the lowest number",
-    ),
-    same(
-        "attention/additive",
-        &["left out", "main 5: `workgroupBarrier"],
-        "without keys, and so without a barrier before it, all lanes have seen NOTHING",
-    ),
-    same(
-        "attention/additive",
-        &["one further", "main 3: `for (var row = 0u; row < rows;"],
-        "the word behind the rows is not read",
-    ),
-    same(
-        "attention/additive",
-        &["key < keys"],
-        "what lies there is the cases' NaN, of which the weight is 0",
-    ),
-    same("attention/weighted_values", &["load_left: `if (row < rows &&"], PAST),
-    same("attention/weighted_values", &["`0.0` → `1.0`", "load_left"], "the value beside it is 0"),
-    same(
-        "attention/weighted_values",
-        &["load_right: `if (depth < v_rows"],
-        "its weight is 0, which takes nothing, or it is not stored",
-    ),
-    same(
-        "attention/weighted_values",
-        &["`0.0` → `1.0`", "load_right"],
-        "its weight is 0, which takes nothing, or it is not stored",
-    ),
-    missing(
-        "attention/weighted_values",
-        &["second argument", "rows = min(parameters.queries,"],
-        "a part that ends before the last query, and one behind an item's queries",
-    ),
-    same(
-        "attention/scale_mask_softmax",
-        &["no left operand", "row.begin + lane;"],
-        "`allowed` knows where the keys begin and end",
-    ),
-    same(
-        "attention/scale_mask_softmax",
-        &["one further", "key < row.end"],
-        "`allowed` knows where the keys begin and end",
-    ),
-    same(
-        "attention/scale_mask_softmax",
-        &["`number_or_lowest(logit, kind)` → `logit`", "largest ="],
-        "−∞ is no larger; others make the row NaN",
-    ),
-    same(
-        "attention/scale_mask_softmax",
-        &["`number_or_lowest(logit, kind)` → `logit`", "weight ="],
-        "of what is no number the weight is 0",
-    ),
-    same(
-        "attention/scale_mask_softmax",
-        &["always", "kind == NUMBERS"],
-        "a sink that is no number makes the row NaN, and −∞ moves nothing",
-    ),
-    same("attention/scale_mask_softmax", &["first argument", "`max(logit - largest, -150.0)`"], EXP),
-    same(
-        "attention/scale_mask_softmax",
-        &["first argument", "`max(number_or_lowest(logit, kind) - largest"],
-        EXP,
-    ),
-    same(
-        "attention/scale_mask_softmax",
-        &["`0.0` → `1.0`", "let factor"],
-        "without a number all weights are 0",
-    ),
-    same(
-        "attention/scale_mask_softmax",
-        &["`select(0u, NAN_BITS, not_a_number)` → `NAN_BITS`"],
-        "it is taken in NaN rows alone",
-    ),
-    same(
-        "attention/scale_mask_softmax",
-        &["`0u` → `1u`", "select(0u, NAN_BITS"],
-        "it is taken in NaN rows alone",
-    ),
-    same(
-        "attention/scale_mask_softmax",
-        &["no right operand", "&& lane == 0u`"],
-        "every lane has the whole sum, and writes the same",
-    ),
-    same("attention/scale_mask_softmax", &["never", "row_seen == NOTHING"], "log(0) is −∞ on llvmpipe"),
-    same(
-        "attention/scale_mask_softmax",
-        &["left out", "whole = from_bits(NEGATIVE_INFINITY_BITS);"],
-        "log(0) is −∞ on llvmpipe",
-    ),
-    same(
-        "attention/score_gradient",
-        &["left out", "reduce_add: `workgroupBarrier"],
-        "there is no reduction before it",
-    ),
-    same("attention/transposed_values", &["load_left: `if (row < rows", "no left operand"], PAST),
-    same("attention/transposed_values", &["load_left: `if (row < rows", "one further"], PAST),
-    same(
-        "attention/transposed_values",
-        &["`0.0` → `1.0`", "load_left"],
-        "the value beside it is 0, or the row is past the end and not stored",
-    ),
-    same(
-        "attention/transposed_values",
-        &["load_right: `if (depth < depth_end", "no left operand"],
-        "its weight is 0, which takes nothing",
-    ),
-    same(
-        "attention/transposed_values",
-        &["load_right: `if (depth < depth_end", "one further"],
-        "its weight is 0, which takes nothing, or the column is not stored",
-    ),
-    same("attention/transposed_values", &["`queries && column < parameters.head_dim` → `queries`"], PAST),
-    same(
-        "attention/transposed_values",
-        &["second argument", "`min(parameters.queries, of_item"],
-        "what it is compared with is a rest of the part's queries, and so below their number",
-    ),
-    missing(
-        "attention/scale_mask_softmax",
-        &["first argument", "`select(kind, NOTHING, kind == INFINITIES)`"],
-        "a sink of −∞ beside no keys",
-    ),
-    // linear
-    same("linear/gemv", &["places_of: `return min("], PAST),
-    same("linear/gemv", &["main: `let last = parameters.rows - 1u;`"], PAST),
-    same("linear/gemv", &["first argument", "`min(vec4<u32>("], PAST),
-    same("linear/gemv", &["`7u` → `8u`"], "there are 8 rows at most"),
-    same("linear/gemv", &["always", "`ROWS >= 8u`"], PAST),
-    same("linear/gemv", &["main: `for (var element ="], PAST),
 ];
 
 impl Equivalent {

@@ -1,8 +1,7 @@
 //! Mutants of `shaders/attention/flash_subgroup.wgsl`.
 
-use crate::flash::{SPLITS, TILES};
 use crate::mutant::{Mutants, mutant};
-use crate::{placing, shared};
+use crate::shared;
 
 /// Without the faults of the masks themselves: `flash_tiled` has the same text of them, and the same cases, and a
 /// pipeline here takes seconds to compile.
@@ -12,7 +11,7 @@ pub const FLASH_SUBGROUP: Mutants = Mutants {
     kernel: "attention/flash_subgroup",
     constants: &[],
     faults: &[
-        placing::HEADS,
+        shared::HALVES,
         &[
             mutant(
                 "the second block's columns are the first's",
@@ -456,23 +455,11 @@ pub const FLASH_SUBGROUP: Mutants = Mutants {
                 "tile.first_query, tile.split",
             ),
         ],
-        TILES,
-        SPLITS,
-        placing::QUERIES,
-        placing::PACKED_QUERIES,
-        placing::QUERY_COUNTS,
-        placing::KEYS,
-        placing::PACKED_KEYS,
-        placing::PAGED,
-        placing::KEY_LENGTHS,
-        placing::VALUES,
-        placing::OUTPUT,
-        placing::SUMS,
-        placing::SPLIT_PLACES,
-        placing::FLASH,
-        placing::FLASH_VALUES,
-        placing::FLASH_SPLITS,
-        placing::FLASH_WEIGHTS,
-        shared::INDEXING,
+        shared::TILES,
+        shared::QUERIES,
+        shared::KEYS,
+        shared::VALUES,
+        shared::OUTPUT,
+        shared::FLASH,
     ],
 };

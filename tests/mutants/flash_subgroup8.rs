@@ -1,13 +1,12 @@
 //! Mutants of `shaders/attention/flash_subgroup8.wgsl`.
 
-use crate::flash::{SPLITS, TILES};
-use crate::mutant::{Mutants, list_on, mutant};
-use crate::{placing, shared};
+use crate::mutant::{Mutants, mutant};
+use crate::shared;
 
 pub const FLASH_SUBGROUP8: Mutants = Mutants {
     kernel: "attention/flash_subgroup8",
     constants: &[],
-    faults: &[placing::HEADS],
+    faults: &[],
     once: &[
         &[
             mutant(
@@ -315,23 +314,7 @@ pub const FLASH_SUBGROUP8: Mutants = Mutants {
                 "column + 4u < parameters.value_dim; column",
             ),
         ],
-        TILES,
-        SPLITS,
-        // Rows are counted here.
-        &list_on::<3>(placing::QUERIES.split_at(3).0, "terms"),
-        placing::PACKED_QUERIES,
-        placing::QUERY_COUNTS,
-        placing::PACKED_KEYS,
-        placing::KEY_LENGTHS,
-        &list_on::<3>(placing::OUTPUT.split_at(3).0, "terms"),
-        &list_on::<1>(placing::OUTPUT.split_at(4).1, "terms"),
-        &list_on::<{ placing::SUMS.len() }>(placing::SUMS, "terms"),
-        placing::SPLIT_PLACES,
-        placing::FLASH,
-        placing::FLASH_SPLITS,
-        &list_on::<{ placing::KEYS.len() }>(placing::KEYS, "paged"),
-        &list_on::<{ placing::VALUES.len() }>(placing::VALUES, "paged"),
-        &list_on::<{ placing::PAGED.len() }>(placing::PAGED, "paged"),
-        shared::INDEXING,
+        shared::TILES,
+        shared::FLASH,
     ],
 };

@@ -1,6 +1,6 @@
 //! The faults that operators make of a kernel, in its variants.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use attentive::kernel::{Kernel, Variant, imports};
@@ -120,23 +120,37 @@ fn constants(variant: &Variant) -> BTreeMap<String, u32> {
     pairs.collect()
 }
 
-/// The variants in the order in which they are tried: those first that have an implementation, a shared file or a constant's value
-/// that those before them have not, then those that have two of them together for the first time.
+/// The variants in the order in which they are tried: each time the one that has most implementations, shared files and values
+/// of constants that those before it have not, and among these the one that has most pairs of them that are new.
 fn differing(kernel: &dyn Kernel, variants: &[Variant]) -> Vec<Variant> {
     let features = |variant: &Variant| -> Vec<String> {
         let files = imports(kernel, variant).unwrap().into_iter().map(str::to_owned);
         let values = constants(variant).into_iter().map(|(name, value)| format!("{name} {value}"));
         values.chain(files).chain([variant.name().to_owned()]).collect()
     };
-    let (mut seen, mut pairs) = (BTreeSet::new(), BTreeSet::new());
-    let mut ordered: Vec<(usize, Variant)> = Vec::new();
+    let mut numbers = BTreeMap::new();
+    let mut number_of = |feature: String| {
+        let next = numbers.len();
+        *numbers.entry(feature).or_insert(next)
+    };
+    // A feature is a pair of it with itself.
+    let mut left: Vec<(&Variant, Vec<[usize; 2]>)> = Vec::new();
     for variant in variants {
-        let own = features(variant);
-        let new = own.iter().filter(|feature| seen.insert((*feature).clone())).count();
-        let both = own.iter().flat_map(|one| own.iter().map(move |other| (one.clone(), other.clone())));
-        let new_pairs = both.filter(|pair| pairs.insert(pair.clone())).count();
-        ordered.push((if new > 0 { 0 } else { 1 + usize::from(new_pairs == 0) }, variant.clone()));
+        let own: Vec<usize> = features(variant).into_iter().map(&mut number_of).collect();
+        let pairs = own.iter().flat_map(|one| own.iter().map(move |other| [*one, *other]));
+        left.push((variant, pairs.filter(|[one, other]| one <= other).collect()));
     }
-    ordered.sort_by_key(|(rank, _)| *rank);
-    ordered.into_iter().map(|(_, variant)| variant).collect()
+    let (mut seen, mut ordered) = (HashSet::new(), Vec::new());
+    while !left.is_empty() {
+        let new = |pairs: &[[usize; 2]]| {
+            let new = pairs.iter().filter(|pair| !seen.contains(*pair));
+            new.fold([0, 0], |[one, both], pair| [one + usize::from(pair[0] == pair[1]), both + 1])
+        };
+        // The first of those that are equal.
+        let next = (0..left.len()).rev().max_by_key(|place| new(&left[*place].1)).unwrap_or(0);
+        let (variant, pairs) = left.remove(next);
+        seen.extend(pairs);
+        ordered.push(variant.clone());
+    }
+    ordered
 }

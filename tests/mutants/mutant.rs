@@ -77,27 +77,6 @@ impl Mutant {
     }
 }
 
-/// The mutants, each only in variants with these words in their names.
-pub const fn all_on<const N: usize>(mut mutants: [Mutant; N], on: &'static str) -> [Mutant; N] {
-    let mut index = 0;
-    while index < N {
-        mutants[index] = mutants[index].on(on);
-        index += 1;
-    }
-    mutants
-}
-
-/// The same of a list: `N` is its length.
-pub const fn list_on<const N: usize>(list: &[Mutant], on: &'static str) -> [Mutant; N] {
-    let mut mutants = [list[0]; N];
-    let mut index = 0;
-    while index < N {
-        mutants[index] = list[index];
-        index += 1;
-    }
-    all_on(mutants, on)
-}
-
 /// The mutants of one kernel that are written.
 #[derive(Clone, Copy)]
 pub struct Mutants {

@@ -299,12 +299,12 @@ fn main() {
 }
 ";
 
-    fn changes(wide: u32) -> Vec<String> {
-        let code = Code::new(TEXT);
+    fn changes(text: &str, wide: u32) -> Vec<String> {
+        let code = Code::new(text);
         let live = code.live(&BTreeMap::from([("WIDE".to_owned(), wide)]));
         let sites = sites(&code);
         let live = sites.iter().filter(|site| site.is_live(&live));
-        live.map(|site| format!("{} {}", site.operator, site.change(TEXT))).collect()
+        live.map(|site| format!("{} {}", site.operator, site.change(text))).collect()
     }
 
     #[test]
@@ -336,8 +336,23 @@ fn main() {
         let wanted = |first: &[&str]| {
             sorted(first.iter().chain(&of_loop).map(|change| (*change).to_owned()).collect())
         };
-        assert_eq!(sorted(changes(1)), wanted(&of_branch));
-        assert_eq!(sorted(changes(0)), wanted(&["always `WIDE` → `true`"]));
+        assert_eq!(sorted(changes(TEXT, 1)), wanted(&of_branch));
+        assert_eq!(sorted(changes(TEXT, 0)), wanted(&["always `WIDE` → `true`"]));
+    }
+
+    #[test]
+    fn nothing_is_changed_behind_what_returns() {
+        let text = "
+fn main() {
+    if (WIDE > 0u) {
+        f();
+        return;
+    }
+    g();
+}
+";
+        assert_eq!(changes(text, 1), ["never `WIDE > 0u` → `false`", "left out `f();` → ``"]);
+        assert_eq!(changes(text, 0), ["always `WIDE > 0u` → `true`", "left out `g();` → ``"]);
     }
 
     #[test]

@@ -1,11 +1,129 @@
-//! Faults in `shaders/shared/`, for the kernels that use those files.
+//! Faults in `shaders/shared/` that no operator makes, for the kernels that use those files.
 
 use crate::mutant::{Mutant, mutant};
 
-/// `indexing`.
-pub const INDEXING: &[Mutant] = &[
-    mutant("the second dimension of the workgroups is left out", "id.x + id.y * count.x", "id.x"),
-    mutant("the second dimension of the workgroups counts once", "id.y * count.x", "id.y"),
+/// Where queries lie.
+pub const QUERIES: &[Mutant] = &[mutant(
+    "q's rows are as long as they have elements",
+    "first + query * parameters.q_row",
+    "first + query * parameters.head_dim",
+)];
+
+/// Where keys lie.
+pub const KEYS: &[Mutant] = &[mutant(
+    "k's rows are as long as they have elements",
+    "steps.y * parameters.k_row",
+    "steps.y * parameters.head_dim",
+)];
+
+/// Where values lie.
+pub const VALUES: &[Mutant] = &[mutant(
+    "v's rows are as long as they have elements",
+    "steps.y * parameters.v_row",
+    "steps.y * parameters.value_dim",
+)];
+
+/// Blocks of keys and values.
+pub const PAGED: &[Mutant] = &[mutant(
+    "blocks lie in the order of the keys",
+    "min(items[entry], parameters.block_count - 1u)",
+    "batch * parameters.blocks + key / parameters.block_size",
+)];
+
+/// Where the output lies.
+pub const OUTPUT: &[Mutant] = &[mutant(
+    "the output's rows are as long as they have elements",
+    "first + query * parameters.output_row",
+    "first + query * parameters.value_dim",
+)];
+
+/// How `flash_tile` divides the work.
+pub const TILES: &[Mutant] = &[
+    mutant(
+        "heads that share keys are counted the other way",
+        "let key_head = head / parameters.heads_per_key;",
+        "let key_head = head % (parameters.heads / parameters.heads_per_key);",
+    ),
+    mutant(
+        "the keys end where the first query's do",
+        "band_of_query(span, last_query).end",
+        "band_of_query(span, first_query).end",
+    ),
+    mutant(
+        "the keys begin where the last query's do",
+        "band_of_query(span, first_query).begin",
+        "band_of_query(span, last_query).begin",
+    ),
+    SPLITS_OVERLAP,
+];
+
+pub const SPLITS_OVERLAP: Mutant = mutant(
+    "splits overlap by a key",
+    "min(end, split_begin + parameters.split_keys)",
+    "min(end, split_begin + parameters.split_keys + 1u)",
+);
+
+/// The bounds of the keys.
+pub const BOUNDS: &[Mutant] = &[
+    mutant(
+        "the window begins one late",
+        "row.position - i32(parameters.left)",
+        "row.position + 1 - i32(parameters.left)",
+    ),
+    mutant(
+        "all items end where the longest does",
+        "i32(keys) - i32(query_count(batch))",
+        "i32(parameters.key_length) - i32(query_count(batch))",
+    ),
+    mutant(
+        "a shift below 0 is none",
+        "bitcast<i32>(parameters.shift)",
+        "max(bitcast<i32>(parameters.shift), 0)",
+    ),
+];
+
+/// What is added to the scores of one key at a time, and in which order.
+pub const OF_ONE: &[Mutant] = &[
+    mutant(
+        "ALiBi from the query's index",
+        "abs(row.position - i32(key))",
+        "abs(i32(row.end) - 1 - i32(key))",
+    ),
+    mutant(
+        "distances are turned over",
+        "clamp(i32(key) - row.position, -reach, reach)",
+        "clamp(row.position - i32(key), -reach, reach)",
+    ),
+    mutant(
+        "the keys before the query share a bias",
+        "clamp(i32(key) - row.position, -reach, reach)",
+        "clamp(i32(key) - row.position, 0, reach)",
+    ),
+    mutant(
+        "the farthest keys ahead have the bias before",
+        "clamp(i32(key) - row.position, -reach, reach)",
+        "clamp(i32(key) - row.position, -reach, reach - 1)",
+    ),
+    mutant(
+        "the scale comes after the softcap",
+        "biased(row, key, softcapped(product * row.head.scale))",
+        "biased(row, key, softcapped(product) * parameters.scale)",
+    ),
+    mutant(
+        "the softcap comes after the mask",
+        "biased(row, key, softcapped(product * row.head.scale))",
+        "softcapped(biased(row, key, product * row.head.scale))",
+    ),
+    mutant(
+        "a float mask is scaled too",
+        "logit + bitcast<f32>(mask",
+        "logit + parameters.scale * bitcast<f32>(mask",
+    ),
+    mutant(
+        "a float mask of 0 rules out",
+        "select(word != NEGATIVE_INFINITY_BITS, word != 0u, parameters.mask_kind == 1u)",
+        "word != 0u",
+    ),
 ];
 
 /// `kinds`, where a row's scores are told one by one.
@@ -15,9 +133,6 @@ pub const KINDS: &[Mutant] = &[
         "(bits & INFINITY_BITS) == INFINITY_BITS",
         "(bits & 0x7fffffffu) == INFINITY_BITS",
     ),
-    mutant("−∞ is a NaN", "select(POISON, INFINITIES, bits", "select(POISON, POISON, bits"),
-    mutant("a NaN is −∞", "select(POISON, INFINITIES, bits", "select(INFINITIES, INFINITIES, bits"),
-    mutant("−∞ is nothing", "select(POISON, INFINITIES, bits", "select(POISON, NOTHING, bits"),
     mutant("+∞ is −∞", "bits == NEGATIVE_INFINITY_BITS)", "(bits & 0x7fffffffu) == INFINITY_BITS)"),
     mutant(
         "f32's lowest number is nothing",
@@ -36,126 +151,94 @@ pub const KINDS: &[Mutant] = &[
     ),
 ];
 
-/// `weight_f32`, `weight_f16` and `weight_f16_packed`.
-pub const WEIGHTS: &[Mutant] = &[
-    mutant("each weight is the next one", "return weight[index];", "return weight[index + 1u];")
-        .on("weight_f32"),
-    mutant("each weight is the next one", "f32(weight[index])", "f32(weight[index + 1u])").on("weight_f16"),
+/// The same of four logits: `flash_tiled` stands for the other kernels that call the same functions.
+pub const OF_FOUR: &[Mutant] = &[
     mutant(
-        "the two weights of a word are swapped",
-        "weight[index / 2u]);\n    return select(pair.x, pair.y, index % 2u == 1u);",
-        "weight[index / 2u]);\n    return select(pair.x, pair.y, index % 2u == 0u);",
-    )
-    .on("weight_f16_packed"),
-    mutant("a word for each weight", "weight[index / 2u]", "weight[index]").on("weight_f16_packed"),
+        "a NaN is a number",
+        "let finite = (bits & vec4<u32>(INFINITY_BITS))",
+        "let finite = (bits & vec4<u32>(0x7fffffffu))",
+    ),
+    mutant(
+        "a masked key's NaN shows",
+        "vec4<u32>(NUMBERS), finite), open)",
+        "vec4<u32>(NUMBERS), finite), open | !finite)",
+    ),
+    mutant(
+        "f32's lowest number is taken for a masked key",
+        "vec4<u32>(NUMBERS), finite), open)",
+        "vec4<u32>(NUMBERS), finite), open & (logits > vec4<f32>(LOWEST)))",
+    ),
+    mutant(
+        "−3.4e38 is taken for −∞",
+        "select(strange, vec4<u32>(NUMBERS), finite)",
+        "select(strange, select(vec4<u32>(INFINITIES), vec4<u32>(NUMBERS), logits > vec4<f32>(-3.4e38)), finite)",
+    ),
+    mutant(
+        "3.4e38 is taken for +∞",
+        "select(strange, vec4<u32>(NUMBERS), finite)",
+        "select(strange, select(vec4<u32>(POISON), vec4<u32>(NUMBERS), logits < vec4<f32>(3.4e38)), finite)",
+    ),
+    mutant(
+        "the scale comes last",
+        "scores_of(pairs, open, products * row.head.scale);\n    let logits = logits_among(found.scores,",
+        "scores_of(pairs, open, products);\n    let logits = logits_among(found.scores * row.head.scale,",
+    ),
+    mutant(
+        "the softcap comes after ALiBi",
+        "vec4<f32>(\n            softcapped(scaled.x), softcapped(scaled.y), softcapped(scaled.z), softcapped(scaled.w),",
+        "pairs.head.slope * vec4<f32>(abs(pairs.distances)) + vec4<f32>(\n            softcapped(scaled.x - pairs.head.slope * \
+         f32(abs(pairs.distances.x))), softcapped(scaled.y - pairs.head.slope * f32(abs(pairs.distances.y))), \
+         softcapped(scaled.z - pairs.head.slope * f32(abs(pairs.distances.z))), \
+         softcapped(scaled.w - pairs.head.slope * f32(abs(pairs.distances.w))),",
+    ),
+    mutant(
+        "distances are from the query's index",
+        "vec4<i32>(keys) - vec4<i32>(row.position)",
+        "vec4<i32>(keys) - vec4<i32>(i32(row.end) - 1)",
+    ),
+    mutant(
+        "the distance of four keys is the first's",
+        "vec4<i32>(keys) - vec4<i32>(row.position)",
+        "vec4<i32>(i32(key) - row.position)",
+    ),
+    mutant(
+        "distances are turned over",
+        "clamp(pairs.distances, -reach, reach)",
+        "clamp(-pairs.distances, -reach, reach)",
+    ),
+    mutant(
+        "the keys before the query share a bias",
+        "clamp(pairs.distances, -reach, reach)",
+        "clamp(pairs.distances, vec4<i32>(), reach)",
+    ),
+    mutant(
+        "a float mask is scaled too",
+        "found.scores + bitcast<vec4<f32>>(words)",
+        "found.scores + parameters.scale * bitcast<vec4<f32>>(words)",
+    ),
+    mutant(
+        "a weight is told by its logit",
+        "return (words & vec4<u32>(INFINITY_BITS)) != vec4<u32>(INFINITY_BITS);",
+        "return bitcast<vec4<f32>>(words) > vec4<f32>(LOWEST);",
+    ),
+    mutant("exp ends at −15", "logits - largest, vec4<f32>(-150.0)", "logits - largest, vec4<f32>(-15.0)"),
 ];
 
-/// `multiply_tile`, for any two matrices.
-pub const MULTIPLY_TILE: &[Mutant] = &[
+/// `flash`, but for the masks.
+pub const FLASH: &[Mutant] = &[
+    mutant("rescaled the other way", "before - after, -150.0", "after - before, -150.0"),
     mutant(
-        "no barrier between loading panels and multiplying them",
-        "        workgroupBarrier();\n        for (var k = 0u;",
-        "        for (var k = 0u;",
-    ),
-    mutant(
-        "no barrier between multiplying panels and loading the next",
-        "        workgroupBarrier();\n    }\n    return sums;",
-        "    }\n    return sums;",
-    ),
-    mutant("the depth's tail is left out", "first_k < depth;", "first_k + TILE_DEPTH <= depth;"),
-    mutant("the last k of each panel is left out", "k < TILE_DEPTH;", "k + 1u < TILE_DEPTH;"),
-    mutant("the left panel is the first one each time", "first_row + row, first_k + k", "first_row + row, k"),
-    mutant("the right panel is the first one each time", "load_right(first_k + k,", "load_right(k,"),
-    mutant("the left panel is that of the first rows", "load_left(first_row + row,", "load_left(row,"),
-    mutant("the right panel is that of the first columns", "first_column + column);", "column);"),
-    mutant("a row of the left panel stands for its neighbour", "left_panel[a + 3u]", "left_panel[a + 2u]"),
-    mutant(
-        "a column of the right panel stands for its neighbour",
-        "right_panel[b + 3u]",
-        "right_panel[b + 2u]",
-    ),
-    mutant("only the last product of a row counts", "sums.row2 += product", "sums.row2 = product"),
-    mutant(
-        "rows and columns of the registers are exchanged",
-        "let my_row = 4u * (invocation / COLUMN_GROUPS);",
-        "let my_row = 4u * (invocation % COLUMN_GROUPS);",
-    ),
-    mutant(
-        "the right panel is filled in two orders",
-        "select(element / TILE_COLUMNS, element % TILE_DEPTH, RIGHT_TRANSPOSED)",
-        "select(element % TILE_DEPTH, element / TILE_COLUMNS, RIGHT_TRANSPOSED)",
+        "the sum of no keys is the lowest number",
+        "from_bits(NEGATIVE_INFINITY_BITS), end.seen",
+        "LOWEST, end.seen",
     ),
 ];
 
-/// `component`.
-pub const COMPONENT: &[Mutant] = &[
-    mutant("the third component is taken for the first", "index >= 2u", "index > 2u"),
-    mutant(
-        "the second component is taken for the first",
-        "index >= 2u);\n    return select(pair.x, pair.y, index % 2u == 1u)",
-        "index >= 2u);\n    return pair.x",
-    ),
-];
-
-/// `multiply_tile` with and without SKIP_ZEROS.
-pub const KEEP_ZEROS: &[Mutant] =
-    &[mutant("a NaN times 0 is taken for 0", "if (SKIP_ZEROS)", "if (true)").on("!half_weights")];
-/// `activation`.
-pub const ACTIVATION: &[Mutant] = &[
-    mutant("no activation", "fn activate(x: f32) -> f32 {", "fn activate(x: f32) -> f32 { return x; ")
-        .on("activation=1")
-        .once(),
-    mutant("erf of x, not of x/√2", "erf(x * 0.70710678)", "erf(x)").on("activation=1").once(),
-    mutant("the other half of GELU", "(1.0 + erf(", "(1.0 - erf(").on("activation=1").once(),
-    mutant(
-        "erf beyond 1 has no sign",
-        "select(1.0, -1.0, x < 0.0) * (1.0 - exp(-a * q))",
-        "(1.0 - exp(-a * q))",
-    )
-    .on("activation=1")
-    .once(),
-    mutant("erf's series is taken up to 2", "a > 1.0", "a > 2.0").on("activation=1").once(),
-    mutant("erf's polynomial is not ended at 4", "min(abs(x), 4.0)", "abs(x)").on("activation=1").once(),
-    mutant("a term of erf's series has the other sign", "- 0.37612626", "+ 0.37612626")
-        .on("activation=1")
-        .once(),
-    mutant("GELU's cube is dropped", " + 0.044715 * x * x * x", "").on("activation=2").once(),
-    mutant("√(2/π) is taken for √2/π", "0.7978846", "0.4501582").on("activation=2").once(),
-    mutant("the other half of GELU", "(1.0 + tanh_stable(", "(1.0 - tanh_stable(").on("activation=2").once(),
-    mutant("ReLU keeps what it should cut", "select(x, 0.0, x < 0.0)", "select(0.0, x, x < 0.0)")
-        .on("activation=3")
-        .once(),
-    mutant("ReLU does not cut", "select(x, 0.0, x < 0.0)", "x").on("activation=3").once(),
-    mutant("the sigmoid of −x", "(1.0 + exp(-x))", "(1.0 + exp(x))").on("activation=4").once(),
-    mutant("the sigmoid alone", "return x / (1.0 + exp(-x))", "return 1.0 / (1.0 + exp(-x))")
-        .on("activation=4")
-        .once(),
-    mutant("sigmoid overflows", "let e = exp(-abs(x))", "let e = exp(-x)").on("activation=6").once(),
-    mutant("the sigmoid of |x|", "select(1.0, e, x < 0.0) / (1.0 + e), x", "1.0 / (1.0 + e), x")
-        .on("activation=6")
-        .once(),
-    mutant("the other half of the sigmoid", "select(1.0, e, x < 0.0)", "select(e, 1.0, x < 0.0)")
-        .on("activation=6")
-        .once(),
-    mutant("sigmoid is not divided", "select(1.0, e, x < 0.0) / (1.0 + e), x", "select(1.0, e, x < 0.0), x")
-        .on("activation=6")
-        .once(),
-    mutant("tanh of x/2", "exp(-2.0 * abs(x))", "exp(-abs(x))").on("activation=5").once(),
-    mutant("tanh's sign is lost", "select(1.0, -1.0, x < 0.0) * (1.0 - e)", "(1.0 - e)")
-        .on("activation=5")
-        .once(),
-    mutant("tanh overflows", "exp(-2.0 * abs(x))", "exp(-2.0 * x)").on("activation=5").once(),
-    mutant("tanh's series is taken up to 2", "abs(x) > 0.25", "abs(x) > 2.0").on("activation=5").once(),
-    mutant("a term of tanh's series has the other sign", "t * (-0.33333334", "t * (0.33333334")
-        .on("activation=5")
-        .once(),
-];
-
-/// `tanh`, for a kernel that has it in every variant.
-pub const TANH: &[Mutant] = &[
-    mutant("tanh of x/2", "exp(-2.0 * abs(x))", "exp(-abs(x))"),
-    mutant("tanh's sign is lost", "select(1.0, -1.0, x < 0.0) * (1.0 - e)", "(1.0 - e)"),
-    mutant("tanh overflows", "exp(-2.0 * abs(x))", "exp(-2.0 * x)"),
-    mutant("tanh's series is taken up to 2", "abs(x) > 0.25", "abs(x) > 2.0"),
-    mutant("a term of tanh's series has the other sign", "t * (-0.33333334", "t * (0.33333334"),
-];
+/// Keys and values as they are stored.
+pub const HALVES: &[Mutant] = &[mutant(
+    "the halves of four elements are exchanged",
+    "unpack2x16float(words.x), unpack2x16float(words.y)",
+    "unpack2x16float(words.y), unpack2x16float(words.x)",
+)
+.times(2)
+.on("keys_f16")];

@@ -210,6 +210,17 @@ pub(crate) fn all() -> Vec<HandpickedProblem> {
         strange(27, 1),
         strange(28, 2),
         strange(29, 3),
+        // The first query sees the last key of a tile, which the second does not; the last sees the first key of another tile, which
+        // the one before it does not.
+        whole(Problem {
+            batch: 1,
+            key_heads: 1,
+            heads_per_key: 1,
+            keys: 140,
+            window: [Some(7), Some(50)],
+            position: Position::Offset(70),
+            ..plain(44)
+        }),
     ]
 }
 

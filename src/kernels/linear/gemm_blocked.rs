@@ -143,8 +143,8 @@ impl Kernel for GemmBlocked {
         if !variant.flag("SPLIT") {
             return general_cases(variant, &sizes);
         }
-        // Parts without a share of the depth, one part, and parts of several panels that do not come out even.
-        let splits = [3, 2, 1, 5].into_iter().cycle();
+        // Parts without a share of the depth, parts of a panel each, parts of several that do not come out even, and one part.
+        let splits = [3, 2, 3, 5, 1].into_iter().cycle();
         sizes.into_iter().zip(splits).map(|(size, splits)| split_case(variant, size, splits)).collect()
     }
 }

@@ -134,7 +134,7 @@ impl Kernel for GemmSubgroup8 {
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
-        let mut sizes: Vec<[usize; 3]> = vec![[1, 1, 4], [3, 70, 16], [33, 31, 48], [70, 131, 100]];
+        let mut sizes: Vec<[usize; 3]> = vec![[1, 1, 4], [3, 70, 16], [32, 31, 48], [65, 129, 100]];
         if depth == Depth::Full {
             for rows in [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 257] {
                 for columns in [1, 3, 4, 29, 32, 36, 63, 384] {

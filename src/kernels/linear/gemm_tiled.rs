@@ -59,7 +59,7 @@ impl Kernel for GemmTiled {
     }
 
     fn cases(&self, variant: &Variant, depth: Depth) -> Vec<Case> {
-        let mut sizes = vec![[1, 1, 1], [3, 70, 17], [65, 33, 48], [70, 131, 100]];
+        let mut sizes = vec![[1, 1, 1], [3, 70, 17], [64, 64, 48], [65, 129, 100]];
         if depth == Depth::Full {
             for rows in [1, 2, 31, 32, 33, 64, 65, 127, 257] {
                 for columns in [1, 3, 32, 63, 65, 384] {
