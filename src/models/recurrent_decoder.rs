@@ -85,7 +85,6 @@ pub(crate) struct RecurrentTargets {
     /// `[steps, targets, vocabulary_size]`, of the token after each that was read.
     pub logits: Value,
     /// αᵢ of each step, `[targets, longest]`, if asked for. They have a gradient, as the logits have.
-    #[allow(dead_code, reason = "a loss over them is a captioner's")]
     pub weights: Vec<Value>,
 }
 

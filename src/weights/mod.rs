@@ -9,6 +9,7 @@
 //! read one file each. [`Seq2SeqTokenizer`] reads what a folder of a model has that writes a text for a text.
 
 mod bahdanau;
+mod captioner;
 mod checkpoint;
 mod config;
 mod encoder_folder;
@@ -36,6 +37,7 @@ mod tokenizer_pieces;
 mod tokenizer_settings;
 
 pub use bahdanau::BahdanauConfig;
+pub use captioner::{CaptionerConfig, CaptionerFolder};
 pub use checkpoint::Checkpoint;
 pub use config::EncoderConfig;
 pub use encoder_folder::EncoderFolder;

@@ -11,6 +11,7 @@ mod attention_maps;
 mod bahdanau;
 mod bert;
 mod bert_sizes;
+mod captioner;
 mod futures;
 mod hostile_files;
 mod tokenizers;

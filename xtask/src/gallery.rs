@@ -19,15 +19,17 @@ enum Command {
     Translate,
     /// `evaluate`, of models that the program holds.
     Evaluate,
+    /// `caption`, with the model that the program holds, of a picture that the repository has.
+    Caption,
 }
-use Command::{Attention, Evaluate, Translate};
+use Command::{Attention, Caption, Evaluate, Translate};
 
 const TIRED: &str = "The animal didn't cross the street because it was too tired.";
 const NARROW: &str = "The animal didn't cross the street because it was too narrow.";
 
 const DUCKS: &str = "the blue duck that the old king sees follows the three horses but my sisters do not like the yellow birds";
 
-const PICTURES: [Picture; 10] = [
+const PICTURES: [Picture; 11] = [
     // What "it" attends to: the mean over all 72 heads and over each layer's, on one scale.
     Picture {
         name: "it-tired",
@@ -87,6 +89,8 @@ const PICTURES: [Picture; 10] = [
         texts: &["models/sentences/held_out.tsv"],
         options: "-m english-french --against english-french-without-attention --trained 20",
     },
+    // Where a captioner looks for each word.
+    Picture { name: "ducks", command: Caption, texts: &["tests/fixtures/pictures/duck.png"], options: "" },
 ];
 
 /// Draws each as SVG and PNG. The numbers are those of any device; the PNG's text has this machine's fonts.
@@ -99,6 +103,7 @@ pub fn run(options: &Options) -> Result<()> {
             Attention => (call.words("attention -m").arg(place::from_root(&model)), "-o"),
             Translate => (call.words("translate"), "--alignment"),
             Evaluate => (call.words("evaluate"), "--picture"),
+            Caption => (call.words("caption"), "-o"),
         };
         let call = texts.iter().fold(call, Call::arg).words(options);
         let call = [".svg", ".png"]

@@ -147,6 +147,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         unnumbered,
         from,
         most: arguments.picture.scale,
+        photo: None,
         theme: arguments.picture.theme,
         view: arguments.picture.view,
     };

@@ -3,6 +3,7 @@
 
 mod attention;
 mod bench;
+mod caption;
 mod check;
 mod classify;
 mod devices;
@@ -26,6 +27,7 @@ use crate::output::Result;
 pub enum Command {
     Attention(attention::Arguments),
     Bench(bench::Arguments),
+    Caption(caption::Arguments),
     Check(check::Arguments),
     Classify(classify::Arguments),
     Devices(devices::Arguments),
@@ -52,6 +54,7 @@ impl Command {
         match self {
             Self::Attention(arguments) => attention::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),
+            Self::Caption(arguments) => caption::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),
             Self::Classify(arguments) => classify::run(&arguments),
             Self::Devices(arguments) => devices::run(&arguments),

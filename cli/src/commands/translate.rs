@@ -263,6 +263,7 @@ impl Arguments {
             unnumbered,
             from: None,
             most: self.picture.scale,
+            photo: None,
             theme: self.picture.theme,
             view: self.picture.view,
         };

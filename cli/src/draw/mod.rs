@@ -5,6 +5,7 @@ mod accuracy;
 #[path = "../../../tests/common/browser.rs"]
 mod browser;
 mod colours;
+mod gaze;
 mod html;
 mod label;
 mod pair;
@@ -24,6 +25,7 @@ use crate::output::shortened;
 
 pub use accuracy::accuracy_by_length;
 pub use colours::Theme;
+pub use gaze::Photo;
 pub use label::label;
 pub use picture::{Picture, Target, chart_target, target};
 pub use text::text;
@@ -68,6 +70,8 @@ pub struct Drawing<'a> {
     /// Where the colours end; by itself, at the largest weight that is drawn.
     pub most: Option<f32>,
     pub theme: Theme,
+    /// What a captioner looked at: the columns are its places, and the view is that of where it looked.
+    pub photo: Option<Photo<'a>>,
     /// By itself: what `from` attends to, where there is one; else the map, or the heads where there are several.
     pub view: Option<View>,
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use attentive::models::AttentionMaps;
 
-use super::{Drawing, html};
-use crate::output::{self, Result, Writer, extension, npy};
+use super::{Drawing, gaze, html};
+use crate::output::{Result, Writer, extension, npy};
 
 /// The content of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,28 +62,44 @@ impl Picture {
         self.format == Format::Html
     }
 
-    pub fn write(mut self, drawing: &Drawing<'_>) -> Result<()> {
-        match self.format {
-            Format::Html => self.file.write(html::page(drawing))?,
-            Format::Npy => self.file.write(array(drawing.maps))?,
-            _ => return self.write_svg(&drawing.svg()),
-        }
-        self.file.finish()
+    pub fn write(self, drawing: &Drawing<'_>) -> Result<()> {
+        let failed = |problem: String| self.file.failure(problem);
+        let bytes = match (self.format, drawing.photo) {
+            (Format::Html, Some(photo)) => gaze::page(drawing, photo).map_err(failed)?.into_bytes(),
+            (Format::Html, None) => html::page(drawing).into_bytes(),
+            (Format::Npy, _) => array(drawing.maps),
+            (Format::Svg, Some(photo)) => gaze::svg(drawing, photo).map_err(failed)?.into_bytes(),
+            #[cfg(feature = "pictures")]
+            (Format::Png, Some(photo)) => {
+                let (svg, tiles) = gaze::parts(drawing, photo);
+                self.png(&svg, &tiles)?
+            }
+            (_, None) => return self.write_svg(&drawing.svg()),
+        };
+        self.finish(&bytes)
     }
 
     /// Writes what is drawn already, as SVG or as PNG of it.
-    pub fn write_svg(mut self, svg: &str) -> Result<()> {
-        match self.format {
+    pub fn write_svg(self, svg: &str) -> Result<()> {
+        let bytes = match self.format {
             #[cfg(feature = "pictures")]
-            Format::Png => {
-                let (bytes, missing) = super::png::png(svg).map_err(|problem| self.file.failure(problem))?;
-                if let Some(missing) = missing {
-                    output::note(missing);
-                }
-                self.file.write(bytes)?;
-            }
-            _ => self.file.write(svg)?,
+            Format::Png => self.png(svg, &[])?,
+            _ => svg.as_bytes().to_vec(),
+        };
+        self.finish(&bytes)
+    }
+
+    #[cfg(feature = "pictures")]
+    fn png(&self, svg: &str, tiles: &[gaze::Tile]) -> Result<Vec<u8>> {
+        let (bytes, missing) = super::png::png(svg, tiles).map_err(|problem| self.file.failure(problem))?;
+        if let Some(missing) = missing {
+            output::note(missing);
         }
+        Ok(bytes)
+    }
+
+    fn finish(mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write(bytes)?;
         self.file.finish()
     }
 }

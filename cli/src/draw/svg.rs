@@ -113,6 +113,16 @@ impl Svg {
         );
     }
 
+    /// A square of pixels, which is a PNG in base64.
+    pub fn image(&mut self, [x, y]: [f64; 2], side: f64, png: &str) {
+        let [x, y, side] = [x, y, side].map(short);
+        let _ = writeln!(
+            self.body,
+            "<image x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\" image-rendering=\"optimizeSpeed\" \
+             style=\"image-rendering: pixelated\" href=\"data:image/png;base64,{png}\"/>"
+        );
+    }
+
     /// A curve between two points, leaving and arriving level.
     pub fn link(&mut self, [x, y]: [f64; 2], [to_x, to_y]: [f64; 2], thick: f64, opacity: f64) {
         let middle = short((x + to_x) / 2.0);

@@ -53,6 +53,7 @@ fn drawing(maps: &AttentionMaps) -> Drawing<'_> {
         unnumbered: String::new(),
         from: None,
         most: None,
+        photo: None,
         theme: Theme::Light,
         view: None,
     }

@@ -1,6 +1,7 @@
 //! Texts from files: lines, a table's column, JSON strings or a key of JSON objects. A row that cannot be read is kept as what is
 //! wrong with it, so that the others keep their numbers; where it is not known any more what a row is, the whole file is refused.
 
+mod image;
 mod json;
 mod pairs;
 mod row;
@@ -11,6 +12,7 @@ use std::io::{BufRead, Read};
 use std::path::Path;
 
 use crate::output::{Failure, Result, extension, note};
+pub use image::Image;
 pub use pairs::{expect_pairs, parted};
 pub use row::{Row, check_rows, refuse_rows};
 use source::Source;

@@ -6,6 +6,7 @@ pub mod by_length;
 mod finite;
 pub mod npy;
 mod pending;
+mod png;
 mod standard;
 mod table;
 mod target;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use attentive::Error;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+pub use self::png::png;
 pub use answers::{Answers, objects};
 pub use bad_rows::{BadRows, NAMED_ROWS};
 pub use by_length::ByLength;

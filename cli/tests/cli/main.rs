@@ -8,6 +8,7 @@ mod common;
 mod attention;
 mod bench;
 mod bert;
+mod caption;
 mod check;
 mod command;
 mod files;

@@ -1,7 +1,10 @@
 //! `attentive train`: models of the program's own, from nothing.
 
+mod caption;
 mod dates;
+mod ducks;
 mod grammar;
+mod pictures;
 mod random;
 mod translate;
 
@@ -18,11 +21,15 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    Caption(caption::Arguments),
+    Pictures(pictures::Arguments),
     Translate(translate::Arguments),
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.task {
+        Task::Caption(arguments) => caption::run(arguments),
+        Task::Pictures(arguments) => pictures::run(arguments),
         Task::Translate(arguments) => translate::run(arguments),
     }
 }
