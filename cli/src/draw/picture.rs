@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use attentive::models::AttentionMaps;
 
 use super::{Drawing, gaze, html};
-use crate::output::{Result, Writer, extension, npy};
+use crate::output::{self, Result, Writer, extension, npy};
 
 /// The content of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
