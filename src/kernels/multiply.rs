@@ -135,7 +135,7 @@ pub(crate) fn multiply(
         return;
     }
     if depth >= 2 * SHARE_DEPTH && rows * columns <= MOST_SHARED && output_row as usize >= columns {
-        let sides = ((left, left_strides), (right, right_strides));
+        let sides = [(left, left_strides), (right, right_strides)];
         return add_shares([rows, depth, columns], sides, |row, column, value| {
             // SAFETY: the assert above holds all rows and columns inside, and there is one thread here.
             unsafe { *output.at(row * output_row as usize + column) = value };
@@ -171,7 +171,7 @@ pub(crate) fn multiply(
 /// number of threads changes no bit.
 fn add_shares(
     [rows, depth, columns]: [usize; 3],
-    ((left, left_strides), (right, right_strides)): ((&[f32], [u32; 2]), (&[f32], [u32; 2])),
+    [(left, left_strides), (right, right_strides)]: [(&[f32], [u32; 2]); 2],
     mut write: impl FnMut(usize, usize, f32),
 ) {
     let share = SHARE_DEPTH.max(depth.div_ceil(MOST_SHARES));

@@ -29,11 +29,13 @@ fn loss(recording: &mut Recording, model: &TransformerSeq2Seq) -> attentive::Res
     model.record_loss(recording, &SOURCES, &TARGETS)
 }
 
+type Record = dyn Fn(&mut Recording) -> attentive::Result<Value>;
+
 /// A model whose loss on the pairs is looked at: what is trained, and the loss as it is recorded.
 struct Learner {
     name: &'static str,
     parameters: Vec<Parameter>,
-    record: Box<dyn Fn(&mut Recording) -> attentive::Result<Value>>,
+    record: Box<Record>,
 }
 
 /// A Transformer; Bahdanau's model; and the same without attention.
