@@ -38,13 +38,18 @@ impl ModelArguments {
         })
     }
 
-    /// The program's own model of that name, unless a folder has it; else [`folder`](Self::folder).
+    /// The program's own model of that name, unless a folder of a model has it; else [`folder`](Self::folder).
     pub fn place(&self, name: &str, organization: &str) -> Result<Place> {
-        match EmbeddedModel::named(name).filter(|_| !Path::new(name).is_dir()) {
+        match EmbeddedModel::named(name).filter(|_| !is_of_a_model(Path::new(name))) {
             Some(embedded) => Ok(Place::Embedded(embedded)),
             None => self.folder(name, organization).map(Place::Folder),
         }
     }
+}
+
+/// Whether it is a folder of a model, and not one of other things that has the name of a model which the program holds.
+pub fn is_of_a_model(folder: &Path) -> bool {
+    folder.join("config.json").is_file()
 }
 
 /// Where the hub has embedding models that are called by one word.

@@ -10,7 +10,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use serde_json::{Value, json};
 
-use crate::arguments::{DTypeArgument, DeviceArgument, OpenArguments, caption};
+use crate::arguments::{DTypeArgument, DeviceArgument, OpenArguments, caption, is_of_a_model};
 use crate::draw::{self, Drawing, Photo, Picture, Theme};
 use crate::input::Image;
 use crate::output::{Answers, Failure, NotFinite, Result, advance, bar, count, note, say};
@@ -142,11 +142,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// The model, and whether the program holds it.
 fn load(model: &str, device: &Device, dtype: DType) -> Result<(Captioner, bool)> {
     let path = Path::new(model);
+    // `attentive train pictures ducks` makes a folder of that name, which holds pictures.
+    if model == Captioner::EMBEDDED && !is_of_a_model(path) {
+        return Ok((Captioner::embedded(device, dtype)?, true));
+    }
     if path.is_dir() {
         return Ok((Captioner::from_dir(device, path, dtype)?, false));
-    }
-    if model == Captioner::EMBEDDED {
-        return Ok((Captioner::embedded(device, dtype)?, true));
     }
     Err(match path.exists() {
         true => Failure::file(path, "this is a file; a model is the folder that holds it"),

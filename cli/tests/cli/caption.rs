@@ -43,6 +43,9 @@ fn the_model_of_the_program_tells_of_ducks() {
         assert_eq!(Path::new(name), file);
         right += usize::from(found == caption);
     }
+    // A folder of pictures with the model's name is no model.
+    drawn(&folder.path().join("ducks"), &["--number", "1"]);
+    ends(caption(&["ducks/0001.png"]).current_dir(folder.path()), 0, &["ducks (part of this program)"]);
     // What it mistakes is left and right.
     assert!(right >= 22, "{right} of 24: {}", end.stdout);
     // By beams, and in f16.

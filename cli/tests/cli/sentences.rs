@@ -34,7 +34,7 @@ fn a_sentence_is_translated_and_its_words_are_aligned() {
     }
     for (command, out) in [("attention", "-o"), ("translate", "--alignment")] {
         let words = ["-m", MODELS[1], duck, out, path];
-        fails(&mut call(command, &words), 2, &["a model with attention", "this one has none"]);
+        fails(&mut call(command, &words), 2, &["the model must be one with attention", "one without"]);
     }
 }
 

@@ -382,10 +382,10 @@ impl<'a, S: AsRef<str> + Sync> Translate<'a, S> {
     fn captured(&self) -> Result<Option<Captured<'a>>> {
         let Some((of, capture)) = self.capture else { return Ok(None) };
         let Some(size) = self.translator.attention_size(of) else {
-            let expected = match self.translator.attention_size(Seq2SeqAttention::Cross) {
-                Some(_) => format!("{}, all that a recurrent model has", Seq2SeqAttention::Cross.name()),
-                None => "a model with attention; this one has none".to_owned(),
-            };
+            if self.translator.attention_size(Seq2SeqAttention::Cross).is_none() {
+                return Err(Error::argument("capture", "the model", "one with attention", "one without"));
+            }
+            let expected = format!("{}, all that a recurrent model has", Seq2SeqAttention::Cross.name());
             return Err(Error::argument("capture", "the attention", expected, of.name()));
         };
         Captured::new(of, capture, size).map(Some)
