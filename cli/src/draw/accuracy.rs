@@ -90,14 +90,9 @@ pub fn accuracy_by_length(lines: &[(&str, &ByLength)], mark: Option<(usize, &str
             );
             picture += &mark_of(place, *point, color, &title);
         }
-        let at = [LEFT + 9.0, 24.0 + 19.0 * place as f64];
-        let row = lines.len() > 1;
         // Two names a line of the legend.
-        let at = if row {
-            [LEFT + 9.0 + 330.0 * (place % 2) as f64, 22.0 + 19.0 * (place / 2) as f64]
-        } else {
-            at
-        };
+        let first = if lines.len() > 1 { 22.0 } else { 24.0 };
+        let at = [LEFT + 9.0 + 330.0 * (place % 2) as f64, first + 19.0 * (place / 2) as f64];
         let _ = writeln!(
             picture,
             "<path d=\"M{:.1} {:.1}h26\" stroke=\"{color}\" stroke-width=\"2.25\" stroke-dasharray=\"{dashes}\"/>\

@@ -10,10 +10,8 @@ use fastrand::Rng;
 use crate::arguments::{DeviceArgument, ModelArguments, OpenArguments, SENTENCE_TRANSFORMERS};
 use crate::input::{self, Format, expect_pairs, parted};
 use crate::output::{BadRows, Failure, Result, count, note, print};
-use crate::training::{Run, RunArguments};
+use crate::training::{LARGEST_NORM, Run, RunArguments};
 
-/// What gradients are scaled down to.
-const LARGEST_NORM: f32 = 1.0;
 /// Of all steps, the share over which the learning rate rises.
 const WARMUP: f64 = 0.1;
 

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use attentive::models::{AttentionTerms, Captioner, Region};
-use attentive::train::{AdamW, Schedule, Trainer};
 use attentive::weights::CaptionerConfig;
 use attentive::{DType, Device};
 use clap::Args;
@@ -12,12 +11,10 @@ use clap::Args;
 use super::ducks::{self, Pairs, Scene, Scenes};
 use crate::arguments::{DeviceArgument, OpenArguments};
 use crate::output::{Failure, Result, advance, bar, count, note, print, thousands};
-use crate::training::{Run, RunArguments};
+use crate::training::{Run, RunArguments, from_nothing};
 
 /// The learning rate's rise, of all steps at most a tenth.
 const WARMUP: u64 = 200;
-/// What gradients are scaled down to.
-const LARGEST_NORM: f32 = 1.0;
 /// What the vocabulary has before the words: what fills up and begins a caption, and what ends it.
 const NO_WORDS: [&str; 2] = ["<pad>", "</s>"];
 /// Wrong captions that are shown.
@@ -122,20 +119,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let vocabulary = NO_WORDS.into_iter().chain(ducks::vocabulary()).map(str::to_owned).collect();
     let captioner = Captioner::untrained(&device, config, vocabulary, arguments.seed)?;
     let (steps, batch) = (arguments.steps, arguments.batch_size as usize);
-    let algorithm = AdamW {
-        learning_rate: arguments.learning_rate,
-        betas: [0.9, 0.98],
-        weight_decay: 0.0,
-        ..AdamW::default()
-    };
-    let trainer = Trainer::new(&device, algorithm, captioner.parameters())?
-        .schedule(Schedule::Linear { warmup: WARMUP.min(steps / 10), steps })?
-        .clip(LARGEST_NORM)?;
+    let trainer = from_nothing(&device, captioner.parameters(), arguments.learning_rate, WARMUP, steps)?;
     let settings = [
         ("model", Captioner::EMBEDDED.to_owned()),
         ("steps", steps.to_string()),
         ("batch size", batch.to_string()),
-        ("learning rate", algorithm.learning_rate.to_string()),
+        ("learning rate", arguments.learning_rate.to_string()),
         ("doubly stochastic", arguments.doubly_stochastic.to_string()),
         ("correctness", arguments.correctness.to_string()),
         ("seed", arguments.seed.to_string()),

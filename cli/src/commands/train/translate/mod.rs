@@ -8,20 +8,17 @@ use std::path::{Path, PathBuf};
 
 use attentive::DType;
 use attentive::models::{EmbeddedModel, Translator};
-use attentive::train::{AdamW, Schedule, Trainer};
 use clap::Args;
 
 use crate::arguments::{DeviceArgument, OpenArguments};
 use crate::output::{Answers, Failure, Result, count, note, thousands};
-use crate::training::{Run, RunArguments};
+use crate::training::{Run, RunArguments, from_nothing};
 use batches::{Batch, Batches};
 use models::{Defaults, ModelName};
 use report::report;
 
 /// The learning rate's rise, of all steps at most a tenth.
 const WARMUP: u64 = 400;
-/// What gradients are scaled down to.
-const LARGEST_NORM: f32 = 1.0;
 
 /// Train one of the program's own translators from nothing
 ///
@@ -94,20 +91,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let held_out: Vec<(String, String)> = pairs(embedded.held_out());
     let device = arguments.device.open(&arguments.open)?;
     let translator = Translator::untrained(&device, embedded.folder()?, arguments.seed)?;
-    let algorithm = AdamW {
-        learning_rate: arguments.learning_rate.unwrap_or(learning_rate),
-        betas: [0.9, 0.98],
-        weight_decay: 0.0,
-        ..AdamW::default()
-    };
-    let trainer = Trainer::new(&device, algorithm, translator.parameters())?
-        .schedule(Schedule::Linear { warmup: WARMUP.min(steps / 10), steps })?
-        .clip(LARGEST_NORM)?;
+    let learning_rate = arguments.learning_rate.unwrap_or(learning_rate);
+    let trainer = from_nothing(&device, translator.parameters(), learning_rate, WARMUP, steps)?;
     let settings = [
         ("model", embedded.name().to_owned()),
         ("steps", steps.to_string()),
         ("batch size", batch_size.to_string()),
-        ("learning rate", algorithm.learning_rate.to_string()),
+        ("learning rate", learning_rate.to_string()),
         ("seed", arguments.seed.to_string()),
     ];
     let mut run = Run::begin(&arguments.run, trainer, &settings)?;
