@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use attentive::device::{AdapterSummary, list_adapters, required_features, required_limits};
 use attentive::kernel::{Depth, Kernel, Variant, imports};
 use attentive::recording::Value;
-use attentive::verify::compare::{Bounds, compare};
+use attentive::verify::compare::{Tolerance, compare};
 use attentive::verify::{VariantReport, verify_variant};
 use attentive::{DType, Device, DeviceOptions, Error, Recording, Result, Tensor, wgpu};
 
@@ -212,6 +212,6 @@ pub fn assert_refused<T>(outcome: Result<T>, words: &[&str]) {
 #[track_caller]
 pub fn assert_agrees(device: &Device, what: &str, (got, twin, oracle): (&[f32], &[f32], &[f64]), floor: f64) {
     let factor = if device.is_cpu() { 0.0 } else { 2.0 };
-    let comparison = compare(got, twin, oracle, Bounds { factor, floor, ..Bounds::default() });
+    let comparison = compare(got, twin, oracle, Tolerance { factor, floor, ..Tolerance::default() });
     assert!(comparison.passed, "{}: {what}: {comparison}", device.name());
 }

@@ -29,7 +29,7 @@ struct Problem {
     per_head: PerHead<Words>,
     relative_bias: Words,
     packed: Words,
-    block_table: Words,
+    page_table: Words,
 }
 
 fn words(values: &[f32]) -> Vec<u32> {
@@ -48,7 +48,7 @@ fn stored_as(dtype: DType, values: &[f32]) -> Vec<u32> {
 fn dims(shape: &AttentionShape) -> [[usize; 4]; 4] {
     let (q, k) = match (shape.packed, shape.paged) {
         (Some(all), _) => ([1, all.queries], [1, all.keys]),
-        (None, Some(pool)) => ([shape.batch, shape.queries], [pool.blocks, pool.block_size]),
+        (None, Some(pool)) => ([shape.batch, shape.queries], [pool.pages, pool.page_size]),
         (None, None) => ([shape.batch, shape.queries], [shape.batch, shape.keys]),
     };
     let lay = |[batch, rows]: [usize; 2], heads: usize, columns: usize| match shape.layout {
@@ -85,9 +85,9 @@ impl Problem {
         };
         let packed =
             shape.packed.map(|all| [sums(all.queries, shape.queries), sums(all.keys, shape.keys)].concat());
-        let block_table = shape.paged.map(|pool| {
-            let blocks = batch * shape.keys.div_ceil(pool.block_size);
-            (0..blocks).map(|entry| ((entry * 5 + 3) % pool.blocks) as u32).collect()
+        let page_table = shape.paged.map(|pool| {
+            let pages = batch * shape.keys.div_ceil(pool.page_size);
+            (0..pages).map(|entry| ((entry * 5 + 3) % pool.pages) as u32).collect()
         });
         let mut key_lengths = shape.has_key_lengths.then(|| random.below(batch, shape.keys as u32 + 1));
         if let (Some(lengths), Some(sums)) = (&mut key_lengths, &packed) {
@@ -109,7 +109,7 @@ impl Problem {
                 .relative_bias
                 .map(|reach| words(&random.values(shape.heads * (2 * reach + 1), 1.0))),
             packed,
-            block_table,
+            page_table,
             shape,
         }
     }
@@ -168,7 +168,7 @@ impl Problem {
             attention.per_head(per_head.as_ref().map(|_, terms| terms.as_deref().map(HeadTerms::Host)));
         attention = relative.as_ref().map_or(attention, |bias| attention.relative_bias(bias));
         attention = packed.map_or(attention, |(queries, keys)| attention.packed(queries, keys));
-        attention = self.block_table.as_ref().map_or(attention, |table| attention.block_table(table));
+        attention = self.page_table.as_ref().map_or(attention, |table| attention.page_table(table));
         attention = implementation.map_or(attention, |name| attention.implementation(name));
         // A plan's output is f32 whatever the queries are.
         let q = cast(&mut recording, &q, DType::F32).unwrap();
@@ -198,7 +198,7 @@ impl Problem {
             &self.mask,
             &self.relative_bias,
             &self.packed,
-            &self.block_table,
+            &self.page_table,
         ];
         let optional = optional.map(|words| words.as_ref().map(|words| storage(words)));
         let [lengths, padding, mask, relative, packed, table] = &optional;
@@ -214,7 +214,7 @@ impl Problem {
                 per_head: per_head.as_ref().map(|_, terms| terms.as_ref().map(BufferPart::from)),
                 relative_bias: relative.as_ref().map(BufferPart::from),
                 packed: packed.as_ref().map(BufferPart::from),
-                block_table: table.as_ref().map(BufferPart::from),
+                page_table: table.as_ref().map(BufferPart::from),
                 log_sum_exp: Some(sums.into()).filter(|_| self.shape.has_log_sum_exp),
                 ..AttentionBuffers::new(&q, &k, &v, output)
             };
@@ -248,7 +248,7 @@ fn shapes() -> Vec<AttentionShape> {
     };
     let paged = AttentionShape {
         keys: 36,
-        paged: Some(PagedKeys { blocks: 31, block_size: 4 }),
+        paged: Some(PagedKeys { pages: 31, page_size: 4 }),
         has_key_lengths: true,
         ..plain
     };
@@ -548,7 +548,7 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
     let packed =
         AttentionShape { packed: Some(AttentionVariableLengths { queries: 27, keys: 80 }), ..self::shape() };
     let paged =
-        AttentionShape { keys: 36, paged: Some(PagedKeys { blocks: 31, block_size: 4 }), ..self::shape() };
+        AttentionShape { keys: 36, paged: Some(PagedKeys { pages: 31, page_size: 4 }), ..self::shape() };
     for device in common::adapters() {
         let (host, _) = device.wgpu().unwrap();
         let buffer = |size: u64, usage| {
@@ -640,8 +640,8 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
         );
         refused(
             &paged,
-            AttentionBuffers { block_table: Some((&small).into()), ..plain },
-            &["the buffer of block_table ", "108 bytes"],
+            AttentionBuffers { page_table: Some((&small).into()), ..plain },
+            &["the buffer of page_table ", "108 bytes"],
         );
         // Missing.
         for (name, shape, buffers) in [
@@ -651,7 +651,7 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
             ("log_sum_exp", &shape, AttentionBuffers { log_sum_exp: None, ..whole }),
             ("key_padding_mask", &padded, plain),
             ("packed", &packed, plain),
-            ("block_table", &paged, plain),
+            ("page_table", &paged, plain),
         ] {
             refused(shape, buffers, &["attention plan", name, "made with it", "absent"]);
         }
@@ -664,7 +664,7 @@ fn buffers_that_do_not_fit_are_refused_by_name() {
             ("mask", AttentionBuffers { mask: Some(mask.into()), ..only }),
             ("relative_bias", AttentionBuffers { relative_bias: Some(relative.into()), ..only }),
             ("packed", AttentionBuffers { packed: Some(sums.into()), ..only }),
-            ("block_table", AttentionBuffers { block_table: Some(table.into()), ..only }),
+            ("page_table", AttentionBuffers { page_table: Some(table.into()), ..only }),
             ("log_sum_exp", plain),
         ] {
             refused(&bare, buffers, &["attention plan", name, "absent, as the plan was made without it"]);
@@ -725,12 +725,12 @@ fn shapes_that_do_not_fit_are_refused() {
                 &["the longest", "at most 10 and 80", "[11, 37]"],
             ),
             (
-                AttentionShape { paged: Some(PagedKeys { blocks: 0, block_size: 4 }), ..shape() },
-                &["the pool of k", "at least one block", "[0, 2, 4, 7]"],
+                AttentionShape { paged: Some(PagedKeys { pages: 0, page_size: 4 }), ..shape() },
+                &["the pool of k", "at least one page", "[0, 2, 4, 7]"],
             ),
             (
-                AttentionShape { paged: Some(PagedKeys { blocks: 4, block_size: 0 }), ..shape() },
-                &["the pool of k", "at least one block", "[4, 2, 0, 7]"],
+                AttentionShape { paged: Some(PagedKeys { pages: 4, page_size: 0 }), ..shape() },
+                &["the pool of k", "at least one page", "[4, 2, 0, 7]"],
             ),
             (
                 AttentionShape { has_key_lengths: true, has_key_padding_mask: true, ..shape() },
@@ -751,7 +751,7 @@ fn shapes_that_do_not_fit_are_refused() {
             AttentionShape { heads: huge, key_heads: 1, ..shape() },
             AttentionShape { queries: huge, batch: 0, ..shape() },
             AttentionShape { mask: Some([huge; 4]), ..shape() },
-            AttentionShape { paged: Some(PagedKeys { blocks: huge, block_size: huge }), ..shape() },
+            AttentionShape { paged: Some(PagedKeys { pages: huge, page_size: huge }), ..shape() },
         ] {
             let outcome = AttentionPlan::new(&device, &shape);
             assert!(

@@ -90,8 +90,8 @@ fn masked_logits(row: Row, key: u32, products: vec4<f32>) -> vec4<u32> {
     // What lies beyond the end is not read.
     let inside = min(keys, vec4<u32>(max(row.end, 1u) - 1u));
     let distances = vec4<i32>(keys) - vec4<i32>(row.position);
-    let mask_at = row.mask + inside * parameters.mask_column;
-    let pairs = Pairs(distances, row.keys + inside, mask_at, row.head);
+    let mask_at = row.mask_start + inside * parameters.mask_column;
+    let pairs = Pairs(distances, row.padding_start + inside, mask_at, row.head);
     let found = scores_of(pairs, open, products * row.head.scale);
     let logits = logits_among(found.scores, found.open);
     let weighted = logits.kinds == vec4<u32>(NUMBERS);

@@ -75,7 +75,7 @@ impl Checked {
         if self.dims.contains(&0) || self.p.value_dim == 0 {
             return Ok(());
         }
-        if self.p.blocks_at != NONE {
+        if self.p.pages_at != NONE {
             return Err(recording.no_gradient("attention to keys in blocks"));
         }
         let [of_q, of_k, of_v] = [0, 1, 2].map(|input: usize| recording.is_tracked(&places[input].value));

@@ -366,13 +366,9 @@ pub const EQUIVALENTS: &[Equivalent] = &[
         "what is not packed has a stride for the batch",
     ),
     missing("shared/attention/parameters", &["first argument", "`min(items[entry]"], POOL),
-    missing(
-        "shared/attention/parameters",
-        &["`parameters.block_count - 1u` → `parameters.block_count`"],
-        POOL,
-    ),
-    missing("shared/attention/parameters", &["`-` → `+`", "parameters.block_count - 1u"], POOL),
-    missing("shared/attention/parameters", &["`parameters.block_count` → `parameters.mask_kind`"], POOL),
+    missing("shared/attention/parameters", &["`parameters.page_count - 1u` → `parameters.page_count`"], POOL),
+    missing("shared/attention/parameters", &["`-` → `+`", "parameters.page_count - 1u"], POOL),
+    missing("shared/attention/parameters", &["`parameters.page_count` → `parameters.mask_kind`"], POOL),
     same(
         "shared/attention/masking",
         &["`parameters.scales_at +` → ``"],
