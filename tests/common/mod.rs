@@ -46,10 +46,11 @@ pub fn with_matrices() -> DeviceOptions {
 }
 
 /// One variant of each implementation and tile that the device has: activations and the like change no geometry, and nothing
-/// that could race.
+/// that could race. Those of quick runs come first, since the driver has compiled them for those.
 pub fn one_of_each_tile(kernel: &dyn Kernel, device: &Device) -> Vec<Variant> {
     let mut seen = BTreeSet::new();
-    let mut variants = kernel.variants();
+    let mut variants = kernel.variants_of(Depth::Quick);
+    variants.extend(kernel.variants());
     variants.retain(|variant| {
         let shared = imports(kernel, variant).unwrap();
         let tile = ["TILE_ROWS", "TILE_COLUMNS", "FRAGMENTS"].map(|name| variant.get(name));

@@ -7,6 +7,7 @@ mod capture;
 mod chained;
 mod checked;
 mod fused;
+mod fused_gradient;
 mod gradient;
 mod heads;
 mod kv_cache;
