@@ -50,8 +50,8 @@ impl Kernel for FlashKeyGradient {
     }
 
     fn quick(&self, variant: &Variant) -> bool {
-        Form::from_variant(variant)
-            .quick(variant.u32("COLUMN_BLOCKS") << u32::from(variant.flag("OF_VALUES")), 2)
+        let sizes = variant.u32("COLUMN_BLOCKS") << u32::from(variant.flag("OF_VALUES"));
+        Form::from_variant(variant).quick(sizes, 4)
     }
 
     fn workgroups(&self, _: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {

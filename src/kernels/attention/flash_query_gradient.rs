@@ -42,7 +42,7 @@ impl Kernel for FlashQueryGradient {
     }
 
     fn quick(&self, variant: &Variant) -> bool {
-        Form::from_variant(variant).quick(variant.u32("COLUMN_BLOCKS"), 2)
+        Form::from_variant(variant).quick(variant.u32("COLUMN_BLOCKS"), 4)
     }
 
     fn workgroups(&self, _: &Variant, parameters: &[u8], per_dimension: u32) -> [u32; 3] {
