@@ -2,10 +2,13 @@
 
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::kernels::elementwise::strided_add::{self, StridedAdd};
+use crate::kernels::elementwise::strided_copy::{self, StridedCopy};
 use crate::kernels::optimizer::norm::{self, Norm};
 use crate::kernels::optimizer::squares::{self, BLOCK, Squares};
 use crate::kernels::optimizer::{CONTROL, adamw, sgd};
 use crate::layers::Parameter;
+use crate::ops;
 use crate::recording::{Gradients, Recording, Value};
 use crate::tensor::{DType, Tensor};
 
@@ -166,8 +169,19 @@ pub struct Optimizer {
     parameters: Vec<Parameter>,
     /// Of each parameter, in the order of [`Algorithm::states`].
     states: Vec<Vec<Tensor>>,
+    /// What each parameter's gradient has come to in the parts of a step so far.
+    sums: Vec<Sum>,
     steps: u64,
     largest_norm: f32,
+}
+
+/// The sum of a parameter's gradients.
+#[derive(Clone, Debug, Default)]
+struct Sum {
+    /// Made by the first part, and kept for the steps to come.
+    tensor: Option<Tensor>,
+    /// Whether a part of this step is in it.
+    begun: bool,
 }
 
 impl Optimizer {
@@ -196,8 +210,8 @@ impl Optimizer {
             let zeros = zeros.map(|_| Tensor::zeros(device, tensor.shape().clone(), DType::F32));
             states.push(zeros.collect::<Result<Vec<_>>>()?);
         }
-        let device = device.clone();
-        Ok(Self { device, algorithm, parameters, states, steps: 0, largest_norm: f32::INFINITY })
+        let (device, sums) = (device.clone(), vec![Sum::default(); parameters.len()]);
+        Ok(Self { device, algorithm, parameters, states, sums, steps: 0, largest_norm: f32::INFINITY })
     }
 
     /// Scales gradients down where the norm of all of them together is above that (Pascanu, Mikolov and Bengio 2013); infinity, as
@@ -262,6 +276,59 @@ impl Optimizer {
         self.steps = self.steps.saturating_sub(1);
     }
 
+    /// Records that the gradients of a part of a step are kept until [`Optimizer::record`], which adds those of the last part: a batch in
+    /// several recordings, none of which has all of it in memory. What the losses are divided by is the caller's, as
+    /// [`CrossEntropy::divisor`](crate::ops::CrossEntropy::divisor) is. The recordings must run in their order.
+    ///
+    /// # Errors
+    /// [`Error::WrongDevice`], [`Error::OutOfMemory`], [`Error::Limit`]. Then [`Optimizer::forget_parts`] forgets the others.
+    pub fn record_part(&mut self, recording: &mut Recording, gradients: &Gradients) -> Result<()> {
+        self.device.expect_same(OP, || "the recording".to_owned(), recording.device())?;
+        let found = self.gradients(recording, gradients)?;
+        let mut begun = Vec::new();
+        recording.untaped(|recording| {
+            for (index, gradient) in &found {
+                let (sum, shape) = (&mut self.sums[*index], gradient.shape().clone());
+                let tensor = match &sum.tensor {
+                    Some(tensor) => tensor.clone(),
+                    None => sum.tensor.insert(Tensor::zeros(&self.device, shape, DType::F32)?).clone(),
+                };
+                let to = recording.tensor(&tensor)?;
+                let elements = gradient.shape().elements() as u32;
+                let mut axes = [[1, 0]; strided_copy::AXES];
+                axes[0] = [elements, 1];
+                if sum.begun {
+                    let parameters = strided_add::Parameters::new(elements, 0, axes);
+                    let bindings = [gradient, &to];
+                    recording.dispatch_trusted(
+                        &StridedAdd,
+                        strided_add::variant(),
+                        &parameters,
+                        &bindings,
+                    )?;
+                } else {
+                    let parameters = strided_copy::Parameters::new(elements, axes);
+                    let bindings = [gradient, &to];
+                    recording.dispatch_trusted(
+                        &StridedCopy,
+                        strided_copy::variant(),
+                        &parameters,
+                        &bindings,
+                    )?;
+                }
+                begun.push(*index);
+            }
+            Ok(())
+        })?;
+        begun.into_iter().for_each(|index| self.sums[index].begun = true);
+        Ok(())
+    }
+
+    /// Forgets the parts that were recorded since the last step: one of them was never run.
+    pub fn forget_parts(&mut self) {
+        self.sums.iter_mut().for_each(|sum| sum.begun = false);
+    }
+
     /// Records a step with that learning rate: the gradients' norm, the control, and the update of each parameter that has a gradient.
     /// One without is left alone, its decay too. Gives the control, f32 `[3]`, which [`Control::new`] explains: an output where
     /// the caller wants to read it. Where the norm is not finite nothing is changed, no parameter and no state.
@@ -282,7 +349,7 @@ impl Optimizer {
         }
         // Updates have no gradients of their own.
         let control = recording.untaped(|recording| {
-            let found = self.gradients(recording, gradients)?;
+            let found = self.summed(recording, self.gradients(recording, gradients)?)?;
             let control = self.control(recording, &found)?;
             let nothing = recording.zeros([1], DType::F32)?;
             for (index, gradient) in &found {
@@ -291,7 +358,27 @@ impl Optimizer {
             Ok(control)
         })?;
         self.steps += 1;
+        self.forget_parts();
         Ok(control)
+    }
+
+    /// With those of the step's parts before.
+    fn summed(&self, recording: &mut Recording, last: Vec<(usize, Value)>) -> Result<Vec<(usize, Value)>> {
+        let mut last = last.into_iter().peekable();
+        let mut found = Vec::new();
+        for (index, sum) in self.sums.iter().enumerate() {
+            let gradient = last.next_if(|(own, _)| *own == index).map(|(_, gradient)| gradient);
+            let before = match &sum.tensor {
+                Some(tensor) if sum.begun => Some(recording.tensor(tensor)?),
+                _ => None,
+            };
+            let whole = match (before, gradient) {
+                (Some(before), Some(gradient)) => Some(ops::add(recording, &before, &gradient)?),
+                (before, gradient) => before.or(gradient),
+            };
+            found.extend(whole.map(|whole| (index, whole)));
+        }
+        Ok(found)
     }
 
     /// The parameters that have gradients and elements, by their places.

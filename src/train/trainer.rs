@@ -5,6 +5,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::Parameter;
 use crate::recording::{Recording, RunStatistics, Value};
+use crate::tensor::DType;
 
 /// Steps in a row that may be left out because a norm is not finite: more are no accident.
 const MOST_SKIPPED: u64 = 10;
@@ -118,28 +119,43 @@ impl Trainer {
         &mut self,
         record: impl FnOnce(&mut Recording) -> Result<Value>,
     ) -> Result<TrainingStep> {
+        let mut record = Some(record);
+        // It is called once, for the one part.
+        let record = |recording: &mut Recording, _: usize| match record.take() {
+            Some(record) => record(recording),
+            None => recording.zeros([1], DType::F32),
+        };
+        self.step_in_parts_async(1, record).await
+    }
+
+    /// [`Trainer::step_async`] of a batch that memory does not hold at once: `record` records the loss of each of its parts, from 0 on, which add up to
+    /// that of the batch, and each part is a submission of its own. The gradients are summed on the device, and the norm, the clipping
+    /// and the update are those of the whole.
+    ///
+    /// A mean over all tokens of the batch is what the parts' losses add up to where each is divided by all of them
+    /// ([`CrossEntropy::divisor`](crate::ops::CrossEntropy::divisor)); a mean of the parts' means is another loss where they have
+    /// different numbers of tokens.
+    ///
+    /// # Errors
+    /// As there, and [`Error::Argument`] for no parts. Then nothing has changed.
+    pub async fn step_in_parts_async(
+        &mut self,
+        parts: usize,
+        mut record: impl FnMut(&mut Recording, usize) -> Result<Value>,
+    ) -> Result<TrainingStep> {
+        if parts == 0 {
+            return Err(Error::argument("trainer", "the parts of a step", "at least 1", "none"));
+        }
         let learning_rate =
             (f64::from(self.optimizer.learning_rate()) * self.schedule.factor(self.steps + 1)) as f32;
-        let mut recording = Recording::training(&self.device, self.optimizer.tensors())?;
-        let loss = record(&mut recording)?;
-        let gradients = recording.backward(&loss)?;
-        let control = self.optimizer.record(&mut recording, &gradients, learning_rate)?;
-        let read = async {
-            recording.output(&loss)?;
-            recording.output(&control)?;
-            let outputs = recording.run_async().await?;
-            let control = Control::new(&outputs.tensor(&control)?.to_f32_async().await?)?;
-            let loss = outputs.tensor(&loss)?.to_f32_async().await?.first().copied().unwrap_or(f32::NAN);
-            Ok((loss, control, outputs.statistics))
-        };
-        let read: Result<_> = read.await;
-        let (loss, control, statistics) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                self.optimizer.take_back();
-                return Err(error);
-            }
-        };
+        let mut sum = 0.0;
+        for part in 0..parts - 1 {
+            let ran = self.run_part(|recording| record(recording, part)).await;
+            sum += ran.inspect_err(|_| self.optimizer.forget_parts())?;
+        }
+        let ran = self.run_last(|recording| record(recording, parts - 1), learning_rate).await;
+        let (loss, control, statistics) = ran.inspect_err(|_| self.optimizer.forget_parts())?;
+        let loss = sum + loss;
         self.steps += 1;
         self.skipped = if control.finite { 0 } else { self.skipped + 1 };
         if !control.finite {
@@ -158,6 +174,38 @@ impl Trainer {
         })
     }
 
+    /// The loss of a part, whose gradients are kept.
+    async fn run_part(&mut self, record: impl FnOnce(&mut Recording) -> Result<Value>) -> Result<f32> {
+        let mut recording = Recording::training(&self.device, self.optimizer.tensors())?;
+        let loss = record(&mut recording)?;
+        let gradients = recording.backward(&loss)?;
+        self.optimizer.record_part(&mut recording, &gradients)?;
+        recording.output(&loss)?;
+        first(&recording.run_async().await?.tensor(&loss)?.to_f32_async().await?)
+    }
+
+    /// The loss of the last part, and what came of the step.
+    async fn run_last(
+        &mut self,
+        record: impl FnOnce(&mut Recording) -> Result<Value>,
+        learning_rate: f32,
+    ) -> Result<(f32, Control, RunStatistics)> {
+        let mut recording = Recording::training(&self.device, self.optimizer.tensors())?;
+        let loss = record(&mut recording)?;
+        let gradients = recording.backward(&loss)?;
+        let control = self.optimizer.record(&mut recording, &gradients, learning_rate)?;
+        let read = async {
+            recording.output(&loss)?;
+            recording.output(&control)?;
+            let outputs = recording.run_async().await?;
+            let control = Control::new(&outputs.tensor(&control)?.to_f32_async().await?)?;
+            let loss = first(&outputs.tensor(&loss)?.to_f32_async().await?)?;
+            Ok((loss, control, outputs.statistics))
+        };
+        let read: Result<_> = read.await;
+        read.inspect_err(|_| self.optimizer.take_back())
+    }
+
     /// The blocking form of [`Trainer::step_async`].
     ///
     /// # Errors
@@ -166,4 +214,23 @@ impl Trainer {
     pub fn step(&mut self, record: impl FnOnce(&mut Recording) -> Result<Value>) -> Result<TrainingStep> {
         crate::waiting::block_on(self.step_async(record))
     }
+
+    /// The blocking form of [`Trainer::step_in_parts_async`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn step_in_parts(
+        &mut self,
+        parts: usize,
+        record: impl FnMut(&mut Recording, usize) -> Result<Value>,
+    ) -> Result<TrainingStep> {
+        crate::waiting::block_on(self.step_in_parts_async(parts, record))
+    }
+}
+
+/// The element of a loss.
+fn first(loss: &[f32]) -> Result<f32> {
+    let found = || Error::argument("trainer", "the loss", "of 1 element", "none");
+    loss.first().copied().ok_or_else(found)
 }

@@ -91,6 +91,8 @@ async_functions! { given:
     "tensor/mod.rs" to_f16_async => given.tensor.to_f16_async();
     "tensor/mod.rs" to_f32_async => given.tensor.to_f32_async();
     "tensor/mod.rs" to_u32_async => given.tensor.to_u32_async();
+    "train/trainer.rs" step_in_parts_async =>
+        (given.trainer)().step_in_parts_async(2, |recording, _| recording.zeros([1], DType::F32));
     "train/trainer.rs" step_async =>
         (given.trainer)().step_async(|recording| recording.zeros([1], DType::F32));
     "verify/attention.rs" verify_attention => verify_attention(given.device, 0..1, |_| {});

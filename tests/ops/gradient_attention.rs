@@ -3,7 +3,7 @@
 use attentive::ops::{Attention, Causal, Heads, Layout, Mask};
 use attentive::recording::Value;
 use attentive::reference::attention::{self as oracle, Dims, Options, Strided, View};
-use attentive::{Device, DeviceOptions, Error, Recording, Result};
+use attentive::{DType, Device, DeviceOptions, Error, Recording, RecordingPlan, Result, Tensor};
 
 use crate::common;
 use crate::gradients::{Input, check, check_on};
@@ -208,6 +208,35 @@ fn masked_places_give_zeros() {
                 assert!(got[4 * columns..6 * columns].iter().all(|&value| value == 0.0), "{}", device.name());
                 assert!(got[..4 * columns].iter().any(|&value| value != 0.0), "{}", device.name());
             }
+        }
+    }
+}
+
+/// Bytes beside the inputs of a plan for the gradient at that length, one head of 32 elements.
+fn planned_bytes(device: &Device, length: usize, causal: bool) -> u64 {
+    let parameters = [0, 1, 2].map(|_| Tensor::zeros(device, [1, 1, length, 32], DType::F32).unwrap());
+    let mut recording = Recording::training(device, &parameters).unwrap();
+    let values = parameters.each_ref().map(|tensor| recording.tensor(tensor).unwrap());
+    let attention = if causal { Attention::new().causal(Causal::TopLeft) } else { Attention::new() };
+    let output = recorded(&mut recording, &values, attention).unwrap();
+    let gradients = recording.backward_from(&output, &output).unwrap();
+    for value in &values {
+        recording.output(&gradients.of(&recording, value).unwrap()).unwrap();
+    }
+    RecordingPlan::new(recording).unwrap().bytes()
+}
+
+#[test]
+fn the_fused_gradients_memory_grows_with_the_length_alone() {
+    let mut options = DeviceOptions::default();
+    options.implementations = vec!["attention_gradient=tiled".to_owned()];
+    for device in common::adapters_with(&options) {
+        for causal in [false, true] {
+            let bytes = [2048, 4096, 16_384].map(|length| planned_bytes(&device, length, causal));
+            println!("{}: causal {causal}: {bytes:?} bytes at 2,048, 4,096 and 16,384 tokens", device.name());
+            // Buffers are up to a sixteenth larger than what was asked for.
+            assert!(16 * bytes[1] <= 2 * 17 * bytes[0], "{}: {bytes:?}", device.name());
+            assert!(16 * bytes[2] <= 8 * 17 * bytes[0], "{}: {bytes:?}", device.name());
         }
     }
 }

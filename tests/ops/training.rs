@@ -1,11 +1,13 @@
 //! Losses, what trains, and the gradients that they hand on.
 
-use attentive::layers::Parameter;
-use attentive::ops::{CrossEntropy, Dropout, Embedding, EmbeddingTable, dropout, gather_rows};
+use attentive::layers::{Parameter, Parameters};
+use attentive::ops::{
+    CrossEntropy, Dropout, Embedding, EmbeddingTable, Linear, LinearWeights, add, dropout, gather_rows,
+};
 use attentive::recording::Value;
 use attentive::reference::embedding::scatter_add;
 use attentive::reference::{loss as oracle, optimizer, random};
-use attentive::train::{AdamW, Algorithm, Control, Optimizer, Sgd};
+use attentive::train::{AdamW, Algorithm, Control, Optimizer, Sgd, Trainer};
 use attentive::{DType, Device, Recording, Tensor};
 
 use crate::common;
@@ -381,6 +383,81 @@ fn ten_steps_of_sgd_are_those_in_f64() {
         let [parameter, _] = optimizer::sgd(settings, gradient, [state, vec![0.0; 36]]);
         [parameter]
     });
+}
+
+/// A batch in parts takes the step of the whole, of losses that are divided by all its rows.
+#[test]
+fn a_step_in_parts_is_that_of_the_batch() {
+    let (x, targets) = (values(6 * 4, 5), [2_u32, 0, 1, 1, 0, 2]);
+    for device in devices() {
+        let run = |parts: &[std::ops::Range<usize>]| {
+            let weights =
+                LinearWeights::new(&device, [3, 4], &values(12, 9), Some(&[0.0; 3]), DType::F32).unwrap();
+            // Of no rows of the last part's own.
+            let idle = Tensor::from_f32(&device, [3], &[0.25; 3]).unwrap();
+            let mut parameters = Parameters::new();
+            parameters.linear("layer", &weights);
+            parameters.tensor("first part's", &idle, true);
+            let parameters = parameters.into_vec();
+            let algorithm = AdamW { learning_rate: 0.05, ..AdamW::default() };
+            let mut trainer =
+                Trainer::new(&device, algorithm, parameters.clone()).unwrap().clip(0.5).unwrap();
+            let mut losses = Vec::new();
+            for _ in 0..4 {
+                let step = trainer.step_in_parts(parts.len(), |recording, part| {
+                    let rows = parts[part].clone();
+                    let x = common::value(recording, &[rows.len(), 4], &x[4 * rows.start..4 * rows.end]);
+                    let mut logits = Linear::new(&weights).record(recording, &x)?;
+                    if part == 0 {
+                        let shift = recording.tensor(&idle)?;
+                        logits = add(recording, &logits, &shift)?;
+                    }
+                    CrossEntropy::new(&targets[rows]).divisor(6.0).record(recording, &logits)
+                });
+                let step = step.unwrap();
+                losses.push(f64::from(step.loss));
+                losses.push(step.norm.into());
+            }
+            let after: Vec<f32> =
+                parameters.iter().flat_map(|parameter| parameter.tensor.to_f32().unwrap()).collect();
+            (losses, after)
+        };
+        // Of one part all rows have the shift, of several the first alone: those are held to each other.
+        let (losses, after) = run(&[0..2, 2..6]);
+        let (in_three, after_three) = run(&[0..2, 2..5, 5..6]);
+        let narrow: Vec<f32> = in_three.iter().map(|value| *value as f32).collect();
+        assert_near(&device, "losses and norms", &narrow, &losses, 2e-6);
+        let wide: Vec<f64> = after.iter().map(|value| f64::from(*value)).collect();
+        assert_near(&device, "parameters", &after_three, &wide, 2e-6);
+        assert!(losses[6] < losses[0], "{losses:?}");
+    }
+}
+
+#[test]
+fn a_part_that_fails_is_forgotten() {
+    let device = Device::cpu();
+    let tensor = Tensor::from_f32(&device, [1, 2], &[0.5, -0.5]).unwrap();
+    let mut parameters = Parameters::new();
+    parameters.tensor("logits", &tensor, false);
+    let mut trainer =
+        Trainer::new(&device, Sgd { learning_rate: 1.0, ..Sgd::default() }, parameters.into_vec()).unwrap();
+    let record = |recording: &mut Recording| {
+        let logits = recording.tensor(&tensor)?;
+        CrossEntropy::new(&[0]).record(recording, &logits)
+    };
+    let outcome = trainer.step_in_parts(2, |recording, part| match part {
+        0 => record(recording),
+        _ => {
+            let empty = Tensor::from_f32(recording.device(), [0], &[])?;
+            recording.tensor(&empty)
+        }
+    });
+    assert!(outcome.is_err() && trainer.step_in_parts(0, |recording, _| record(recording)).is_err());
+    assert_eq!(tensor.to_f32().unwrap(), [0.5, -0.5]);
+    // The gradient of the next step is its own alone.
+    trainer.step(record).unwrap();
+    let moved = 1.0 - 1.0 / (1.0 + (-1.0_f64).exp());
+    assert_near(&device, "logits", &tensor.to_f32().unwrap(), &[0.5 + moved, -0.5 - moved], 1e-6);
 }
 
 #[test]
