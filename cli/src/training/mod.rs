@@ -1,6 +1,7 @@
 //! What commands that train have in common: runs of steps, told of, saved, and gone on with.
 
 mod curve;
+mod log;
 mod run;
 
 use attentive::Device;

@@ -1,8 +1,6 @@
 //! What every run of training has around its steps: a progress line, logs, a file to go on from, an end by Ctrl-C.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
-use std::io::{LineWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +13,8 @@ use clap::builder::FalseyValueParser;
 use indicatif::ProgressBar;
 
 use super::curve;
-use crate::output::{Failure, Result, advance, bar, extension, note, say};
+use super::log::{self, Log};
+use crate::output::{Failure, Result, advance, bar, note, say};
 
 /// The file that a run goes on from, in its folder.
 const SAVED: &str = "training.safetensors";
@@ -39,8 +38,8 @@ pub struct RunArguments {
     #[arg(conflicts_with = "resume")]
     force: bool,
 
-    /// Write a line for each step: NAME.csv or NAME.jsonl; may be repeated
-    #[arg(long, env = "ATTENTIVE_LOG", hide_env_values = true, value_name = "FILE", value_parser = log_path)]
+    /// Write each step: NAME.csv, NAME.jsonl, or events.out.tfevents.NAME for TensorBoard; may be repeated
+    #[arg(long, env = "ATTENTIVE_LOG", hide_env_values = true, value_name = "FILE", value_parser = log::path)]
     log: Vec<PathBuf>,
 
     /// Draw the loss, step by step, as NAME.svg
@@ -48,20 +47,12 @@ pub struct RunArguments {
     curve: Option<PathBuf>,
 }
 
-fn log_path(text: &str) -> std::result::Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    match extension(&path).as_str() {
-        "csv" | "jsonl" => Ok(path),
-        _ => Err("a log is NAME.csv or NAME.jsonl".to_owned()),
-    }
-}
-
 /// A run that has begun.
 pub struct Run {
     pub trainer: Trainer,
     settings: TrainingState,
     saved: PathBuf,
-    logs: Vec<(PathBuf, LineWriter<File>)>,
+    logs: Vec<Log>,
     curve: Option<PathBuf>,
     losses: Vec<(u64, f32)>,
     bar: ProgressBar,
@@ -105,17 +96,8 @@ impl Run {
             )));
         }
         std::fs::create_dir_all(output).map_err(|error| Failure::file(output, error))?;
-        let goes_on = *resume;
-        let logs = log.iter().map(|path| {
-            let file =
-                OpenOptions::new().create(true).write(true).append(goes_on).truncate(!goes_on).open(path);
-            let mut file = LineWriter::new(file.map_err(|error| Failure::file(path, error))?);
-            if !goes_on && extension(path) == "csv" {
-                let head = writeln!(file, "step,loss,norm,learning_rate,skipped,seconds,tokens");
-                head.map_err(|error| Failure::file(path, error))?;
-            }
-            Ok((path.clone(), file))
-        });
+        let behind = resume.then(|| trainer.steps());
+        let logs = log.iter().map(|path| Log::open(path, behind));
         let now = Instant::now();
         Ok(Self {
             first: trainer.steps(),
@@ -147,29 +129,8 @@ impl Run {
             self.loss = Some(0.98 * before + 0.02 * f64::from(step.loss));
         }
         self.losses.push((step.number, step.loss));
-        for (path, file) in &mut self.logs {
-            let TrainingStep { number, loss, norm, learning_rate, skipped, .. } = step;
-            let seconds = self.began.elapsed().as_secs_f64();
-            let line = match extension(path).as_str() {
-                "csv" => {
-                    writeln!(file, "{number},{loss},{norm},{learning_rate},{skipped},{seconds:.3},{tokens}")
-                }
-                _ => {
-                    // JSON has no NaN.
-                    let of =
-                        |value: &f32| if value.is_finite() { value.to_string() } else { "null".to_owned() };
-                    writeln!(
-                        file,
-                        "{{\"step\":{number},\"loss\":{},\"norm\":{},\"learning_rate\":{},\"skipped\":{skipped},\
-                         \"seconds\":{seconds:.3},\"tokens\":{tokens}}}",
-                        of(loss),
-                        of(norm),
-                        of(learning_rate)
-                    )
-                }
-            };
-            line.map_err(|error| Failure::file(path, error))?;
-        }
+        let seconds = self.began.elapsed().as_secs_f64();
+        self.logs.iter_mut().try_for_each(|log| log.write(step, seconds, tokens))?;
         advance(&self.bar, step.number as usize, steps as usize);
         let line = self.line(step, steps);
         if self.bar.is_hidden() {
@@ -222,11 +183,8 @@ impl Run {
     }
 
     /// The run is over and its model is written: what it would go on from is of no use any more.
-    pub fn end(mut self) -> Result<()> {
+    pub fn end(self) -> Result<()> {
         self.bar.finish_and_clear();
-        for (path, file) in &mut self.logs {
-            file.flush().map_err(|error| Failure::file(path, error))?;
-        }
         if let Some(path) = &self.curve {
             write_curve(path, &self.losses)?;
         }

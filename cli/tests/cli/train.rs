@@ -34,8 +34,13 @@ fn a_translator_learns_and_what_it_writes_translates() {
         folder.path().join("steps.jsonl"),
         folder.path().join("loss.svg"),
     );
+    let events = folder.path().join("events.out.tfevents.1");
     let mut command = train(&model, &["--steps", "40", "--batch-size", "12", "--curve"]);
-    let end = run(command.arg(&curve).arg("--log").arg(&csv).arg("--log").arg(&jsonl));
+    command.arg(&curve);
+    for log in [&csv, &jsonl, &events] {
+        command.arg("--log").arg(log);
+    }
+    let end = run(&mut command);
     assert_eq!(end.code, Some(0), "{}", end.stderr);
     assert!(end.stdout.contains("of 20 held-out pairs exact"), "{}", end.stdout);
     let losses = losses(&csv);
@@ -48,6 +53,14 @@ fn a_translator_learns_and_what_it_writes_translates() {
         assert_eq!((line["step"].as_u64(), line["skipped"].as_bool()), (Some(*step), Some(false)));
         assert!((line["loss"].as_f64().unwrap() - loss).abs() < 1e-6);
     }
+    // The version, the session's begin, and the steps: each a length, 4 bytes, as much as the length says, 4 bytes.
+    let mut records = std::fs::read(&events).unwrap();
+    let mut count = 0;
+    while let Some(length) = records.first_chunk::<8>() {
+        records.drain(..16 + u64::from_le_bytes(*length) as usize);
+        count += 1;
+    }
+    assert_eq!((count, records.len()), (42, 0));
     assert!(std::fs::read_to_string(&curve).unwrap().starts_with("<svg"));
     assert!(!model.join("training.safetensors").exists());
     let end = run(attentive().args(["translate", "--device", "cpu", "le 3 mai 1979", "-m"]).arg(&model));
@@ -97,7 +110,7 @@ fn what_is_wrong_is_said() {
     std::fs::write(path.join("training.safetensors"), b"no run").unwrap();
     fails(&mut train(path, &["--resume"]), 1, &["training.safetensors"]);
     fails(&mut train(&path.join("a"), &["--steps", "0"]), 2, &["--steps"]);
-    fails(&mut train(&path.join("a"), &["--log", "steps.txt"]), 2, &["NAME.csv or NAME.jsonl"]);
+    fails(&mut train(&path.join("a"), &["--log", "steps.txt"]), 2, &["NAME.csv, NAME.jsonl"]);
     fails(&mut train(&path.join("a"), &["--learning-rate=-1", "--steps", "3"]), 1, &["learning rate"]);
     fails(
         &mut train(&path.join("a"), &["--learning-rate", "1e30", "--steps", "60", "--batch-size", "2"]),
