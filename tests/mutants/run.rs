@@ -170,7 +170,11 @@ impl Run<'_> {
     fn generated(&mut self, here: &[Variant], most: usize, tally: &mut Tally) {
         let faults = Faults::of(self.kernel, here);
         let sample = most < usize::MAX;
-        let is_wanted = |fault: &&Generated| !sample || faults.file(fault) == self.kernel.name();
+        let asked = std::env::var("ATTENTIVE_MUTANTS_FILE").unwrap_or_default();
+        let is_wanted = |fault: &&Generated| match sample {
+            true => faults.file(fault) == self.kernel.name(),
+            false => asked.split(',').any(|text| faults.file(fault).contains(text)),
+        };
         let all: Vec<&Generated> = faults.all.iter().filter(is_wanted).collect();
         let mut wanted = 0;
         for (index, fault) in all.iter().enumerate() {

@@ -38,6 +38,7 @@ Options
   --only STEP              test: this step alone (may be repeated): setup, fetch, browser, fmt,
                            clippy, doc, build, test, verify, check
   --kernel TEXT            mutants: only of the kernels that have TEXT in their names
+  --file TEXT              mutants: only those that operators make in shaders that have TEXT in their names
   --runner NAME=COMMAND    drivers: COMMAND runs the program that follows it on another driver
   --program NAME=COMMAND   drivers: COMMAND stands in the place of `attentive` itself, such as a build
                            for another system with what runs it
@@ -65,6 +66,7 @@ struct Options {
     only: Vec<String>,
     runners: Vec<drivers::Runner>,
     kernel: Option<String>,
+    file: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -125,6 +127,7 @@ fn parse(command: &str, mut args: impl Iterator<Item = String>) -> Result<Option
                 options.only.push(step);
             }
             ("mutants", "--kernel") => options.kernel = Some(value()?),
+            ("mutants", "--file") => options.file = Some(value()?),
             ("drivers", "--runner") => options.runners.push(drivers::Runner::prefix(&value()?)?),
             ("drivers", "--program") => options.runners.push(drivers::Runner::program(&value()?)?),
             _ => return Err(format!("`{command}` has no option {flag:?}")),

@@ -9,6 +9,7 @@ pub fn run(options: &Options) -> Result<()> {
     Call::cargo()
         .words("test --package attentive --test mutants -- --nocapture")
         .env("ATTENTIVE_MUTANTS", kernels)
+        .env("ATTENTIVE_MUTANTS_FILE", options.file.as_deref().unwrap_or_default())
         .env("ATTENTIVE_REQUIRE_ADAPTER", "1")
         .run()
 }
