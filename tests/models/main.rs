@@ -16,4 +16,5 @@ mod futures;
 mod hostile_files;
 mod tokenizers;
 mod training;
+mod training_pytorch;
 mod translation;
