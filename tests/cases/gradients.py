@@ -254,7 +254,7 @@ def make_modules(cases):
     def mha(name, b, lq, lk, e, h, *, same=False, masks=None, asked=None, **more):
         g = seeded("mha_gradient_" + name)
         attributes = {"embed_dim": e, "num_heads": h, "batch_first": True} | more
-        shape = lambda length, width: (b, length, width) if attributes["batch_first"] else (length, b, width)
+        shape = lambda length, width: [size for size in ((b, length, width) if attributes["batch_first"] else (length, b, width)) if size]
         query = normal(g, *shape(lq, e))
         key = query if same else normal(g, *shape(lk, more.get("kdim", e)))
         value = query if same else normal(g, *shape(lk, more.get("vdim", e)))
@@ -267,6 +267,7 @@ def make_modules(cases):
     mha("self", 2, 5, 5, 12, 3, same=True)
     mha("widths", 2, 4, 6, 12, 3, kdim=10, vdim=14)
     mha("batch_second_padding", 3, 4, 6, 12, 3, batch_first=False, masks=lambda g: {"key_padding_mask": lengths_mask([6, 3, 1], 6)})
+    mha("unbatched", None, 4, 6, 12, 3, bias=False)
     mha("float_mask", 2, 4, 6, 12, 3, bias=False, masks=lambda g: {"attn_mask": normal(g, 6, 4, 6)})
 
     def layer(name, kind, l, s, d, h, ff, *, b=2, masks=None, layers=None, final=False, **more):

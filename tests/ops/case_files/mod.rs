@@ -75,7 +75,7 @@ fn vision_agrees() {
 
 #[test]
 fn gradients_agree() {
-    check("gradients", 56);
+    check("gradients", 57);
 }
 
 #[test]
