@@ -136,16 +136,17 @@ struct Rows {
     begin: vec4<u32>,
     end: vec4<u32>,
     position: vec4<i32>,
-    mask: vec4<u32>,
+    mask_start: vec4<u32>,
     head: Head,
-    keys: u32,
+    padding_start: u32,
 }
 
 fn rows_of(a: Row, b: Row, c: Row, d: Row) -> Rows {
     return Rows(
         vec4<u32>(a.begin, b.begin, c.begin, d.begin), vec4<u32>(a.end, b.end, c.end, d.end),
-        vec4<i32>(a.position, b.position, c.position, d.position), vec4<u32>(a.mask, b.mask, c.mask, d.mask),
-        a.head, a.keys,
+        vec4<i32>(a.position, b.position, c.position, d.position),
+        vec4<u32>(a.mask_start, b.mask_start, c.mask_start, d.mask_start),
+        a.head, a.padding_start,
     );
 }
 
@@ -157,8 +158,8 @@ fn logits_of(rows: Rows, key: u32, dots: vec4<f32>) -> Logits {
         // What lies beyond a row's end is not read.
         let inside = min(vec4<u32>(key), max(rows.end, vec4<u32>(1u)) - 1u);
         let distances = vec4<i32>(i32(key)) - rows.position;
-        let mask_at = rows.mask + inside * parameters.mask_column;
-        let pairs = Pairs(distances, rows.keys + inside, mask_at, rows.head);
+        let mask_at = rows.mask_start + inside * parameters.mask_column;
+        let pairs = Pairs(distances, rows.padding_start + inside, mask_at, rows.head);
         found = scores_of(pairs, found.open, found.scores);
     }
     return logits_among(found.scores, found.open);

@@ -28,14 +28,14 @@ fn places_of(first_column: u32) -> vec4<u32> {
     return min(first_column / 4u, row - 1u) + row * vec4<u32>(0u, 1u, 2u, 3u);
 }
 
-fn load_panel(places: vec4<u32>, k4: u32) -> Quad {
+fn load_weights(places: vec4<u32>, k4: u32) -> Quad {
     // From one k4 to the next: one vec4 along a column, or four rows.
     let at = places + select(parameters.columns, 1u, RIGHT_TRANSPOSED) * k4;
-    let panel = Quad(weight4_at(at.x), weight4_at(at.y), weight4_at(at.z), weight4_at(at.w));
+    let weights = Quad(weight4_at(at.x), weight4_at(at.y), weight4_at(at.z), weight4_at(at.w));
     if (RIGHT_TRANSPOSED) {
-        return transposed(panel);
+        return transposed(weights);
     }
-    return panel;
+    return weights;
 }
 
 fn load_bias(first_column: u32) -> vec4<f32> {
@@ -118,7 +118,7 @@ fn main(
     var sums16 = Eight();
     var sums24 = Eight();
     for (var k4 = 0u; k4 < depth4; k4 = k4 + 1u) {
-        let right = load_panel(places, k4);
+        let right = load_weights(places, k4);
         sums0 = multiply_eight(sums0, x4_at(left_places.x + k4), right);
         if (TILE_ROWS > 8u) {
             sums8 = multiply_eight(sums8, x4_at(left_places.y + k4), right);

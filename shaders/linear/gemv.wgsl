@@ -29,12 +29,12 @@ fn places_of(first_column: u32) -> vec4<u32> {
     return min(first_column / 4u, row - 1u) + row * numbers;
 }
 
-fn load_panel(at: vec4<u32>) -> Quad {
-    let panel = Quad(weight4_at(at.x), weight4_at(at.y), weight4_at(at.z), weight4_at(at.w));
+fn load_weights(at: vec4<u32>) -> Quad {
+    let weights = Quad(weight4_at(at.x), weight4_at(at.y), weight4_at(at.z), weight4_at(at.w));
     if (RIGHT_TRANSPOSED) {
-        return transposed(panel);
+        return transposed(weights);
     }
-    return panel;
+    return weights;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -70,18 +70,18 @@ fn main(
     var row6 = vec4<f32>();
     var row7 = vec4<f32>();
     for (var k4 = invocation / COLUMN_LANES; k4 < depth4; k4 = k4 + DEPTH_LANES) {
-        let panel = load_panel(places + step * k4);
-        row0 = multiply(row0, x[near.x + k4], panel);
+        let weights = load_weights(places + step * k4);
+        row0 = multiply(row0, x[near.x + k4], weights);
         if (ROWS >= 4u) {
-            row1 = multiply(row1, x[near.y + k4], panel);
-            row2 = multiply(row2, x[near.z + k4], panel);
-            row3 = multiply(row3, x[near.w + k4], panel);
+            row1 = multiply(row1, x[near.y + k4], weights);
+            row2 = multiply(row2, x[near.z + k4], weights);
+            row3 = multiply(row3, x[near.w + k4], weights);
         }
         if (ROWS >= 8u) {
-            row4 = multiply(row4, x[far.x + k4], panel);
-            row5 = multiply(row5, x[far.y + k4], panel);
-            row6 = multiply(row6, x[far.z + k4], panel);
-            row7 = multiply(row7, x[far.w + k4], panel);
+            row4 = multiply(row4, x[far.x + k4], weights);
+            row5 = multiply(row5, x[far.y + k4], weights);
+            row6 = multiply(row6, x[far.z + k4], weights);
+            row7 = multiply(row7, x[far.w + k4], weights);
         }
     }
     keep(0u, row0, invocation);

@@ -5,8 +5,9 @@ use super::Device;
 
 /// The ops that have implementations to choose from, and the names of these, in no order of merit: each may be forced
 /// ([`DeviceOptions::implementations`](super::DeviceOptions::implementations)), tuned and benched.
-pub const IMPLEMENTATIONS: [(&str, &[&str]); 9] = [
+pub const IMPLEMENTATIONS: [(&str, &[&str]); 10] = [
     ("attention", &["tiled", "subgroup", "subgroup8", "decode", "cooperative", "chained"]),
+    ("attention_gradient", &["tiled", "chained"]),
     ("embedding_norm", ROWS),
     ("layer_norm", ROWS),
     ("linear", &["subgroup8", "large", "medium", "small", "split", "gemv", "tiled", "cooperative"]),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::ops::{Activation, Causal, KvCache, KvCacheShape};
+use crate::ops::{Activation, Causal, KvCache, KvCacheShape, PagedKeys};
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
 
@@ -374,7 +374,7 @@ impl DecoderLayer {
             value_dim: value_head_dim,
             dtype: DType::F32,
             // So that beams can share what they have in common.
-            paged: Some((1, rows.saturating_mul(capacity))),
+            paged: Some(PagedKeys { pages: rows.saturating_mul(capacity), page_size: 1 }),
         };
         Ok(DecoderLayerCache { own: KvCache::new(memory[0].device(), shape)?, memory })
     }

@@ -114,7 +114,7 @@ impl BatchedRun<'_> {
         let total = loads.iter().map(|load| load.tokens).sum();
         let mut statistics = ModelStatistics { texts: loads.len(), tokens: total, ..Default::default() };
         let mut done = 0;
-        for batch in batches(&loads, &Bounds::of_tokens(self.batch_tokens)) {
+        for batch in batches(&loads, &BatchLimits::of_tokens(self.batch_tokens)) {
             let mut recording = Recording::new(self.device);
             let pieces = record(&mut recording, &batch)?;
             let outputs = recording.run_async().await?;
@@ -146,7 +146,7 @@ pub(super) struct Load {
 const READ_BACK: u64 = 64 << 20;
 
 /// What a batch may have, beside [`READ_BACK`], unless one sequence alone has more.
-pub(super) struct Bounds<'a> {
+pub(super) struct BatchLimits<'a> {
     /// Tokens, padding included.
     pub(super) tokens: usize,
     /// Tokens below which a batch takes any text: what a batch costs by itself is more than their padding.
@@ -155,7 +155,7 @@ pub(super) struct Bounds<'a> {
     pub(super) texts: &'a (dyn Fn(usize) -> usize + Sync),
 }
 
-impl Bounds<'_> {
+impl BatchLimits<'_> {
     /// For an encoder's batches.
     pub(super) fn of_tokens(tokens: usize) -> Self {
         Self { tokens, may_pad: 512, texts: &|_| usize::MAX }
@@ -163,7 +163,7 @@ impl Bounds<'_> {
 }
 
 /// Sequences by falling length, so that little is padded, and the largest batch, which may not fit, comes first.
-pub(super) fn batches(loads: &[Load], bounds: &Bounds<'_>) -> Vec<Vec<usize>> {
+pub(super) fn batches(loads: &[Load], limits: &BatchLimits<'_>) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..loads.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(loads[index].tokens));
     let mut batches: Vec<Vec<usize>> = Vec::new();
@@ -171,7 +171,7 @@ pub(super) fn batches(loads: &[Load], bounds: &Bounds<'_>) -> Vec<Vec<usize>> {
     for index in order {
         let load = loads[index];
         match batches.last_mut() {
-            Some(batch) if room.takes(load, bounds) => batch.push(index),
+            Some(batch) if room.takes(load, limits) => batch.push(index),
             _ => {
                 room = Room { longest: load.tokens, texts: 1, padding: 0, bytes: load.bytes };
                 batches.push(vec![index]);
@@ -195,14 +195,14 @@ impl Room {
     const PADDING_SHARE: usize = 8;
 
     /// Takes in a text no longer than those before, if it may.
-    fn takes(&mut self, load: Load, bounds: &Bounds<'_>) -> bool {
+    fn takes(&mut self, load: Load, limits: &BatchLimits<'_>) -> bool {
         let total = (self.texts + 1).saturating_mul(self.longest);
         let padding = self.padding + self.longest - load.tokens;
         let bytes = self.bytes.saturating_add(load.bytes);
-        let fits = total <= bounds.tokens
-            && self.texts < (bounds.texts)(self.longest)
+        let fits = total <= limits.tokens
+            && self.texts < (limits.texts)(self.longest)
             && (bytes <= READ_BACK || load.bytes == 0);
-        if !fits || total > bounds.may_pad && padding * Self::PADDING_SHARE > total {
+        if !fits || total > limits.may_pad && padding * Self::PADDING_SHARE > total {
             return false;
         }
         (self.texts, self.padding, self.bytes) = (self.texts + 1, padding, bytes);
@@ -266,11 +266,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_hold_each_sequence_once_within_their_bounds() {
+    fn batches_hold_each_sequence_once_within_their_limits() {
         let mut rng = fastrand::Rng::with_seed(7);
         let loads: Vec<Load> =
             (0..500).map(|_| Load { tokens: rng.usize(1..300), bytes: rng.u64(0..20 << 20) }).collect();
-        let found = batches(&loads, &Bounds::of_tokens(1024));
+        let found = batches(&loads, &BatchLimits::of_tokens(1024));
         let mut seen: Vec<usize> = found.concat();
         seen.sort_unstable();
         assert!(seen.iter().copied().eq(0..500));
@@ -280,17 +280,17 @@ mod tests {
             assert!(longest * batch.len() <= 1024 && bytes <= READ_BACK, "{longest} {bytes}");
         }
         // One that is too large by itself still has a batch.
-        assert_eq!(batches(&[Load { tokens: 9, bytes: u64::MAX }; 2], &Bounds::of_tokens(4)).len(), 2);
-        // Bounds on the number of texts that depend on the longest, and on tokens alone.
+        assert_eq!(batches(&[Load { tokens: 9, bytes: u64::MAX }; 2], &BatchLimits::of_tokens(4)).len(), 2);
+        // BatchLimits on the number of texts that depend on the longest, and on tokens alone.
         let texts = |longest: usize| 400 / longest;
-        for bounds in [
-            Bounds { tokens: 1 << 20, may_pad: usize::MAX, texts: &texts },
-            Bounds { tokens: 0, may_pad: 0, texts: &|_| 0 },
+        for limits in [
+            BatchLimits { tokens: 1 << 20, may_pad: usize::MAX, texts: &texts },
+            BatchLimits { tokens: 0, may_pad: 0, texts: &|_| 0 },
         ] {
-            let found = batches(&loads, &bounds);
+            let found = batches(&loads, &limits);
             for batch in &found {
                 let longest = loads[batch[0]].tokens;
-                assert!(batch.len() <= (bounds.texts)(longest).max(1), "{longest}");
+                assert!(batch.len() <= (limits.texts)(longest).max(1), "{longest}");
             }
             let mut seen = found.concat();
             seen.sort_unstable();

@@ -534,6 +534,75 @@ pub fn logit_gradient(weights: &[f32], upstream: &[f32], keys: usize) -> Vec<f64
     gradient
 }
 
+/// The gradients of attention's queries, keys and values.
+#[derive(Debug)]
+pub struct Gradients {
+    /// `[B, H, Lq, D]`.
+    pub q: Vec<f64>,
+    /// `[B, Hkv, Lk, D]`.
+    pub k: Vec<f64>,
+    /// `[B, Hkv, Lk, Dv]`.
+    pub v: Vec<f64>,
+    /// The largest sum of the terms' magnitudes, of each of the three: what rounding is measured by.
+    pub magnitudes: [f64; 3],
+}
+
+/// The gradients of attention, from its weights P and the slopes of its logits along the products q · k, both `[B, H, Lq, Lk]`: dV = Pᵀ·u,
+/// dS = P ⊙ (u·Vᵀ − Σ P ⊙ u·Vᵀ) ⊙ slopes, dQ = dS·K, dK = dSᵀ·Q (Dao et al. 2022, appendix B.2). q `[B, H, Lq, D]`, k `[B, Hkv, Lk, D]`,
+/// v `[B, Hkv, Lk, Dv]` and the output's gradient u `[B, H, Lq, Dv]` are dense. A key that is not `allowed`, or has a weight of 0, takes no part.
+///
+/// # Panics
+/// If a slice has another length.
+pub fn gradients(
+    [q, k, v, upstream]: [&[f32]; 4],
+    weights: &[f64],
+    slopes: &[f64],
+    allowed: &[bool],
+    dims: Dims,
+) -> Gradients {
+    let Dims { batch, heads, heads_kv, queries, keys, head_dim, value_dim } = dims;
+    expect_length("attention: q", q.len(), batch * heads * queries * head_dim);
+    expect_length("attention: k", k.len(), batch * heads_kv * keys * head_dim);
+    expect_length("attention: v", v.len(), batch * heads_kv * keys * value_dim);
+    expect_length("attention: upstream", upstream.len(), batch * heads * queries * value_dim);
+    for length in [weights.len(), slopes.len(), allowed.len()] {
+        expect_length("attention: weights, slopes, allowed", length, dims.weights());
+    }
+    let dot = |left: &[f32], right: &[f32]| -> f64 {
+        left.iter().zip(right).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let mut made = [q.len(), k.len(), v.len()].map(|count| vec![0.0; count]);
+    let mut sizes = made.clone();
+    for row in 0..batch * heads * queries {
+        let (item, head) = (row / queries / heads, row / queries % heads);
+        let group = item * heads_kv + dims.head_kv(head);
+        let key =
+            |key: usize, columns: usize| (group * keys + key) * columns..(group * keys + key + 1) * columns;
+        let [of_q, of_u] = [head_dim, value_dim].map(|columns| row * columns..(row + 1) * columns);
+        let taken = || (0..keys).filter(|j| allowed[row * keys + j] && weights[row * keys + j] != 0.0);
+        let of_weights: Vec<(usize, f64)> =
+            taken().map(|j| (j, dot(&upstream[of_u.clone()], &v[key(j, value_dim)]))).collect();
+        let mean: f64 = of_weights.iter().map(|(j, u)| weights[row * keys + j] * u).sum();
+        for (j, u) in of_weights {
+            let weight = weights[row * keys + j];
+            let gradient = weight * (u - mean) * slopes[row * keys + j];
+            let size = weight * (u.abs() + mean.abs()) * slopes[row * keys + j].abs();
+            let mut add = |side: usize, to: std::ops::Range<usize>, factors: [f64; 2], values: &[f32]| {
+                for (place, value) in to.zip(values) {
+                    made[side][place] += factors[0] * f64::from(*value);
+                    sizes[side][place] += factors[1] * f64::from(value.abs());
+                }
+            };
+            add(0, of_q.clone(), [gradient, size], &k[key(j, head_dim)]);
+            add(1, key(j, head_dim), [gradient, size], &q[of_q.clone()]);
+            add(2, key(j, value_dim), [weight; 2], &upstream[of_u.clone()]);
+        }
+    }
+    let magnitudes = sizes.map(|sizes| super::largest(&sizes));
+    let [q, k, v] = made;
+    Gradients { q, k, v, magnitudes }
+}
+
 /// The summands of Σ weights\[row, j\] · x\[row, :\] for each key j: of each place in y the sum over all rows, which are given by their
 /// row of weights, where in x they begin, and the key-value head that they go to; `place` tells where a head's key begins in y. A
 /// weight of 0 takes nothing.

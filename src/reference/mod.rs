@@ -34,7 +34,7 @@ fn expect_length(what: &str, found: usize, expected: usize) {
 
 /// How far an f32 sum of `terms` products may be from the exact one by rounding alone:
 /// 4·2⁻²⁴·√terms·`magnitude`, with `magnitude` the largest |partial sum|. For
-/// [`Bounds::floor`](crate::verify::compare::Bounds::floor).
+/// [`Tolerance::floor`](crate::verify::compare::Tolerance::floor).
 ///
 /// *Derivation.* Let u = 2⁻²⁴, the largest relative error of one f32 rounding. Summing n products, the k-th
 /// addition errs by δₖ·Sₖ (Sₖ its partial sum) and the k-th product by εₖ·pₖ, with |δₖ|, |εₖ| ≤ u; every |Sₖ|

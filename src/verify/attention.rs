@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::compare::Bounds;
+use super::compare::Tolerance;
 use super::{CaseOutcome, POISON, judge};
 use crate::device::{Device, implementations_of};
 use crate::error::{Error, Result};
@@ -125,7 +125,7 @@ async fn run_problem(device: &Device, implementation: &str, problem: &Problem) -
         judge(
             &mut outcome,
             device.is_cpu(),
-            Bounds { floor, ..Bounds::default() },
+            Tolerance { floor, ..Tolerance::default() },
             (&[], expected),
             got,
             twin,
@@ -195,7 +195,7 @@ async fn run(device: &Device, implementation: Option<&str>, problem: &Problem, d
         if packed { (1, sized(data.sequences[0][batch])) } else { (batch, sized(problem.queries)) };
     let (k_batch, k_rows) = match problem.placement {
         Placement::Packed => (1, sized(data.sequences[1][batch])),
-        Placement::Paged(_) => (sized(p.block_count), sized(p.block_size)),
+        Placement::Paged(_) => (sized(p.page_count), sized(p.page_size)),
         _ => (batch, sized(problem.keys)),
     };
     let [head_dim, value_dim] = [problem.head_dim, problem.value_dim].map(sized);
@@ -285,7 +285,7 @@ async fn run(device: &Device, implementation: Option<&str>, problem: &Problem, d
         attention = attention.packed(&data.sequences[0], &data.sequences[1]);
     }
     if matches!(problem.placement, Placement::Paged(_)) {
-        attention = attention.block_table(&data.table);
+        attention = attention.page_table(&data.table);
     }
     attention =
         attention.per_head(data.per_head.as_ref().map(|_, terms| terms.as_deref().map(HeadTerms::Host)));

@@ -13,7 +13,7 @@ use std::fmt;
 
 /// How far a result may part from the oracle.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bounds {
+pub struct Tolerance {
     /// The largest NMSE against the oracle.
     pub nmse: f64,
     /// The largest error may be this many times the twin's largest error, plus `floor`.
@@ -22,7 +22,7 @@ pub struct Bounds {
     pub floor: f64,
 }
 
-impl Default for Bounds {
+impl Default for Tolerance {
     /// An NMSE of 1e-9, twice the twin's error (the rule of FlashAttention's own tests), and no floor.
     fn default() -> Self {
         Self { nmse: 1e-9, factor: 2.0, floor: 0.0 }
@@ -82,31 +82,34 @@ impl fmt::Display for Comparison {
 ///
 /// Where Σ oracle² is 0, both `got` and `twin` must be within `floor`, and the NMSE is not asked.
 /// A finite oracle beyond f32's range is not met by an infinity.
-pub fn compare(got: &[f32], twin: &[f32], oracle: &[f64], bounds: Bounds) -> Comparison {
+pub fn compare(got: &[f32], twin: &[f32], oracle: &[f64], tolerance: Tolerance) -> Comparison {
     if let Some(reason) = different_lengths(got.len(), &[("twin", twin.len()), ("oracle", oracle.len())])
         .or_else(|| shared_memory(got, "twin", twin))
-        .or_else(|| bad_bounds(&[("nmse", bounds.nmse), ("factor", bounds.factor), ("floor", bounds.floor)]))
+        .or_else(|| {
+            bad_bounds(&[("nmse", tolerance.nmse), ("factor", tolerance.factor), ("floor", tolerance.floor)])
+        })
     {
         return Comparison::refused(reason, got.len());
     }
     let energy: f64 = oracle.iter().filter(|o| o.is_finite()).map(|o| o * o).sum();
     let zero = energy == 0.0;
-    let floor = |_: usize| bounds.floor;
+    let floor = |_: usize| tolerance.floor;
 
     let twin_measured = Measured::new(twin, oracle, floor);
-    let bound = if zero { bounds.floor } else { bounds.factor * twin_measured.largest_error + bounds.floor };
+    let bound =
+        if zero { tolerance.floor } else { tolerance.factor * twin_measured.largest_error + tolerance.floor };
     let measured = Measured::new(got, oracle, |_| bound);
 
     // The twin first: where it is wrong, what is said of the result means nothing.
     let reason = if !twin_measured.largest_error.is_finite() || (zero && twin_measured.failing > 0) {
-        Some(format!("the twin itself is wrong: {}", twin_measured.sentence(twin, oracle, bounds.floor)))
-    } else if !zero && !(twin_measured.nmse <= bounds.nmse) {
-        let sentence = twin_measured.nmse_sentence(twin, oracle, bounds.nmse);
+        Some(format!("the twin itself is wrong: {}", twin_measured.sentence(twin, oracle, tolerance.floor)))
+    } else if !zero && !(twin_measured.nmse <= tolerance.nmse) {
+        let sentence = twin_measured.nmse_sentence(twin, oracle, tolerance.nmse);
         Some(format!("the twin itself is wrong: {sentence}"))
     } else if measured.failing > 0 {
         Some(measured.sentence(got, oracle, bound))
-    } else if !zero && !(measured.nmse <= bounds.nmse) {
-        Some(measured.nmse_sentence(got, oracle, bounds.nmse))
+    } else if !zero && !(measured.nmse <= tolerance.nmse) {
+        Some(measured.nmse_sentence(got, oracle, tolerance.nmse))
     } else {
         None
     };
@@ -259,7 +262,7 @@ impl Measured {
         let Self { elements, largest_error, nmse, worst, failing } = self;
         let passed = failure.is_none();
         let reason = failure.unwrap_or_else(|| match worst {
-            Some(i) => format!("all within their bounds (closest to it: element {i}, bound {bound:.3e})"),
+            Some(i) => format!("all within their tolerance (closest to it: element {i}, bound {bound:.3e})"),
             None => "there was nothing to compare".to_owned(),
         });
         Comparison { passed, reason, elements, largest_error, twin_error, nmse, worst, failing }

@@ -35,10 +35,10 @@ impl Sample {
         sample
     }
 
-    /// The bounds that a kernel test would use: the terms are of size 1/3, and their sum about √32 times that.
+    /// The tolerance that a kernel test would use: the terms are of size 1/3, and their sum about √32 times that.
     fn compare(&self) -> Comparison {
         let floor = rounding_floor(TERMS, (TERMS as f64).sqrt() / 3.0);
-        compare(&self.got, &self.twin, &self.oracle, Bounds { floor, ..Bounds::default() })
+        compare(&self.got, &self.twin, &self.oracle, Tolerance { floor, ..Tolerance::default() })
     }
 
     /// Plants a fault, which must be caught.
@@ -92,7 +92,7 @@ fn one_wrong_element_in_a_million() {
         assert!(!comparison.passed, "{comparison}");
         assert_eq!((comparison.worst, comparison.failing), (Some(at), 1));
         // The NMSE alone would have let it through.
-        assert!(comparison.nmse < Bounds::default().nmse);
+        assert!(comparison.nmse < Tolerance::default().nmse);
         sample.got[at] = right;
     }
 }
@@ -130,7 +130,7 @@ fn an_output_of_zeros() {
     assert!((comparison.nmse - 1.0).abs() < 1e-12, "{comparison}");
     // Even where all values are within the floor, the NMSE tells.
     let (got, twin, oracle) = ([0.0; 4], [1e-7f32; 4], [f64::from(1e-7f32); 4]);
-    let comparison = compare(&got, &twin, &oracle, Bounds { floor: 1e-6, ..Bounds::default() });
+    let comparison = compare(&got, &twin, &oracle, Tolerance { floor: 1e-6, ..Tolerance::default() });
     assert!(!comparison.passed && comparison.failing == 0, "{comparison}");
     assert!(comparison.reason.contains("the NMSE of 1.000e0 is above its bound of 1.000e-9"), "{comparison}");
 }
@@ -139,11 +139,11 @@ fn an_output_of_zeros() {
 fn an_array_compared_with_itself() {
     let Sample { got, twin, oracle } = Sample::new(16);
     let same = |c: Comparison| !c.passed && c.reason.contains("the same memory");
-    assert!(same(compare(&twin, &twin, &oracle, Bounds::default())));
+    assert!(same(compare(&twin, &twin, &oracle, Tolerance::default())));
     assert!(same(compare_allclose(&got, &got, 1.0, 1.0)));
     assert!(same(compare_bits(&got, &got)));
     // Parts of it too, as when a window of one buffer is taken twice.
-    assert!(same(compare(&twin[1..], &twin[..15], &oracle[1..], Bounds::default())));
+    assert!(same(compare(&twin[1..], &twin[..15], &oracle[1..], Tolerance::default())));
     assert!(same(compare_bits(&got[..9], &got[7..])));
     // Neighbours in one buffer share nothing, and a copy is another array.
     assert!(!same(compare_bits(&got[..8], &got[8..])));
@@ -151,7 +151,7 @@ fn an_array_compared_with_itself() {
     // The twin as its own result, with a defect in both: the oracle still tells.
     let mut wrong = twin.clone();
     wrong[3] = -wrong[3];
-    assert!(!compare(&wrong.clone(), &wrong, &oracle, Bounds::default()).passed);
+    assert!(!compare(&wrong.clone(), &wrong, &oracle, Tolerance::default()).passed);
 }
 
 #[test]
@@ -196,12 +196,12 @@ fn denormals() {
     assert_eq!(Sample::fault(|s| s.got[8] = denormal).worst, Some(8));
     // Denormal results that were flushed to 0, all of them.
     let oracle = vec![f64::from(denormal); 8];
-    let comparison = compare(&[0.0; 8], &[denormal; 8], &oracle, Bounds::default());
+    let comparison = compare(&[0.0; 8], &[denormal; 8], &oracle, Tolerance::default());
     assert!(!comparison.passed && comparison.nmse == 1.0, "{comparison}");
-    assert!(compare(&[denormal; 8], &[denormal; 8], &oracle, Bounds::default()).passed);
+    assert!(compare(&[denormal; 8], &[denormal; 8], &oracle, Tolerance::default()).passed);
     // The smallest one, where 0 is expected.
     let smallest = f32::from_bits(1);
-    let comparison = compare(&[0.0, smallest], &[0.0; 2], &[0.0; 2], Bounds::default());
+    let comparison = compare(&[0.0, smallest], &[0.0; 2], &[0.0; 2], Tolerance::default());
     assert!(!comparison.passed && comparison.worst == Some(1), "{comparison}");
     // One that is flushed among ordinary values is rounding, and below the twin's.
     let mut sample = Sample::new(ROW);
@@ -244,28 +244,28 @@ fn nan_and_infinities_that_are_expected() {
 
 #[test]
 fn an_oracle_of_zeros() {
-    let bounds = Bounds { floor: 1e-6, ..Bounds::default() };
+    let tolerance = Tolerance { floor: 1e-6, ..Tolerance::default() };
     let zeros = [0.0; 3];
     // The compiler would lay two equal constants in one place.
-    assert!(compare(&black_box([0.0; 3]), &[0.0; 3], &zeros, Bounds::default()).passed);
-    assert!(compare(&[-0.0, 1e-6, 0.0], &[0.0; 3], &zeros, bounds).passed);
-    assert!(!compare(&[0.0, 1.1e-6, 0.0], &[0.0; 3], &zeros, bounds).passed);
+    assert!(compare(&black_box([0.0; 3]), &[0.0; 3], &zeros, Tolerance::default()).passed);
+    assert!(compare(&[-0.0, 1e-6, 0.0], &[0.0; 3], &zeros, tolerance).passed);
+    assert!(!compare(&[0.0, 1.1e-6, 0.0], &[0.0; 3], &zeros, tolerance).passed);
     // The twin's error gives no room here: twice 1e-6 is not taken.
-    assert!(!compare(&[0.0, 1.5e-6, 0.0], &[1e-6, 0.0, 0.0], &zeros, bounds).passed);
-    assert!(!compare(&[0.0; 3], &[1e-5, 0.0, 0.0], &zeros, bounds).passed);
-    assert!(!compare(&[f32::NAN, 0.0, 0.0], &[0.0; 3], &zeros, bounds).passed);
+    assert!(!compare(&[0.0, 1.5e-6, 0.0], &[1e-6, 0.0, 0.0], &zeros, tolerance).passed);
+    assert!(!compare(&[0.0; 3], &[1e-5, 0.0, 0.0], &zeros, tolerance).passed);
+    assert!(!compare(&[f32::NAN, 0.0, 0.0], &[0.0; 3], &zeros, tolerance).passed);
 }
 
 #[test]
 fn bounds_that_bound_nothing() {
     let Sample { got, twin, oracle } = Sample::new(16);
     for bad in [f64::NAN, f64::INFINITY, -1.0] {
-        for bounds in [
-            Bounds { nmse: bad, ..Bounds::default() },
-            Bounds { factor: bad, ..Bounds::default() },
-            Bounds { floor: bad, ..Bounds::default() },
+        for tolerance in [
+            Tolerance { nmse: bad, ..Tolerance::default() },
+            Tolerance { factor: bad, ..Tolerance::default() },
+            Tolerance { floor: bad, ..Tolerance::default() },
         ] {
-            let comparison = compare(&got, &twin, &oracle, bounds);
+            let comparison = compare(&got, &twin, &oracle, tolerance);
             assert!(!comparison.passed && comparison.reason.contains("must be finite"), "{comparison}");
         }
         assert!(!compare_allclose(&got, &twin, bad, 0.0).passed);
@@ -277,8 +277,8 @@ fn bounds_that_bound_nothing() {
 fn the_bound_is_the_twins_error_times_the_factor_plus_the_floor() {
     // The twin is off by 2⁻¹⁰ somewhere else; 2·2⁻¹⁰ + 2⁻¹⁰ is the last that passes.
     let step = 2f32.powi(-10);
-    let bounds = Bounds { nmse: 1.0, factor: 2.0, floor: f64::from(step) };
-    let run = |got: f32| compare(&[got, 1.0], &[1.0, 1.0 + step], &[1.0, 1.0], bounds);
+    let tolerance = Tolerance { nmse: 1.0, factor: 2.0, floor: f64::from(step) };
+    let run = |got: f32| compare(&[got, 1.0], &[1.0, 1.0 + step], &[1.0, 1.0], tolerance);
     assert!(run(1.0 + 3.0 * step).passed && run(1.0 - 3.0 * step).passed);
     let comparison = run(1.0 + 3.125 * step);
     assert!(!comparison.passed);
@@ -361,7 +361,7 @@ fn it_displays_as_one_line() {
 
 #[test]
 fn nothing_against_nothing() {
-    let comparison = compare(&[], &[], &[], Bounds::default());
+    let comparison = compare(&[], &[], &[], Tolerance::default());
     assert!(comparison.passed && comparison.elements == 0);
     assert!(comparison.to_string().contains("nothing to compare; 0 elements"), "{comparison}");
     assert!(compare_bits(&[], &[]).passed && compare_allclose(&[], &[], 0.0, 0.0).passed);
@@ -429,7 +429,10 @@ fn every_fault_of_a_result_is_caught() {
     let expected: Vec<f32> = right.oracle.iter().map(|&expected| expected as f32).collect();
     let run = |got: &[f32]| {
         [
-            ("compare", compare(got, &right.twin, &right.oracle, Bounds { floor, ..Bounds::default() })),
+            (
+                "compare",
+                compare(got, &right.twin, &right.oracle, Tolerance { floor, ..Tolerance::default() }),
+            ),
             ("compare_allclose", compare_allclose(got, &expected, 1e-5, 1e-5)),
             ("compare_bits", compare_bits(got, &right.got)),
         ]
@@ -451,13 +454,13 @@ fn every_fault_of_a_result_is_caught() {
 #[test]
 fn every_fault_of_a_comparison_is_caught() {
     let Sample { got, twin, oracle } = Sample::new(16);
-    let right = Bounds { floor: 1e-5, ..Bounds::default() };
+    let right = Tolerance { floor: 1e-5, ..Tolerance::default() };
     assert!(compare(&got, &twin, &oracle, right).passed);
-    let with = |bounds: Bounds| compare(&got, &twin, &oracle, bounds);
+    let with = |tolerance: Tolerance| compare(&got, &twin, &oracle, tolerance);
     let not_a_number = vec![f64::NAN; 16];
     let mut off = twin.clone();
     off[3] += 0.5;
-    let loose = Bounds { nmse: 1.0, ..right };
+    let loose = Tolerance { nmse: 1.0, ..right };
     let faults = [
         ("the twin is its own result", compare(&twin, &twin, &oracle, right), "the same memory"),
         ("what is expected is its own result", compare_allclose(&got, &got, 1e-5, 1e-5), "the same memory"),
@@ -481,13 +484,13 @@ fn every_fault_of_a_comparison_is_caught() {
         ("the oracle is shorter", compare(&got, &twin, &oracle[..15], right), "the lengths differ"),
         ("there is no oracle", compare(&got, &twin, &[], right), "the lengths differ"),
         ("there is nothing that is expected", compare_allclose(&got, &[], 1e-5, 1e-5), "the lengths differ"),
-        ("an NMSE of NaN", with(Bounds { nmse: f64::NAN, ..right }), "must be finite"),
-        ("a factor of NaN", with(Bounds { factor: f64::NAN, ..right }), "must be finite"),
-        ("a floor of NaN", with(Bounds { floor: f64::NAN, ..right }), "must be finite"),
-        ("an infinite NMSE", with(Bounds { nmse: f64::INFINITY, ..right }), "must be finite"),
-        ("an infinite factor", with(Bounds { factor: f64::INFINITY, ..right }), "must be finite"),
-        ("an infinite floor", with(Bounds { floor: f64::INFINITY, ..right }), "must be finite"),
-        ("a negative floor", with(Bounds { floor: -1e-5, ..right }), "must be finite"),
+        ("an NMSE of NaN", with(Tolerance { nmse: f64::NAN, ..right }), "must be finite"),
+        ("a factor of NaN", with(Tolerance { factor: f64::NAN, ..right }), "must be finite"),
+        ("a floor of NaN", with(Tolerance { floor: f64::NAN, ..right }), "must be finite"),
+        ("an infinite NMSE", with(Tolerance { nmse: f64::INFINITY, ..right }), "must be finite"),
+        ("an infinite factor", with(Tolerance { factor: f64::INFINITY, ..right }), "must be finite"),
+        ("an infinite floor", with(Tolerance { floor: f64::INFINITY, ..right }), "must be finite"),
+        ("a negative floor", with(Tolerance { floor: -1e-5, ..right }), "must be finite"),
         ("a tolerance of NaN", compare_allclose(&got, &twin, f64::NAN, 0.0), "must be finite"),
         ("an infinite tolerance", compare_allclose(&got, &twin, 0.0, f64::INFINITY), "must be finite"),
         // A mean hides one element, so that a wide bound on it must not be all.

@@ -16,7 +16,7 @@ use crate::kernels::KERNELS;
 use crate::progress::{IntoControlFlow, obey};
 use crate::recording::{Recording, Value};
 use crate::tensor::{DType, Tensor};
-use compare::{Bounds, compare};
+use compare::{Tolerance, compare};
 
 /// A NaN that no computation makes lies in outputs before a run, and behind them.
 const POISON: u32 = 0x7fc0_dead;
@@ -148,13 +148,15 @@ pub async fn run_case(
     for (((_, expected), got), twin) in written.zip(&outputs).zip(&twin_outputs) {
         match expected {
             CaseArgument::Output(expected) => {
-                let mut bounds = Bounds { floor: expected.floor.unwrap_or(case.floor), ..Bounds::default() };
-                bounds.nmse = expected.nmse.unwrap_or(bounds.nmse);
-                judge(&mut outcome, device.is_cpu(), bounds, (&[], &expected.values), got, twin);
+                let mut tolerance =
+                    Tolerance { floor: expected.floor.unwrap_or(case.floor), ..Tolerance::default() };
+                tolerance.nmse = expected.nmse.unwrap_or(tolerance.nmse);
+                judge(&mut outcome, device.is_cpu(), tolerance, (&[], &expected.values), got, twin);
             }
             CaseArgument::Update(before, expected) => {
-                let bounds = Bounds { floor: expected.floor.unwrap_or(case.floor), ..Bounds::default() };
-                judge(&mut outcome, device.is_cpu(), bounds, (before, &expected.values), got, twin);
+                let tolerance =
+                    Tolerance { floor: expected.floor.unwrap_or(case.floor), ..Tolerance::default() };
+                judge(&mut outcome, device.is_cpu(), tolerance, (before, &expected.values), got, twin);
             }
             CaseArgument::Exact(expected) => judge_words(&mut outcome, expected, got, twin),
             CaseArgument::F32(_) | CaseArgument::Words(_) => {
@@ -268,7 +270,7 @@ fn run_twin(kernel: &dyn Kernel, variant: &Variant, case: &Case, words: &[Vec<u3
 fn judge(
     outcome: &mut CaseOutcome,
     is_cpu: bool,
-    bounds: Bounds,
+    bounds: Tolerance,
     (before, expected): (&[f32], &[Option<f64>]),
     got: &[u32],
     twin: &[u32],
@@ -288,7 +290,7 @@ fn judge(
     let oracle: Vec<f64> = expected.iter().copied().flatten().collect();
     // On the CPU device what is judged is the twin, so its own error must not widen the bound.
     let factor = if is_cpu { 0.0 } else { bounds.factor };
-    let comparison = compare(&values(got), &values(twin), &oracle, Bounds { factor, ..bounds });
+    let comparison = compare(&values(got), &values(twin), &oracle, Tolerance { factor, ..bounds });
     outcome.largest_error = outcome.largest_error.max(comparison.largest_error);
     outcome.twin_error = outcome.twin_error.max(comparison.twin_error.unwrap_or(0.0));
     if !comparison.passed && outcome.failure.is_none() {

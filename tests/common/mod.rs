@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use attentive::device::{AdapterSummary, list_adapters, required_features, required_limits};
 use attentive::kernel::{Depth, Kernel, Variant, imports};
 use attentive::recording::Value;
-use attentive::verify::compare::{Bounds, compare};
+use attentive::verify::compare::{Tolerance, compare};
 use attentive::verify::{VariantReport, verify_variant};
 use attentive::{DType, Device, DeviceOptions, Error, Recording, Result, Tensor, wgpu};
 
@@ -46,10 +46,11 @@ pub fn with_matrices() -> DeviceOptions {
 }
 
 /// One variant of each implementation and tile that the device has: activations and the like change no geometry, and nothing
-/// that could race.
+/// that could race. Those of quick runs come first, since the driver has compiled them for those.
 pub fn one_of_each_tile(kernel: &dyn Kernel, device: &Device) -> Vec<Variant> {
     let mut seen = BTreeSet::new();
-    let mut variants = kernel.variants();
+    let mut variants = kernel.variants_of(Depth::Quick);
+    variants.extend(kernel.variants());
     variants.retain(|variant| {
         let shared = imports(kernel, variant).unwrap();
         let tile = ["TILE_ROWS", "TILE_COLUMNS", "FRAGMENTS"].map(|name| variant.get(name));
@@ -212,6 +213,6 @@ pub fn assert_refused<T>(outcome: Result<T>, words: &[&str]) {
 #[track_caller]
 pub fn assert_agrees(device: &Device, what: &str, (got, twin, oracle): (&[f32], &[f32], &[f64]), floor: f64) {
     let factor = if device.is_cpu() { 0.0 } else { 2.0 };
-    let comparison = compare(got, twin, oracle, Bounds { factor, floor, ..Bounds::default() });
+    let comparison = compare(got, twin, oracle, Tolerance { factor, floor, ..Tolerance::default() });
     assert!(comparison.passed, "{}: {what}: {comparison}", device.name());
 }

@@ -7,7 +7,7 @@ use attentive::ops::{Attention, Heads, Linear, LinearWeights};
 use attentive::reference::attention::{self as oracle, Dims, Options, Strided, View};
 use attentive::reference::linear::{Dims as LinearDims, WeightLayout, linear};
 use attentive::reference::{activation, rounding_floor};
-use attentive::verify::compare::{Bounds, Comparison, compare};
+use attentive::verify::compare::{Comparison, Tolerance, compare};
 use attentive::verify::cooperative;
 use attentive::{Activation, DType, Device, DeviceOptions, Error, Recording, Result, Tensor};
 
@@ -69,7 +69,12 @@ impl Layer {
         let (bias, residual) = (Some(&self.bias[..]), Some(&self.residual[..]));
         let expected = linear(&x, &self.weight, WeightLayout::OutIn, bias, activation::gelu, residual, dims);
         let twin = Self { x, ..self.clone() }.run(&Device::cpu(), DType::F16).unwrap();
-        compare(got, &twin, &expected, Bounds { floor: rounding_floor(INPUTS, 8.0), ..Bounds::default() })
+        compare(
+            got,
+            &twin,
+            &expected,
+            Tolerance { floor: rounding_floor(INPUTS, 8.0), ..Tolerance::default() },
+        )
     }
 }
 
@@ -210,10 +215,10 @@ fn attention_rounds_its_weights_only_where_it_is_asked() {
             .copied()
             .collect();
         let twin = attend(&Device::cpu(), dim, DType::F16).unwrap();
-        let exact = Bounds { floor: rounding_floor(KEYS + dim, 4.0), ..Bounds::default() };
+        let exact = Tolerance { floor: rounding_floor(KEYS + dim, 4.0), ..Tolerance::default() };
         // A weight errs by 2⁻¹¹ of itself.
         let rounded =
-            Bounds { floor: exact.floor + 4.0 / 2048.0, nmse: (-22.0_f64).exp2(), ..Bounds::default() };
+            Tolerance { floor: exact.floor + 4.0 / 2048.0, nmse: (-22.0_f64).exp2(), ..Tolerance::default() };
         for device in with_matrices(&DeviceOptions::default()) {
             let comparison = compare(&attend(&device, dim, DType::F16).unwrap(), &twin, &expected, exact);
             assert!(comparison.passed, "{}: {dim}: {comparison}", device.name());

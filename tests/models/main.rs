@@ -13,6 +13,7 @@ mod bert;
 mod bert_sizes;
 mod captioner;
 mod futures;
+mod gru;
 mod hostile_files;
 mod tokenizers;
 mod training;

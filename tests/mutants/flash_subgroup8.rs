@@ -28,7 +28,12 @@ pub const FLASH_SUBGROUP8: Mutants = Mutants {
                 "a.position, a.position",
             )
             .on("terms"),
-            mutant("the fourth query's mask is the third's", "c.mask, d.mask", "c.mask, c.mask").on("terms"),
+            mutant(
+                "the fourth query's mask is the third's",
+                "c.mask_start, d.mask_start",
+                "c.mask_start, c.mask_start",
+            )
+            .on("terms"),
             mutant("a query's elements are its neighbour's", "q_block(places.z,", "q_block(places.y,"),
             mutant(
                 "four elements are the first ones",
@@ -241,11 +246,12 @@ pub const FLASH_SUBGROUP8: Mutants = Mutants {
                 .on("terms"),
             mutant(
                 "the mask's columns are neighbours",
-                "rows.mask + inside * parameters.mask_column",
-                "rows.mask + inside",
+                "rows.mask_start + inside * parameters.mask_column",
+                "rows.mask_start + inside",
             )
             .on("terms"),
-            mutant("every item has the first one's padding", "rows.keys + inside", "inside").on("terms"),
+            mutant("every item has the first one's padding", "rows.padding_start + inside", "inside")
+                .on("terms"),
             mutant(
                 "padding is not seen",
                 "if (parameters.key_padding == 2u) {\n        let at = pairs",

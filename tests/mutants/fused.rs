@@ -93,7 +93,7 @@ pub const OF_FOUR: &[Mutant] = &[
     ),
     mutant("the key padding mask is turned over", "items[at.w]) != vec4", "items[at.w]) == vec4"),
     mutant("a key's padding is its neighbour's", "items[at.z], items[at.w]", "items[at.z], items[at.z]"),
-    mutant("the key padding begins at the buffer's begin", "row.keys + inside,", "inside,"),
+    mutant("the key padding begins at the buffer's begin", "row.padding_start + inside,", "inside,"),
     mutant("the key padding mask opens the band", "found.open & (vec4<u32>(items", "(vec4<u32>(items"),
     mutant("the scale is dropped", "open, products * row.head.scale)", "open, products)"),
     mutant("no softcap", "if (parameters.softcap != 0.0) {", "if (false) {"),
@@ -136,7 +136,7 @@ pub const OF_FOUR: &[Mutant] = &[
     ),
     mutant("no mask", "if (parameters.mask_kind != 0u) {", "if (false) {"),
     mutant("a mask for each key", "inside * parameters.mask_column", "inside"),
-    mutant("the rows share their mask", "let mask_at = row.mask + inside *", "let mask_at = inside *"),
+    mutant("the rows share their mask", "let mask_at = row.mask_start + inside *", "let mask_at = inside *"),
     mutant("a key has its neighbour's mask", "mask[at.z], mask[at.w]", "mask[at.z], mask[at.z]"),
     mutant(
         "a boolean mask is turned over",

@@ -26,8 +26,8 @@ pub const VALUES: &[Mutant] = &[mutant(
 /// Blocks of keys and values.
 pub const PAGED: &[Mutant] = &[mutant(
     "blocks lie in the order of the keys",
-    "min(items[entry], parameters.block_count - 1u)",
-    "batch * parameters.blocks + key / parameters.block_size",
+    "min(items[entry], parameters.page_count - 1u)",
+    "batch * parameters.pages + key / parameters.page_size",
 )];
 
 /// Where the output lies.

@@ -172,10 +172,10 @@ fn tables_of_the_device() {
         let tables = [&[3, 2][..], &[2], &[2, 2, 1]]
             .map(|shape| (zeros_of(DType::U32, recording, shape), format!("{shape:?}")));
         for (table, found) in &tables {
-            let words = ["the block table must be [2, blocks]", found];
-            bench.refused(Attention::new().block_table_value(table), &words);
+            let words = ["the page table must be [2, pages]", found];
+            bench.refused(Attention::new().page_table_value(table), &words);
         }
-        bench.refused(Attention::new().block_table_value(f23), &["the block table must be u32", "f32"]);
+        bench.refused(Attention::new().page_table_value(f23), &["the page table must be u32", "f32"]);
         bench.nothing_recorded();
         // Packed rows have a batch of 1.
         let mut bench = Bench::new(&device, [&[1, 4, 3, 8], &[1, 2, 5, 8], &[1, 2, 5, 6]]);
@@ -219,28 +219,27 @@ fn tables_of_the_host() {
             (&[0, 1, 1][..], "as many entries for each of 2 batch items", "is 3"),
             (
                 &[0, 1, 2, 0],
-                "below the 2 blocks of k [2, 2, 5, 8]",
-                "entry 0 of batch item 1 in the block table",
+                "below the 2 pages of k [2, 2, 5, 8]",
+                "entry 0 of batch item 1 in the page table",
             ),
-            (&[0, 1, 0, u32::MAX], "below the 2 blocks", "entry 1 of batch item 1"),
+            (&[0, 1, 0, u32::MAX], "below the 2 pages", "entry 1 of batch item 1"),
         ] {
-            bench.refused(Attention::new().block_table(table), &[expected, found]);
+            bench.refused(Attention::new().page_table(table), &[expected, found]);
         }
-        // What lies behind an item's keys may be anything, and its keys are those of its blocks.
-        let table = Attention::new().block_table(&[0, 9, 1, 0]);
-        bench
-            .refused(table.key_lengths(&[6, 10]), &["entry 1 of batch item 0", "below the 2 blocks", "is 9"]);
+        // What lies behind an item's keys may be anything, and its keys are those of its pages.
+        let table = Attention::new().page_table(&[0, 9, 1, 0]);
+        bench.refused(table.key_lengths(&[6, 10]), &["entry 1 of batch item 0", "below the 2 pages", "is 9"]);
         bench.refused(table.key_lengths(&[5, 11]), &["key_lengths", "at most 10", "item 1", "[5, 11]"]);
-        // Packed rows in a batch, or with blocks.
+        // Packed rows in a batch, or with pages.
         let packed = Attention::new().packed(&[0, 3], &[0, 5]);
         bench.refused(packed, &["packed", "a batch of 1", "q [2, 4, 3, 8] and k [2, 2, 5, 8]"]);
-        bench.refused(packed.block_table(&[0, 1]), &["packed", "without a block table"]);
+        bench.refused(packed.page_table(&[0, 1]), &["packed", "without a page table"]);
         bench.record(table.key_lengths(&[5, 10])).unwrap();
         bench.recording.run().unwrap();
 
         let mut bench = Bench::new(&device, [&Q, &[0, 2, 5, 8], &[0, 2, 5, 6]]);
-        let words = ["the pool of k", "at least one block of at least one key", "[0, 2, 5, 8]"];
-        bench.refused(Attention::new().block_table(&[0, 0]), &words);
+        let words = ["the pool of k", "at least one page of at least one key", "[0, 2, 5, 8]"];
+        bench.refused(Attention::new().page_table(&[0, 0]), &words);
         bench.nothing_recorded();
 
         let mut bench = Bench::new(&device, [&[1, 4, 3, 8], &[1, 2, 5, 8], &[1, 2, 5, 6]]);
@@ -467,7 +466,7 @@ fn values_of_another_recording_and_tensors_of_another_device() {
             ("the mask", Attention::new().mask(Mask::Float(&mask))),
             ("key_lengths", Attention::new().key_lengths_value(&lengths)),
             ("key_padding_mask", Attention::new().key_padding_mask(&padding)),
-            ("the block table", Attention::new().block_table_value(&table)),
+            ("the page table", Attention::new().page_table_value(&table)),
             ("packed", Attention::new().packed_value(&table, [1, 1])),
             ("relative_bias", Attention::new().relative_bias_value(&terms)),
         ]

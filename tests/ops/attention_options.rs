@@ -409,8 +409,8 @@ fn tables_from_the_host_and_the_device() {
             attention = match (layout, said) {
                 (1, Said::Device) => attention.packed_value(&sums, [13, 36]),
                 (1, _) => attention.packed(&q_sums, &k_sums),
-                (2, Said::Host) => attention.block_table(&table),
-                (2, _) => attention.block_table_value(&table_value),
+                (2, Said::Host) => attention.page_table(&table),
+                (2, _) => attention.page_table_value(&table_value),
                 _ => attention,
             };
             attention = match (padding, said) {
@@ -510,7 +510,7 @@ fn a_block_outside_the_pool_reads_the_last() {
                 let (k, v) = (pool(&k), pool(&v));
                 let table = Tensor::from_u32(&device, [1, 3], table).unwrap();
                 let table = recording.tensor(&table).unwrap();
-                let attention = Attention::new().block_table_value(&table).implementation(name);
+                let attention = Attention::new().page_table_value(&table).implementation(name);
                 let [q, k, v] = [&q, &k, &v].map(|value| Heads::dense(value).unwrap());
                 let made = attention.record(&mut recording, &q, &k, &v).unwrap();
                 let [output, ..] = run(recording, &made);

@@ -117,7 +117,7 @@ fn attention_of_nothing_by_each_implementation() {
                     let mut options = Attention::new().implementation(name).with_log_sum_exp();
                     options = match given_by {
                         "a mask" => options.mask(Mask::Bool(&mask)),
-                        "blocks" => options.block_table(&table).key_lengths(seen),
+                        "blocks" => options.page_table(&table).key_lengths(seen),
                         _ => options.key_lengths(seen),
                     };
                     options = if with_sinks { options.sinks(&sinks[..heads]) } else { options };

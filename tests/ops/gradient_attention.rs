@@ -3,13 +3,25 @@
 use attentive::ops::{Attention, Causal, Heads, Layout, Mask};
 use attentive::recording::Value;
 use attentive::reference::attention::{self as oracle, Dims, Options, Strided, View};
-use attentive::{Error, Recording, Result};
+use attentive::{Device, DeviceOptions, Error, Recording, Result};
 
 use crate::common;
-use crate::gradients::{Input, check};
+use crate::gradients::{Input, check, check_on};
 
 /// Two items, four heads on two key-value heads.
 const DIMS: Dims = Dims { batch: 2, heads: 4, heads_kv: 2, queries: 5, keys: 6, head_dim: 4, value_dim: 3 };
+
+/// Every device, with each way to compute the gradient.
+fn devices() -> Vec<Device> {
+    let mut devices = Vec::new();
+    for implementation in ["chained", "tiled"] {
+        let mut options = DeviceOptions::default();
+        options.implementations = vec![format!("attention_gradient={implementation}")];
+        devices.push(Device::open_with("cpu", options.clone()).unwrap());
+        devices.extend(common::adapters_with(&options));
+    }
+    devices
+}
 
 fn inputs() -> Vec<Input> {
     let Dims { batch, heads, heads_kv, queries, keys, head_dim, value_dim } = DIMS;
@@ -35,7 +47,8 @@ fn exact(values: &[Vec<f32>], options: Options<'_>) -> Vec<f64> {
 
 #[test]
 fn plain() {
-    check(
+    check_on(
+        &devices(),
         "attention",
         &inputs(),
         |recording, values| recorded(recording, values, Attention::new()),
@@ -52,7 +65,8 @@ fn plain() {
         head_dim: dim,
         value_dim: dim,
     };
-    check(
+    check_on(
+        &devices(),
         "attention in packed rows",
         &[Input::new("qkv", &[2, length, 3 * heads * dim])],
         |recording, values| {
@@ -66,7 +80,8 @@ fn plain() {
         },
     );
     // One value three times.
-    check(
+    check_on(
+        &devices(),
         "attention of x to x",
         &[Input::new("x", &[1, 2, 4, 3])],
         |recording, values| {
@@ -86,7 +101,8 @@ fn plain() {
 fn options() {
     let base = Options::for_head_dim(4);
     let softcapped = |attention: Attention<'static>| attention.softcap(1.5).scale(0.7);
-    check(
+    check_on(
+        &devices(),
         "softcap and scale",
         &inputs(),
         |recording, values| recorded(recording, values, softcapped(Attention::new())),
@@ -98,7 +114,8 @@ fn options() {
         // The first queries see nothing.
         (Causal::Offset(-2), oracle::Causal::Offset(-2)),
     ] {
-        check(
+        check_on(
+            &devices(),
             &format!("{causal:?}"),
             &inputs(),
             |recording, values| recorded(recording, values, Attention::new().causal(causal)),
@@ -106,7 +123,8 @@ fn options() {
         );
     }
     let lengths = [4, 0];
-    check(
+    check_on(
+        &devices(),
         "window and lengths",
         &inputs(),
         |recording, values| {
@@ -119,7 +137,8 @@ fn options() {
         },
     );
     let (slopes, sinks) = ([0.5, 0.25, 1.0, 0.125], [0.5, -1.0, 0.0, 2.0]);
-    check(
+    check_on(
+        &devices(),
         "slopes and sinks",
         &inputs(),
         |recording, values| recorded(recording, values, Attention::new().alibi_slopes(&slopes).sinks(&sinks)),
@@ -156,7 +175,7 @@ fn masks_of_floats_have_gradients() {
 /// What is masked out may be NaN, and a row without keys gives nothing: gradients are finite, and 0 there.
 #[test]
 fn masked_places_give_zeros() {
-    for device in common::devices() {
+    for device in devices() {
         let mut recording = Recording::training(&device, []).unwrap();
         let mut host: Vec<Vec<f32>> = inputs().iter().map(|input| input.values().to_vec()).collect();
         // Keys from 4 on are padding of item 0; item 1 has none.

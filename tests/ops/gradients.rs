@@ -72,6 +72,18 @@ pub fn check(
     record: impl Fn(&mut Recording, &[Value]) -> Result<Value>,
     forward: impl Fn(&[Vec<f32>]) -> Vec<f64>,
 ) {
+    check_on(&common::devices(), name, inputs, record, forward);
+}
+
+/// [`check`] on these devices.
+#[track_caller]
+pub fn check_on(
+    devices: &[Device],
+    name: &str,
+    inputs: &[Input],
+    record: impl Fn(&mut Recording, &[Value]) -> Result<Value>,
+    forward: impl Fn(&[Vec<f32>]) -> Vec<f64>,
+) {
     let values: Vec<Vec<f32>> = inputs.iter().map(|input| input.values.clone()).collect();
     let count = forward(&values).len();
     let upstream = Inputs::new(count as u64 + 5).values(count, 1.0);
@@ -80,10 +92,10 @@ pub fn check(
     };
     let expected: Vec<Vec<f64>> =
         (0..inputs.len()).map(|place| numeric_gradient(&values, place, weighted)).collect();
-    for device in common::devices() {
+    for device in devices {
         let tensors: Vec<Tensor> = inputs
             .iter()
-            .map(|input| Tensor::from_f32(&device, &*input.shape, &input.values).unwrap())
+            .map(|input| Tensor::from_f32(device, &*input.shape, &input.values).unwrap())
             .collect();
         let all: Vec<usize> = (0..inputs.len()).collect();
         let mut choices: Vec<Vec<usize>> = all.iter().map(|&place| vec![place]).collect();
@@ -92,14 +104,14 @@ pub fn check(
             let what = format!("{name} on {}, {} tracked", device.name(), tracked.len());
             // All are parameters; one alone is an input.
             let parameters = if tracked.len() == inputs.len() { &tensors[..] } else { &[] };
-            let mut recording = Recording::training(&device, parameters).unwrap();
+            let mut recording = Recording::training(device, parameters).unwrap();
             let values: Vec<Value> = tensors.iter().map(|tensor| recording.tensor(tensor).unwrap()).collect();
             if parameters.is_empty() {
                 tracked.iter().for_each(|&place| recording.track(&values[place]).unwrap());
             }
             let output = record(&mut recording, &values).unwrap_or_else(|error| panic!("{what}: {error}"));
             assert_eq!(output.shape().elements(), count as u64, "{what}: {}", output.shape());
-            let seed = Tensor::from_f32(&device, output.shape().clone(), &upstream).unwrap();
+            let seed = Tensor::from_f32(device, output.shape().clone(), &upstream).unwrap();
             let seed = recording.tensor(&seed).unwrap();
             let gradients =
                 recording.backward_from(&output, &seed).unwrap_or_else(|error| panic!("{what}: {error}"));

@@ -38,8 +38,8 @@ struct Row {
     position: i32,
     head: Head,
     // Where the row of the mask and that of the key padding mask begin.
-    mask: u32,
-    keys: u32,
+    mask_start: u32,
+    padding_start: u32,
 }
 
 fn row_of_query(span: Span, batch: u32, head: u32, query: u32) -> Row {
@@ -49,8 +49,8 @@ fn row_of_query(span: Span, batch: u32, head: u32, query: u32) -> Row {
     row.end = band.end;
     row.position = band.position;
     row.head = head_of(head);
-    row.mask = batch * parameters.mask_batch + head * parameters.mask_head + query * parameters.mask_row;
-    row.keys = batch * parameters.key_length;
+    row.mask_start = batch * parameters.mask_batch + head * parameters.mask_head + query * parameters.mask_row;
+    row.padding_start = batch * parameters.key_length;
     return row;
 }
 
@@ -58,13 +58,13 @@ fn allowed(row: Row, key: u32) -> bool {
     if (key < row.begin || key >= row.end) {
         return false;
     }
-    if (parameters.key_padding == 2u && items[row.keys + key] == 0u) {
+    if (parameters.key_padding == 2u && items[row.padding_start + key] == 0u) {
         return false;
     }
     if (parameters.mask_kind == 0u) {
         return true;
     }
-    let word = mask[row.mask + key * parameters.mask_column];
+    let word = mask[row.mask_start + key * parameters.mask_column];
     return select(word != NEGATIVE_INFINITY_BITS, word != 0u, parameters.mask_kind == 1u);
 }
 
@@ -92,7 +92,7 @@ fn biased(row: Row, key: u32, score: f32) -> f32 {
         logit = logit + relative_bias(row, key);
     }
     if (parameters.mask_kind == 2u) {
-        logit = logit + bitcast<f32>(mask[row.mask + key * parameters.mask_column]);
+        logit = logit + bitcast<f32>(mask[row.mask_start + key * parameters.mask_column]);
     }
     return logit;
 }

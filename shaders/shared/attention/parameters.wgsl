@@ -20,7 +20,7 @@ struct Parameters {
     tiles: u32,
     splits: u32,
     split_keys: u32,
-    // In elements. For paged keys the batch stride is that of a block.
+    // In elements. For paged keys the batch stride is that of a page.
     q_offset: u32,
     q_batch: u32,
     q_head: u32,
@@ -57,11 +57,11 @@ struct Parameters {
     key_padding: u32,
     // Where in items the running sums of packed queries' and keys' lengths stand, B + 1 of each.
     sequences_at: u32,
-    // Where in items the block table [B, blocks] stands, the keys of a block, and the blocks that there are.
-    blocks_at: u32,
-    blocks: u32,
-    block_size: u32,
-    block_count: u32,
+    // Where in items the page table [B, pages] stands, the keys of a page, and the pages that there are.
+    pages_at: u32,
+    pages: u32,
+    page_size: u32,
+    page_count: u32,
     // 0 for no mask, 1 for boolean (nonzero takes part), 2 for float (added; −inf masks out).
     mask_kind: u32,
     mask_batch: u32,
@@ -153,13 +153,13 @@ fn sums_place(batch: u32, head: u32, query: u32) -> u32 {
     return first + query;
 }
 
-// Which strides of the batch and of the row a key has: its block and its place there, or its item and its index.
+// Which strides of the batch and of the row a key has: its page and its place there, or its item and its index.
 fn key_steps(batch: u32, key: u32) -> vec2<u32> {
     var steps = vec2<u32>(batch, key);
-    if (parameters.blocks_at != NONE) {
-        let entry = parameters.blocks_at + batch * parameters.blocks + key / parameters.block_size;
+    if (parameters.pages_at != NONE) {
+        let entry = parameters.pages_at + batch * parameters.pages + key / parameters.page_size;
         // A table that the host could not check must not lead out of the pool.
-        steps = vec2<u32>(min(items[entry], parameters.block_count - 1u), key % parameters.block_size);
+        steps = vec2<u32>(min(items[entry], parameters.page_count - 1u), key % parameters.page_size);
     } else if (is_packed()) {
         steps = vec2<u32>(0u, key_start(batch) + key);
     }

@@ -1,7 +1,7 @@
 //! New keys or values into a cache.
 //!
 //! cache\[b, h, starts\[b\] + i, :\] = rows\[b, h, i, :\], for i below the number of new rows. The rows are f32 anywhere
-//! (the parameters' `q_…` places), the cache f32 or f16 (`k_…` places), in one piece for each batch item or in the blocks
+//! (the parameters' `q_…` places), the cache f32 or f16 (`k_…` places), in one piece for each batch item or in the pages
 //! of a table. An f16 row begins at a word. Words are copied as they are; f16 is rounded to nearest, ties to even.
 //!
 //! Ladder: 2 columns for each invocation, so that no two write one word.
@@ -101,9 +101,9 @@ impl Kernel for Append {
     }
 }
 
-/// The last size is that of a block, 0 for none. A later item's new rows pass the end of its keys, and those of the third
+/// The last size is that of a page, 0 for none. A later item's new rows pass the end of its keys, and those of the third
 /// the end of the cache. Without `placed` rows begin at the first.
-fn case(half: bool, [batch, heads, new, columns, block]: [u32; 5], placed: bool) -> Case {
+fn case(half: bool, [batch, heads, new, columns, page]: [u32; 5], placed: bool) -> Case {
     let mut inputs = Inputs::new(u64::from(columns * 7 + new));
     let capacity = new + 9;
     let gap = 2;
@@ -129,10 +129,10 @@ fn case(half: bool, [batch, heads, new, columns, block]: [u32; 5], placed: bool)
     // An f16 row ends in half a word of nothing, and each row in what is not touched.
     let written = if half { columns.next_multiple_of(2) } else { columns };
     let (cache_at, row) = (4, written + gap);
-    let (rows, blocks_at) = if block > 0 { (block, items.len() as u32) } else { (capacity, NONE) };
-    let blocks = if block > 0 { capacity.div_ceil(block) } else { 0 };
-    let count = if block > 0 { batch * blocks + 1 } else { batch };
-    items.extend((0..batch * blocks).rev());
+    let (rows, pages_at) = if page > 0 { (page, items.len() as u32) } else { (capacity, NONE) };
+    let pages = if page > 0 { capacity.div_ceil(page) } else { 0 };
+    let count = if page > 0 { batch * pages + 1 } else { batch };
+    items.extend((0..batch * pages).rev());
     let p = Parameters {
         batches: batch,
         heads,
@@ -149,10 +149,10 @@ fn case(half: bool, [batch, heads, new, columns, block]: [u32; 5], placed: bool)
         k_head: rows * row,
         k_row: row,
         key_padding: placed.into(),
-        blocks_at,
-        blocks,
-        block_size: rows.max(1),
-        block_count: count,
+        pages_at,
+        pages,
+        page_size: rows.max(1),
+        page_count: count,
         ..Parameters::new()
     };
     // Where each element goes, by what is said of the cache and not by the places that the kernel computes.
@@ -161,9 +161,9 @@ fn case(half: bool, [batch, heads, new, columns, block]: [u32; 5], placed: bool)
         for h in 0..heads {
             for i in (0..new).filter(|i| starts[b as usize] + i < ends[b as usize].min(capacity)) {
                 let key = starts[b as usize] + i;
-                let (piece, key) = match block {
+                let (piece, key) = match page {
                     0 => (b, key),
-                    _ => (items[(2 * batch + b * blocks + key / block) as usize], key % block),
+                    _ => (items[(2 * batch + b * pages + key / page) as usize], key % page),
                 };
                 let to = (cache_at + ((piece * heads + h) * rows + key) * row) as usize;
                 let from = (source_at + (b * new + i) * source_row + h * columns) as usize;
@@ -183,7 +183,7 @@ fn case(half: bool, [batch, heads, new, columns, block]: [u32; 5], placed: bool)
     };
     Case {
         label: format!(
-            "B={batch} H={heads} L={new} D={columns} block {block}{}",
+            "B={batch} H={heads} L={new} D={columns} page {page}{}",
             if placed { "" } else { " from the first row" }
         ),
         parameters: bytemuck::bytes_of(&p).to_vec(),

@@ -63,7 +63,7 @@ impl Terms {
     fn of(p: &Parameters) -> Self {
         let absent = [p.slopes_at, p.relative_at].iter().all(|&at| at == NONE);
         let plain = absent && p.softcap == 0.0 && p.mask_kind == 0 && p.key_padding != 2;
-        match (p.blocks_at, plain) {
+        match (p.pages_at, plain) {
             (NONE, true) => Self::None,
             (NONE, false) => Self::Some,
             _ => Self::Paged,

@@ -49,7 +49,7 @@ parameters! {
         pub q_row: u32,
         /// Where k begins.
         pub k_offset: u32,
-        /// From one batch item, or block, to the next.
+        /// From one batch item, or page, to the next.
         pub k_batch: u32,
         /// From one head to the next.
         pub k_head: u32,
@@ -57,7 +57,7 @@ parameters! {
         pub k_row: u32,
         /// Where v begins.
         pub v_offset: u32,
-        /// From one batch item, or block, to the next.
+        /// From one batch item, or page, to the next.
         pub v_batch: u32,
         /// From one head to the next.
         pub v_head: u32,
@@ -100,14 +100,14 @@ parameters! {
         pub key_padding: u32,
         /// Where in `items` the running sums of packed queries and of keys stand, B + 1 of each; or [`NONE`].
         pub sequences_at: u32,
-        /// Where in `items` the block table `[B, blocks]` stands; or [`NONE`].
-        pub blocks_at: u32,
-        /// Blocks of each item in the table.
-        pub blocks: u32,
-        /// Keys of a block.
-        pub block_size: u32,
-        /// Blocks that there are.
-        pub block_count: u32,
+        /// Where in `items` the page table `[B, pages]` stands; or [`NONE`].
+        pub pages_at: u32,
+        /// Pages of each item in the table.
+        pub pages: u32,
+        /// Keys of a page.
+        pub page_size: u32,
+        /// Pages that there are.
+        pub page_count: u32,
         /// 0 for no mask, 1 for boolean, 2 for float.
         pub mask_kind: u32,
         /// The mask's stride from one batch item to the next.
@@ -141,7 +141,7 @@ impl Parameters {
             left: NONE,
             right: NONE,
             sequences_at: NONE,
-            blocks_at: NONE,
+            pages_at: NONE,
             relative_at: NONE,
             stage: 3,
             ..Self::default()
@@ -236,7 +236,7 @@ impl Parameters {
         place(self.sums_offset, [batch, self.sums_batch], [head, self.sums_head], [row, 1])
     }
 
-    /// Rows of keys or values with their stride: as they lie, or from blocks brought together in `gathered`.
+    /// Rows of keys or values with their stride: as they lie, or from pages brought together in `gathered`.
     pub(super) fn gather<'a>(
         &self,
         values: &'a [f32],
@@ -245,7 +245,7 @@ impl Parameters {
         place: impl Fn(u32) -> usize,
         gathered: &'a mut Vec<f32>,
     ) -> (&'a [f32], u32) {
-        if self.blocks_at == NONE {
+        if self.pages_at == NONE {
             return (&values[place(0)..], row);
         }
         gathered.clear();
@@ -256,9 +256,9 @@ impl Parameters {
     }
 
     fn key_steps(&self, batch: u32, key: u32, items: &[u32]) -> [u32; 2] {
-        if self.blocks_at != NONE {
-            let entry = self.blocks_at + batch * self.blocks + key / self.block_size;
-            return [items[entry as usize].min(self.block_count - 1), key % self.block_size];
+        if self.pages_at != NONE {
+            let entry = self.pages_at + batch * self.pages + key / self.page_size;
+            return [items[entry as usize].min(self.page_count - 1), key % self.page_size];
         }
         match self.sequences_at {
             NONE => [batch, key],

@@ -26,7 +26,7 @@ pub(crate) struct Data {
     pub lengths: Vec<u32>,
     /// Running sums of the packed lengths, of queries and of keys.
     pub sequences: [Vec<u32>; 2],
-    /// `[B, blocks]`.
+    /// `[B, pages]`.
     pub table: Vec<u32>,
     /// `[H]` each, of those that are there.
     pub per_head: PerHead<Option<Vec<f32>>>,
@@ -372,11 +372,11 @@ impl Floors {
 struct Items {
     words: Vec<u32>,
     sequences_at: u32,
-    blocks_at: u32,
+    pages_at: u32,
 }
 
 impl Items {
-    /// Key lengths or a padding mask, then running sums or blocks.
+    /// Key lengths or a padding mask, then running sums or pages.
     fn new(problem: &Problem, places: &Places, lengths: &[u32], key_mask: Vec<u32>) -> Self {
         let mut words = match problem.padding {
             Padding::None => Vec::new(),
@@ -387,12 +387,12 @@ impl Items {
         if places.packed {
             words.extend(places.sequences.iter().flatten());
         }
-        let blocks_at = if places.paged { words.len() as u32 } else { NONE };
+        let pages_at = if places.paged { words.len() as u32 } else { NONE };
         words.extend(&places.table);
         if words.is_empty() {
             words.push(0);
         }
-        Self { words, sequences_at, blocks_at }
+        Self { words, sequences_at, pages_at }
     }
 }
 
@@ -455,10 +455,10 @@ fn parameters(problem: &Problem, places: &Places, scale: f32, mask: &Masked, ite
             Padding::Mask => 2,
         },
         sequences_at: items.sequences_at,
-        blocks_at: items.blocks_at,
-        blocks: of(places.blocks),
-        block_size: of(places.block_size),
-        block_count: of(places.block_count),
+        pages_at: items.pages_at,
+        pages: of(places.pages),
+        page_size: of(places.page_size),
+        page_count: of(places.page_count),
         mask_kind: mask.kind,
         mask_batch: of(mask.strides[0]),
         mask_head: of(mask.strides[1]),

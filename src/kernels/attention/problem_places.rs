@@ -53,11 +53,11 @@ pub(super) struct Places {
     pub(super) item_keys: Vec<u32>,
     /// Running sums of both.
     pub(super) sequences: [Vec<u32>; 2],
-    /// `[B, blocks]`.
+    /// `[B, pages]`.
     pub(super) table: Vec<u32>,
-    pub(super) blocks: usize,
-    pub(super) block_count: usize,
-    pub(super) block_size: usize,
+    pub(super) pages: usize,
+    pub(super) page_count: usize,
+    pub(super) page_size: usize,
     pub(super) q: Placed,
     pub(super) k: Placed,
     pub(super) v: Placed,
@@ -106,23 +106,23 @@ impl Places {
         let kv_batch = if problem.placement == Placement::Shared { 1 } else { batch };
         let mut k = lie(problem.placement, kv_batch, key_heads, keys, head_dim, key_rows);
         let mut v = lie(problem.placement, kv_batch, key_heads, keys, value_dim, key_rows);
-        let (mut table, mut blocks, mut block_count, mut block_size) = (Vec::new(), 0, 1, 1);
+        let (mut table, mut pages, mut page_count, mut page_size) = (Vec::new(), 0, 1, 1);
         match problem.placement {
             Placement::Shared => {
                 k.at.batch = 0;
                 v.at.batch = 0;
             }
             Placement::Paged(size) => {
-                block_size = size as usize;
-                blocks = keys.div_ceil(block_size);
+                page_size = size as usize;
+                pages = keys.div_ceil(page_size);
                 // More than are needed, in an order of their own.
-                block_count = (batch * blocks + 3).max(1);
-                let mut order: Vec<u32> = (0..block_count as u32).collect();
+                page_count = (batch * pages + 3).max(1);
+                let mut order: Vec<u32> = (0..page_count as u32).collect();
                 fastrand::Rng::with_seed(problem.seed).shuffle(&mut order);
-                table = order[..batch * blocks].to_vec();
+                table = order[..batch * pages].to_vec();
                 for (lie, columns) in [(&mut k, head_dim), (&mut v, value_dim)] {
-                    lie.at.batch = block_size * key_heads * columns;
-                    lie.elements = block_count * lie.at.batch;
+                    lie.at.batch = page_size * key_heads * columns;
+                    lie.elements = page_count * lie.at.batch;
                 }
             }
             _ => {}
@@ -147,9 +147,9 @@ impl Places {
             item_keys,
             sequences,
             table,
-            blocks,
-            block_count,
-            block_size,
+            pages,
+            page_count,
+            page_size,
         }
     }
 
@@ -187,7 +187,7 @@ impl Places {
     /// Where a key's row begins among the keys, or, by `v`, among the values.
     pub(super) fn key_row(&self, lie: Placed, item: usize, head: usize, key: usize) -> usize {
         let steps = if self.paged {
-            (self.table[item * self.blocks + key / self.block_size] as usize, key % self.block_size)
+            (self.table[item * self.pages + key / self.page_size] as usize, key % self.page_size)
         } else if self.packed {
             (0, self.sequences[1][item] as usize + key)
         } else {

@@ -1,7 +1,7 @@
 //! Sequence to sequence: Bahdanau's model, the encoder–decoder Transformer, and translating with them.
 
 mod bahdanau;
-mod bounds;
+mod batch_limits;
 mod captured;
 mod embedded;
 mod facts;

@@ -84,8 +84,8 @@ impl<'a> AttentionCall<'a> {
         key_lengths(lengths: &'a [u32]);
         /// Items of different lengths one after the other: see [`Attention::packed`].
         packed(queries: &'a [u32], keys: &'a [u32]);
-        /// Keys and values in blocks of a pool: see [`Attention::block_table`].
-        block_table(table: &'a [u32]);
+        /// Keys and values in pages of a pool: see [`Attention::page_table`].
+        page_table(table: &'a [u32]);
         /// Biases by head and distance: see [`Attention::relative_bias`].
         relative_bias(bias: &'a RelativePositionBias);
         /// The implementation to use: see [`Attention::implementation`].

@@ -1,7 +1,7 @@
 //! The arguments of an attention, checked, as the kernels take them.
 
 use super::{
-    Alignment, Attention, BlockTable, Causal, HeadTerms, Heads, KeyPadding, Mask, OP, RelativeBias, Sequences,
+    Alignment, Attention, Causal, HeadTerms, Heads, KeyPadding, Mask, OP, PageTable, RelativeBias, Sequences,
 };
 use crate::error::{Error, Result};
 use crate::kernels::attention::append::{self, Append};
@@ -61,7 +61,7 @@ impl Checked {
         }
         let key_padding = items.padding(options, &sizes, k)?;
         let sequences_at = items.sequences(options)?;
-        let blocks_at = items.blocks(options, &sizes, k)?;
+        let pages_at = items.pages(options, &sizes, k)?;
         let mut terms = Items::default();
         let per_head_at = options.per_head.try_map(|name, own| terms.head_terms(name, own, heads))?;
         let (relative_at, relative_reach) = terms.by_distance(options.relative, heads)?;
@@ -118,10 +118,10 @@ impl Checked {
             right: if options.causal == Causal::None { reach(options.window[1]) } else { 0 },
             key_padding,
             sequences_at,
-            blocks_at,
-            blocks: of(sizes.blocks)?,
-            block_size: of(if sizes.blocks > 0 { k.dims[2] } else { 1 })?,
-            block_count: of(if sizes.blocks > 0 { k.dims[0] } else { 1 })?,
+            pages_at,
+            pages: of(sizes.pages)?,
+            page_size: of(if sizes.pages > 0 { k.dims[2] } else { 1 })?,
+            page_count: of(if sizes.pages > 0 { k.dims[0] } else { 1 })?,
             mask_kind,
             mask_batch: of(mask_strides[0])?,
             mask_head: of(mask_strides[1])?,
@@ -195,9 +195,9 @@ fn check_memory<'a>(
         Sequences::Host { .. } => None,
         Sequences::Value { sums, .. } => Some(("packed", sums)),
     });
-    let blocks = options.blocks.and_then(|blocks| match blocks {
-        BlockTable::Host(_) => None,
-        BlockTable::Value(value) => Some(("the block table", value)),
+    let pages = options.pages.and_then(|pages| match pages {
+        PageTable::Host(_) => None,
+        PageTable::Value(value) => Some(("the page table", value)),
     });
     let per_head = options.per_head.entries().into_iter().map(|(name, terms)| match terms {
         None | Some(HeadTerms::Host(_)) => None,
@@ -207,7 +207,7 @@ fn check_memory<'a>(
         options.mask.map(|(Mask::Bool(value) | Mask::Float(value))| ("the mask", value)),
         padding,
         sequences,
-        blocks,
+        pages,
     ]
     .into_iter()
     .chain(per_head)
@@ -286,8 +286,8 @@ fn check_output(q: &Heads<'_>, v: &Heads<'_>, output: &Heads<'_>) -> Result<()> 
 struct Sizes {
     /// `[B, H, Lq, Lk]`, of packed items the longest.
     dims: [usize; 4],
-    /// Blocks of each item; 0 where keys are not paged.
-    blocks: usize,
+    /// Pages of each item; 0 where keys are not paged.
+    pages: usize,
 }
 
 impl Sizes {
@@ -295,8 +295,8 @@ impl Sizes {
         let [batch, heads, queries, _] = q.dims;
         let keys = k.dims[2];
         if let Some(sequences) = options.sequences {
-            if options.blocks.is_some() {
-                return Err(Error::argument(OP, "packed", "without a block table", "both"));
+            if options.pages.is_some() {
+                return Err(Error::argument(OP, "packed", "without a page table", "both"));
             }
             if batch != 1 || k.dims[0] != 1 {
                 let expected = "a batch of 1 in q and k, as items are packed";
@@ -324,41 +324,41 @@ impl Sizes {
                     (ends.saturating_sub(1), longest)
                 }
             };
-            return Ok(Self { dims: [items, heads, longest[0], longest[1]], blocks: 0 });
+            return Ok(Self { dims: [items, heads, longest[0], longest[1]], pages: 0 });
         }
-        let blocks = match options.blocks {
+        let pages = match options.pages {
             None => {
                 if k.dims[0] != batch {
                     let expected = format!("[{batch}, ..] for {}", pair("q", q));
                     return Err(Error::argument(OP, "k", expected, k.describe()));
                 }
-                return Ok(Self { dims: [batch, heads, queries, keys], blocks: 0 });
+                return Ok(Self { dims: [batch, heads, queries, keys], pages: 0 });
             }
-            Some(BlockTable::Host(&[])) => 0,
-            Some(BlockTable::Host(table)) => match table.len().checked_div(batch) {
-                Some(blocks) if blocks * batch == table.len() => blocks,
+            Some(PageTable::Host(&[])) => 0,
+            Some(PageTable::Host(table)) => match table.len().checked_div(batch) {
+                Some(pages) if pages * batch == table.len() => pages,
                 _ => {
                     let expected = format!("as many entries for each of {batch} batch items");
-                    return Err(Error::argument(OP, "the block table", expected, table.len().to_string()));
+                    return Err(Error::argument(OP, "the page table", expected, table.len().to_string()));
                 }
             },
-            Some(BlockTable::Value(table)) => {
-                expect_dtype(OP, "the block table", table, &[DType::U32])?;
+            Some(PageTable::Value(table)) => {
+                expect_dtype(OP, "the page table", table, &[DType::U32])?;
                 match table.shape().dims() {
-                    &[items, blocks] if items == batch => blocks,
+                    &[items, pages] if items == batch => pages,
                     _ => {
-                        let expected = format!("[{batch}, blocks]");
+                        let expected = format!("[{batch}, pages]");
                         let found = table.shape().to_string();
-                        return Err(Error::argument(OP, "the block table", expected, found));
+                        return Err(Error::argument(OP, "the page table", expected, found));
                     }
                 }
             }
         };
-        if blocks > 0 && (k.dims[0] == 0 || keys == 0) {
-            let expected = "at least one block of at least one key";
+        if pages > 0 && (k.dims[0] == 0 || keys == 0) {
+            let expected = "at least one page of at least one key";
             return Err(Error::argument(OP, "the pool of k", expected, k.describe()));
         }
-        Ok(Self { dims: [batch, heads, queries, blocks.saturating_mul(keys)], blocks })
+        Ok(Self { dims: [batch, heads, queries, pages.saturating_mul(keys)], pages })
     }
 }
 
@@ -441,29 +441,29 @@ impl<'a> Items<'a> {
         }
     }
 
-    fn blocks(&mut self, options: &Attention<'a>, sizes: &Sizes, k: &Heads<'_>) -> Result<u32> {
-        let [pool, _, block_size, _] = k.dims;
-        match options.blocks {
-            _ if sizes.blocks == 0 => Ok(NONE),
-            Some(BlockTable::Host(table)) => {
-                for (item, entries) in table.chunks(sizes.blocks).enumerate() {
+    fn pages(&mut self, options: &Attention<'a>, sizes: &Sizes, k: &Heads<'_>) -> Result<u32> {
+        let [pool, _, page_size, _] = k.dims;
+        match options.pages {
+            _ if sizes.pages == 0 => Ok(NONE),
+            Some(PageTable::Host(table)) => {
+                for (item, entries) in table.chunks(sizes.pages).enumerate() {
                     // Rows past an item's keys are never read and may be anything.
                     let used = match options.padding {
-                        Some(KeyPadding::Lengths(lengths)) => (lengths[item] as usize).div_ceil(block_size),
-                        _ => sizes.blocks,
+                        Some(KeyPadding::Lengths(lengths)) => (lengths[item] as usize).div_ceil(page_size),
+                        _ => sizes.pages,
                     };
                     let entries = entries.iter().take(used).enumerate();
                     if let Some((place, found)) =
-                        entries.into_iter().find(|(_, block)| **block as usize >= pool)
+                        entries.into_iter().find(|(_, page)| **page as usize >= pool)
                     {
-                        let argument = format!("entry {place} of batch item {item} in the block table");
-                        let expected = format!("below the {pool} blocks of {}", pair("k", k));
+                        let argument = format!("entry {place} of batch item {item} in the page table");
+                        let expected = format!("below the {pool} pages of {}", pair("k", k));
                         return Err(Error::argument(OP, &argument, expected, found.to_string()));
                     }
                 }
                 self.push(Part::Host(table.to_vec()))
             }
-            Some(BlockTable::Value(table)) => self.push(Part::Device(table)),
+            Some(PageTable::Value(table)) => self.push(Part::Device(table)),
             None => Ok(NONE),
         }
     }

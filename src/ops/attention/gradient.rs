@@ -1,4 +1,5 @@
-//! The gradient of attention, through the matrix of scores, a part of it at a time.
+//! The gradient of attention: its rule, and how it is computed through the matrix of scores, a part of it at a time ([`fused_gradient`](super::fused_gradient)
+//! is the other way).
 //!
 //! Nothing of the forward pass is kept but its inputs, whatever implementation it took: a part's scores and weights P are computed
 //! again, and of the output's gradient dO come dV = Pᵀ · dO, dP = dO · Vᵀ, the scores' gradient dS
@@ -6,6 +7,7 @@
 
 use super::chained::Part;
 use super::checked::Checked;
+use super::fused_gradient::Choice;
 use super::{Attention, HeadTerms, Heads, OP, RelativeBias};
 use crate::error::Result;
 use crate::kernels::attention::score_gradient::{self, ScoreGradient};
@@ -19,11 +21,11 @@ use crate::recording::{Gradients, Recording, Rule, Value};
 use crate::tensor::DType;
 
 /// Where heads lie in a value.
-struct Place {
-    value: Value,
-    dims: [usize; 4],
-    offset: usize,
-    strides: [usize; 3],
+pub(super) struct Place {
+    pub value: Value,
+    pub dims: [usize; 4],
+    pub offset: usize,
+    pub strides: [usize; 3],
 }
 
 impl From<&Heads<'_>> for Place {
@@ -75,11 +77,14 @@ impl Checked {
         if self.dims.contains(&0) || self.p.value_dim == 0 {
             return Ok(());
         }
-        if self.p.blocks_at != NONE {
-            return Err(recording.no_gradient("attention to keys in blocks"));
+        if self.p.pages_at != NONE {
+            return Err(recording.no_gradient("attention to keys in pages"));
         }
         let [of_q, of_k, of_v] = [0, 1, 2].map(|input: usize| recording.is_tracked(&places[input].value));
         let mask = mask.filter(|mask| recording.is_tracked(mask));
+        if self.choose_gradient(recording.device(), places, mask.is_some())? == Choice::Tiled {
+            return self.record_tiled_gradients(recording, gradients, places, upstream);
+        }
         let (k, v) = (self.as_f32(recording, &self.k)?, self.as_f32(recording, &self.v)?);
         // Parts add to keys and values. Queries are written, but packed items may leave some out.
         let is_packed = self.p.sequences_at != NONE;
@@ -217,6 +222,12 @@ fn queries_out(p: Parameters, place: &Place) -> Parameters {
 }
 
 impl Place {
+    /// Whether rows of the heads lie on each other.
+    pub(super) fn overlaps_itself(&self) -> bool {
+        let &Self { ref value, dims, offset, strides } = self;
+        (Heads { value, dims, offset, strides }).overlaps_itself()
+    }
+
     /// Adds a dense gradient to where the heads lie, summed over what a stride of 0 repeats.
     fn add(&self, recording: &mut Recording, gradients: &mut Gradients, gradient: Value) -> Result<()> {
         let mut dims = self.dims;

@@ -1,6 +1,6 @@
 //! Keys and values that are kept from one step of decoding to the next.
 
-use super::{Attention, AttentionValues, Heads};
+use super::{Attention, AttentionValues, Heads, PagedKeys};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::attention::append::{self, Append};
@@ -26,9 +26,8 @@ pub struct KvCacheShape {
     pub value_dim: usize,
     /// How keys and values are stored: f32 or f16.
     pub dtype: DType,
-    /// The keys of a block and the blocks of the pool that items take them from, as they grow; `None` for one piece of
-    /// `capacity` keys for each item.
-    pub paged: Option<(usize, usize)>,
+    /// The pool whose pages items take, as they grow; `None` for one piece of `capacity` keys for each item.
+    pub paged: Option<PagedKeys>,
 }
 
 /// Keys and values of a batch on the device, to be appended to and attended to in one recording.
@@ -66,11 +65,11 @@ pub struct KvCache {
     k: Tensor,
     v: Tensor,
     lengths: Vec<u32>,
-    /// `[B, blocks]` of a paged cache.
+    /// `[B, pages]` of a paged cache.
     table: Vec<u32>,
-    /// Blocks of no item.
+    /// Pages of no item.
     free: Vec<u32>,
-    /// Items that have each block.
+    /// Items that have each page.
     owners: Vec<u32>,
     /// What recordings that are run more than once read.
     on_device: Option<OnDevice>,
@@ -83,7 +82,7 @@ struct OnDevice {
     ends: Tensor,
     /// The same, where the new ones begin, and the table of a paged cache: what an append reads.
     items: Tensor,
-    /// u32 `[B, blocks]` of a paged cache.
+    /// u32 `[B, pages]` of a paged cache.
     table: Option<Tensor>,
     /// The most rows that an append was recorded with.
     rows: u32,
@@ -98,9 +97,9 @@ impl OnDevice {
 }
 
 impl KvCacheShape {
-    /// Blocks of an item at most.
-    fn blocks(&self) -> usize {
-        self.paged.map_or(0, |(block, pool)| self.capacity.div_ceil(block.max(1)).min(pool))
+    /// Pages of an item at most.
+    fn pages(&self) -> usize {
+        self.paged.map_or(0, |pool| self.capacity.div_ceil(pool.page_size.max(1)).min(pool.pages))
     }
 
     /// Elements from one row to the next: f16 rows begin at words.
@@ -110,7 +109,8 @@ impl KvCacheShape {
 
     /// `[pieces, Hkv, rows, columns]` of a tensor.
     fn dims(&self, columns: usize) -> [usize; 4] {
-        let (rows, pieces) = self.paged.unwrap_or((self.capacity, self.batch));
+        let (pieces, rows) =
+            self.paged.map_or((self.batch, self.capacity), |pool| (pool.pages, pool.page_size));
         [pieces, self.key_heads, rows, self.row(columns)]
     }
 }
@@ -123,8 +123,8 @@ impl KvCache {
     /// pass one binding of the device, [`Error::OutOfMemory`].
     pub fn new(device: &Device, shape: KvCacheShape) -> Result<Self> {
         let KvCacheShape { batch, key_heads, capacity, head_dim, value_dim, dtype, paged } = shape;
-        let (block, pool) = paged.unwrap_or((1, 1));
-        if [batch, key_heads, capacity, head_dim, value_dim, block, pool].contains(&0) {
+        let PagedKeys { pages, page_size } = paged.unwrap_or(PagedKeys { pages: 1, page_size: 1 });
+        if [batch, key_heads, capacity, head_dim, value_dim, pages, page_size].contains(&0) {
             return Err(Error::argument(OP, "the shape", "sizes of at least 1", format!("{shape:?}")));
         }
         if !matches!(dtype, DType::F32 | DType::F16) {
@@ -132,17 +132,17 @@ impl KvCache {
         }
         size(OP, "the capacity", capacity)?;
         let tensor = |columns: usize| Tensor::zeros(device, shape.dims(columns), dtype);
-        // Two lengths and the blocks of each item go to the device with each append.
-        let words = shape.blocks().saturating_add(2);
-        checked_words(device, &Shape::from([batch, words]), DType::U32, "the lengths and blocks of a cache")?;
+        // Two lengths and the pages of each item go to the device with each append.
+        let words = shape.pages().saturating_add(2);
+        checked_words(device, &Shape::from([batch, words]), DType::U32, "the lengths and pages of a cache")?;
         Ok(Self {
             shape,
             k: tensor(head_dim)?,
             v: tensor(value_dim)?,
             lengths: vec![0; batch],
-            table: vec![0; batch * shape.blocks()],
-            free: if paged.is_some() { (0..pool as u32).rev().collect() } else { Vec::new() },
-            owners: if paged.is_some() { vec![0; pool] } else { Vec::new() },
+            table: vec![0; batch * shape.pages()],
+            free: if paged.is_some() { (0..pages as u32).rev().collect() } else { Vec::new() },
+            owners: if paged.is_some() { vec![0; pages] } else { Vec::new() },
             on_device: None,
         })
     }
@@ -162,7 +162,7 @@ impl KvCache {
         self.k.bytes() + self.v.bytes()
     }
 
-    /// The keys' tensor: `[B, Hkv, capacity, D]`, or a pool's `[blocks, Hkv, block_size, D]`; f16 rows of odd length have
+    /// The keys' tensor: `[B, Hkv, capacity, D]`, or a pool's `[pages, Hkv, page_size, D]`; f16 rows of odd length have
     /// one element more.
     pub fn keys(&self) -> &Tensor {
         &self.k
@@ -173,7 +173,7 @@ impl KvCache {
         &self.v
     }
 
-    /// Forgets what an item has from `length` on, and gives its blocks back.
+    /// Forgets what an item has from `length` on, and gives its pages back.
     ///
     /// # Errors
     /// [`Error::Argument`] for an item that is not there, or more keys than it has.
@@ -186,11 +186,11 @@ impl KvCache {
             let expected = format!("at most {before}, the keys of item {item}");
             return Err(Error::argument(OP, "the length", expected, length.to_string()));
         }
-        if let Some((block, _)) = self.shape.paged {
-            let blocks = self.shape.blocks();
-            let used = length.div_ceil(block)..(before as usize).div_ceil(block);
+        if let Some(PagedKeys { page_size, .. }) = self.shape.paged {
+            let pages = self.shape.pages();
+            let used = length.div_ceil(page_size)..(before as usize).div_ceil(page_size);
             for place in used.rev() {
-                self.give_back(self.table[item * blocks + place]);
+                self.give_back(self.table[item * pages + place]);
             }
         }
         self.lengths[item] = length as u32;
@@ -202,33 +202,33 @@ impl KvCache {
         lengths.iter().enumerate().try_for_each(|(item, &length)| self.truncate(item, length as usize))
     }
 
-    /// One item less has that block.
-    fn give_back(&mut self, block: u32) {
-        let owners = &mut self.owners[block as usize];
+    /// One item less has that page.
+    fn give_back(&mut self, page: u32) {
+        let owners = &mut self.owners[page as usize];
         *owners -= 1;
         if *owners == 0 {
-            self.free.push(block);
+            self.free.push(page);
         }
     }
 
     /// Lets each item go on from what item `parents[item]` has, as the beams of a search do. Nothing is copied: items
-    /// share their blocks, which are of one key each.
+    /// share their pages, which are of one key each.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a cache that has not blocks of one key, another number of parents than items, or a parent
+    /// [`Error::Argument`] for a cache that has not pages of one key, another number of parents than items, or a parent
     /// that is none of them. Then the cache is as it was.
     pub fn reorder(&mut self, parents: &[u32]) -> Result<()> {
         let batch = self.shape.batch;
-        // Items that share a block which is not full would write into it, each its own key.
-        if self.shape.paged.is_none_or(|(block, _)| block != 1) {
+        // Items that share a page which is not full would write into it, each its own key.
+        if self.shape.paged.is_none_or(|pool| pool.page_size != 1) {
             let found = match self.shape.paged {
-                Some((block, _)) => format!("blocks of {block}"),
+                Some(pool) => format!("pages of {}", pool.page_size),
                 None => "one piece for each item".to_owned(),
             };
             return Err(Error::argument(
                 OP,
                 "a cache to be reordered",
-                "blocks of one key (`paged: Some((1, …))`)",
+                "pages of one key (`page_size: 1`)",
                 found,
             ));
         }
@@ -236,17 +236,17 @@ impl KvCache {
             let expected = format!("one below {batch} for each of {batch} items");
             return Err(Error::argument(OP, "parents", expected, format!("{parents:?}")));
         }
-        let blocks = self.shape.blocks();
+        let pages = self.shape.pages();
         let before = self.table.clone();
-        let of = |item: usize, length: u32| item * blocks..item * blocks + length as usize;
+        let of = |item: usize, length: u32| item * pages..item * pages + length as usize;
         let lengths: Vec<u32> = parents.iter().map(|&parent| self.lengths[parent as usize]).collect();
         for (item, (&parent, &length)) in parents.iter().zip(&lengths).enumerate() {
             let kept = &before[of(parent as usize, length)];
-            kept.iter().for_each(|&block| self.owners[block as usize] += 1);
+            kept.iter().for_each(|&page| self.owners[page as usize] += 1);
             self.table[of(item, length)].copy_from_slice(kept);
         }
         for item in 0..batch {
-            before[of(item, self.lengths[item])].iter().for_each(|&block| self.give_back(block));
+            before[of(item, self.lengths[item])].iter().for_each(|&page| self.give_back(page));
         }
         self.lengths = lengths;
         Ok(())
@@ -257,7 +257,7 @@ impl KvCache {
     ///
     /// # Errors
     /// [`Error::Argument`] for shapes that do not fit the cache, or more keys than an item's capacity or the pool's free
-    /// blocks hold. Then nothing is recorded, and the cache is as it was.
+    /// pages hold. Then nothing is recorded, and the cache is as it was.
     pub fn record_append(
         &mut self,
         recording: &mut Recording,
@@ -269,7 +269,7 @@ impl KvCache {
         let all = vec![new; self.shape.batch];
         let counts = counts.unwrap_or(&all);
         let ends = self.ends(counts, new)?;
-        let (table, left) = self.take_blocks(&ends)?;
+        let (table, left) = self.take_pages(&ends)?;
         let items = [&ends[..], &self.lengths[..], &table[..]].concat();
         let items = recording.constant([items.len()], DType::U32, items)?;
         self.append(recording, [k, v], &items)?;
@@ -305,11 +305,11 @@ impl KvCache {
     ///
     /// # Errors
     /// [`Error::Argument`] unless there is one for each item, for more than the largest recorded append has rows, and for more
-    /// keys than an item's capacity or the pool's free blocks hold; [`Error::OutOfMemory`]. Then the cache is as it was.
+    /// keys than an item's capacity or the pool's free pages hold; [`Error::OutOfMemory`]. Then the cache is as it was.
     pub fn advance(&mut self, counts: &[u32]) -> Result<()> {
         let rows = self.on_device()?.rows;
         let ends = self.ends(counts, rows)?;
-        let (table, left) = self.take_blocks(&ends)?;
+        let (table, left) = self.take_pages(&ends)?;
         let starts = self.lengths.clone();
         self.on_device()?.write(&ends, &starts, &table)?;
         self.take(table, ends, left);
@@ -322,7 +322,7 @@ impl KvCache {
             let (device, lengths, table) = (self.k.device(), &self.lengths, &self.table);
             let items = [&lengths[..], lengths, table].concat();
             let table = match self.shape.paged {
-                Some(_) => Some(Tensor::from_u32(device, [self.shape.batch, self.shape.blocks()], table)?),
+                Some(_) => Some(Tensor::from_u32(device, [self.shape.batch, self.shape.pages()], table)?),
                 None => None,
             };
             self.on_device = Some(OnDevice {
@@ -372,10 +372,10 @@ impl KvCache {
         Ok(ends)
     }
 
-    /// Keeps the table and the lengths that [`KvCache::take_blocks`] was asked for.
+    /// Keeps the table and the lengths that [`KvCache::take_pages`] was asked for.
     fn take(&mut self, table: Vec<u32>, ends: Vec<u32>, left: usize) {
         (self.table, self.lengths) = (table, ends);
-        self.free.split_off(left).into_iter().for_each(|block| self.owners[block as usize] = 1);
+        self.free.split_off(left).into_iter().for_each(|page| self.owners[page as usize] = 1);
     }
 
     /// Records the dispatches of an append; `items` are where each item's keys end, where the new ones begin, and the table.
@@ -401,10 +401,10 @@ impl KvCache {
                     k_head: of(rows * row)?,
                     k_row: of(row)?,
                     key_padding: 1,
-                    blocks_at: if self.shape.paged.is_some() { 2 * of(batch)? } else { NONE },
-                    blocks: of(self.shape.blocks())?,
-                    block_size: of(rows)?,
-                    block_count: of(self.shape.paged.map_or(1, |(_, pool)| pool))?,
+                    pages_at: if self.shape.paged.is_some() { 2 * of(batch)? } else { NONE },
+                    pages: of(self.shape.pages())?,
+                    page_size: of(rows)?,
+                    page_count: of(self.shape.paged.map_or(1, |pool| pool.pages))?,
                     ..Parameters::new()
                 };
                 let half = self.shape.dtype == DType::F16;
@@ -415,30 +415,31 @@ impl KvCache {
         })
     }
 
-    /// The table for items of those lengths, and how many blocks are then left.
-    fn take_blocks(&self, ends: &[u32]) -> Result<(Vec<u32>, usize)> {
+    /// The table for items of those lengths, and how many pages are then left.
+    fn take_pages(&self, ends: &[u32]) -> Result<(Vec<u32>, usize)> {
         let mut table = self.table.clone();
-        let Some((block, pool)) = self.shape.paged else { return Ok((table, 0)) };
-        let blocks = self.shape.blocks();
+        let Some(pool) = self.shape.paged else { return Ok((table, 0)) };
+        let pages = self.shape.pages();
         let missing = |item: usize| {
-            (self.lengths[item] as usize).div_ceil(block)..(ends[item] as usize).div_ceil(block)
+            (self.lengths[item] as usize).div_ceil(pool.page_size)
+                ..(ends[item] as usize).div_ceil(pool.page_size)
         };
         let places: Vec<usize> =
-            (0..ends.len()).flat_map(|item| missing(item).map(move |place| item * blocks + place)).collect();
+            (0..ends.len()).flat_map(|item| missing(item).map(move |place| item * pages + place)).collect();
         if places.len() > self.free.len() {
-            let expected = format!("{} free of a pool of {pool}", places.len());
-            return Err(Error::argument(OP, "the blocks", expected, format!("{} free", self.free.len())));
+            let expected = format!("{} free of a pool of {}", places.len(), pool.pages);
+            return Err(Error::argument(OP, "the pages", expected, format!("{} free", self.free.len())));
         }
-        for (place, block) in places.iter().zip(self.free.iter().rev()) {
-            table[*place] = *block;
+        for (place, page) in places.iter().zip(self.free.iter().rev()) {
+            table[*place] = *page;
         }
         Ok((table, self.free.len() - places.len()))
     }
 
     /// Records attention of queries `[B, H, Lq, D]` to what the cache holds. `attention` may say all but the key lengths
-    /// and the block table, and no packed items; a causal bound is [`Causal::BottomRight`](super::Causal::BottomRight) where the queries are
+    /// and the page table, and no packed items; a causal bound is [`Causal::BottomRight`](super::Causal::BottomRight) where the queries are
     /// those of the keys appended last. The keys of a mask, and of what is captured, are as many as the longest item has;
-    /// of a paged cache, those of whole blocks.
+    /// of a paged cache, those of whole pages.
     ///
     /// # Errors
     /// As [`Attention::record`]; [`Error::Argument`] for options that the cache itself says.
@@ -455,11 +456,11 @@ impl KvCache {
         let (k, v) =
             (self.heads(&k, longest, self.shape.head_dim)?, self.heads(&v, longest, self.shape.value_dim)?);
         let attention = attention.key_lengths(&self.lengths);
-        let Some((block, _)) = self.shape.paged else { return attention.record(recording, q, &k, &v) };
-        let (blocks, needed) = (self.shape.blocks(), longest.div_ceil(block));
+        let Some(pool) = self.shape.paged else { return attention.record(recording, q, &k, &v) };
+        let (pages, needed) = (self.shape.pages(), longest.div_ceil(pool.page_size));
         let table: Vec<u32> =
-            self.table.chunks(blocks).flat_map(|entries| entries[..needed].iter().copied()).collect();
-        attention.block_table(&table).record(recording, q, &k, &v)
+            self.table.chunks(pages).flat_map(|entries| entries[..needed].iter().copied()).collect();
+        attention.page_table(&table).record(recording, q, &k, &v)
     }
 
     /// [`KvCache::record_attention`] for a recording that is run step after step: how many keys each item has stands on the
@@ -485,14 +486,14 @@ impl KvCache {
         let attention = attention.key_lengths_value(&ends);
         match &table {
             None => attention.record(recording, q, &k, &v),
-            Some(table) => attention.block_table_value(table).record(recording, q, &k, &v),
+            Some(table) => attention.page_table_value(table).record(recording, q, &k, &v),
         }
     }
 
     fn check_attention(&self, attention: &Attention<'_>, q: &Heads<'_>) -> Result<()> {
         for (there, name) in [
             (attention.padding.is_some(), "key lengths or a key padding mask"),
-            (attention.blocks.is_some(), "a block table"),
+            (attention.pages.is_some(), "a page table"),
             (attention.sequences.is_some(), "packed items"),
         ] {
             if there {
@@ -512,7 +513,7 @@ impl KvCache {
         Ok(())
     }
 
-    /// The keys or values of a cache's value: the first `seen` rows of each item, or all blocks of the pool.
+    /// The keys or values of a cache's value: the first `seen` rows of each item, or all pages of the pool.
     fn heads<'a>(&self, value: &'a Value, seen: usize, columns: usize) -> Result<Heads<'a>> {
         let [pieces, heads, rows, row] = self.shape.dims(columns);
         let seen = if self.shape.paged.is_some() { rows } else { seen };

@@ -7,6 +7,7 @@ mod capture;
 mod chained;
 mod checked;
 mod fused;
+mod fused_gradient;
 mod gradient;
 mod heads;
 mod kv_cache;
@@ -121,7 +122,7 @@ pub struct Attention<'a> {
     window: [Option<u32>; 2],
     padding: Option<KeyPadding<'a>>,
     sequences: Option<Sequences<'a>>,
-    blocks: Option<BlockTable<'a>>,
+    pages: Option<PageTable<'a>>,
     mask: Option<Mask<'a>>,
     per_head: PerHead<Option<HeadTerms<'a>>>,
     relative: Option<RelativeBias<'a>>,
@@ -154,11 +155,11 @@ enum Sequences<'a> {
     },
 }
 
-/// Which blocks of a pool hold the keys of an item.
+/// Which pages of a pool hold the keys of an item.
 #[derive(Clone, Copy, Debug)]
-enum BlockTable<'a> {
+enum PageTable<'a> {
     Host(&'a [u32]),
-    /// `[B, blocks]`.
+    /// `[B, pages]`.
     Value(&'a Value),
 }
 
@@ -316,19 +317,19 @@ impl<'a> Attention<'a> {
         self
     }
 
-    /// Keys and values in blocks of a pool (Kwon et al. 2023): k is `[blocks, Hkv, block_size, D]` and v likewise, and
-    /// the keys of batch item b are those of the blocks `table[b, 0]`, `table[b, 1]`, …, with `[B, n]` entries in all.
+    /// Keys and values in pages of a pool (Kwon et al. 2023): k is `[pages, Hkv, page_size, D]` and v likewise, and
+    /// the keys of batch item b are those of the pages `table[b, 0]`, `table[b, 1]`, …, with `[B, n]` entries in all.
     /// [`Attention::key_lengths`] says how many of them there are.
     #[must_use]
-    pub fn block_table(mut self, table: &'a [u32]) -> Self {
-        self.blocks = Some(BlockTable::Host(table));
+    pub fn page_table(mut self, table: &'a [u32]) -> Self {
+        self.pages = Some(PageTable::Host(table));
         self
     }
 
-    /// The same on the device, u32 `[B, n]`. An index outside the pool reads its last block.
+    /// The same on the device, u32 `[B, n]`. An index outside the pool reads its last page.
     #[must_use]
-    pub fn block_table_value(mut self, table: &'a Value) -> Self {
-        self.blocks = Some(BlockTable::Value(table));
+    pub fn page_table_value(mut self, table: &'a Value) -> Self {
+        self.pages = Some(PageTable::Value(table));
         self
     }
 

@@ -87,7 +87,7 @@ impl AttentionPlan {
         let optional = optional.into_iter().chain(shape.per_head.entries()).chain([
             ("relative_bias", shape.relative_bias.is_some()),
             ("packed", shape.packed.is_some()),
-            ("block_table", shape.paged.is_some()),
+            ("page_table", shape.paged.is_some()),
             ("log_sum_exp", shape.has_log_sum_exp),
         ]);
         for (name, wanted) in optional {
@@ -193,8 +193,8 @@ fn record(
     let relative = shape.relative_bias.is_some();
     let relative = optional(relative, &[shape.heads, distances], DType::F32, "relative_bias")?;
     let packed = optional(shape.packed.is_some(), &[2, shape.batch.saturating_add(1)], DType::U32, "packed")?;
-    let blocks = shape.paged.map_or(0, |paged| shape.keys.div_ceil(paged.block_size.max(1)));
-    let table = optional(shape.paged.is_some(), &[shape.batch, blocks], DType::U32, "block_table")?;
+    let pages = shape.paged.map_or(0, |paged| shape.keys.div_ceil(paged.page_size.max(1)));
+    let table = optional(shape.paged.is_some(), &[shape.batch, pages], DType::U32, "page_table")?;
     let sums = optional(shape.has_log_sum_exp, &[q_batch, shape.heads, queries], DType::F32, "log_sum_exp")?;
 
     let mut attention =
@@ -225,7 +225,7 @@ fn record(
         attention = attention.packed_value(packed, [shape.queries, shape.keys]);
     }
     if let Some(table) = &table {
-        attention = attention.block_table_value(table);
+        attention = attention.page_table_value(table);
     }
     let (q, k, v) = (q_lies.heads(&q)?, k_lies.heads(&k)?, v_lies.heads(&v)?);
     attention.record_with(&mut recording, [&q, &k, &v], &output_lies.heads(&output)?, sums)?;

@@ -75,8 +75,8 @@ pub struct AttentionShape {
     pub mask_dtype: DType,
     /// Items packed one after the other, of lengths that [`AttentionBuffers::packed`] tells.
     pub packed: Option<AttentionVariableLengths>,
-    /// Keys and values in blocks of a pool, of which [`AttentionBuffers::block_table`] tells; `keys` is then that of
-    /// all blocks of an item.
+    /// Keys and values in pages of a pool, of which [`AttentionBuffers::page_table`] tells; `keys` is then that of
+    /// all pages of an item.
     pub paged: Option<PagedKeys>,
     /// Where the queries lie in their buffer, if they are not dense in the layout.
     pub q_placement: Option<Placement>,
@@ -94,7 +94,7 @@ pub struct AttentionShape {
 pub struct Placement {
     /// The first element.
     pub offset: usize,
-    /// From one batch item (of paged keys one block; not used where items are packed), head and row to the next. 0 repeats.
+    /// From one batch item (of paged keys one page; not used where items are packed), head and row to the next. 0 repeats.
     pub strides: [usize; 3],
 }
 
@@ -119,13 +119,13 @@ pub struct AttentionVariableLengths {
     pub keys: usize,
 }
 
-/// A pool of blocks of keys.
+/// A pool of pages of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PagedKeys {
-    /// Blocks in the pool.
-    pub blocks: usize,
-    /// Keys of a block.
-    pub block_size: usize,
+    /// Pages in the pool.
+    pub pages: usize,
+    /// Keys of a page.
+    pub page_size: usize,
 }
 
 impl AttentionShape {
@@ -185,7 +185,7 @@ impl AttentionShape {
     pub(super) fn stored(&self) -> [(usize, usize); 2] {
         match (self.packed, self.paged) {
             (Some(all), _) => [(1, all.queries), (1, all.keys)],
-            (None, Some(paged)) => [(self.batch, self.queries), (paged.blocks, paged.block_size)],
+            (None, Some(paged)) => [(self.batch, self.queries), (paged.pages, paged.page_size)],
             (None, None) => [(self.batch, self.queries), (self.batch, self.keys)],
         }
     }
@@ -286,8 +286,8 @@ pub struct AttentionBuffers<'a> {
     pub relative_bias: Option<BufferPart<'a>>,
     /// u32 `[2, batch + 1]`: running sums of the packed items' queries, then of their keys.
     pub packed: Option<BufferPart<'a>>,
-    /// u32 `[batch, blocks]`.
-    pub block_table: Option<BufferPart<'a>>,
+    /// u32 `[batch, pages]`.
+    pub page_table: Option<BufferPart<'a>>,
     /// f32 `[batch, heads, queries]`, of packed items `[heads, all queries]`; written.
     pub log_sum_exp: Option<BufferPart<'a>>,
 }
@@ -311,7 +311,7 @@ impl<'a> AttentionBuffers<'a> {
             per_head: PerHead::default(),
             relative_bias: None,
             packed: None,
-            block_table: None,
+            page_table: None,
             log_sum_exp: None,
         }
     }
@@ -327,7 +327,7 @@ impl<'a> AttentionBuffers<'a> {
             "key_padding_mask" => self.key_padding_mask,
             "relative_bias" => self.relative_bias,
             "packed" => self.packed,
-            "block_table" => self.block_table,
+            "page_table" => self.page_table,
             "log_sum_exp" => self.log_sum_exp,
             "mask" => self.mask,
             name => self.per_head.get(name).flatten(),

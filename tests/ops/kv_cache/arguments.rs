@@ -4,13 +4,13 @@ use attentive::ops::{Attention, Heads, KvCache, KvCacheShape};
 use attentive::{DType, Device, Error, Recording, Tensor};
 
 use super::scenario::taken;
-use super::{SHAPE, append, means};
+use super::{SHAPE, append, means, pool};
 use crate::common::{self, assert_refused};
 
 #[test]
 fn what_does_not_fit_is_refused_and_changes_nothing() {
     for device in common::devices() {
-        let shape = KvCacheShape { capacity: 6, paged: Some((2, 7)), ..SHAPE };
+        let shape = KvCacheShape { capacity: 6, paged: pool(7, 2), ..SHAPE };
         let mut cache = KvCache::new(&device, shape).unwrap();
         let mut recording = Recording::new(&device);
         append(&mut cache, &mut recording, 3.0, &[5, 1, 0]).unwrap();
@@ -51,11 +51,11 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
             let outcome = cache.record_append(&mut recording, &k, &v, Some(counts));
             assert_refused(outcome, &["counts", "3 items", "at most 1", &found]);
         }
-        // Past the capacity of an item, and past the pool: 3 + 1 of 7 blocks are taken.
+        // Past the capacity of an item, and past the pool: 3 + 1 of 7 pages are taken.
         let outcome = append(&mut cache, &mut recording, 4.0, &[2, 0, 0]);
         assert_refused(outcome, &["the keys of item 0", "at most 6", "5 and 2 more"]);
         let outcome = append(&mut cache, &mut recording, 4.0, &[0, 5, 4]);
-        assert_refused(outcome, &["the blocks", "4 free of a pool of 7", "3 free"]);
+        assert_refused(outcome, &["the pages", "4 free of a pool of 7", "3 free"]);
         assert_refused(cache.truncate(3, 0), &["the item", "below 3", "3"]);
         assert_refused(cache.truncate(0, 6), &["the length", "at most 5", "item 0", "6"]);
         // The cache's own memory.
@@ -72,7 +72,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         for (attention, found) in [
             (Attention::new().key_lengths(&[1, 1, 1]), "key lengths or a key padding mask"),
             (Attention::new().key_padding_mask(&mask), "key lengths or a key padding mask"),
-            (Attention::new().block_table(&[0, 1, 2]), "a block table"),
+            (Attention::new().page_table(&[0, 1, 2]), "a page table"),
             (Attention::new().packed(&[0, 1], &[0, 1]), "packed items"),
         ] {
             let outcome = cache.record_attention(&mut recording, attention, &q);
@@ -84,7 +84,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
                 cache.record_attention(&mut recording, Attention::new(), &Heads::dense(&q).unwrap());
             assert_refused(outcome, &["q must be [3, a multiple of 2, Lq, 7]", &format!("is {dims:?}")]);
         }
-        // Nothing was recorded, and all is as it was: the three blocks that are left can still be had.
+        // Nothing was recorded, and all is as it was: the three pages that are left can still be had.
         assert_eq!(recording.run().unwrap().statistics.dispatches, 0, "{}", device.name());
         assert_eq!(cache.lengths(), [5, 1, 0]);
         let mut recording = Recording::new(&device);
@@ -101,8 +101,8 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
 fn a_cache_of_another_device() {
     for device in common::adapters() {
         for (one, other) in [(&device, &Device::cpu()), (&Device::cpu(), &device)] {
-            // One block for each item: were one lost, the second append could not have it.
-            let shape = KvCacheShape { paged: Some((12, 3)), ..SHAPE };
+            // One page for each item: were one lost, the second append could not have it.
+            let shape = KvCacheShape { paged: pool(3, 12), ..SHAPE };
             let mut cache = KvCache::new(one, shape).unwrap();
             let mut recording = Recording::new(other);
             let error = append(&mut cache, &mut recording, 1.0, &[1, 1, 1]).unwrap_err();
@@ -130,8 +130,8 @@ fn sizes_of_caches() {
         KvCacheShape { capacity: 0, ..SHAPE },
         KvCacheShape { head_dim: 0, ..SHAPE },
         KvCacheShape { value_dim: 0, ..SHAPE },
-        KvCacheShape { paged: Some((0, 4)), ..SHAPE },
-        KvCacheShape { paged: Some((4, 0)), ..SHAPE },
+        KvCacheShape { paged: pool(4, 0), ..SHAPE },
+        KvCacheShape { paged: pool(0, 4), ..SHAPE },
     ] {
         assert_refused(make(shape), &["kv_cache", "at least 1", &format!("{shape:?}")]);
     }
@@ -141,25 +141,25 @@ fn sizes_of_caches() {
         KvCacheShape { batch: huge, ..SHAPE },
         KvCacheShape { capacity: 1 << 31, ..SHAPE },
         KvCacheShape { head_dim: huge, dtype: DType::F16, ..SHAPE },
-        KvCacheShape { batch: huge, paged: Some((1, 4)), ..SHAPE },
-        KvCacheShape { batch: 1 << 40, capacity: 1, paged: Some((1, 4)), ..SHAPE },
-        KvCacheShape { paged: Some((huge, 4)), ..SHAPE },
-        KvCacheShape { paged: Some((4, huge)), ..SHAPE },
+        KvCacheShape { batch: huge, paged: pool(4, 1), ..SHAPE },
+        KvCacheShape { batch: 1 << 40, capacity: 1, paged: pool(4, 1), ..SHAPE },
+        KvCacheShape { paged: pool(4, huge), ..SHAPE },
+        KvCacheShape { paged: pool(huge, 4), ..SHAPE },
     ] {
         assert!(matches!(make(shape), Err(Error::Limit { .. })), "{shape:?}");
     }
     assert_refused(
-        make(KvCacheShape { capacity: huge, paged: Some((2, 5)), ..SHAPE }),
+        make(KvCacheShape { capacity: huge, paged: pool(5, 2), ..SHAPE }),
         &["the capacity", "4294901759"],
     );
     // A capacity that the pool can never fill takes no memory.
-    let mut cache = make(KvCacheShape { capacity: 1 << 31, paged: Some((2, 5)), ..SHAPE }).unwrap();
+    let mut cache = make(KvCacheShape { capacity: 1 << 31, paged: pool(5, 2), ..SHAPE }).unwrap();
     let mut recording = Recording::new(&device);
     append(&mut cache, &mut recording, 2.0, &[4, 2, 3]).unwrap();
     recording.run().unwrap();
     assert_eq!(means(&cache, &device), [2.0; 3]);
     let mut recording = Recording::new(&device);
-    assert_refused(append(&mut cache, &mut recording, 2.0, &[0, 1, 0]), &["the blocks", "pool of 5"]);
+    assert_refused(append(&mut cache, &mut recording, 2.0, &[0, 1, 0]), &["the pages", "pool of 5"]);
     // Nothing new for any item is nothing to do.
     append(&mut cache, &mut recording, 2.0, &[0, 0, 0]).unwrap();
     assert_eq!(cache.lengths(), [4, 2, 3]);
@@ -170,10 +170,10 @@ fn sizes_of_caches() {
 fn what_cannot_be_reordered() {
     let device = Device::cpu();
     let mut cache = KvCache::new(&device, SHAPE).unwrap();
-    assert_refused(cache.reorder(&[0, 1, 2]), &["a cache to be reordered", "blocks of one key", "one piece"]);
-    let mut cache = KvCache::new(&device, KvCacheShape { paged: Some((4, 9)), ..SHAPE }).unwrap();
-    assert_refused(cache.reorder(&[0, 1, 2]), &["blocks of one key", "blocks of 4"]);
-    let mut cache = KvCache::new(&device, KvCacheShape { paged: Some((1, 36)), ..SHAPE }).unwrap();
+    assert_refused(cache.reorder(&[0, 1, 2]), &["a cache to be reordered", "pages of one key", "one piece"]);
+    let mut cache = KvCache::new(&device, KvCacheShape { paged: pool(9, 4), ..SHAPE }).unwrap();
+    assert_refused(cache.reorder(&[0, 1, 2]), &["pages of one key", "pages of 4"]);
+    let mut cache = KvCache::new(&device, KvCacheShape { paged: pool(36, 1), ..SHAPE }).unwrap();
     assert_refused(cache.reorder(&[0, 1]), &["parents", "3 items", "[0, 1]"]);
     assert_refused(cache.reorder(&[0, 3, 1]), &["parents", "below 3", "[0, 3, 1]"]);
 }
@@ -181,7 +181,7 @@ fn what_cannot_be_reordered() {
 #[test]
 fn keys_that_are_counted_on_the_device() {
     for device in common::devices() {
-        for paged in [None, Some((4, 7))] {
+        for paged in [None, pool(7, 4)] {
             let mut cache = KvCache::new(&device, KvCacheShape { paged, ..SHAPE }).unwrap();
             let KvCacheShape { batch, key_heads, capacity, head_dim, value_dim, .. } = SHAPE;
             assert_refused(
@@ -204,9 +204,9 @@ fn keys_that_are_counted_on_the_device() {
             assert_eq!(device.created().buffers, made);
             assert_refused(cache.advance(&[0, 1, 0]), &["the keys of item 1", "at most 12", "12 and 1 more"]);
             if paged.is_some() {
-                // Three of seven blocks are taken, and four are free.
+                // Three of seven pages are taken, and four are free.
                 (0..4).for_each(|_| cache.advance(&[2, 0, 2]).unwrap());
-                assert_refused(cache.advance(&[1, 0, 0]), &["the blocks", "0 free"]);
+                assert_refused(cache.advance(&[1, 0, 0]), &["the pages", "0 free"]);
                 assert_eq!(cache.lengths(), [8, 12, 8]);
             }
             let q = common::zeros(&mut recording, &[batch, 4, 1, head_dim]);

@@ -6,7 +6,9 @@ mod scenario;
 
 use crate::common::{self, assert_agrees};
 use attentive::kernel::Inputs;
-use attentive::ops::{Attention, Heads, KvCache, KvCacheShape, Layout, Mask, PerHead, RelativePositionBias};
+use attentive::ops::{
+    Attention, Heads, KvCache, KvCacheShape, Layout, Mask, PagedKeys, PerHead, RelativePositionBias,
+};
 use attentive::recording::Value;
 use attentive::reference::attention::{self as oracle, Dims, Options, Strided, View};
 use attentive::reference::rounding_floor;
@@ -23,6 +25,10 @@ const SHAPE: KvCacheShape = KvCacheShape {
     paged: None,
 };
 
+fn pool(pages: usize, page_size: usize) -> Option<PagedKeys> {
+    Some(PagedKeys { pages, page_size })
+}
+
 #[test]
 fn several_steps_of_ragged_items() {
     let devices = common::devices();
@@ -32,10 +38,10 @@ fn several_steps_of_ragged_items() {
         ([7, 5], 4, DType::F32, None),
         ([33, 7], 2, DType::F16, None),
         ([1, 1], 6, DType::F16, None),
-        ([1, 33], 2, DType::F32, Some((3, 12))),
-        ([33, 40], 8, DType::F32, Some((5, 9))),
-        ([7, 33], 2, DType::F16, Some((4, 9))),
-        ([64, 64], 4, DType::F16, Some((1, 36))),
+        ([1, 33], 2, DType::F32, pool(12, 3)),
+        ([33, 40], 8, DType::F32, pool(9, 5)),
+        ([7, 33], 2, DType::F16, pool(9, 4)),
+        ([64, 64], 4, DType::F16, pool(36, 1)),
     ]
     .into_iter()
     .enumerate()
@@ -62,8 +68,8 @@ fn items_that_go_on_from_each_other() {
     ];
     for (dtype, dims) in [(DType::F32, [7, 5]), (DType::F16, [33, 64])] {
         let [head_dim, value_dim] = dims;
-        // As many blocks as items without anything in common need, and no more.
-        let shape = KvCacheShape { head_dim, value_dim, dtype, paged: Some((1, 36)), ..SHAPE };
+        // As many pages as items without anything in common need, and no more.
+        let shape = KvCacheShape { head_dim, value_dim, dtype, paged: pool(36, 1), ..SHAPE };
         let scenario = Scenario::new(shape, 4, &steps, 77).reordered(&parents);
         scenario.check(&devices, &format!("reordered {shape:?}"));
     }
@@ -83,7 +89,7 @@ fn one_plan_for_all_steps() {
     ];
     for device in common::adapters() {
         let (host, queue) = device.wgpu().unwrap();
-        for (dtype, paged) in [(DType::F32, None), (DType::F16, None), (DType::F32, Some((3, 12)))] {
+        for (dtype, paged) in [(DType::F32, None), (DType::F16, None), (DType::F32, pool(12, 3))] {
             let shape = KvCacheShape { dtype, paged, ..SHAPE };
             let KvCacheShape { batch, key_heads, head_dim, value_dim, .. } = shape;
             let heads = 4;
@@ -125,11 +131,11 @@ fn one_plan_for_all_steps() {
 #[test]
 fn blocks_that_items_share_come_back_once() {
     let device = Device::cpu();
-    let mut cache = KvCache::new(&device, KvCacheShape { paged: Some((1, 12)), ..SHAPE }).unwrap();
+    let mut cache = KvCache::new(&device, KvCacheShape { paged: pool(12, 1), ..SHAPE }).unwrap();
     let mut recording = Recording::new(&device);
     append(&mut cache, &mut recording, 1.0, &[4, 4, 4]).unwrap();
     cache.reorder(&[1, 1, 1]).unwrap();
-    // Eight blocks are free: two each and two.
+    // Eight pages are free: two each and two.
     append(&mut cache, &mut recording, 2.0, &[4, 2, 2]).unwrap();
     assert!(append(&mut cache, &mut recording, 3.0, &[0, 1, 0]).is_err());
     cache.truncate(0, 0).unwrap();
@@ -146,7 +152,7 @@ fn blocks_that_items_share_come_back_once() {
 
 #[test]
 fn a_prefill_in_chunks_is_the_whole() {
-    for paged in [None, Some((4, 8))] {
+    for paged in [None, pool(8, 4)] {
         let shape = KvCacheShape { batch: 2, capacity: 13, head_dim: 33, paged, ..SHAPE };
         let KvCacheShape { batch, key_heads, head_dim, value_dim, .. } = shape;
         let (heads, all) = (4, 13);
@@ -243,9 +249,9 @@ fn means(cache: &KvCache, device: &Device) -> Vec<f32> {
 #[test]
 fn what_is_truncated_is_appended_anew() {
     for device in common::devices() {
-        // A pool that holds what all items have only if each gives its blocks back.
+        // A pool that holds what all items have only if each gives its pages back.
         for (dtype, paged) in
-            [(DType::F32, None), (DType::F16, None), (DType::F32, Some((2, 9))), (DType::F16, Some((3, 6)))]
+            [(DType::F32, None), (DType::F16, None), (DType::F32, pool(9, 2)), (DType::F16, pool(6, 3))]
         {
             let mut cache =
                 KvCache::new(&device, KvCacheShape { dtype, paged, capacity: 6, ..SHAPE }).unwrap();
@@ -295,13 +301,13 @@ fn what_is_truncated_is_appended_anew() {
 
 #[test]
 fn options_beside_the_caches_own() {
-    let shape = KvCacheShape { batch: 2, capacity: 16, paged: Some((4, 8)), ..SHAPE };
+    let shape = KvCacheShape { batch: 2, capacity: 16, paged: pool(8, 4), ..SHAPE };
     let KvCacheShape { batch, key_heads, head_dim, value_dim, .. } = shape;
     let (heads, queries, lengths) = (4, 3, [14, 9]);
     let scenario = Scenario::new(shape, heads, &[(14, &lengths)], 5);
     let (tokens, mut random) = (&scenario.tokens()[0], Inputs::new(6));
     let q = random.values(batch * heads * queries * head_dim, 1.0);
-    // The keys of whole blocks.
+    // The keys of whole pages.
     let keys = 16;
     let mask = random.values(heads * queries * keys, 1.0);
     let (slopes, sinks) = ([0.5, 0.25, 0.125, 1.0], [0.3, -1.0, 2.0, 0.0]);

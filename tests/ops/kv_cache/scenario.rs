@@ -124,7 +124,7 @@ impl Scenario {
         steps.collect()
     }
 
-    /// Fills the cache with NaN and empties it again, so that what is left of it shows, and blocks come in another order.
+    /// Fills the cache with NaN and empties it again, so that what is left of it shows, and pages come in another order.
     pub fn poison(&self, cache: &mut KvCache, device: &Device) {
         let KvCacheShape { batch, key_heads, capacity, head_dim, value_dim, .. } = self.shape;
         let mut recording = Recording::new(device);
@@ -138,7 +138,7 @@ impl Scenario {
         assert_eq!(cache.lengths(), vec![capacity as u32; batch]);
         recording.run().unwrap();
         for item in (0..batch).step_by(2).chain((1..batch).step_by(2)) {
-            // In two goes, the later blocks first.
+            // In two goes, the later pages first.
             cache.truncate(item, capacity / 2).unwrap();
             cache.truncate(item, 0).unwrap();
         }
@@ -232,7 +232,7 @@ impl Scenario {
     }
 
     /// Each row of the cache is one that was appended, bit for bit and once, or NaN as it was (or 0, in the part of a
-    /// block that passed the capacity).
+    /// page that passed the capacity).
     fn check_memory(&self, cache: &KvCache, items: &[Vec<Token>], what: &str) {
         let KvCacheShape { key_heads, head_dim, value_dim, paged, .. } = self.shape;
         for (part, tensor, columns) in [(0, cache.keys(), head_dim), (1, cache.values(), value_dim)] {
@@ -248,7 +248,7 @@ impl Scenario {
             for (index, values) in tensor.to_f32().unwrap().chunks_exact(row).enumerate() {
                 let (piece, head, key) = (index / rows / heads, index / rows % heads, index % rows);
                 assert!(values[columns..].iter().all(|&value| value == 0.0), "{what}: behind row {index}");
-                // In one piece the place is known; in blocks it is the one that is still missing.
+                // In one piece the place is known; in pages it is the one that is still missing.
                 let found = match paged {
                     None => items[piece].get(key).map(|token| &token[part][head * columns..][..columns]),
                     Some(_) if values[..columns].iter().all(|&value| value == 0.0) => continue,

@@ -173,7 +173,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// For each word that is a colour, the places whose middle lies within a duck that it is of.
 fn regions(scene: &Scene, captioner: &Captioner) -> Vec<Region> {
     let side = captioner.config().side();
-    let region = |(word, ducks): (usize, Vec<ducks::Bounds>)| {
+    let region = |(word, ducks): (usize, Vec<ducks::Corners>)| {
         let is_inside = |&place: &usize| {
             let middle = middle([place % side, place / side], captioner);
             ducks.iter().any(|duck| ducks::contains(duck, middle))

@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let file = png(ducks::SIZE, ducks::SIZE, &ducks::draw(&scene)).map_err(|problem| failed(&problem))?;
         std::fs::write(&path, file).map_err(|error| failed(&error))?;
         let places = scene.meant().into_iter().map(|(_, ducks)| {
-            let of = |place: &ducks::Bounds| place.map(|side| format!("{side:.1}")).join(" ");
+            let of = |place: &ducks::Corners| place.map(|side| format!("{side:.1}")).join(" ");
             ducks.iter().map(of).collect::<Vec<_>>().join(", ")
         });
         let places: Vec<String> = places.collect();

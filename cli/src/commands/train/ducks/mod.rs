@@ -95,16 +95,16 @@ pub struct Duck {
 }
 
 /// Left, top, right and bottom, in pixels.
-pub type Bounds = [f32; 4];
+pub type Corners = [f32; 4];
 
 /// Whether a point lies within, its x and y in pixels.
-pub fn contains(&[left, top, right, bottom]: &Bounds, [x, y]: [f32; 2]) -> bool {
+pub fn contains(&[left, top, right, bottom]: &Corners, [x, y]: [f32; 2]) -> bool {
     (left..=right).contains(&x) && (top..=bottom).contains(&y)
 }
 
 impl Duck {
     /// What it covers of the picture.
-    pub fn bounds(&self) -> Bounds {
+    pub fn bounds(&self) -> Corners {
         let [[left, top], [right, bottom]] = drawing::extent(self.size);
         let (left, right) = if self.looks_left { (-right, -left) } else { (left, right) };
         let [x, y] = self.at;
@@ -157,7 +157,7 @@ impl Scene {
     }
 
     /// The ducks that each colour of the caption is of: the number of the colour's word, and what they cover.
-    pub fn meant(&self) -> Vec<(usize, Vec<Bounds>)> {
+    pub fn meant(&self) -> Vec<(usize, Vec<Corners>)> {
         let of = |ducks: &[&Duck]| ducks.iter().map(|duck| duck.bounds()).collect();
         match self.meaning() {
             Meaning::One(duck) => vec![(1, of(&[duck]))],
@@ -280,6 +280,6 @@ fn duck(random: &mut Rng, colour: Colour) -> Duck {
     duck
 }
 
-fn overlap(one: &Bounds, other: &Bounds) -> bool {
+fn overlap(one: &Corners, other: &Corners) -> bool {
     one[0] < other[2] && other[0] < one[2] && one[1] < other[3] && other[1] < one[3]
 }

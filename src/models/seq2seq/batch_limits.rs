@@ -1,9 +1,9 @@
-//! How much a batch of translations may be: by the device, and by bounds of our own.
+//! How much a batch of translations may be: by the device, and by limits of our own.
 
 use super::maps::Captured;
 use super::translator::{OP, Translator};
 use crate::error::{Error, Result};
-use crate::models::batches::{Bounds, Load, batch_tokens, batches};
+use crate::models::batches::{BatchLimits, Load, batch_tokens, batches};
 use crate::models::generation::{GenerationOptions, Strategy};
 use crate::weights::Encoding;
 
@@ -40,7 +40,7 @@ impl Translator {
         Err(Error::argument(OP, name, expected, rows.to_string()))
     }
 
-    /// The sources by falling length, in batches that the device and the bounds allow.
+    /// The sources by falling length, in batches that the device and the limits allow.
     pub(super) fn batches(
         &self,
         sources: &[Encoding],
@@ -62,6 +62,6 @@ impl Translator {
         let load = |source: &Encoding| Load { tokens: source.ids.len(), bytes: read_back };
         let loads: Vec<Load> = sources.iter().map(load).collect();
         // A batch costs as many steps as its longest output has; padding costs little beside them.
-        batches(&loads, &Bounds { tokens, may_pad: usize::MAX, texts: &texts })
+        batches(&loads, &BatchLimits { tokens, may_pad: usize::MAX, texts: &texts })
     }
 }
