@@ -11,6 +11,7 @@ As a module, in a script of your own:
     with record_attention("cases"):      # each scaled_dot_product_attention of your model becomes a file
         model(tokens)
     write_module_case("cases/mha.safetensors", nn.MultiheadAttention(64, 4), query=x, key=x, value=x)
+    write_module_case("cases/layer.safetensors", layer, gradients=True, src=x)      # and autograd's gradients
 """
 
 import contextlib
@@ -25,15 +26,20 @@ from safetensors.torch import save_file
 from torch import nn
 
 
-def write_case(path, op, inputs, expected, attributes=None, weights=None, rtol=None, atol=None, source=None):
-    """One case file. Inputs, weights and answers are dicts of tensors by name."""
-    tensors = {**inputs, **{f"weight.{name}": tensor for name, tensor in (weights or {}).items()},
-               **{f"expected.{name}": tensor for name, tensor in expected.items()}}
+def write_case(path, op, inputs, expected, attributes=None, weights=None, rtol=None, atol=None, source=None, *,
+               upstream=None, gradients=None, gradient_rtol=None, gradient_atol=None):
+    """One case file. Inputs, weights and answers are dicts of tensors by name; so are `upstream`, the gradients of outputs, and
+    `gradients`, those of inputs and (as `weight.NAME`) of weights that come of them."""
+    named = lambda prefix, tensors: {f"{prefix}.{name}": tensor for name, tensor in (tensors or {}).items()}
+    tensors = {**inputs, **named("weight", weights), **named("expected", expected), **named("upstream", upstream),
+               **named("gradient", gradients)}
     # Sums of some hundred terms in f32; four units in the last place where the answer is rounded to f16 or bf16.
     narrow = max(torch.finfo(tensor.dtype).eps for tensor in expected.values())
     tolerance = 1e-5 if narrow < 1e-6 else 4 * narrow
     case = {"op": op, "attributes": attributes or {}, "rtol": tolerance if rtol is None else rtol,
-            "atol": tolerance if atol is None else atol, "source": source or f"torch {torch.__version__.split('+')[0]}"}
+            "atol": tolerance if atol is None else atol,
+            **{name: value for name, value in (("gradient_rtol", gradient_rtol), ("gradient_atol", gradient_atol)) if value is not None},
+            "source": source or f"torch {torch.__version__.split('+')[0]}"}
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Views and shared memory are no tensors of their own to safetensors.
@@ -126,9 +132,9 @@ def attributes_of(module):
     return attributes
 
 
-@torch.no_grad()
-def write_module_case(path, module, rtol=None, atol=None, **inputs):
-    """A module of MODULE_OPS with what it answers to `inputs`; a ValueError for what a case cannot say."""
+def write_module_case(path, module, rtol=None, atol=None, gradients=False, **inputs):
+    """A module of MODULE_OPS with what it answers to `inputs`; a ValueError for what a case cannot say. With `gradients` also those
+    of all floats among inputs and weights, for a random gradient of the first output."""
     op = next((name for name in MODULE_OPS if type(module) is getattr(nn, name)), None)
     if op is None:
         raise ValueError(f"write_module_case takes torch.nn's {', '.join(MODULE_OPS)}, not {type(module).__name__}; "
@@ -137,18 +143,32 @@ def write_module_case(path, module, rtol=None, atol=None, **inputs):
     # PyTorch's fast path answers something else where a position is padding.
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    is_float = lambda value: isinstance(value, torch.Tensor) and value.is_floating_point()
+    # Each a tensor of its own, so that query, key and value have gradients of their own where they are one.
+    given = {name: value.detach().clone().requires_grad_(gradients) if is_float(value) else value for name, value in inputs.items()}
     try:
-        answer = module.eval()(**inputs)
+        with torch.set_grad_enabled(gradients):
+            answer = module.eval()(**given)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    expected = {"out": answer}
+    expected, more = {"out": answer}, {}
     if op == "MultiheadAttention":
         attributes["average_attn_weights"] = inputs.pop("average_attn_weights", True)
         expected = dict(zip(("attn_output", "attn_output_weights"), answer))
         # Absent with need_weights=False.
         expected = {name: value for name, value in expected.items() if value is not None}
+    if gradients:
+        name, output = next(iter(expected.items()))
+        leaves = {name: value for name, value in given.items() if is_float(value)}
+        leaves |= {f"weight.{name}": value for name, value in module.named_parameters()}
+        upstream = torch.randn_like(output)
+        found = torch.autograd.grad(output, list(leaves.values()), upstream, allow_unused=True)
+        # What attention's weights are averaged to has no gradient here.
+        expected = {name: output}
+        more = {"upstream": {name: upstream}, "gradients": {
+            name: torch.zeros_like(leaf) if gradient is None else gradient for (name, leaf), gradient in zip(leaves.items(), found)}}
     tensors = {name: value for name, value in inputs.items() if isinstance(value, torch.Tensor)}
-    write_case(path, op, tensors, expected, attributes, module.state_dict(), rtol, atol)
+    write_case(path, op, tensors, expected, attributes, module.state_dict(), rtol, atol, **more)
 
 
 def main(folder):
@@ -179,6 +199,9 @@ def main(folder):
     write_module_case(folder / "mha_bias_kv.safetensors",
                       nn.MultiheadAttention(32, 4, batch_first=True, add_bias_kv=True, add_zero_attn=True),
                       query=x, key=x, value=x, key_padding_mask=padding)
+    # What PyTorch's autograd says too.
+    write_module_case(folder / "gradients.safetensors", nn.MultiheadAttention(16, 2, batch_first=True), gradients=True,
+                      query=x[..., :16], key=x[..., 16:], value=x[..., 16:])
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::CaseFile;
 use super::file::Attributes;
+use super::gradients::Origin;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::Mask;
@@ -49,6 +50,11 @@ pub(super) enum HostMask {
 pub(super) struct DeviceMask(Value);
 
 impl DeviceMask {
+    /// Says that it is the mask of that name, where its gradient is asked for: one of floats, with the file's elements.
+    pub(super) fn differentiate(&self, call: &mut Call<'_>, name: &str) -> Result<()> {
+        call.differentiate(name, &self.0, |array| array)
+    }
+
     pub(super) fn get(&self) -> Mask<'_> {
         match self.0.dtype() {
             DType::U32 => Mask::Bool(&self.0),
@@ -65,9 +71,18 @@ pub(super) struct Call<'a> {
     pub(super) recording: Recording,
     used: BTreeSet<String>,
     answers: Vec<(&'static str, Answer)>,
+    /// What the tensors have become whose gradients are asked for.
+    pub(super) origins: Vec<(String, Origin)>,
 }
 
-enum Answer {
+/// What a run gives.
+pub(super) struct Computed {
+    pub(super) answers: Vec<(&'static str, Array)>,
+    /// By the names of the tensors that they are gradients of.
+    pub(super) gradients: Vec<(String, Array)>,
+}
+
+pub(super) enum Answer {
     Value(Value, Finish),
     /// One behind the other along a new first axis.
     Stack(Vec<Value>),
@@ -76,8 +91,20 @@ enum Answer {
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(case: &'a CaseFile, device: &Device) -> Self {
-        Self { case, recording: Recording::new(device), used: BTreeSet::new(), answers: Vec::new() }
+    pub(super) fn new(case: &'a CaseFile, device: &Device) -> Result<Self> {
+        let recording = match case.gradients().next() {
+            Some(_) => Recording::training(device, [])?,
+            None => Recording::new(device),
+        };
+        Ok(Self { case, recording, used: BTreeSet::new(), answers: Vec::new(), origins: Vec::new() })
+    }
+
+    pub(super) fn case(&self) -> &'a CaseFile {
+        self.case
+    }
+
+    pub(super) fn answers(&self) -> &[(&'static str, Answer)] {
+        &self.answers
     }
 
     pub(super) fn attributes(&self) -> &'a Attributes {
@@ -131,6 +158,12 @@ impl<'a> Call<'a> {
         Ok((shape, counts.collect::<Result<_>>()?))
     }
 
+    /// The values of a tensor of integers of that shape.
+    pub(super) fn integers(&mut self, name: &str, shape: &[usize]) -> Result<Vec<i64>> {
+        self.used.insert(name.to_owned());
+        self.case.checkpoint().tensor_i64(name, shape)
+    }
+
     /// A mask, booleans or floats, and its shape.
     pub(super) fn mask(&mut self, name: &str) -> Result<(Vec<usize>, HostMask)> {
         let shape = self.shape(name)?;
@@ -174,10 +207,12 @@ impl<'a> Call<'a> {
         }))
     }
 
-    /// A tensor of floats in the recording.
+    /// A tensor of floats in the recording, as it is in the file.
     pub(super) fn value(&mut self, name: &str) -> Result<Value> {
         let array = self.array(name)?;
-        self.upload(&array)
+        let value = self.upload(&array)?;
+        self.differentiate(name, &value, |array| array)?;
+        Ok(value)
     }
 
     /// The same, if it is there.
@@ -209,16 +244,24 @@ impl<'a> Call<'a> {
         self.answers.push((name, Answer::Tensor(tensor.clone())));
     }
 
-    /// Runs the recording and gives its answers.
-    pub(super) async fn run(self) -> Result<Vec<(&'static str, Array)>> {
-        let Self { case, recording, used, answers } = self;
-        let input = |name: &&str| !name.starts_with("expected.");
-        if let Some(name) = case.checkpoint().names().filter(input).find(|&name| !used.contains(name)) {
-            let op = case.op_name();
+    /// Records the gradients that are asked for, runs the recording and gives its answers.
+    pub(super) async fn run(mut self) -> Result<Computed> {
+        let is_input = |name: &&str| {
+            !["expected.", "upstream.", "gradient."].iter().any(|prefix| name.starts_with(prefix))
+        };
+        let mut names = self.case.checkpoint().names().filter(is_input);
+        if let Some(name) = names.find(|&name| !self.used.contains(name)) {
+            let op = self.case.op_name();
             let problem = format!("{op} with these attributes and tensors does not take the tensor `{name}`");
-            return Err(bad(case.path(), problem));
+            return Err(self.wrong(problem));
         }
+        let recorded = self.record_gradients()?;
+        let Self { case, recording, answers, .. } = self;
         let outputs = recording.run_async().await?;
+        let mut gradients = Vec::new();
+        for gradient in recorded {
+            gradients.push(gradient.read(case, &outputs).await?);
+        }
         let mut arrays = Vec::new();
         for (name, answer) in answers {
             let (tensor, finish) = match answer {
@@ -237,6 +280,6 @@ impl<'a> Call<'a> {
             let values = tensor.to_f32_async().await?;
             arrays.push((name, finish(Array { shape: tensor.shape().dims().to_vec(), values })));
         }
-        Ok(arrays)
+        Ok(Computed { answers: arrays, gradients })
     }
 }

@@ -16,7 +16,7 @@ use crate::weights::json::Object;
 const LARGEST_BYTES: u64 = 1 << 30;
 /// Larger sizes are no model's, and their products stay within a usize.
 pub(super) const LARGEST_SIZE: usize = 1 << 20;
-const KEYS: [&str; 5] = ["op", "attributes", "rtol", "atol", "source"];
+const KEYS: [&str; 7] = ["op", "attributes", "rtol", "atol", "gradient_rtol", "gradient_atol", "source"];
 
 /// One case: an op, its attributes, inputs and answers, and how far a device may be from them.
 ///
@@ -36,6 +36,7 @@ pub struct CaseFile {
     op: &'static Op,
     attributes: Attributes,
     tolerance: (f64, f64),
+    gradient_tolerance: (f64, f64),
     source: Option<String>,
 }
 
@@ -95,14 +96,21 @@ impl CaseFile {
         let names: Vec<&str> = super::ops().collect();
         let op = op.ok_or_else(|| unsupported(path, "op", name, &names))?;
         let attributes = case.object("attributes")?.cloned().unwrap_or_default();
-        let tolerance = |key: &str| match case.number(key)? {
-            Some(tolerance) if tolerance.is_finite() && tolerance >= 0.0 => Ok(tolerance),
-            Some(tolerance) => Err(bad(path, format!("`{key}` must be 0 or more, but is {tolerance}"))),
-            None => Err(bad(path, format!("`case` has no `{key}`"))),
+        let optional = |key: &str| match case.number(key)? {
+            Some(tolerance) if !(tolerance.is_finite() && tolerance >= 0.0) => {
+                Err(bad(path, format!("`{key}` must be 0 or more, but is {tolerance}")))
+            }
+            tolerance => Ok(tolerance),
         };
+        let needed = |key: &str| optional(key)?.ok_or_else(|| bad(path, format!("`case` has no `{key}`")));
+        let tolerance = (needed("rtol")?, needed("atol")?);
         let case = Self {
             op,
-            tolerance: (tolerance("rtol")?, tolerance("atol")?),
+            tolerance,
+            gradient_tolerance: (
+                optional("gradient_rtol")?.unwrap_or(tolerance.0),
+                optional("gradient_atol")?.unwrap_or(tolerance.1),
+            ),
             source: case.text("source")?.map(str::to_owned),
             attributes: Attributes::new(path, op, attributes)?,
             checkpoint,
@@ -113,10 +121,14 @@ impl CaseFile {
 
     /// Every tensor must be one that the op knows, and there must be an answer.
     fn check_names(&self) -> Result<()> {
+        let is_input = |name: &str| match name.strip_prefix("weight.") {
+            Some(rest) => self.op.weights.concat().contains(&without_layer(rest)),
+            None => self.op.inputs.contains(&name),
+        };
         let known = |name: &str| match name.split_once('.') {
-            Some(("expected", rest)) => self.op.outputs.contains(&rest),
-            Some(("weight", rest)) => self.op.weights.concat().contains(&without_layer(rest)),
-            _ => self.op.inputs.contains(&name),
+            Some(("expected" | "upstream", rest)) => self.op.outputs.contains(&rest),
+            Some(("gradient", rest)) => is_input(rest),
+            _ => is_input(name),
         };
         if let Some(name) = self.checkpoint.names().find(|name| !known(name)) {
             let list = |prefix: &str, names: &[&str]| {
@@ -125,13 +137,50 @@ impl CaseFile {
             let Op { name: op, inputs, weights, outputs, .. } = self.op;
             let names =
                 [list("", inputs), list("weight.", &weights.concat()), list("expected.", outputs)].concat();
-            let problem = format!("{op} has no tensor `{}`; it has {}", shown(name), names.join(", "));
+            let problem = format!(
+                "{op} has no tensor `{}`; it has {}, and upstream.NAME of an answer and gradient.NAME of a tensor of floats",
+                shown(name),
+                names.join(", ")
+            );
             return Err(bad(self.path(), problem));
         }
         if self.answers().next().is_none() {
             let problem =
                 format!("there is no answer: none of expected.{}", self.op.outputs.join(", expected."));
             return Err(bad(self.path(), problem));
+        }
+        self.check_gradients()
+    }
+
+    /// A gradient comes of an upstream gradient, and is that of a tensor of floats that is there.
+    fn check_gradients(&self) -> Result<()> {
+        let wrong = |problem: String| Err(bad(self.path(), problem));
+        match (self.upstreams().next(), self.gradients().next()) {
+            (None, Some(name)) => {
+                return wrong(format!(
+                    "`gradient.{name}` needs the gradient of an output: one of upstream.{}",
+                    self.op.outputs.join(", upstream.")
+                ));
+            }
+            (Some(name), None) => {
+                return wrong(format!("`upstream.{name}` is there, but no gradient.NAME that comes of it"));
+            }
+            _ => {}
+        }
+        for name in self.gradients() {
+            let Some(shape) = self.checkpoint.shape(name) else {
+                return wrong(format!("`gradient.{name}` is there, but no `{name}`"));
+            };
+            let dtype = self.checkpoint.dtype(name).unwrap_or_default();
+            if !["F32", "F16", "BF16"].contains(&dtype.as_str()) {
+                return wrong(format!(
+                    "`{name}` is {dtype} and takes no gradient, but there is `gradient.{name}`"
+                ));
+            }
+            let found = self.checkpoint.shape(&format!("gradient.{name}")).unwrap_or_default();
+            if found != shape {
+                return wrong(format!("`gradient.{name}` is {found:?}, but `{name}` is {shape:?}"));
+            }
         }
         Ok(())
     }
@@ -156,6 +205,11 @@ impl CaseFile {
         self.tolerance
     }
 
+    /// The same of gradients: the file's gradient_rtol and gradient_atol, each as above where it has none.
+    pub fn gradient_tolerance(&self) -> (f64, f64) {
+        self.gradient_tolerance
+    }
+
     pub(super) fn op(&self) -> &'static Op {
         self.op
     }
@@ -171,6 +225,16 @@ impl CaseFile {
     /// The names of the answers, sorted.
     pub(super) fn answers(&self) -> impl Iterator<Item = &str> {
         self.checkpoint.names().filter_map(|name| name.strip_prefix("expected."))
+    }
+
+    /// The names of the outputs whose gradients are given, sorted.
+    pub(super) fn upstreams(&self) -> impl Iterator<Item = &str> {
+        self.checkpoint.names().filter_map(|name| name.strip_prefix("upstream."))
+    }
+
+    /// The names of the inputs and weights whose gradients are to be compared, sorted.
+    pub(super) fn gradients(&self) -> impl Iterator<Item = &str> {
+        self.checkpoint.names().filter_map(|name| name.strip_prefix("gradient."))
     }
 
     /// A tensor of floats and what it is stored as.

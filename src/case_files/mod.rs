@@ -2,11 +2,13 @@
 
 mod call;
 mod file;
+mod gradients;
 mod onnx;
 mod onnx_attention;
 mod scored_attention;
 mod t5;
 mod torch_attention;
+mod torch_functional;
 mod torch_gru;
 mod torch_layers;
 mod vision;
@@ -19,7 +21,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::verify::compare::{Comparison, compare_allclose};
 use crate::weights::files::bad;
-use call::{Array, Call};
+use call::{Array, Call, Computed};
 
 /// An op that a case may ask for.
 struct Op {
@@ -35,7 +37,7 @@ struct Op {
 }
 
 /// All of them.
-const OPS: [&Op; 24] = [
+const OPS: [&Op; 28] = [
     &onnx_attention::ATTENTION,
     &onnx::GELU,
     &onnx::GEMM,
@@ -44,6 +46,10 @@ const OPS: [&Op; 24] = [
     &onnx::RMS_NORMALIZATION,
     &onnx::ROTARY_EMBEDDING,
     &onnx::SOFTMAX,
+    &torch_functional::LINEAR,
+    &torch_functional::EMBEDDING,
+    &torch_functional::CROSS_ENTROPY,
+    &torch_functional::POOLING,
     &torch_attention::SCALED_DOT_PRODUCT_ATTENTION,
     &torch_attention::MULTIHEAD_ATTENTION,
     &torch_layers::TRANSFORMER_ENCODER_LAYER,
@@ -73,31 +79,39 @@ pub fn ops() -> impl ExactSizeIterator<Item = &'static str> {
 pub struct CaseReport {
     /// Each answer of the case by its name, without `expected.`.
     pub outputs: Vec<(String, Comparison)>,
+    /// Each gradient of the case by its tensor's name, without `gradient.`.
+    pub gradients: Vec<(String, Comparison)>,
 }
 
 impl CaseReport {
-    /// Whether every answer agrees.
+    /// Whether every answer and every gradient agrees.
     pub fn passed(&self) -> bool {
-        self.outputs.iter().all(|(_, comparison)| comparison.passed)
+        self.comparisons().all(|comparison| comparison.passed)
     }
 
-    /// The largest absolute error of all answers; infinite for a NaN or an infinity in the wrong place.
+    /// The largest absolute error of all answers and gradients; infinite for a NaN or an infinity in the wrong place.
     pub fn largest_error(&self) -> f64 {
         // None of them is NaN.
-        self.outputs.iter().map(|(_, comparison)| comparison.largest_error).fold(0.0, f64::max)
+        self.comparisons().map(|comparison| comparison.largest_error).fold(0.0, f64::max)
+    }
+
+    fn comparisons(&self) -> impl Iterator<Item = &Comparison> {
+        self.outputs.iter().chain(&self.gradients).map(|(_, comparison)| comparison)
     }
 }
 
-/// What is wrong with each answer that disagrees; nothing if all agree.
+/// What is wrong with each answer and gradient that disagrees; nothing if all agree.
 impl fmt::Display for CaseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let failed = self.outputs.iter().filter(|(_, comparison)| !comparison.passed);
-        for (place, (name, comparison)) in failed.enumerate() {
+        let outputs = self.outputs.iter().map(|output| ("", output));
+        let gradients = self.gradients.iter().map(|gradient| ("gradient.", gradient));
+        let failed = outputs.chain(gradients).filter(|(_, (_, comparison))| !comparison.passed);
+        for (place, (kind, (name, comparison))) in failed.enumerate() {
             let separator = if place == 0 { "" } else { "; " };
             let Comparison { reason, failing, elements, .. } = comparison;
             write!(
                 f,
-                "{separator}{name}: {reason}; {failing} of {elements} elements are beyond their bound"
+                "{separator}{kind}{name}: {reason}; {failing} of {elements} elements are beyond their bound"
             )?;
         }
         Ok(())
@@ -105,32 +119,42 @@ impl fmt::Display for CaseReport {
 }
 
 impl CaseFile {
-    /// Runs the case on that device and compares every answer.
+    /// Runs the case on that device and compares every answer and every gradient.
     ///
     /// # Errors
     /// What is wrong with the file: [`Error::File`](crate::Error::File), [`Error::Unsupported`](crate::Error::Unsupported), [`Error::MissingTensor`](crate::Error::MissingTensor),
-    /// [`Error::TensorShape`](crate::Error::TensorShape), [`Error::Argument`](crate::Error::Argument); [`Error::Implementation`](crate::Error::Implementation) where the device was told to use an
+    /// [`Error::TensorShape`](crate::Error::TensorShape), [`Error::Argument`](crate::Error::Argument); [`Error::NoGradient`](crate::Error::NoGradient) where an op on the way to a gradient has
+    /// none; [`Error::Implementation`](crate::Error::Implementation) where the device was told to use an
     /// implementation that cannot take the case; and those of [`Recording::run_async`](crate::Recording::run_async).
     pub async fn run_async(&self, device: &Device) -> Result<CaseReport> {
-        let mut call = Call::new(self, device);
+        let mut call = Call::new(self, device)?;
         (self.op().record)(&mut call)?;
-        let answers = call.run().await?;
+        let Computed { answers, gradients } = call.run().await?;
         let mut outputs = Vec::new();
         for name in self.answers() {
             let full = format!("expected.{name}");
-            let (expected, dtype) = self.array(&full)?;
             let Some((_, got)) = answers.iter().find(|(answer, _)| *answer == name) else {
                 return Err(bad(self.path(), format!("the op has no `{name}` with these attributes")));
             };
-            if got.shape != expected.shape {
-                let problem = format!("`{full}` is {:?}, but `{name}` is {:?}", expected.shape, got.shape);
-                return Err(bad(self.path(), problem));
-            }
-            let got = dtype.round(&got.values);
-            let (rtol, atol) = self.tolerance();
-            outputs.push((name.to_owned(), compare_allclose(&got, &expected.values, rtol, atol)));
+            outputs.push((name.to_owned(), self.compared(&full, got, self.tolerance())?));
         }
-        Ok(CaseReport { outputs })
+        let compared = |(name, got): &(String, Array)| {
+            let comparison = self.compared(&format!("gradient.{name}"), got, self.gradient_tolerance())?;
+            Ok((name.clone(), comparison))
+        };
+        let gradients = gradients.iter().map(compared).collect::<Result<_>>()?;
+        Ok(CaseReport { outputs, gradients })
+    }
+
+    /// What was computed, held against the file's tensor of that name, whose shape it must have.
+    fn compared(&self, name: &str, got: &Array, (rtol, atol): (f64, f64)) -> Result<Comparison> {
+        let (expected, dtype) = self.array(name)?;
+        if got.shape != expected.shape {
+            let (_, answer) = name.split_once('.').unwrap_or(("", name));
+            let problem = format!("`{name}` is {:?}, but `{answer}` is {:?}", expected.shape, got.shape);
+            return Err(bad(self.path(), problem));
+        }
+        Ok(compare_allclose(&dtype.round(&got.values), &expected.values, rtol, atol))
     }
 
     /// The blocking form of [`CaseFile::run_async`].

@@ -169,7 +169,12 @@ fn mask(call: &mut Call<'_>, keys: usize) -> Result<Option<DeviceMask>> {
             }
         };
     }
-    call.upload_mask(&shape, &mask).map(Some)
+    let mask = call.upload_mask(&shape, &mask)?;
+    // One with more keys than the file's has other elements.
+    if found >= keys {
+        mask.differentiate(call, "attn_mask")?;
+    }
+    Ok(Some(mask))
 }
 
 /// Rows of `columns` as rows of `wanted`, which is more.

@@ -1,8 +1,10 @@
 //! Additive and Luong's attention.
 
 use super::Op;
-use super::call::Call;
+use super::call::{Array, Call};
+use super::gradients::renamed;
 use crate::error::Result;
+use crate::layers::Parameters;
 use crate::ops::{
     AdditiveAttention, AdditiveAttentionWeights, HostAdditiveAttention, LuongAttention, LuongScore,
     ScoredAttentionValues,
@@ -28,33 +30,34 @@ pub(super) const LUONG_ATTENTION: Op = Op {
     record: record_luong,
 };
 
+const NAMES: [&str; 3] = ["query", "key", "value"];
+
 /// Queries, keys and values, and the lengths of the keys.
 struct Inputs {
-    tensors: [Value; 3],
+    tensors: [Array; 3],
     lengths: Option<Vec<u32>>,
     wants_weights: bool,
 }
 
 impl Inputs {
     fn of(call: &mut Call<'_>) -> Result<Self> {
-        let tensors = [call.value("query")?, call.value("key")?, call.value("value")?];
-        for (name, tensor) in ["query", "key", "value"].iter().zip(&tensors) {
-            if tensor.shape().rank() != 3 {
-                let problem = format!("`{name}` must have 3 axes, but is {:?}", tensor.shape().dims());
-                return Err(call.wrong(problem));
+        let tensors = [call.array("query")?, call.array("key")?, call.array("value")?];
+        for (name, Array { shape, .. }) in NAMES.iter().zip(&tensors) {
+            if shape.len() != 3 {
+                return Err(call.wrong(format!("`{name}` must have 3 axes, but is {shape:?}")));
             }
         }
-        if tensors[0].shape()[0] != tensors[1].shape()[0] {
+        let [query, key, _] = &tensors;
+        if query.shape[0] != key.shape[0] {
             let problem = format!(
                 "`query` and `key` must be of one batch, but are {:?} and {:?}",
-                tensors[0].shape().dims(),
-                tensors[1].shape().dims()
+                query.shape, key.shape
             );
             return Err(call.wrong(problem));
         }
         let lengths = if call.has("key_lengths") {
             let (shape, lengths) = call.counts("key_lengths")?;
-            let batch = tensors[1].shape()[0];
+            let batch = key.shape[0];
             if shape != [batch] {
                 return Err(call.wrong(format!("`key_lengths` must be [{batch}], but is {shape:?}")));
             }
@@ -67,7 +70,16 @@ impl Inputs {
 
     /// \[Dq, Dk\].
     fn columns(&self) -> [usize; 2] {
-        [self.tensors[0].shape().last(), self.tensors[1].shape().last()]
+        [self.tensors[0].shape[2], self.tensors[1].shape[2]]
+    }
+
+    fn upload(&self, call: &mut Call<'_>) -> Result<[Value; 3]> {
+        let mut upload = |place: usize| -> Result<Value> {
+            let value = call.upload(&self.tensors[place])?;
+            call.differentiate(NAMES[place], &value, |array| array)?;
+            Ok(value)
+        };
+        Ok([upload(0)?, upload(1)?, upload(2)?])
     }
 }
 
@@ -97,6 +109,18 @@ fn record_additive(call: &mut Call<'_>) -> Result<()> {
     };
     let device = call.recording.device().clone();
     let weights = AdditiveAttentionWeights::new(&device, inputs.columns(), &host, DType::F32)?;
+    let mut parameters = Parameters::new();
+    parameters.additive_attention("own", &weights);
+    let place = |own: &str| {
+        let name = match own {
+            "own.query.weight" => "W_q",
+            "own.key.weight" => "W_k",
+            "own.key.bias" => "b",
+            _ => "w_v",
+        };
+        (format!("weight.{name}"), [0; 2])
+    };
+    call.train(&renamed(parameters.into_vec(), place), |array| array)?;
     let mut attention = AdditiveAttention::new(&weights);
     if let Some(lengths) = &inputs.lengths {
         attention = attention.key_lengths(lengths);
@@ -104,8 +128,8 @@ fn record_additive(call: &mut Call<'_>) -> Result<()> {
     if inputs.wants_weights {
         attention = attention.with_weights();
     }
-    let [query, key, value] = &inputs.tensors;
-    let values = attention.record(&mut call.recording, query, key, value)?;
+    let [query, key, value] = inputs.upload(call)?;
+    let values = attention.record(&mut call.recording, &query, &key, &value)?;
     answer(call, &values)
 }
 
@@ -117,7 +141,15 @@ fn record_luong(call: &mut Call<'_>) -> Result<()> {
         None => return Err(call.wrong("the attribute `score` is missing: dot, general or concat")),
         Some("general") => {
             let weight = call.floats("weight.W", &[query_dim, key_dim])?;
-            LuongScore::general(&device, columns, &weight, DType::F32)?
+            let score = LuongScore::general(&device, columns, &weight, DType::F32)?;
+            if let LuongScore::General(layer) = &score {
+                let mut parameters = Parameters::new();
+                parameters.linear("own", layer);
+                // The layer takes queries to keys: its matrix is Wᵀ.
+                let place = |_: &str| ("weight.W".to_owned(), [0; 2]);
+                call.train(&renamed(parameters.into_vec(), place), Array::swapped)?;
+            }
+            score
         }
         Some("concat") => {
             let score_weight = call.array("weight.v")?;
@@ -127,7 +159,18 @@ fn record_luong(call: &mut Call<'_>) -> Result<()> {
                 );
             };
             let weight = call.floats("weight.W", &[width, query_dim.saturating_add(key_dim)])?;
-            LuongScore::concat(&device, columns, &weight, &score_weight.values, DType::F32)?
+            let score = LuongScore::concat(&device, columns, &weight, &score_weight.values, DType::F32)?;
+            if let LuongScore::Concat(weights) = &score {
+                let mut parameters = Parameters::new();
+                parameters.additive_attention("own", weights);
+                let place = |own: &str| match own {
+                    "own.query.weight" => ("weight.W".to_owned(), [0; 2]),
+                    "own.key.weight" => ("weight.W".to_owned(), [0, query_dim]),
+                    _ => ("weight.v".to_owned(), [0; 2]),
+                };
+                call.train(&renamed(parameters.into_vec(), place), |array| array)?;
+            }
+            score
         }
         Some(_) => LuongScore::Dot,
     };
@@ -138,7 +181,7 @@ fn record_luong(call: &mut Call<'_>) -> Result<()> {
     if inputs.wants_weights {
         attention = attention.with_weights();
     }
-    let [query, key, value] = &inputs.tensors;
-    let values = attention.record(&mut call.recording, query, key, value)?;
+    let [query, key, value] = inputs.upload(call)?;
+    let values = attention.record(&mut call.recording, &query, &key, &value)?;
     answer(call, &values)
 }

@@ -4,11 +4,11 @@ use super::Op;
 use super::call::{Array, Call};
 use super::file::LARGEST_SIZE;
 use crate::error::Result;
+use crate::layers::Parameters;
 use crate::ops::{
     Alignment, Attention, Capture, Heads, KvCache, KvCacheShape, Linear, LinearWeights, RelativePositionBias,
     RelativePositionBuckets, Stage,
 };
-use crate::recording::Value;
 use crate::tensor::DType;
 
 pub(super) const T5_ATTENTION: Op = Op {
@@ -42,10 +42,30 @@ fn record(call: &mut Call<'_>) -> Result<()> {
     };
     let rows = source.shape[1];
     let bias = relative_bias(call, heads)?;
+    let [inner, outer] = [heads * head_dim, sizes.model_dim];
+    let mut parameters = Parameters::new();
+    let mut linear = |name: &str, shape: [usize; 2]| -> Result<LinearWeights> {
+        let weight = call.floats(&format!("weight.{name}.weight"), &shape)?;
+        let weights = LinearWeights::new(call.recording.device(), shape, &weight, None, DType::F32)?;
+        parameters.linear(&format!("weight.{name}"), &weights);
+        Ok(weights)
+    };
+    let (q, k, v) =
+        (linear("q", [inner, outer])?, linear("k", [inner, outer])?, linear("v", [inner, outer])?);
+    let output = linear("o", [outer, inner])?;
+    call.train(&parameters.into_vec(), |array| array)?;
     let hidden = call.upload(&hidden)?;
-    let source = call.upload(&source)?;
-    let [q, k, v] =
-        [("q", &hidden), ("k", &source), ("v", &source)].map(|(name, x)| project(call, &sizes, name, x));
+    call.differentiate("hidden_states", &hidden, |array| array)?;
+    let source = match call.has("key_value_states") {
+        true => {
+            let source = call.upload(&source)?;
+            call.differentiate("key_value_states", &source, |array| array)?;
+            source
+        }
+        false => hidden.clone(),
+    };
+    let [q, k, v] = [(q, &hidden), (k, &source), (v, &source)]
+        .map(|(weights, x)| Linear::new(&weights).record(&mut call.recording, x));
     let (q, k, v) = (q?, k?, v?);
     let past = match call.has("past_key") || call.has("past_value") {
         true => Some([past(call, "past_key", batch, &sizes)?, past(call, "past_value", batch, &sizes)?]),
@@ -53,6 +73,7 @@ fn record(call: &mut Call<'_>) -> Result<()> {
     };
     let mask = call.has("mask").then(|| call.mask("mask")).transpose()?;
     let mask = mask.map(|(shape, mask)| call.upload_mask(&shape, &mask)).transpose()?;
+    mask.as_ref().map_or(Ok(()), |mask| mask.differentiate(call, "mask"))?;
 
     // Queries stand behind what is past; without a past the first is at the first key, as in transformers.
     let behind = past.as_ref().map_or(0, |[k, _]| k.shape[2]);
@@ -107,7 +128,7 @@ fn record(call: &mut Call<'_>) -> Result<()> {
             cache.record_attention(&mut call.recording, attention, &q)?
         }
     };
-    let output = linear(call, "o", [sizes.model_dim, heads * head_dim], &attended.output)?;
+    let output = Linear::new(&output).record(&mut call.recording, &attended.output)?;
     call.answer("out", &output)
 }
 
@@ -134,16 +155,6 @@ fn past(call: &mut Call<'_>, name: &str, batch: usize, sizes: &Sizes) -> Result<
             Err(call.wrong(format!("`{name}` must be {expected}, but is {:?}", array.shape)))
         }
     }
-}
-
-fn project(call: &mut Call<'_>, sizes: &Sizes, name: &str, x: &Value) -> Result<Value> {
-    linear(call, name, [sizes.heads * sizes.head_dim, sizes.model_dim], x)
-}
-
-fn linear(call: &mut Call<'_>, name: &str, shape: [usize; 2], x: &Value) -> Result<Value> {
-    let weight = call.floats(&format!("weight.{name}.weight"), &shape)?;
-    let weights = LinearWeights::new(call.recording.device(), shape, &weight, None, DType::F32)?;
-    Linear::new(&weights).record(&mut call.recording, x)
 }
 
 /// The table, where the file has one.

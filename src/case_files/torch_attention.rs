@@ -3,6 +3,7 @@
 use super::Op;
 use super::call::{Array, Call, DeviceMask, Finish, HostMask};
 use super::file::LARGEST_SIZE;
+use super::gradients::renamed;
 use crate::error::Result;
 use crate::layers::{
     AttentionWeights, HostLinear, MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadAttentionOptions,
@@ -69,7 +70,9 @@ fn record_scaled_dot_product_attention(call: &mut Call<'_>) -> Result<()> {
             );
             return Err(call.wrong(problem));
         };
-        tensors.push(call.upload_floats(&dims, &array.values)?);
+        let value = call.upload_floats(&dims, &array.values)?;
+        call.differentiate(name, &value, |array| array)?;
+        tensors.push(value);
     }
     let [q, k, v] = [&tensors[0], &tensors[1], &tensors[2]];
     let (heads, key_heads) = (q.shape()[1], k.shape()[1]);
@@ -95,7 +98,9 @@ fn record_scaled_dot_product_attention(call: &mut Call<'_>) -> Result<()> {
         let Some(dims) = dims else {
             return Err(call.wrong(format!("`attn_mask` {mask_shape:?} does not fit `query` {shape:?}")));
         };
-        Some(call.upload_mask(&dims, &mask)?)
+        let mask = call.upload_mask(&dims, &mask)?;
+        mask.differentiate(call, "attn_mask")?;
+        Some(mask)
     } else {
         None
     };
@@ -224,7 +229,12 @@ impl Masks {
             }
         }
         if let Some((dims, values)) = scores_mask {
-            masks.mask = Some(call.upload_mask(&dims, &values)?);
+            let uploaded = call.upload_mask(&dims, &values)?;
+            // A sum of both has not the mask's own elements.
+            if !call.has(padding) || masks.padding.is_some() {
+                uploaded.differentiate(call, mask)?;
+            }
+            masks.mask = Some(uploaded);
         }
         Ok(masks)
     }
@@ -310,6 +320,19 @@ impl AttentionTensors {
         Ok(Self { model_dim: width, inputs, input_bias, output, output_bias, packed })
     }
 
+    /// Where the file has a part of the attention's own parameters, such as `key.bias`.
+    pub(super) fn place(&self, prefix: &str, own: &str) -> (String, [usize; 2]) {
+        let (part, kind) = own.split_once('.').unwrap_or((own, ""));
+        let third = ["query", "key", "value"].iter().position(|&name| name == part);
+        match (third, kind) {
+            (None, _) => (format!("{prefix}out_proj.{kind}"), [0; 2]),
+            (Some(third), "weight") if !self.packed => {
+                (format!("{prefix}{}_proj_weight", ["q", "k", "v"][third]), [0; 2])
+            }
+            (Some(third), _) => (format!("{prefix}in_proj_{kind}"), [third * self.model_dim, 0]),
+        }
+    }
+
     pub(super) fn weights(&self) -> MultiHeadAttentionWeights<'_> {
         let projection = |part: usize| HostLinear {
             weight: &self.inputs[part],
@@ -352,10 +375,10 @@ fn record_multihead_attention(call: &mut Call<'_>) -> Result<()> {
         [width, key_width, value_width],
         attributes.flag("bias", true)?,
     )?;
-    let dims = [query.shape[0], heads, query.shape[1], key.shape[1]];
-    let masks = Masks::of(call, ["attn_mask", "key_padding_mask"], dims)?;
     let bits = |array: &Array| array.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-    let is_self = tensors.packed && bits(&query) == bits(&key) && bits(&key) == bits(&value);
+    // Gradients by the inputs are those of each for itself.
+    let asks = ["query", "key", "value"].iter().any(|name| call.asks_gradient(name));
+    let is_self = !asks && tensors.packed && bits(&query) == bits(&key) && bits(&key) == bits(&value);
     let config = match is_self {
         true => MultiHeadAttentionConfig::self_attention(width, heads)?,
         false => MultiHeadAttentionConfig::cross_attention(width, heads, key_width, value_width)?,
@@ -372,6 +395,10 @@ fn record_multihead_attention(call: &mut Call<'_>) -> Result<()> {
     let bias_kv = bias_kv.as_ref().map(|[key, value]| [&key[..], &value[..]]);
     let attention =
         attention.with_appended_keys(&device, bias_kv, attributes.flag("add_zero_attn", false)?)?;
+    let place = |name: &str| tensors.place("weight.", name);
+    call.train(&renamed(attention.parameters(), place), |array| array)?;
+    let dims = [query.shape[0], heads, query.shape[1], key.shape[1]];
+    let masks = Masks::of(call, ["attn_mask", "key_padding_mask"], dims)?;
     let weights = match (call.expects("attn_output_weights"), attributes.flag("average_attn_weights", true)?)
     {
         (false, _) => AttentionWeights::None,
@@ -384,6 +411,9 @@ fn record_multihead_attention(call: &mut Call<'_>) -> Result<()> {
         attention.record_self(&mut call.recording, &query, &options)?
     } else {
         let (key, value) = (call.upload(&key)?, call.upload(&value)?);
+        for (name, input) in [("query", &query), ("key", &key), ("value", &value)] {
+            call.differentiate(name, input, layout.finish())?;
+        }
         attention.record(&mut call.recording, [&query, &key, &value], &options)?
     };
     call.answer_as("attn_output", &values.output, layout.finish())?;

@@ -1,10 +1,10 @@
 //! PyTorch's `GRU`.
 
 use super::Op;
-use super::call::{Array, Call};
+use super::call::{Array, Call, Finish};
 use super::file::LARGEST_SIZE;
 use crate::error::Result;
-use crate::layers::{Gru, GruConfig, GruDirection, GruOptions, HostGru, HostLinear};
+use crate::layers::{Gru, GruConfig, GruDirection, GruOptions, HostGru, HostLinear, Parameters};
 use crate::tensor::DType;
 
 pub(super) const GRU: Op = Op {
@@ -64,6 +64,13 @@ fn record(call: &mut Call<'_>) -> Result<()> {
     } else {
         None
     };
+    let device = call.recording.device().clone();
+    let direction = if bidirectional { GruDirection::Bidirectional } else { GruDirection::Forward };
+    let config = GruConfig { input_dim, hidden_dim, direction, dtype: DType::F32 };
+    let gru = Gru::new(&device, config, &hosts)?;
+    let mut parameters = Parameters::new();
+    gru.add_parameters(&mut parameters, "weight.", &["_l0", "_l0_reverse"][..suffixes.len()]);
+    call.train(&parameters.into_vec(), |array| array)?;
     let mut initial = Vec::new();
     if call.has("h_0") {
         let state = call.floats("h_0", &[suffixes.len(), batch, hidden_dim])?;
@@ -72,18 +79,17 @@ fn record(call: &mut Call<'_>) -> Result<()> {
             let values = &state[first..first + batch * hidden_dim];
             initial.push(call.upload_floats(&[batch, hidden_dim], values)?);
         }
+        call.differentiate_stacked("h_0", &initial)?;
     }
     let initial: Vec<_> = initial.iter().collect();
-    let device = call.recording.device().clone();
-    let direction = if bidirectional { GruDirection::Bidirectional } else { GruDirection::Forward };
-    let config = GruConfig { input_dim, hidden_dim, direction, dtype: DType::F32 };
-    let gru = Gru::new(&device, config, &hosts)?;
     let options = GruOptions {
         lengths: lengths.as_deref(),
         initial: (!initial.is_empty()).then_some(initial.as_slice()),
     };
     let x = call.upload(&input)?;
+    let finish: Finish = if batch_first { |array| array } else { Array::swapped };
+    call.differentiate("input", &x, finish)?;
     let values = gru.record(&mut call.recording, &x, &options)?;
-    call.answer_as("output", &values.output, if batch_first { |array| array } else { Array::swapped })?;
+    call.answer_as("output", &values.output, finish)?;
     call.answer_stacked("h_n", &values.states)
 }

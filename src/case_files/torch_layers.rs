@@ -3,11 +3,12 @@
 use super::Op;
 use super::call::Call;
 use super::file::LARGEST_SIZE;
+use super::gradients::renamed;
 use super::torch_attention::{AttentionTensors, Masks, SequenceLayout};
 use crate::error::Result;
 use crate::layers::{
     DecoderLayer, DecoderLayerConfig, DecoderLayerOptions, DecoderLayerWeights, Encoder, EncoderLayer,
-    EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, HostLinear, NormPosition,
+    EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm, HostLinear, NormPosition, Parameter, Parameters,
 };
 use crate::ops::{Activation, LayerNormWeights, layer_norm};
 use crate::tensor::DType;
@@ -65,8 +66,9 @@ pub(super) const TRANSFORMER_ENCODER_LAYER: Op = Op {
     outputs: &["out"],
     record: |call| {
         let config = Config::of(call)?;
-        let layer = LayerTensors::of(call, &config, "weight.", 2)?;
-        let layers = vec![layer.encoder_layer(call, &config)?];
+        let mut parameters = Vec::new();
+        let layers = vec![encoder_layer(call, &config, "weight.", &mut parameters)?];
+        call.train(&parameters, |array| array)?;
         record_encoder(call, &config, &Encoder::new(layers, None)?, "src_mask")
     },
 };
@@ -79,10 +81,10 @@ pub(super) const TRANSFORMER_ENCODER: Op = Op {
     outputs: &["out"],
     record: |call| {
         let config = Config::of(call)?;
-        let layers = in_stack(call, |call, prefix| {
-            LayerTensors::of(call, &config, prefix, 2)?.encoder_layer(call, &config)
-        })?;
-        let norm = last_norm(call, &config)?;
+        let mut parameters = Vec::new();
+        let layers = in_stack(call, |call, prefix| encoder_layer(call, &config, prefix, &mut parameters))?;
+        let norm = last_norm(call, &config, &mut parameters)?;
+        call.train(&parameters, |array| array)?;
         record_encoder(call, &config, &Encoder::new(layers, norm)?, "mask")
     },
 };
@@ -95,7 +97,9 @@ pub(super) const TRANSFORMER_DECODER_LAYER: Op = Op {
     outputs: &["out"],
     record: |call| {
         let config = Config::of(call)?;
-        let layers = vec![decoder_layer(call, &config, "weight.")?];
+        let mut parameters = Vec::new();
+        let layers = vec![decoder_layer(call, &config, "weight.", &mut parameters)?];
+        call.train(&parameters, |array| array)?;
         record_decoder(call, &config, &layers, None)
     },
 };
@@ -108,8 +112,10 @@ pub(super) const TRANSFORMER_DECODER: Op = Op {
     outputs: &["out"],
     record: |call| {
         let config = Config::of(call)?;
-        let layers = in_stack(call, |call, prefix| decoder_layer(call, &config, prefix))?;
-        let norm = last_norm(call, &config)?;
+        let mut parameters = Vec::new();
+        let layers = in_stack(call, |call, prefix| decoder_layer(call, &config, prefix, &mut parameters))?;
+        let norm = last_norm(call, &config, &mut parameters)?;
+        call.train(&parameters, |array| array)?;
         record_decoder(call, &config, &layers, norm.as_ref())
     },
 };
@@ -128,14 +134,30 @@ fn in_stack<'a, T>(
 }
 
 /// The norm behind a stack, where it has one.
-fn last_norm(call: &mut Call<'_>, config: &Config) -> Result<Option<LayerNormWeights>> {
+fn last_norm(
+    call: &mut Call<'_>,
+    config: &Config,
+    parameters: &mut Vec<Parameter>,
+) -> Result<Option<LayerNormWeights>> {
     // It is made by itself, so that its ε is not the layers'.
     let epsilon = call.attributes().number("norm_eps")?.unwrap_or(1e-5);
     if !call.has("weight.norm.weight") {
         return Ok(None);
     }
     let norm = Norm::of(call, config, "weight.norm")?;
-    LayerNormWeights::new(call.recording.device(), &norm.gamma, &norm.beta, epsilon).map(Some)
+    let norm = LayerNormWeights::new(call.recording.device(), &norm.gamma, &norm.beta, epsilon)?;
+    let mut own = Parameters::new();
+    own.norm("weight.norm", &norm);
+    parameters.extend(own.into_vec());
+    Ok(Some(norm))
+}
+
+/// The attribute `activation`, if it is there.
+pub(super) fn activation(call: &Call<'_>) -> Result<Option<Activation>> {
+    let names: Vec<&str> = ACTIVATIONS.iter().map(|(name, _)| *name).collect();
+    let name = call.attributes().text("activation", &names)?;
+    let named = ACTIVATIONS.iter().find(|(known, _)| Some(*known) == name);
+    Ok(named.map(|(_, activation)| *activation))
 }
 
 /// The constructor's arguments, PyTorch's defaults where they are absent.
@@ -158,12 +180,7 @@ impl Config {
             model_dim: attributes.needed_count("d_model", sizes.clone())?,
             heads: attributes.needed_count("nhead", sizes.clone())?,
             feed_forward_dim: attributes.count("dim_feedforward", sizes)?.unwrap_or(2048),
-            activation: {
-                let names: Vec<&str> = ACTIVATIONS.iter().map(|(name, _)| *name).collect();
-                let name = attributes.text("activation", &names)?;
-                let named = ACTIVATIONS.iter().find(|(known, _)| Some(*known) == name);
-                named.map_or(Activation::Relu, |(_, activation)| *activation)
-            },
+            activation: activation(call)?.unwrap_or(Activation::Relu),
             epsilon: attributes.number("layer_norm_eps")?.unwrap_or(1e-5),
             norm_position: match attributes.flag("norm_first", false)? {
                 true => NormPosition::Pre,
@@ -225,25 +242,49 @@ impl LayerTensors {
             .map(|index| HostLinear { weight: &self.linear[index].0, bias: self.linear[index].1.as_deref() })
     }
 
-    fn encoder_layer(&self, call: &Call<'_>, config: &Config) -> Result<EncoderLayer> {
-        let weights = EncoderLayerWeights {
-            attention: self.attention.weights(),
-            attention_norm: self.norms[0].host(),
-            feed_forward: self.feed_forward(),
-            feed_forward_norm: self.norms[1].host(),
+    /// Where the file has a part of the layer's own parameters, such as `feed_forward.up.weight`, that is none of an attention's. The
+    /// norms have those names.
+    fn place(prefix: &str, own: &str, norms: &[&str]) -> (String, [usize; 2]) {
+        let (part, kind) = own.rsplit_once('.').unwrap_or((own, ""));
+        let name = match norms.iter().position(|&norm| norm == part) {
+            Some(place) => format!("norm{}", place + 1),
+            None if part == "feed_forward.up" => "linear1".to_owned(),
+            None => "linear2".to_owned(),
         };
-        let &Config { model_dim, heads, feed_forward_dim, activation, epsilon, norm_position, .. } = config;
-        let config = EncoderLayerConfig {
-            model_dim,
-            heads,
-            feed_forward_dim,
-            activation,
-            norm_position,
-            epsilon,
-            dtype: DType::F32,
-        };
-        EncoderLayer::new(call.recording.device(), &config, &weights)
+        (format!("{prefix}{name}.{kind}"), [0; 2])
     }
+}
+
+/// The layer whose weights have that prefix, and its parameters by the file's names.
+fn encoder_layer(
+    call: &mut Call<'_>,
+    config: &Config,
+    prefix: &str,
+    parameters: &mut Vec<Parameter>,
+) -> Result<EncoderLayer> {
+    let tensors = LayerTensors::of(call, config, prefix, 2)?;
+    let weights = EncoderLayerWeights {
+        attention: tensors.attention.weights(),
+        attention_norm: tensors.norms[0].host(),
+        feed_forward: tensors.feed_forward(),
+        feed_forward_norm: tensors.norms[1].host(),
+    };
+    let &Config { model_dim, heads, feed_forward_dim, activation, epsilon, norm_position, .. } = config;
+    let config = EncoderLayerConfig {
+        model_dim,
+        heads,
+        feed_forward_dim,
+        activation,
+        norm_position,
+        epsilon,
+        dtype: DType::F32,
+    };
+    let layer = EncoderLayer::new(call.recording.device(), &config, &weights)?;
+    parameters.extend(renamed(layer.parameters(), |own| match own.split_once('.') {
+        Some(("attention", rest)) => tensors.attention.place(&format!("{prefix}self_attn."), rest),
+        _ => LayerTensors::place(prefix, own, &["attention_norm", "feed_forward_norm"]),
+    }));
+    Ok(layer)
 }
 
 fn record_encoder(call: &mut Call<'_>, config: &Config, encoder: &Encoder, mask: &str) -> Result<()> {
@@ -253,11 +294,18 @@ fn record_encoder(call: &mut Call<'_>, config: &Config, encoder: &Encoder, mask:
     let dims = [batch, config.heads, length, length];
     let masks = Masks::of(call, [mask, "src_key_padding_mask"], dims)?;
     let source = call.upload(&source)?;
+    call.differentiate("src", &source, layout.finish())?;
     let output = encoder.record(&mut call.recording, &source, &masks.options())?;
     call.answer_as("out", &output, layout.finish())
 }
 
-fn decoder_layer(call: &mut Call<'_>, config: &Config, prefix: &str) -> Result<DecoderLayer> {
+/// As [`encoder_layer`].
+fn decoder_layer(
+    call: &mut Call<'_>,
+    config: &Config,
+    prefix: &str,
+    parameters: &mut Vec<Parameter>,
+) -> Result<DecoderLayer> {
     let tensors = LayerTensors::of(call, config, prefix, 3)?;
     let cross = format!("{prefix}multihead_attn.");
     let cross = AttentionTensors::of(call, &cross, [config.model_dim; 3], config.bias)?;
@@ -279,7 +327,14 @@ fn decoder_layer(call: &mut Call<'_>, config: &Config, prefix: &str) -> Result<D
         epsilon,
         dtype: DType::F32,
     };
-    DecoderLayer::new(call.recording.device(), &config, &weights)
+    let layer = DecoderLayer::new(call.recording.device(), &config, &weights)?;
+    let norms = ["self_attention_norm", "cross_attention_norm", "feed_forward_norm"];
+    parameters.extend(renamed(layer.parameters(), |own| match own.split_once('.') {
+        Some(("self_attention", rest)) => tensors.attention.place(&format!("{prefix}self_attn."), rest),
+        Some(("cross_attention", rest)) => cross.place(&format!("{prefix}multihead_attn."), rest),
+        _ => LayerTensors::place(prefix, own, &norms),
+    }));
+    Ok(layer)
 }
 
 fn record_decoder(
@@ -297,6 +352,8 @@ fn record_decoder(
     let cross_dims = [batch, config.heads, queries, keys];
     let to_memory = Masks::of(call, ["memory_mask", "memory_key_padding_mask"], cross_dims)?;
     let (mut target, memory) = (call.upload(&target)?, call.upload(&memory)?);
+    call.differentiate("tgt", &target, layout.finish())?;
+    call.differentiate("memory", &memory, layout.finish())?;
     let options = DecoderLayerOptions { self_attention: own.options(), cross_attention: to_memory.options() };
     for layer in layers {
         target = layer.record(&mut call.recording, &target, &memory, &options)?.output;

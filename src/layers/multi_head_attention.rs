@@ -1,7 +1,7 @@
 //! Multi-head attention (Vaswani et al. 2017, section 3.2.2).
 
 use super::appended_keys::AppendedKeys;
-use super::{HostLinear, Parameters, Part, expect_sequence};
+use super::{HostLinear, Parameter, Parameters, Part, expect_sequence};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::host_memory;
@@ -261,6 +261,14 @@ impl MultiHeadAttention {
             Projections::Separate(separate) => separate.iter().map(LinearWeights::bytes).sum(),
         };
         inputs + self.output.bytes() + self.appended.as_ref().map_or(0, AppendedKeys::bytes)
+    }
+
+    /// What can be trained, by the names that the layer itself has for its parts: `query.weight`, `output.bias` and so on. Keys
+    /// and values that are no input's are not among them: they are not trained.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut parameters = Parameters::new();
+        self.add_parameters(&mut parameters, &["query", "key", "value", "output"]);
+        parameters.into_vec()
     }
 
     /// Its projections by the names of the query's, key's, value's and output's. Keys and values that are no input's are not

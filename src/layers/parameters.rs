@@ -6,7 +6,9 @@
 
 use std::ops::Range;
 
-use crate::ops::{EmbeddingTable, EmbeddingTables, LayerNormWeights, LinearWeights};
+use crate::ops::{
+    AdditiveAttentionWeights, EmbeddingTable, EmbeddingTables, LayerNormWeights, LinearWeights,
+};
 use crate::tensor::Tensor;
 
 /// A tensor on the device that can be trained.
@@ -159,6 +161,15 @@ impl Parameters {
     pub fn norm(&mut self, name: &str, weights: &LayerNormWeights) {
         self.tensor(format!("{name}.weight"), &weights.gamma, false);
         self.tensor(format!("{name}.bias"), &weights.beta, false);
+    }
+
+    /// `name.query.weight`, `name.key.weight` and `name.key.bias`, which are W_q, W_k and b, and `name.value.weight`, which is w_v as
+    /// a layer of one output, `[1, A]`.
+    pub fn additive_attention(&mut self, name: &str, weights: &AdditiveAttentionWeights) {
+        let (query, key, score) = weights.parts();
+        self.linear(&format!("{name}.query"), query);
+        self.linear(&format!("{name}.key"), key);
+        self.tensor(format!("{name}.value.weight"), score, true);
     }
 
     /// A table under its whole name.

@@ -140,10 +140,7 @@ impl RecurrentDecoder {
         to.table("target_embedding.weight", &self.embeddings);
         to.linear("initial", &self.initial);
         if let Some(attention) = &self.attention {
-            let (query, key, score) = attention.parts();
-            to.linear("attention.query", query);
-            to.linear("attention.key", key);
-            to.tensor("attention.value.weight", score, true);
+            to.additive_attention("attention", attention);
         }
         self.cell.add_parameters(to, "decoder.");
         self.readout.add_parameters(to, ["readout.weight", "readout.bias"]);

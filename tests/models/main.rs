@@ -17,4 +17,5 @@ mod gru;
 mod hostile_files;
 mod tokenizers;
 mod training;
+mod training_pytorch;
 mod translation;

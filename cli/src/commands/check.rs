@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use attentive::case_files::{CaseFile, CaseReport};
+use attentive::verify::compare::Comparison;
 use attentive::{Device, Error};
 use clap::Args;
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ use crate::output::{self, Answers, Failure, GREEN, RED, Result, painted, print, 
 /// Hold a device against the answers of others: case files
 ///
 /// A case is one .safetensors file with an op, its inputs and what it should answer; docs/cases.md tells how to make one
-/// from your own model in PyTorch. Each runs on the device, and every answer is compared. The exit status is 1 if any
+/// from your own model in PyTorch. Each runs on the device, and every answer is compared, and every gradient where it has some. The exit status is 1 if any
 /// fails: also where the device cannot run it, and where the file is wrong.
 #[derive(Args)]
 #[command(after_help = "\
@@ -236,9 +237,10 @@ impl Outcome {
     }
 
     fn json(&self) -> Value {
-        let outputs = self.result.as_ref().map_or(&[][..], |report| &report.outputs).iter();
-        let outputs: Vec<Value> = outputs
-            .map(|(name, comparison)| {
+        let report = self.result.as_ref().ok();
+        let compared = |of: fn(&CaseReport) -> &Vec<(String, Comparison)>| {
+            let all = report.map(of).into_iter().flatten();
+            let all = all.map(|(name, comparison)| {
                 json!({
                     "name": name,
                     "passed": comparison.passed,
@@ -247,8 +249,9 @@ impl Outcome {
                     "failing": comparison.failing,
                     "reason": comparison.reason,
                 })
-            })
-            .collect();
+            });
+            all.collect::<Vec<Value>>()
+        };
         json!({
             "path": self.path.display().to_string(),
             "op": self.op,
@@ -257,7 +260,8 @@ impl Outcome {
             "refused": self.refused(),
             "reason": self.reason(),
             "seconds": self.took.as_secs_f64(),
-            "outputs": outputs,
+            "outputs": compared(|report| &report.outputs),
+            "gradients": compared(|report| &report.gradients),
         })
     }
 }

@@ -76,7 +76,8 @@ fn every_committed_case_passes_on_every_device() {
     let end = run(check(&["--device", "all"]).arg(committed("")));
     assert_eq!(end.code, Some(0), "{}{}", end.stdout, end.stderr);
     let count = |folder: &str| fs::read_dir(committed(folder)).unwrap().count();
-    let cases: usize = ["example", "onnx", "pytorch", "t5", "vision"].into_iter().map(count).sum();
+    let cases: usize =
+        ["example", "gradients", "onnx", "pytorch", "t5", "vision"].into_iter().map(count).sum();
     let devices = end.stdout.lines().filter(|line| line.starts_with("  agrees")).count();
     assert_eq!(last_line(&end), format!("{} passed, 0 failed", cases * devices));
 }
@@ -129,8 +130,24 @@ fn the_report_is_json() {
     let good = committed("pytorch/sdpa_plain.safetensors");
     let end = run(check(&["--device", "cpu", "--json"]).arg(&path).arg(good));
     assert_eq!((end.code, last_line(&end)), (Some(0), "1 passed, 0 failed"));
-    let report: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let report: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!(report["passed"], true);
+    assert_eq!(report["devices"][0]["cases"][0]["gradients"], serde_json::json!([]));
+
+    let end = run(check(&["--device", "cpu", "--json"])
+        .arg(&path)
+        .arg(committed("gradients/sdpa_plain.safetensors")));
+    assert_eq!((end.code, last_line(&end)), (Some(0), "1 passed, 0 failed"));
+    let report: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let gradients = report["devices"][0]["cases"][0]["gradients"].as_array().unwrap();
+    let names: Vec<&Value> = gradients.iter().map(|gradient| &gradient["name"]).collect();
+    assert_eq!(names, ["query", "key", "value"]);
+    for gradient in gradients {
+        assert!(
+            gradient["passed"] == true && gradient["largest_error"].as_f64().unwrap() < 1e-5,
+            "{gradient}"
+        );
+    }
 }
 
 #[test]

@@ -331,6 +331,131 @@ fn attentions_that_are_wrong() {
     fails(&huge.floats("attn_mask", &[1 << 20, 0], &[]), &[]);
 }
 
+/// 3 · 4 by Gemm, with 2 as the gradient of its answer: that of A is 2 · 4, and that of B 2 · 3.
+fn with_gradients() -> Draft {
+    let draft = Draft::op("Gemm", json!({})).floats("A", &[1, 1], &[3.0]).floats("B", &[1, 1], &[4.0]);
+    let draft = draft.floats("expected.Y", &[1, 1], &[12.0]).floats("upstream.Y", &[1, 1], &[2.0]);
+    draft.floats("gradient.A", &[1, 1], &[8.0]).floats("gradient.B", &[1, 1], &[6.0])
+}
+
+#[test]
+fn gradients_that_are_wrong() {
+    let draft = with_gradients;
+    assert_eq!(said(draft().file()), Ok("0e0".to_owned()));
+    fails(&draft().floats("gradient.A", &[1, 1], &[8.001]), &["gradient.A: element 0 is 8e0, not 8.00"]);
+    fails(&draft().floats("gradient.B", &[1, 1], &[f32::NAN]), &["gradient.B: element 0 is 6e0, not NaN"]);
+    // Their tolerance is that of the answers, or their own.
+    let near = draft().floats("gradient.A", &[1, 1], &[8.001]);
+    assert!(said(near.clone().with("gradient_atol", json!(2e-3)).file()).is_ok());
+    assert!(said(near.clone().with("gradient_rtol", json!(2e-4)).file()).is_ok());
+    let both = near.with("rtol", json!(1e-3)).floats("expected.Y", &[1, 1], &[12.001]);
+    assert!(said(both.clone().file()).is_ok());
+    fails(&both.with("gradient_rtol", json!(0)), &["gradient.A: element 0"]);
+    fails(&draft().with("gradient_atol", json!(-1)), &["`gradient_atol` must be 0 or more", "-1"]);
+
+    // Either without the other, and names that there are not.
+    fails(&draft().without("upstream.Y"), &["`gradient.A` needs", "upstream.Y"]);
+    let alone = draft().without("gradient.A").without("gradient.B");
+    fails(&alone, &["`upstream.Y` is there, but no gradient.NAME"]);
+    fails(
+        &draft().without("gradient.B").floats("gradient.C", &[1], &[0.0]),
+        &["`gradient.C` is there, but no `C`"],
+    );
+    fails(&draft().floats("gradient.D", &[1], &[0.0]), &["no tensor `gradient.D`", "gradient.NAME"]);
+    fails(&draft().floats("upstream.Z", &[1], &[0.0]), &["no tensor `upstream.Z`"]);
+    fails(&draft().floats("gradient.weight.A", &[1], &[0.0]), &["no tensor `gradient.weight.A`"]);
+    fails(&draft().floats("gradient.A", &[1], &[8.0]), &["`gradient.A` is [1], but `A` is [1, 1]"]);
+    fails(&draft().floats("upstream.Y", &[1], &[2.0]), &["`upstream.Y` is [1], but `Y` is [1, 1]"]);
+
+    // What takes none.
+    let attention = Draft::new().floats("upstream.out", &[1, 1, 1, 2], &[1.0; 2]);
+    let mask = attention.clone().tensor("attn_mask", "BOOL", &[1, 1], vec![1]);
+    fails(
+        &mask.floats("gradient.attn_mask", &[1, 1], &[0.0]),
+        &["`attn_mask` is BOOL and takes no gradient"],
+    );
+    // A key that nothing else stands beside has the weight 1 whatever its score is.
+    let alone = attention.floats("gradient.query", &[1, 1, 1, 2], &[0.0; 2]);
+    let alone = alone.floats("gradient.key", &[1, 1, 1, 2], &[0.0; 2]);
+    assert_eq!(said(alone.floats("gradient.value", &[1, 1, 1, 2], &[1.0; 2]).file()), Ok("0e0".to_owned()));
+
+    // What this library has no gradient of: keys that are no input's, an op without a rule, what an op gives beside its output.
+    let bias = multi_head().attribute("add_bias_kv", json!(true));
+    let bias =
+        bias.floats("weight.bias_k", &[1, 1, 2], &[0.0; 2]).floats("weight.bias_v", &[1, 1, 2], &[0.0; 2]);
+    let bias = bias.floats("upstream.attn_output", &[1, 1, 2], &[1.0; 2]);
+    let bias = bias.floats("gradient.weight.bias_k", &[1, 1, 2], &[0.0; 2]);
+    fails(&bias, &["MultiheadAttention", "gives no gradient by `weight.bias_k`"]);
+    let spatial = Draft::op("SpatialAttention", json!({})).floats("x", &[1, 1, 1, 1], &[1.0]);
+    let spatial = spatial.floats("weight.conv.weight", &[1, 2, 1, 1], &[1.0; 2]);
+    let spatial =
+        spatial.floats("expected.out", &[1, 1, 1, 1], &[0.0]).floats("upstream.out", &[1, 1, 1, 1], &[1.0]);
+    fails(&spatial.floats("gradient.x", &[1, 1, 1, 1], &[0.0]), &["gradient", "mean_max"]);
+    let beside = multi_head().floats("upstream.attn_output_weights", &[1, 1, 1], &[1.0]);
+    let beside = beside.floats("expected.attn_output_weights", &[1, 1, 1], &[1.0]);
+    fails(&beside.floats("gradient.query", &[1, 1, 2], &[0.0; 2]), &["gradient"]);
+    let past = onnx_attention().floats("past_key", &[1, 1, 1, 2], &[0.0; 2]);
+    let past = past.floats("past_value", &[1, 1, 1, 2], &[0.0; 2]).floats(
+        "upstream.present_key",
+        &[1, 1, 2, 2],
+        &[1.0; 4],
+    );
+    fails(&past.floats("gradient.K", &[1, 1, 1, 2], &[0.0; 2]), &["gradient"]);
+    // No element, but sizes whose product no usize holds.
+    let huge = 1 << 60;
+    let empty = draft().floats("A", &[huge, 0], &[]).floats("gradient.A", &[huge, 0], &[]);
+    fails(&empty.floats("upstream.Y", &[huge, huge, 0], &[]), &[]);
+}
+
+#[test]
+fn functions_that_are_wrong() {
+    let linear = || {
+        let draft =
+            Draft::op("linear", json!({ "activation": "relu" })).floats("input", &[1, 2], &[1.0, -2.0]);
+        let draft = draft.floats("weight", &[1, 2], &[1.0, 2.0]).floats("bias", &[1], &[4.0]);
+        draft.floats("expected.out", &[1, 1], &[1.0])
+    };
+    assert_eq!(said(linear().file()), Ok("0e0".to_owned()));
+    fails(&linear().attribute("activation", json!("selu")), &["`activation` must be relu", "selu"]);
+    fails(&linear().floats("weight", &[2], &[0.0; 2]), &["`weight` must have 2 axes", "[2]"]);
+    fails(&linear().floats("bias", &[2], &[0.0; 2]), &["`bias` should be [1], but is [2]"]);
+    fails(&linear().floats("input", &[1, 3], &[0.0; 3]), &["linear", "[1, 3]"]);
+    fails(&linear().floats("residual", &[2, 1], &[0.0; 2]), &["residual", "[2, 1]"]);
+    let integers = |values: &[i64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let embedding = |ids: &[i64]| {
+        let draft = Draft::op("embedding", json!({})).tensor("input", "I64", &[1], integers(ids));
+        draft.floats("weight", &[2, 1], &[5.0, 7.0]).floats("expected.out", &[1, 1], &[7.0])
+    };
+    assert_eq!(said(embedding(&[1]).file()), Ok("0e0".to_owned()));
+    fails(&embedding(&[2]), &["embedding", "ids[0]", "2"]);
+    fails(&embedding(&[-1]), &["`input` must count from 0", "-1"]);
+    let loss = |target: &[i64]| {
+        let draft = Draft::op("cross_entropy", json!({})).floats("input", &[1, 1], &[5.0]);
+        draft.tensor("target", "I64", &[1], integers(target)).floats("expected.out", &[], &[0.0])
+    };
+    assert_eq!(said(loss(&[0]).file()), Ok("0e0".to_owned()));
+    assert_eq!(said(loss(&[-100]).file()), Ok("0e0".to_owned()));
+    fails(&loss(&[1]), &["targets[0]", "below 1"]);
+    fails(&loss(&[-1]), &["`target` must count from 0 or be -100", "-1"]);
+    fails(&loss(&[0]).attribute("label_smoothing", json!(2)), &["label_smoothing", "from 0 to 1"]);
+    fails(&loss(&[0]).floats("input", &[1, 1, 1], &[5.0]), &["`input` must have 2 axes"]);
+    let pooling = |length: i64| {
+        let draft = Draft::op("Pooling", json!({ "pooling_mode": "max" })).floats(
+            "token_embeddings",
+            &[1, 2, 1],
+            &[3.0, 4.0],
+        );
+        let draft = draft.tensor("lengths", "I64", &[1], integers(&[length]));
+        draft.floats("expected.sentence_embedding", &[1, 1], &[3.0])
+    };
+    assert_eq!(said(pooling(1).file()), Ok("0e0".to_owned()));
+    fails(&pooling(3), &["lengths[0]", "at most 2"]);
+    fails(
+        &pooling(1).attribute("pooling_mode", json!("median")),
+        &["`pooling_mode` must be mean or cls or max"],
+    );
+}
+
 #[test]
 fn other_ops_that_are_wrong() {
     let softmax = |axis: i64| {

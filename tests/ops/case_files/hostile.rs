@@ -7,7 +7,7 @@ use super::damaged::{Draft, fails, said};
 
 const SIZES: [usize; 4] = [0, 1, 1 << 31, 1 << 62];
 
-/// Tensors of a case by name and shape, all of zeros: floats, but for `I64` and `BOOL` where the name says so.
+/// Tensors of a case by name and shape, all of zeros: floats, but for `I64` and `BOOL` where the name, or the op, says so.
 type Shapes = Vec<(&'static str, Vec<usize>)>;
 
 fn draft(op: &str, attributes: Value, shapes: &Shapes) -> Option<Draft> {
@@ -22,9 +22,10 @@ fn draft(op: &str, attributes: Value, shapes: &Shapes) -> Option<Draft> {
             return None;
         }
         draft = match *name {
-            "lengths" | "key_lengths" | "spatial_shapes" | "input_spatial_shapes" => {
+            "lengths" | "key_lengths" | "spatial_shapes" | "input_spatial_shapes" | "target" => {
                 draft.tensor(name, "I64", shape, vec![0; 8 * elements])
             }
+            "input" if op == "embedding" => draft.tensor(name, "I64", shape, vec![0; 8 * elements]),
             "padding_mask" | "input_padding_mask" => draft.tensor(name, "BOOL", shape, vec![0; elements]),
             _ => draft.floats(name, shape, &vec![0.0; elements]),
         };
@@ -79,6 +80,108 @@ fn additive_and_luong_attention() {
         shapes.push(("weight.v", vec![width]));
         shapes.push(("weight.W", vec![width, query_dim.saturating_add(key_dim)]));
         (json!({ "score": "concat" }), shapes)
+    });
+}
+
+/// With the gradients of what they are given.
+#[test]
+fn functions() {
+    sweep("linear", |[rows, inputs, outputs, columns]: [usize; 4]| {
+        let shapes = vec![
+            ("input", vec![rows, columns]),
+            ("weight", vec![outputs, inputs]),
+            ("bias", vec![outputs]),
+            ("residual", vec![rows, outputs]),
+            ("expected.out", vec![0]),
+            ("upstream.out", vec![rows, outputs]),
+            ("gradient.input", vec![rows, columns]),
+            ("gradient.weight", vec![outputs, inputs]),
+            ("gradient.bias", vec![outputs]),
+            ("gradient.residual", vec![rows, outputs]),
+        ];
+        (json!({ "activation": "gelu" }), shapes)
+    });
+    sweep("embedding", |[texts, length, rows, columns]: [usize; 4]| {
+        let shapes = vec![
+            ("input", vec![texts, length]),
+            ("weight", vec![rows, columns]),
+            ("expected.out", vec![0]),
+            ("upstream.out", vec![texts, length, columns]),
+            ("gradient.weight", vec![rows, columns]),
+        ];
+        (json!({}), shapes)
+    });
+    sweep("cross_entropy", |[rows, classes, targets]: [usize; 3]| {
+        let shapes = vec![
+            ("input", vec![rows, classes]),
+            ("target", vec![targets]),
+            ("expected.out", vec![]),
+            ("upstream.out", vec![]),
+            ("gradient.input", vec![rows, classes]),
+        ];
+        (json!({}), shapes)
+    });
+    for mode in ["mean", "cls", "max"] {
+        sweep("Pooling", |[batch, length, columns, lengths]: [usize; 4]| {
+            let shapes = vec![
+                ("token_embeddings", vec![batch, length, columns]),
+                ("lengths", vec![lengths]),
+                ("expected.sentence_embedding", vec![0]),
+                ("upstream.sentence_embedding", vec![batch, columns]),
+                ("gradient.token_embeddings", vec![batch, length, columns]),
+            ];
+            (json!({ "pooling_mode": mode, "normalize": true }), shapes)
+        });
+    }
+}
+
+/// Gradients of layers whose parameters are put together from parts.
+#[test]
+fn gradients() {
+    sweep("LuongAttention", |[items, queries, keys, query_dim, key_dim, width]: [usize; 6]| {
+        let columns = query_dim.saturating_add(key_dim);
+        let shapes = vec![
+            ("query", vec![items, queries, query_dim]),
+            ("key", vec![items, keys, key_dim]),
+            ("value", vec![items, keys, 1]),
+            ("weight.W", vec![width, columns]),
+            ("weight.v", vec![width]),
+            ("expected.out", vec![0]),
+            ("upstream.out", vec![items, queries, 1]),
+            ("gradient.query", vec![items, queries, query_dim]),
+            ("gradient.weight.W", vec![width, columns]),
+            ("gradient.weight.v", vec![width]),
+        ];
+        (json!({ "score": "concat" }), shapes)
+    });
+    sweep("GRU", |[batch, length, input_dim, hidden_dim]: [usize; 4]| {
+        let gates = hidden_dim.saturating_mul(3);
+        let shapes = vec![
+            ("input", vec![length, batch, input_dim]),
+            ("h_0", vec![1, batch, hidden_dim]),
+            ("weight.weight_ih_l0", vec![gates, input_dim]),
+            ("weight.weight_hh_l0", vec![gates, hidden_dim]),
+            ("expected.output", vec![0]),
+            ("upstream.output", vec![length, batch, hidden_dim]),
+            ("upstream.h_n", vec![1, batch, hidden_dim]),
+            ("gradient.input", vec![length, batch, input_dim]),
+            ("gradient.h_0", vec![1, batch, hidden_dim]),
+            ("gradient.weight.weight_ih_l0", vec![gates, input_dim]),
+        ];
+        (json!({ "input_size": input_dim, "hidden_size": hidden_dim, "bias": false }), shapes)
+    });
+    sweep("scaled_dot_product_attention", |[items, heads, queries, keys, columns]: [usize; 5]| {
+        let shapes = vec![
+            ("query", vec![items, heads, queries, columns]),
+            ("key", vec![items, heads, keys, columns]),
+            ("value", vec![items, heads, keys, columns]),
+            ("attn_mask", vec![queries, keys]),
+            ("expected.out", vec![0]),
+            ("upstream.out", vec![items, heads, queries, columns]),
+            ("gradient.key", vec![items, heads, keys, columns]),
+            ("gradient.attn_mask", vec![queries, keys]),
+        ];
+        (json!({}), shapes)
     });
 }
 

@@ -74,13 +74,18 @@ fn vision_agrees() {
 }
 
 #[test]
+fn gradients_agree() {
+    check("gradients", 57);
+}
+
+#[test]
 fn the_example_agrees() {
-    check("example", 9);
+    check("example", 10);
 }
 
 #[test]
 fn every_op_has_a_committed_case() {
-    let folders = ["onnx", "pytorch", "t5", "vision"];
+    let folders = ["onnx", "pytorch", "t5", "vision", "gradients"];
     let cases = folders.into_iter().flat_map(committed).map(|path| CaseFile::open(path).unwrap().op_name());
     let seen: std::collections::BTreeSet<&str> = cases.collect();
     assert_eq!(seen, ops().collect());
