@@ -15,5 +15,6 @@ mod files;
 mod program;
 mod sentences;
 mod train;
+mod train_bert;
 mod translate;
 mod tune;
