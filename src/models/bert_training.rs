@@ -77,6 +77,9 @@ impl BertModel {
     ) -> Result<Value> {
         let words = self.head(HeadKind::MaskedLanguage)?;
         let next = self.head(HeadKind::NextSentence)?;
+        if inputs.is_empty() {
+            return Err(Error::argument(OP, "the inputs", "one at least", "none"));
+        }
         for (index, PretrainingInput { tokens, .. }) in inputs.iter().enumerate() {
             if tokens.labels.len() != tokens.places.len() {
                 let expected = format!("as many as the {} places", tokens.places.len());

@@ -431,7 +431,9 @@ fn a_bert_that_is_written_is_read_as_it_was() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/heads/bert-pretraining");
     let [own, theirs] = [folder.path(), &fixture].map(|folder| {
         let checkpoint = attentive::weights::Checkpoint::open(folder).unwrap();
-        checkpoint.names().map(str::to_owned).collect::<Vec<_>>()
+        // The fixture's norms have their names of TensorFlow's time.
+        let new = |name: &str| name.replace("gamma", "weight").replace("beta", "bias");
+        checkpoint.names().map(new).collect::<std::collections::BTreeSet<_>>()
     });
     assert_eq!(own, theirs);
 }
@@ -466,7 +468,7 @@ fn inputs_that_fit_nothing_are_refused() {
     refused(&|input| input.types[0] = 2, "token type");
     refused(&|input| input.tokens.ids.resize(20, 7), "19");
     let error = bert.record_pretraining_loss(&mut Recording::new(&device), &[]).unwrap_err();
-    assert!(matches!(error.root(), Error::Argument { .. }), "{error}");
+    assert!(error.to_string().contains("one at least"), "{error}");
     // A head that the model was not made with.
     assert!(bert.head(HeadKind::Sequence).unwrap_err().to_string().contains("asked for"));
     let vocabulary = WordPieceVocabulary::train(&["a b c"], 60).unwrap();
