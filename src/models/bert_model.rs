@@ -12,7 +12,9 @@ use crate::error::{Error, Result};
 use crate::ops::{expect_weight_dtype, gather_rows};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
-use crate::weights::{Checkpoint, EncoderConfig, EncoderFolder, Encoding, HeadConfig, Tokenizer};
+use crate::weights::{
+    Checkpoint, EncoderConfig, EncoderFolder, Encoding, HeadConfig, Problem, ScoreActivation, Tokenizer,
+};
 
 /// How a model folder is loaded and run.
 #[derive(Clone, Debug)]
@@ -62,7 +64,7 @@ pub struct BertModel {
     pub(super) prompts: Prompts,
     notices: Vec<String>,
     batch_tokens: usize,
-    /// For the error where a head is missing; `None` of a model that was made.
+    /// For the error where a head is missing; `None` where heads were made.
     checkpoint: Option<Checkpoint>,
     dtype: DType,
 }
@@ -169,6 +171,67 @@ impl BertModel {
             dtype: DType::F32,
             encoder,
         })
+    }
+
+    /// The encoder of a folder under a classifier that has learnt nothing yet, its weights made from a seed, in f32: what fine-tuning
+    /// begins with. A pooler that the folder has is taken over; other heads are not loaded.
+    ///
+    /// # Errors
+    /// Those of [`EncoderFolder::open`] and [`BertEncoder::load`]; [`Error::Argument`] for a head that is no classifier, or less than two
+    /// labels.
+    pub fn with_new_head(
+        device: &Device,
+        folder: impl AsRef<Path>,
+        kind: HeadKind,
+        labels: &[String],
+        seed: u64,
+    ) -> Result<Self> {
+        if !matches!(kind, HeadKind::Sequence | HeadKind::Token) {
+            let expected = "one with labels, of sequences or of tokens";
+            return Err(Error::argument("bert", "the new head", expected, format!("the {}", kind.name())));
+        }
+        if labels.len() < 2 {
+            return Err(Error::argument("bert", "the labels", "two at least", labels.len().to_string()));
+        }
+        let folder = EncoderFolder::open(folder)?;
+        let encoder = BertEncoder::load(device, &folder.config, &folder.checkpoint, DType::F32)?;
+        let head_config = HeadConfig {
+            labels: labels.to_vec(),
+            problem: Problem::SingleLabel,
+            activation: ScoreActivation::Softmax,
+            activation_notice: None,
+            ..folder.head_config
+        };
+        let made = (&folder.checkpoint, seed);
+        let head = BertHead::untrained_on(device, kind, &encoder, &head_config, made)?;
+        Ok(Self {
+            device: device.clone(),
+            heads: vec![head],
+            head_config,
+            tokenizer: folder.tokenizer,
+            mask_token: folder.mask_token,
+            max_tokens: folder.max_tokens,
+            max_tokens_source: folder.max_tokens_source,
+            prompts: Prompts::default(),
+            notices: folder.notices,
+            batch_tokens: batch_tokens(
+                device,
+                widest(&folder.config),
+                BertModelOptions::default().max_batch_tokens,
+            ),
+            checkpoint: None,
+            dtype: DType::F32,
+            encoder,
+        })
+    }
+
+    /// The heads that a folder has, without its weights being loaded.
+    ///
+    /// # Errors
+    /// Those of [`EncoderFolder::open`].
+    pub fn heads_of(folder: impl AsRef<Path>) -> Result<Vec<HeadKind>> {
+        let folder = EncoderFolder::open(folder)?;
+        Ok(BertHead::present(&folder.config, &folder.head_config, &folder.checkpoint))
     }
 
     /// The device that it runs on.

@@ -1,4 +1,4 @@
-//! A BERT-family model that is trained: its two pre-training tasks.
+//! A BERT-family model that is trained: its two pre-training tasks, and classification.
 
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
@@ -16,6 +16,11 @@ use crate::recording::{Recording, Value};
 use crate::tensor::DType;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::train::save_weights;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::weights::EncoderConfig;
+use crate::weights::Encoding;
+#[cfg(not(target_arch = "wasm32"))]
+use serde_json::{Map, Value as Json};
 
 const OP: &str = "pretraining_loss";
 
@@ -125,6 +130,35 @@ impl BertModel {
         })
     }
 
+    /// Records the loss of texts, or pairs of them, and their labels, f32 `[1]`: the mean cross-entropy of the sequence classification
+    /// head's logits, over all labels (Devlin et al. 2019, section 4.1).
+    ///
+    /// # Errors
+    /// [`Error::MissingHead`]; [`Error::Argument`] for no texts, other numbers of texts and labels, a label that the head does not have, a
+    /// text without tokens or longer than the model takes, an id or a token type past its table.
+    pub fn record_classification_loss(
+        &self,
+        recording: &mut Recording,
+        texts: &[&Encoding],
+        labels: &[u32],
+    ) -> Result<Value> {
+        let head = self.head(HeadKind::Sequence)?;
+        if texts.is_empty() {
+            return Err(Error::argument("classification_loss", "the texts", "one at least", "none"));
+        }
+        recording.atomically(|recording| {
+            let ids: Vec<&[u32]> = texts.iter().map(|text| text.ids.as_slice()).collect();
+            let types: Vec<&[u32]> = texts.iter().map(|text| text.type_ids.as_slice()).collect();
+            let (hidden, longest) = self.record_rows(recording, TokenBatch::new(&ids).types(&types))?;
+            let firsts: Vec<u32> = (0..texts.len()).map(|index| (index * longest) as u32).collect();
+            recording.scoped(head.kind().name(), |recording| {
+                let rows = gather_rows(recording, &hidden, &firsts)?;
+                let logits = head.record(recording, &rows)?;
+                CrossEntropy::new(labels).record(recording, &logits)
+            })
+        })
+    }
+
     /// The encoder's output as rows `[batch · longest, hidden_size]`, and the length of the longest.
     fn record_rows(&self, recording: &mut Recording, batch: TokenBatch<'_>) -> Result<(Value, usize)> {
         let (hidden, _) = self.encoder().record(recording, batch)?;
@@ -140,4 +174,96 @@ impl BertModel {
     pub fn save_weights(&self, path: impl AsRef<Path>, dtype: DType) -> Result<()> {
         save_weights(path, &self.parameters(), &[], dtype)
     }
+
+    /// Writes a model with a new classifier ([`BertModel::with_new_head`]) as a folder of transformers' form: `config.json` with its labels
+    /// and its class, the tokenizer's files of `from`, the folder that it was made of, and the weights, stored as f32 or f16.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for the same folder twice, and for a model without a classifier; [`Error::Io`], [`Error::File`]; those of
+    /// [`save_weights`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn save_classifier(&self, from: impl AsRef<Path>, to: impl AsRef<Path>, dtype: DType) -> Result<()> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let kind = self.heads().iter().map(|head| head.kind());
+        let kind = kind.filter(|kind| matches!(kind, HeadKind::Sequence | HeadKind::Token)).last();
+        let Some(kind) = kind else {
+            return Err(Error::argument(
+                "save_classifier",
+                "the model",
+                "one with a classifier",
+                "one without",
+            ));
+        };
+        let io = |path: &Path, source| Error::Io { path: path.to_owned(), source };
+        std::fs::create_dir_all(to).map_err(|error| io(to, error))?;
+        if from.canonicalize().ok() == to.canonicalize().ok() {
+            let found = to.display().to_string();
+            return Err(Error::argument(
+                "save_classifier",
+                "the folder",
+                "another than the model's own",
+                found,
+            ));
+        }
+        let config = class_config(&from.join("config.json"), kind, &self.head_config().labels)?;
+        let path = to.join("config.json");
+        std::fs::write(&path, config).map_err(|error| io(&path, error))?;
+        for name in TOKENIZER_FILES {
+            let path = from.join(name);
+            if path.is_file() {
+                std::fs::copy(&path, to.join(name)).map_err(|error| io(&path, error))?;
+            }
+        }
+        self.save_weights(to.join("model.safetensors"), dtype)
+    }
+}
+
+/// The files that a tokenizer of transformers may have.
+#[cfg(not(target_arch = "wasm32"))]
+const TOKENIZER_FILES: [&str; 9] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+];
+
+/// What a `config.json` says of other heads, and of how tensors were stored.
+#[cfg(not(target_arch = "wasm32"))]
+const OF_OTHERS: [&str; 6] = [
+    "num_labels",
+    "sentence_transformers",
+    "sbert_ce_default_activation_function",
+    "torch_dtype",
+    "dtype",
+    "_name_or_path",
+];
+
+/// A model's `config.json` with those labels, and the class of a classifier.
+#[cfg(not(target_arch = "wasm32"))]
+fn class_config(path: &Path, kind: HeadKind, labels: &[String]) -> Result<String> {
+    let json = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let config = EncoderConfig::from_json(&json, path)?;
+    let mut object: Map<String, Json> = serde_json::from_slice(&json)
+        .map_err(|error| Error::File { path: path.to_owned(), problem: format!("not JSON: {error}") })?;
+    OF_OTHERS.iter().for_each(|key| drop(object.remove(*key)));
+    let class = config.family.class(object.get("model_type").and_then(Json::as_str).unwrap_or_default());
+    let (task, problem) = match kind {
+        HeadKind::Token => ("TokenClassification", None),
+        _ => ("SequenceClassification", Some("single_label_classification")),
+    };
+    let by_id = (0..).zip(labels).map(|(id, label): (u32, _)| (id.to_string(), label.clone().into()));
+    let by_label = (0..).zip(labels).map(|(id, label): (u32, _)| (label.clone(), id.into()));
+    object.insert("architectures".to_owned(), Json::from(vec![format!("{class}For{task}")]));
+    object.insert("id2label".to_owned(), Json::Object(by_id.collect()));
+    object.insert("label2id".to_owned(), Json::Object(by_label.collect()));
+    match problem {
+        Some(problem) => drop(object.insert("problem_type".to_owned(), problem.into())),
+        None => drop(object.remove("problem_type")),
+    }
+    Ok(format!("{:#}\n", Json::Object(object)))
 }

@@ -175,13 +175,32 @@ impl BertHead {
         head: &HeadConfig,
         seed: u64,
     ) -> Result<Self> {
-        let config = encoder.config();
-        if kind.shown_by(config.family).is_none() {
-            let expected = format!("one that {} has", config.family);
-            return Err(Error::argument("bert", "the head", expected, format!("the {}", kind.name())));
-        }
-        let loader = Loader::new(device, config, Tensors::Made(seed), &[]);
+        Self::expect_kind(kind, encoder)?;
+        let loader = Loader::new(device, encoder.config(), Tensors::Made(seed), &[]);
         Self::from_loader(kind, encoder, head, loader)
+    }
+
+    /// As [`BertHead::untrained`], for an encoder that comes from that checkpoint: a pooler that it has is taken over.
+    pub(super) fn untrained_on(
+        device: &Device,
+        kind: HeadKind,
+        encoder: &BertEncoder,
+        head: &HeadConfig,
+        (checkpoint, seed): (&Checkpoint, u64),
+    ) -> Result<Self> {
+        Self::expect_kind(kind, encoder)?;
+        let loader = Loader::new(device, encoder.config(), Tensors::Completed(checkpoint, seed), &[]);
+        Self::from_loader(kind, encoder, head, loader)
+    }
+
+    /// [`Error::Argument`] for a head that the encoder's family does not have.
+    fn expect_kind(kind: HeadKind, encoder: &BertEncoder) -> Result<()> {
+        let family = encoder.config().family;
+        if kind.shown_by(family).is_some() {
+            return Ok(());
+        }
+        let expected = format!("one that {family} has");
+        Err(Error::argument("bert", "the head", expected, format!("the {}", kind.name())))
     }
 
     fn from_loader(
@@ -285,6 +304,8 @@ enum Tensors<'a> {
     Stored(&'a Checkpoint, DType),
     /// Made from a seed.
     Made(u64),
+    /// A checkpoint's layers behind the encoder's prefix, in f32; others, and what it lacks of those, are made from a seed.
+    Completed(&'a Checkpoint, u64),
 }
 
 struct Loader<'a> {
@@ -308,12 +329,16 @@ impl<'a> Loader<'a> {
         Self { device, config, tensors, others, layers: Vec::new(), bytes: 0 }
     }
 
-    /// The tensors, behind the encoder's prefix or not.
-    fn source(&self, of_encoder: bool) -> Source<'a> {
+    /// The tensors of a layer, whose name stands behind the encoder's prefix or not.
+    fn source(&self, (name, of_encoder): (&str, bool)) -> Source<'a> {
         match self.tensors {
             Tensors::Stored(checkpoint, dtype) if of_encoder => source(checkpoint, dtype),
             Tensors::Stored(checkpoint, dtype) => Source::new(checkpoint, dtype),
             Tensors::Made(seed) => Source::random(seed),
+            Tensors::Completed(checkpoint, seed) => {
+                let is_there = of_encoder && checkpoint.contains(&weight((name, of_encoder), checkpoint));
+                if is_there { source(checkpoint, DType::F32) } else { Source::random(seed) }
+            }
         }
     }
 
@@ -330,7 +355,7 @@ impl<'a> Loader<'a> {
         let linear = match there.find(|other| other.name == name) {
             Some(other) => other.linear.clone(),
             None => {
-                let linear = self.source(layer.of_encoder).linear_weights(self.device, layer.name, shape)?;
+                let linear = self.source(name).linear_weights(self.device, layer.name, shape)?;
                 self.bytes += linear.bytes();
                 linear
             }
@@ -345,7 +370,7 @@ impl<'a> Loader<'a> {
         let names = &config.family.heads.masked_language;
         let activation = names.activation.unwrap_or(config.activation);
         self.push(&HeadLayer::new(names.transform, Outputs::Embedding, activation), 0)?;
-        let mut source = self.source(false);
+        let mut source = self.source((names.norm, false));
         let norm = source.norm(names.norm, config.embedding_size)?;
         let HostLayerNorm { gamma, beta } = norm.host();
         let norm = LayerNormWeights::new(self.device, gamma, beta, config.layer_norm_epsilon)?;

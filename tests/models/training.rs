@@ -483,3 +483,67 @@ fn inputs_that_fit_nothing_are_refused() {
         "hidden_dim": 8, "max_position_embeddings": 16 }"#;
     assert!(made(distilbert, &[HeadKind::NextSentence]).contains("next-sentence head"));
 }
+
+/// An encoder of each family under a new classifier: it learns labels by heart, and is a folder of its family's class.
+#[test]
+fn every_familys_encoder_takes_a_new_classifier() {
+    let device = Device::cpu();
+    let labels = ["no", "perhaps", "yes"].map(str::to_owned);
+    for (name, class) in [
+        ("bert-pretraining", "Bert"),
+        ("roberta-mlm", "Roberta"),
+        ("distilbert-mlm", "DistilBert"),
+        ("electra-mlm", "Electra"),
+    ] {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/heads").join(name);
+        let made = |kind, labels: &[String]| BertModel::with_new_head(&device, &from, kind, labels, 4);
+        let model = made(HeadKind::Sequence, &labels).unwrap();
+        let texts = ["the cat sat", "hello world", "this is it"];
+        let encoded = model.tokenizer().encode_batch(&texts, 16).unwrap();
+        let encoded: Vec<_> = encoded.iter().collect();
+        let algorithm = AdamW { learning_rate: 0.003, ..AdamW::default() };
+        let mut trainer = Trainer::new(&device, algorithm, model.parameters()).unwrap().clip(1.0).unwrap();
+        let mut step = |labels: &[u32]| {
+            trainer.step(|recording| model.record_classification_loss(recording, &encoded, labels))
+        };
+        let losses: Vec<f32> = (0..80).map(|_| step(&[2, 0, 1]).unwrap().loss).collect();
+        assert!(losses[0] > 0.5 && losses[79] < 0.1, "{name}: {losses:?}");
+        for wrong in [&[2, 0, 3][..], &[2, 0]] {
+            assert!(step(wrong).unwrap_err().to_string().contains("targets"), "{name}");
+        }
+        let none = model.record_classification_loss(&mut Recording::new(&device), &[], &[]);
+        assert!(none.unwrap_err().to_string().contains("one at least"));
+        let folder = tempfile::tempdir().unwrap();
+        model.save_classifier(&from, folder.path(), DType::F32).unwrap();
+        let read = BertModel::from_dir(&device, folder.path()).unwrap();
+        let sorted = |model: &BertModel| {
+            let mut all = model.parameters();
+            all.sort_by(|a, b| a.name().cmp(b.name()));
+            bits(&all)
+        };
+        assert_eq!(sorted(&read), sorted(&model), "{name}");
+        let found = read.classify(&texts).run().unwrap();
+        assert_eq!(found.labels, labels);
+        let best: Vec<_> = found.answers.iter().map(|scores| scores.best()).collect();
+        assert_eq!(best, [Some(2), Some(0), Some(1)], "{name}");
+        let config = std::fs::read_to_string(folder.path().join("config.json")).unwrap();
+        assert!(config.contains(&format!("\"{class}ForSequenceClassification\"")), "{config}");
+        // One of tokens is read as one of tokens.
+        made(HeadKind::Token, &labels).unwrap().save_classifier(&from, folder.path(), DType::F32).unwrap();
+        let kinds = BertModel::heads_of(folder.path()).unwrap();
+        assert!(
+            kinds.contains(&HeadKind::Token) && !kinds.contains(&HeadKind::Sequence),
+            "{name}: {kinds:?}"
+        );
+        // What is no classifier, or has nothing to tell apart; a folder twice; a model without a classifier.
+        assert!(
+            made(HeadKind::MaskedLanguage, &labels).is_err()
+                && made(HeadKind::Sequence, &labels[..1]).is_err()
+        );
+        let error = model.save_classifier(&from, &from, DType::F32).unwrap_err();
+        assert!(error.to_string().contains("another than the model's own"), "{error}");
+        let error =
+            BertModel::from_dir(&device, &from).unwrap().save_classifier(&from, folder.path(), DType::F32);
+        assert!(error.unwrap_err().to_string().contains("one with a classifier"));
+    }
+}

@@ -10,6 +10,7 @@ mod bench;
 mod bert;
 mod caption;
 mod check;
+mod classifier;
 mod command;
 mod files;
 mod program;
