@@ -90,10 +90,15 @@ impl Parameters {
 
     /// `name.weight` and `name.bias`.
     pub fn linear(&mut self, name: &str, weights: &LinearWeights) {
-        let (parts, bias) = weights.tensors();
-        self.parts(&format!("{name}.weight"), parts);
-        if let Some(bias) = bias {
-            self.tensor(format!("{name}.bias"), bias, false);
+        self.linear_as([&format!("{name}.weight"), &format!("{name}.bias")], weights);
+    }
+
+    /// A linear layer whose weight and bias have names of their own.
+    pub(crate) fn linear_as(&mut self, [weight, bias]: [&str; 2], weights: &LinearWeights) {
+        let (parts, own_bias) = weights.tensors();
+        self.parts(weight, parts);
+        if let Some(own_bias) = own_bias {
+            self.tensor(bias, own_bias, false);
         }
     }
 

@@ -76,7 +76,23 @@ impl BertEncoder {
         checkpoint: &Checkpoint,
         dtype: DType,
     ) -> Result<Self> {
-        let mut source = source(checkpoint, dtype);
+        Self::from_source(device, config, source(checkpoint, dtype), dtype)
+    }
+
+    /// An encoder that has learnt nothing yet, its weights made from a seed, in f32: what training begins with.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn untrained(device: &Device, config: &EncoderConfig, seed: u64) -> Result<Self> {
+        Self::from_source(device, config, Source::random(seed), DType::F32)
+    }
+
+    fn from_source(
+        device: &Device,
+        config: &EncoderConfig,
+        mut source: Source<'_>,
+        dtype: DType,
+    ) -> Result<Self> {
         let embeddings = embeddings(device, config, &mut source)?;
         let projection = projection(device, config, &mut source)?;
         let layers = (0..config.layers).map(|index| layer(device, config, &mut source, index, dtype));
@@ -95,17 +111,23 @@ impl BertEncoder {
     /// What can be trained, by the names of a checkpoint of the encoder alone.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut all = Parameters::new();
-        let tables =
-            ["word", "position", "token_type"].map(|table| format!("embeddings.{table}_embeddings.weight"));
+        self.add_parameters(&mut all, "");
+        all.into_vec()
+    }
+
+    /// The same behind a prefix.
+    pub(super) fn add_parameters(&self, to: &mut Parameters, prefix: &str) {
+        let tables = ["word", "position", "token_type"]
+            .map(|table| format!("{prefix}embeddings.{table}_embeddings.weight"));
         let [words, positions, types] = tables.each_ref().map(String::as_str);
-        all.embeddings([words, positions, types, "embeddings.LayerNorm"], &self.embeddings);
+        let norm = format!("{prefix}embeddings.LayerNorm");
+        to.embeddings([words, positions, types, &norm], &self.embeddings);
         if let (Some(projection), Some(names)) = (&self.projection, &self.config.family.narrow_embeddings) {
-            all.linear(names.projection, projection);
+            to.linear(&format!("{prefix}{}", names.projection), projection);
         }
         for (index, layer) in self.encoder.layers().iter().enumerate() {
-            layer.add_parameters(&mut all, &layer_names(&self.config, index));
+            layer.add_parameters(to, &layer_names(&self.config, prefix, index));
         }
-        all.into_vec()
     }
 
     /// The word table, which decoders may be tied to.
@@ -276,9 +298,9 @@ fn projection(
     }
 }
 
-fn layer_names(config: &EncoderConfig, index: usize) -> EncoderLayerNames {
+fn layer_names(config: &EncoderConfig, prefix: &str, index: usize) -> EncoderLayerNames {
     let Family { layers, layer: names, .. } = config.family;
-    let name = |part: &str| format!("{layers}.{index}.{part}");
+    let name = |part: &str| format!("{prefix}{layers}.{index}.{part}");
     EncoderLayerNames {
         attention: [names.query, names.key, names.value, names.output].map(name),
         attention_norm: name(names.attention_norm),
@@ -295,7 +317,7 @@ fn layer(
     dtype: DType,
 ) -> Result<EncoderLayer> {
     let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
-    let names = layer_names(config, index);
+    let names = layer_names(config, "", index);
     let attention = source.attention(&names.attention, hidden)?;
     let up = source.linear(&names.feed_forward[0], [intermediate, hidden])?;
     let down = source.linear(&names.feed_forward[1], [hidden, intermediate])?;

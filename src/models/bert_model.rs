@@ -12,7 +12,9 @@ use crate::error::{Error, Result};
 use crate::ops::{expect_weight_dtype, gather_rows};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
-use crate::weights::{Checkpoint, EncoderConfig, EncoderFolder, Encoding, HeadConfig, Tokenizer};
+use crate::weights::{
+    Checkpoint, EncoderConfig, EncoderFolder, Encoding, HeadConfig, Problem, ScoreActivation, Tokenizer,
+};
 
 /// How a model folder is loaded and run.
 #[derive(Clone, Debug)]
@@ -62,8 +64,8 @@ pub struct BertModel {
     pub(super) prompts: Prompts,
     notices: Vec<String>,
     batch_tokens: usize,
-    /// For the error where a head is missing.
-    checkpoint: Checkpoint,
+    /// For the error where a head is missing; `None` where heads were made.
+    checkpoint: Option<Checkpoint>,
     dtype: DType,
 }
 
@@ -107,10 +109,12 @@ impl BertModel {
             return Err(BertHead::missing(kind, &config, &head_config, &checkpoint));
         }
         let encoder = BertEncoder::load(device, &config, &checkpoint, options.dtype)?;
-        let load = |&kind: &HeadKind| {
-            BertHead::load(device, kind, &encoder, &head_config, &checkpoint, options.dtype)
-        };
-        let heads = kinds.iter().map(load).collect::<Result<Vec<_>>>()?;
+        let mut heads = Vec::with_capacity(kinds.len());
+        for &kind in kinds {
+            let from = (&checkpoint, options.dtype);
+            let head = BertHead::load_beside(&heads, device, kind, &encoder, &head_config, from)?;
+            heads.push(head);
+        }
         Ok(Self {
             device: device.clone(),
             heads,
@@ -122,10 +126,112 @@ impl BertModel {
             prompts: Prompts::new(prompts, default_prompt, &[]),
             notices,
             batch_tokens: batch_tokens(device, widest(&config), options.max_batch_tokens),
-            checkpoint,
+            checkpoint: Some(checkpoint),
             dtype: options.dtype,
             encoder,
         })
+    }
+
+    /// A model that has learnt nothing yet, with those heads, its weights made from a seed, in f32: what pre-training begins with.
+    /// `config` is the content of a `config.json`, and the limit of an input its positions.
+    ///
+    /// # Errors
+    /// Those of [`EncoderConfig::from_json`] and [`HeadConfig::from_json`]; [`Error::File`] for a tokenizer with ids that the config's
+    /// vocabulary does not have, and [`Error::Argument`] for more special tokens than positions; those of [`BertHead::untrained`].
+    pub fn untrained(
+        device: &Device,
+        config: &[u8],
+        tokenizer: Tokenizer,
+        heads: &[HeadKind],
+        seed: u64,
+    ) -> Result<Self> {
+        let head_config = HeadConfig::from_json(config, "config.json")?;
+        let config = EncoderConfig::from_json(config, "config.json")?;
+        tokenizer.check_vocabulary(config.vocabulary_size)?;
+        let (max_tokens, special) = (config.usable_positions(), tokenizer.special_tokens_in_pair());
+        if max_tokens <= special {
+            let expected = format!("above {special}, the special tokens of a pair");
+            return Err(Error::argument("bert", "the positions", expected, max_tokens.to_string()));
+        }
+        let encoder = BertEncoder::untrained(device, &config, seed)?;
+        let made = heads.iter().map(|&kind| BertHead::untrained(device, kind, &encoder, &head_config, seed));
+        let mask = tokenizer.token_id(config.family.mask_token);
+        Ok(Self {
+            device: device.clone(),
+            heads: made.collect::<Result<_>>()?,
+            head_config,
+            mask_token: mask.map(|id| (config.family.mask_token.to_owned(), id)),
+            tokenizer,
+            max_tokens,
+            max_tokens_source: "config.json: max_position_embeddings".to_owned(),
+            prompts: Prompts::default(),
+            notices: Vec::new(),
+            batch_tokens: batch_tokens(device, widest(&config), BertModelOptions::default().max_batch_tokens),
+            checkpoint: None,
+            dtype: DType::F32,
+            encoder,
+        })
+    }
+
+    /// The encoder of a folder under a classifier that has learnt nothing yet, its weights made from a seed, in f32: what fine-tuning
+    /// begins with. A pooler that the folder has is taken over; other heads are not loaded.
+    ///
+    /// # Errors
+    /// Those of [`EncoderFolder::open`] and [`BertEncoder::load`]; [`Error::Argument`] for a head that is no classifier, or less than two
+    /// labels.
+    pub fn with_new_head(
+        device: &Device,
+        folder: impl AsRef<Path>,
+        kind: HeadKind,
+        labels: &[String],
+        seed: u64,
+    ) -> Result<Self> {
+        if !matches!(kind, HeadKind::Sequence | HeadKind::Token) {
+            let expected = "one with labels, of sequences or of tokens";
+            return Err(Error::argument("bert", "the new head", expected, format!("the {}", kind.name())));
+        }
+        if labels.len() < 2 {
+            return Err(Error::argument("bert", "the labels", "two at least", labels.len().to_string()));
+        }
+        let folder = EncoderFolder::open(folder)?;
+        let encoder = BertEncoder::load(device, &folder.config, &folder.checkpoint, DType::F32)?;
+        let head_config = HeadConfig {
+            labels: labels.to_vec(),
+            problem: Problem::SingleLabel,
+            activation: ScoreActivation::Softmax,
+            activation_notice: None,
+            ..folder.head_config
+        };
+        let made = (&folder.checkpoint, seed);
+        let head = BertHead::untrained_on(device, kind, &encoder, &head_config, made)?;
+        Ok(Self {
+            device: device.clone(),
+            heads: vec![head],
+            head_config,
+            tokenizer: folder.tokenizer,
+            mask_token: folder.mask_token,
+            max_tokens: folder.max_tokens,
+            max_tokens_source: folder.max_tokens_source,
+            prompts: Prompts::default(),
+            notices: folder.notices,
+            batch_tokens: batch_tokens(
+                device,
+                widest(&folder.config),
+                BertModelOptions::default().max_batch_tokens,
+            ),
+            checkpoint: None,
+            dtype: DType::F32,
+            encoder,
+        })
+    }
+
+    /// The heads that a folder has, without its weights being loaded.
+    ///
+    /// # Errors
+    /// Those of [`EncoderFolder::open`].
+    pub fn heads_of(folder: impl AsRef<Path>) -> Result<Vec<HeadKind>> {
+        let folder = EncoderFolder::open(folder)?;
+        Ok(BertHead::present(&folder.config, &folder.head_config, &folder.checkpoint))
     }
 
     /// The device that it runs on.
@@ -167,11 +273,15 @@ impl BertModel {
             return Ok(head);
         }
         let (config, head) = (self.config(), &self.head_config);
-        if BertHead::present(config, head, &self.checkpoint).contains(&kind) {
-            let found = "not among the heads that were asked for";
-            return Err(Error::argument("bert", format!("the {}", kind.name()), "loaded", found));
+        match &self.checkpoint {
+            Some(checkpoint) if !BertHead::present(config, head, checkpoint).contains(&kind) => {
+                Err(BertHead::missing(kind, config, head, checkpoint))
+            }
+            _ => {
+                let found = "not among the heads that were asked for";
+                Err(Error::argument("bert", format!("the {}", kind.name()), "loaded", found))
+            }
         }
-        Err(BertHead::missing(kind, config, head, &self.checkpoint))
     }
 
     /// The token that stands for a hidden word, such as `[MASK]`, and its id; `None` where the tokenizer has none.

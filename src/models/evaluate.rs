@@ -3,7 +3,7 @@
 use super::batches::{ModelStatistics, Progress, told_and_run};
 use super::bert_model::{BertModel, Wanted};
 use super::heads::{BertHead, HeadKind};
-use super::pretraining::{Corpus, MaskVocabulary, MaskedTokens, Masking};
+use super::pretraining::{Corpus, MaskVocabulary, MaskedTokens, Masking, SentencePair};
 use super::softmax::log_sum_exp;
 use crate::error::{Error, Result};
 use crate::weights::Encoding;
@@ -127,20 +127,25 @@ async fn inputs(model: &BertModel, corpus: &Corpus, pairs: bool, seed: u64) -> R
         let encodings = model.encode_texts(&sentences).await?;
         return Ok(Inputs { encodings, is_next: Vec::new() });
     }
-    let pairs = corpus.pairs(seed);
-    if pairs.is_empty() {
+    let (texts, is_next) = pair_texts(corpus, seed);
+    if texts.is_empty() {
         let expected = "a text with two sentences in one document";
         let found = format!("without two: {} documents of one", corpus.documents().len());
         return Err(Error::argument(OP, "the corpus", expected, found));
     }
-    let texts: Vec<(&str, &str)> =
-        pairs.iter().map(|pair| (corpus.sentence(pair.first), corpus.sentence(pair.second))).collect();
     let encodings = model.encode_pairs(&texts).await?;
-    Ok(Inputs { encodings, is_next: pairs.iter().map(|pair| pair.is_next).collect() })
+    Ok(Inputs { encodings, is_next })
+}
+
+/// The corpus's pairs, and for each whether the second sentence follows the first.
+pub(super) fn pair_texts(corpus: &Corpus, seed: u64) -> (Vec<(&str, &str)>, Vec<bool>) {
+    let pair =
+        |pair: SentencePair| ((corpus.sentence(pair.first), corpus.sentence(pair.second)), pair.is_next);
+    corpus.pairs(seed).into_iter().map(pair).unzip()
 }
 
 /// Hides words of all encodings.
-fn hide(
+pub(super) fn hide(
     model: &BertModel,
     encodings: &mut [Encoding],
     masking: &Masking,

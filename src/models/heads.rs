@@ -8,7 +8,7 @@ use super::bert::{BertEncoder, source};
 use super::source::Source;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::layers::HostLayerNorm;
+use crate::layers::{HostLayerNorm, Parameters};
 use crate::ops::{Activation, LayerNormWeights, Linear, LinearWeights, layer_norm};
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
@@ -88,10 +88,21 @@ fn weight((name, of_encoder): (&str, bool), checkpoint: &Checkpoint) -> String {
 #[derive(Clone, Debug)]
 pub struct BertHead {
     kind: HeadKind,
-    layers: Vec<(LinearWeights, Activation)>,
+    layers: Vec<Layer>,
     /// Behind the first layer.
     norm: Option<LayerNormWeights>,
     bytes: u64,
+}
+
+/// A linear layer of a head, and the activation behind it.
+#[derive(Clone, Debug)]
+struct Layer {
+    /// Its name, and whether that stands behind the encoder's prefix.
+    name: (&'static str, bool),
+    /// The whole name of its bias, where that is not its own.
+    bias: Option<&'static str>,
+    linear: LinearWeights,
+    then: Activation,
 }
 
 impl BertHead {
@@ -131,26 +142,98 @@ impl BertHead {
         checkpoint: &Checkpoint,
         dtype: DType,
     ) -> Result<Self> {
+        Self::load_beside(&[], device, kind, encoder, head, (checkpoint, dtype))
+    }
+
+    /// The same; layers that one of `others`, heads of the same checkpoint, has too, such as the pooler, are its memory.
+    pub(super) fn load_beside(
+        others: &[Self],
+        device: &Device,
+        kind: HeadKind,
+        encoder: &BertEncoder,
+        head: &HeadConfig,
+        (checkpoint, dtype): (&Checkpoint, DType),
+    ) -> Result<Self> {
         let config = encoder.config();
         let present = Self::present(config, head, checkpoint);
         if !present.contains(&kind) {
             return Err(Self::missing(kind, config, head, checkpoint));
         }
-        let mut loader = Loader { device, config, checkpoint, dtype, layers: Vec::new() };
+        let loader = Loader::new(device, config, Tensors::Stored(checkpoint, dtype), others);
+        Self::from_loader(kind, encoder, head, loader)
+    }
+
+    /// A head that has learnt nothing yet, its weights made from a seed, in f32: what training begins with. A decoder that is tied to the
+    /// word table is the encoder's own memory.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a head that the encoder's family does not have; [`Error::OutOfMemory`].
+    pub fn untrained(
+        device: &Device,
+        kind: HeadKind,
+        encoder: &BertEncoder,
+        head: &HeadConfig,
+        seed: u64,
+    ) -> Result<Self> {
+        Self::expect_kind(kind, encoder)?;
+        let loader = Loader::new(device, encoder.config(), Tensors::Made(seed), &[]);
+        Self::from_loader(kind, encoder, head, loader)
+    }
+
+    /// As [`BertHead::untrained`], for an encoder that comes from that checkpoint: a pooler that it has is taken over.
+    pub(super) fn untrained_on(
+        device: &Device,
+        kind: HeadKind,
+        encoder: &BertEncoder,
+        head: &HeadConfig,
+        (checkpoint, seed): (&Checkpoint, u64),
+    ) -> Result<Self> {
+        Self::expect_kind(kind, encoder)?;
+        let loader = Loader::new(device, encoder.config(), Tensors::Completed(checkpoint, seed), &[]);
+        Self::from_loader(kind, encoder, head, loader)
+    }
+
+    /// [`Error::Argument`] for a head that the encoder's family does not have.
+    fn expect_kind(kind: HeadKind, encoder: &BertEncoder) -> Result<()> {
+        let family = encoder.config().family;
+        if kind.shown_by(family).is_some() {
+            return Ok(());
+        }
+        let expected = format!("one that {family} has");
+        Err(Error::argument("bert", "the head", expected, format!("the {}", kind.name())))
+    }
+
+    fn from_loader(
+        kind: HeadKind,
+        encoder: &BertEncoder,
+        head: &HeadConfig,
+        mut loader: Loader<'_>,
+    ) -> Result<Self> {
         let norm = match kind {
             HeadKind::MaskedLanguage => Some(loader.masked_language(encoder, head)?),
             _ => None,
         };
-        for layer in kind.layers(config.family) {
+        for layer in kind.layers(loader.config.family) {
             loader.push(layer, head.labels.len())?;
         }
-        let layers = loader.layers;
-        let tied = kind == HeadKind::MaskedLanguage && head.tied;
-        let shared = if tied { encoder.words().bytes() } else { 0 };
-        let linear: u64 = layers.iter().map(|(linear, _)| linear.bytes()).sum();
+        let Loader { layers, bytes, .. } = loader;
         // γ and β, f32.
         let norm_bytes = norm.as_ref().map_or(0, |norm| 8 * norm.columns() as u64);
-        Ok(Self { kind, layers, norm, bytes: (linear - shared) + norm_bytes })
+        Ok(Self { kind, layers, norm, bytes: bytes + norm_bytes })
+    }
+
+    /// Adds what can be trained, by the names of a checkpoint with heads; a decoder that is tied to the word table is the encoder's.
+    pub(super) fn add_parameters(&self, to: &mut Parameters, family: &Family) {
+        for Layer { name: (name, of_encoder), bias, linear, .. } in &self.layers {
+            let name = format!("{}{name}", if *of_encoder { family.prefix } else { "" });
+            match bias {
+                Some(bias) => to.linear_as([&format!("{name}.weight"), bias], linear),
+                None => to.linear(&name, linear),
+            }
+        }
+        if let Some(norm) = &self.norm {
+            to.norm(family.heads.masked_language.norm, norm);
+        }
     }
 
     /// The error for a head that is not there.
@@ -188,7 +271,7 @@ impl BertHead {
 
     /// Elements of an answer: labels, or words of the vocabulary.
     pub fn outputs(&self) -> usize {
-        self.layers.last().map_or(0, |(linear, _)| linear.outputs())
+        self.layers.last().map_or(0, |layer| layer.linear.outputs())
     }
 
     /// Bytes of the weights on the device, beside the encoder's.
@@ -203,8 +286,8 @@ impl BertHead {
     pub fn record(&self, recording: &mut Recording, x: &Value) -> Result<Value> {
         recording.atomically(|recording| {
             let mut x = x.clone();
-            for (index, (linear, activation)) in self.layers.iter().enumerate() {
-                x = Linear::new(linear).activation(*activation).record(recording, &x)?;
+            for (index, Layer { linear, then, .. }) in self.layers.iter().enumerate() {
+                x = Linear::new(linear).activation(*then).record(recording, &x)?;
                 if let (0, Some(norm)) = (index, &self.norm) {
                     x = layer_norm(recording, &x, None, norm)?;
                 }
@@ -214,30 +297,70 @@ impl BertHead {
     }
 }
 
+/// Where a head's tensors come from.
+#[derive(Clone, Copy)]
+enum Tensors<'a> {
+    /// A checkpoint, to be stored as that.
+    Stored(&'a Checkpoint, DType),
+    /// Made from a seed.
+    Made(u64),
+    /// A checkpoint's layers behind the encoder's prefix, in f32; others, and what it lacks of those, are made from a seed.
+    Completed(&'a Checkpoint, u64),
+}
+
 struct Loader<'a> {
     device: &'a Device,
     config: &'a EncoderConfig,
-    checkpoint: &'a Checkpoint,
-    dtype: DType,
-    layers: Vec<(LinearWeights, Activation)>,
+    tensors: Tensors<'a>,
+    /// Whose layers may be shared.
+    others: &'a [BertHead],
+    layers: Vec<Layer>,
+    /// Of the layers that are not shared.
+    bytes: u64,
 }
 
-impl Loader<'_> {
+impl<'a> Loader<'a> {
+    fn new(
+        device: &'a Device,
+        config: &'a EncoderConfig,
+        tensors: Tensors<'a>,
+        others: &'a [BertHead],
+    ) -> Self {
+        Self { device, config, tensors, others, layers: Vec::new(), bytes: 0 }
+    }
+
+    /// The tensors of a layer, whose name stands behind the encoder's prefix or not.
+    fn source(&self, (name, of_encoder): (&str, bool)) -> Source<'a> {
+        match self.tensors {
+            Tensors::Stored(checkpoint, dtype) if of_encoder => source(checkpoint, dtype),
+            Tensors::Stored(checkpoint, dtype) => Source::new(checkpoint, dtype),
+            Tensors::Made(seed) => Source::random(seed),
+            Tensors::Completed(checkpoint, seed) => {
+                let is_there = of_encoder && checkpoint.contains(&weight((name, of_encoder), checkpoint));
+                if is_there { source(checkpoint, DType::F32) } else { Source::random(seed) }
+            }
+        }
+    }
+
     /// A linear layer behind those that are there.
     fn push(&mut self, layer: &HeadLayer, labels: usize) -> Result<()> {
-        let mut source = match layer.of_encoder {
-            true => source(self.checkpoint, self.dtype),
-            false => Source::new(self.checkpoint, self.dtype),
-        };
         let outputs = match layer.outputs {
             Outputs::Hidden => self.config.hidden_size,
             Outputs::Embedding => self.config.embedding_size,
             Outputs::Labels => labels,
             Outputs::Fixed(outputs) => outputs,
         };
-        let shape = [outputs, self.config.hidden_size];
-        let linear = source.linear_weights(self.device, layer.name, shape)?;
-        self.layers.push((linear, layer.then));
+        let (name, shape) = ((layer.name, layer.of_encoder), [outputs, self.config.hidden_size]);
+        let mut there = self.others.iter().flat_map(|head| &head.layers);
+        let linear = match there.find(|other| other.name == name) {
+            Some(other) => other.linear.clone(),
+            None => {
+                let linear = self.source(name).linear_weights(self.device, layer.name, shape)?;
+                self.bytes += linear.bytes();
+                linear
+            }
+        };
+        self.layers.push(Layer { name, bias: None, linear, then: layer.then });
         Ok(())
     }
 
@@ -247,19 +370,25 @@ impl Loader<'_> {
         let names = &config.family.heads.masked_language;
         let activation = names.activation.unwrap_or(config.activation);
         self.push(&HeadLayer::new(names.transform, Outputs::Embedding, activation), 0)?;
-        let mut source = Source::new(self.checkpoint, self.dtype);
+        let mut source = self.source((names.norm, false));
         let norm = source.norm(names.norm, config.embedding_size)?;
         let HostLayerNorm { gamma, beta } = norm.host();
         let norm = LayerNormWeights::new(self.device, gamma, beta, config.layer_norm_epsilon)?;
         let words = config.vocabulary_size;
         let bias = source.score_bias(&self.decoder_bias(head.tied), &[words])?;
-        let decoder = if head.tied {
+        let linear = if head.tied {
             encoder.words().projection(self.device, Some(&bias))?
         } else {
             let shape = [words, config.embedding_size];
             source.projection(self.device, &format!("{}.weight", names.decoder), shape, &bias)?
         };
-        self.layers.push((decoder, Activation::None));
+        self.bytes += linear.bytes() - if head.tied { encoder.words().bytes() } else { 0 };
+        self.layers.push(Layer {
+            name: (names.decoder, false),
+            bias: names.second_bias.filter(|_| head.tied),
+            linear,
+            then: Activation::None,
+        });
         Ok(norm)
     }
 
@@ -268,8 +397,10 @@ impl Loader<'_> {
     fn decoder_bias(&self, tied: bool) -> String {
         let names = &self.config.family.heads.masked_language;
         let own = format!("{}.bias", names.decoder);
-        let Some(second) = names.second_bias else { return own };
-        match (self.checkpoint.contains(&own), self.checkpoint.contains(second)) {
+        let (Some(second), Tensors::Stored(checkpoint, _)) = (names.second_bias, self.tensors) else {
+            return own;
+        };
+        match (checkpoint.contains(&own), checkpoint.contains(second)) {
             (true, false) => own,
             (true, true) if !tied => own,
             _ => second.to_owned(),

@@ -6,6 +6,7 @@ mod attention_maps;
 mod batches;
 mod bert;
 mod bert_model;
+mod bert_training;
 mod captioner;
 mod classify;
 mod embedder;
@@ -26,6 +27,7 @@ pub use attention_maps::{AttentionMaps, MapToken};
 pub use batches::ModelStatistics;
 pub use bert::{BertEncoder, TokenBatch};
 pub use bert_model::{BertModel, BertModelOptions};
+pub use bert_training::PretrainingInput;
 pub use captioner::{AttentionTerms, Caption, CaptionPictures, Captioner, Captions, Region};
 pub use classify::{
     Classifications, Classify, ClassifyTokens, IsNext, LabelledToken, NextSentence, NextSentences, Scores,

@@ -35,6 +35,7 @@ mod tokenizer;
 mod tokenizer_class;
 mod tokenizer_pieces;
 mod tokenizer_settings;
+mod word_piece;
 
 pub use bahdanau::BahdanauConfig;
 pub use captioner::{CaptionerConfig, CaptionerFolder};
@@ -52,3 +53,4 @@ pub use sentencepiece::{Piece, PieceKind, SentencePiece};
 pub use seq2seq_folder::{Seq2SeqConfig, Seq2SeqFiles, Seq2SeqFolder};
 pub use seq2seq_tokenizer::Seq2SeqTokenizer;
 pub use tokenizer::Tokenizer;
+pub use word_piece::WordPieceVocabulary;

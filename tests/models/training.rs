@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use attentive::layers::Parameter;
+use attentive::models::pretraining::{Corpus, Masking};
 use attentive::models::{BahdanauSeq2Seq, EmbeddedModel, TransformerSeq2Seq, Translator};
+use attentive::models::{HeadKind, PretrainingInput};
 use attentive::recording::{Recording, Value};
 use attentive::train::{AdamW, Schedule, Sgd, Trainer, TrainingState, save_weights};
-use attentive::weights::{BahdanauConfig, MarianConfig};
-use attentive::{DType, Device, Embedder, Error, Tensor};
+use attentive::weights::{BahdanauConfig, MarianConfig, WordPieceVocabulary};
+use attentive::{BertModel, DType, Device, Embedder, Error, Tensor};
 
 use crate::common;
 
@@ -60,7 +62,41 @@ fn learners(device: &Device) -> Vec<Learner> {
             record: Box::new(move |recording| model.record_loss(recording, &SOURCES, &TARGETS)),
         });
     }
+    let (bert, inputs) = bert(device);
+    all.push(Learner {
+        name: "BERT",
+        parameters: bert.parameters(),
+        record: Box::new(move |recording| bert.record_pretraining_loss(recording, &inputs)),
+    });
     all
+}
+
+const VERSES: &str = "in the beginning was the word\nand the word was here\nthe same was in the beginning\n\n\
+                      all things were made\nand the light was in the word\n\nthere was a man\nthe same came here\n";
+
+/// A BERT that has learnt nothing, with the heads of both pre-training tasks, and inputs of a few verses.
+fn bert(device: &Device) -> (BertModel, Vec<PretrainingInput>) {
+    let corpus = Corpus::parse(VERSES);
+    let vocabulary = WordPieceVocabulary::train(&corpus.documents().concat(), 60).unwrap();
+    let model = BertModel::untrained(
+        device,
+        bert_config(vocabulary.tokens().len()).as_bytes(),
+        vocabulary.tokenizer().unwrap(),
+        &[HeadKind::MaskedLanguage, HeadKind::NextSentence],
+        3,
+    );
+    let model = model.unwrap();
+    let inputs = model.pretraining_inputs(&corpus, &Masking::default(), 5).unwrap();
+    (model, inputs)
+}
+
+fn bert_config(vocabulary: usize) -> String {
+    let config = serde_json::json!({
+        "architectures": ["BertForPreTraining"], "model_type": "bert", "vocab_size": vocabulary,
+        "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20,
+        "hidden_act": "gelu", "max_position_embeddings": 19, "type_vocab_size": 2, "pad_token_id": 0,
+    });
+    config.to_string()
 }
 
 impl Learner {
@@ -105,13 +141,19 @@ fn norm(values: &[f32]) -> f64 {
     values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Along each parameter's gradient the loss rises by the gradient's norm: what is wrong in size or direction anywhere shows. Of the
+/// Along each parameter's gradient the loss of a Transformer and of BERT rises by the gradient's norm: what is wrong in size or direction anywhere shows. Of the
 /// recurrent models, whose maxout has no slope in places, `bahdanau` has the same along other directions.
 #[test]
-fn a_translators_gradients_are_the_slope_of_its_loss() {
+fn gradients_are_the_slope_of_the_loss() {
     let device = Device::cpu();
-    let learner = learners(&device).swap_remove(0);
-    let (_, all) = learner.gradients(&device);
+    let learners = learners(&device);
+    for learner in learners.iter().filter(|learner| ["a Transformer", "BERT"].contains(&learner.name)) {
+        slopes(learner, &device);
+    }
+}
+
+fn slopes(learner: &Learner, device: &Device) {
+    let (_, all) = learner.gradients(device);
     for (parameter, (name, gradient)) in learner.parameters.iter().zip(&all) {
         let norm = norm(gradient);
         // The bias of keys moves all scores of a query alike: it has no gradient, but for rounding; packed projections have others.
@@ -127,18 +169,19 @@ fn a_translators_gradients_are_the_slope_of_its_loss() {
             };
             let moved: Vec<f32> = before.iter().zip(gradient).map(moved).collect();
             parameter.tensor.write_f32(&moved).unwrap();
-            learner.loss(&device)
+            learner.loss(device)
         };
         let slope = (8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * step);
         parameter.tensor.write_f32(&before).unwrap();
         let error = (slope - norm).abs() / norm;
         // f32 tells losses of 3 apart by 2.4e-7, a step of 0.02 or more.
-        assert!(error <= 5e-3 + 1e-4 / norm, "{name}: the slope is {slope:e}, the gradient's norm {norm:e}");
+        let what = format!("{}: {name}", learner.name);
+        assert!(error <= 5e-3 + 1e-4 / norm, "{what}: the slope is {slope:e}, the gradient's norm {norm:e}");
     }
 }
 
 #[test]
-fn translators_gradients_agree_between_devices() {
+fn gradients_agree_between_devices() {
     let device = Device::cpu();
     let of_cpu: Vec<_> = learners(&device).iter().map(|learner| learner.gradients(&device)).collect();
     for device in common::adapters() {
@@ -358,5 +401,149 @@ fn translators_learn_pairs_by_heart() {
         let found = translator.translate(&texts).run().unwrap();
         let found: Vec<&str> = found.texts.iter().map(|found| found[0].text.as_str()).collect();
         assert_eq!(found, answers, "{what}");
+    }
+}
+
+/// What is written has the names of transformers' `BertForPreTraining`, and is read as it was, heads and all.
+#[test]
+fn a_bert_that_is_written_is_read_as_it_was() {
+    let device = Device::cpu();
+    let folder = tempfile::tempdir().unwrap();
+    let (own, inputs) = bert(&device);
+    let vocabulary = WordPieceVocabulary::train(&Corpus::parse(VERSES).documents().concat(), 60).unwrap();
+    std::fs::write(folder.path().join("config.json"), bert_config(vocabulary.tokens().len())).unwrap();
+    std::fs::write(folder.path().join("tokenizer.json"), vocabulary.tokenizer_json()).unwrap();
+    let path = folder.path().join("model.safetensors");
+    own.save_weights(&path, DType::F32).unwrap();
+    let read = BertModel::from_dir(&device, folder.path()).unwrap();
+    let kinds: Vec<HeadKind> = read.heads().iter().map(|head| head.kind()).collect();
+    assert_eq!(kinds, [HeadKind::Pooler, HeadKind::MaskedLanguage, HeadKind::NextSentence]);
+    // The pooler, which two heads have, is there once.
+    let by_name = |model: &BertModel| {
+        let mut all = model.parameters();
+        all.sort_by(|a, b| a.name().cmp(b.name()));
+        (all.iter().map(|parameter| parameter.name().to_owned()).collect::<Vec<_>>(), bits(&all))
+    };
+    assert_eq!(by_name(&read), by_name(&own));
+    assert_eq!(read.weight_bytes(), own.weight_bytes());
+    assert_eq!(read.pretraining_inputs(&Corpus::parse(VERSES), &Masking::default(), 5).unwrap(), inputs);
+    // The names are those of the fixture, which transformers wrote.
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/heads/bert-pretraining");
+    let [own, theirs] = [folder.path(), &fixture].map(|folder| {
+        let checkpoint = attentive::weights::Checkpoint::open(folder).unwrap();
+        // The fixture's norms have their names of TensorFlow's time.
+        let new = |name: &str| name.replace("gamma", "weight").replace("beta", "bias");
+        checkpoint.names().map(new).collect::<std::collections::BTreeSet<_>>()
+    });
+    assert_eq!(own, theirs);
+}
+
+#[test]
+fn a_bert_learns_verses_by_heart() {
+    let device = Device::cpu();
+    let (bert, inputs) = bert(&device);
+    let algorithm = AdamW { learning_rate: 0.005, weight_decay: 0.0, ..AdamW::default() };
+    let mut trainer = Trainer::new(&device, algorithm, bert.parameters()).unwrap().clip(1.0).unwrap();
+    let losses: Vec<f32> = (0..150)
+        .map(|_| trainer.step(|recording| bert.record_pretraining_loss(recording, &inputs)).unwrap().loss)
+        .collect();
+    assert!(losses[0] > 3.0 && losses[149] < 0.05, "{losses:?}");
+}
+
+#[test]
+fn inputs_that_fit_nothing_are_refused() {
+    let device = Device::cpu();
+    let (bert, inputs) = bert(&device);
+    let refused = |change: &dyn Fn(&mut PretrainingInput), words: &str| {
+        let mut inputs = inputs.clone();
+        change(&mut inputs[1]);
+        let mut recording = Recording::new(&device);
+        let error = bert.record_pretraining_loss(&mut recording, &inputs).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    refused(&|input| input.tokens.labels.truncate(0), "the labels of input 1");
+    refused(&|input| input.tokens.places[0] = 99, "a place of input 1");
+    refused(&|input| input.tokens.labels[0] = 60, "targets");
+    refused(&|input| input.tokens.ids[0] = 600, "ids");
+    refused(&|input| input.types[0] = 2, "token type");
+    refused(&|input| input.tokens.ids.resize(20, 7), "19");
+    let error = bert.record_pretraining_loss(&mut Recording::new(&device), &[]).unwrap_err();
+    assert!(error.to_string().contains("one at least"), "{error}");
+    // A head that the model was not made with.
+    assert!(bert.head(HeadKind::Sequence).unwrap_err().to_string().contains("asked for"));
+    let vocabulary = WordPieceVocabulary::train(&["a b c"], 60).unwrap();
+    let made = |config: &str, kinds: &[HeadKind]| {
+        let tokenizer = vocabulary.tokenizer().unwrap();
+        BertModel::untrained(&device, config.as_bytes(), tokenizer, kinds, 1).unwrap_err().to_string()
+    };
+    let small = bert_config(60).replace("\"max_position_embeddings\":19", "\"max_position_embeddings\":3");
+    assert!(made(&small, &[]).contains("above 3, the special tokens of a pair"));
+    assert!(made(&bert_config(7), &[]).contains("vocabulary size (7)"));
+    let distilbert = r#"{ "model_type": "distilbert", "vocab_size": 60, "dim": 8, "n_layers": 1, "n_heads": 2,
+        "hidden_dim": 8, "max_position_embeddings": 16 }"#;
+    assert!(made(distilbert, &[HeadKind::NextSentence]).contains("next-sentence head"));
+}
+
+/// An encoder of each family under a new classifier: it learns labels by heart, and is a folder of its family's class.
+#[test]
+fn every_familys_encoder_takes_a_new_classifier() {
+    let device = Device::cpu();
+    let labels = ["no", "perhaps", "yes"].map(str::to_owned);
+    for (name, class) in [
+        ("bert-pretraining", "Bert"),
+        ("roberta-mlm", "Roberta"),
+        ("distilbert-mlm", "DistilBert"),
+        ("electra-mlm", "Electra"),
+    ] {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/heads").join(name);
+        let made = |kind, labels: &[String]| BertModel::with_new_head(&device, &from, kind, labels, 4);
+        let model = made(HeadKind::Sequence, &labels).unwrap();
+        let texts = ["the cat sat", "hello world", "this is it"];
+        let encoded = model.tokenizer().encode_batch(&texts, 16).unwrap();
+        let encoded: Vec<_> = encoded.iter().collect();
+        let algorithm = AdamW { learning_rate: 0.003, ..AdamW::default() };
+        let mut trainer = Trainer::new(&device, algorithm, model.parameters()).unwrap().clip(1.0).unwrap();
+        let mut step = |labels: &[u32]| {
+            trainer.step(|recording| model.record_classification_loss(recording, &encoded, labels))
+        };
+        let losses: Vec<f32> = (0..80).map(|_| step(&[2, 0, 1]).unwrap().loss).collect();
+        assert!(losses[0] > 0.5 && losses[79] < 0.1, "{name}: {losses:?}");
+        for wrong in [&[2, 0, 3][..], &[2, 0]] {
+            assert!(step(wrong).unwrap_err().to_string().contains("targets"), "{name}");
+        }
+        let none = model.record_classification_loss(&mut Recording::new(&device), &[], &[]);
+        assert!(none.unwrap_err().to_string().contains("one at least"));
+        let folder = tempfile::tempdir().unwrap();
+        model.save_classifier(&from, folder.path(), DType::F32).unwrap();
+        let read = BertModel::from_dir(&device, folder.path()).unwrap();
+        let sorted = |model: &BertModel| {
+            let mut all = model.parameters();
+            all.sort_by(|a, b| a.name().cmp(b.name()));
+            bits(&all)
+        };
+        assert_eq!(sorted(&read), sorted(&model), "{name}");
+        let found = read.classify(&texts).run().unwrap();
+        assert_eq!(found.labels, labels);
+        let best: Vec<_> = found.answers.iter().map(|scores| scores.best()).collect();
+        assert_eq!(best, [Some(2), Some(0), Some(1)], "{name}");
+        let config = std::fs::read_to_string(folder.path().join("config.json")).unwrap();
+        assert!(config.contains(&format!("\"{class}ForSequenceClassification\"")), "{config}");
+        // One of tokens is read as one of tokens.
+        made(HeadKind::Token, &labels).unwrap().save_classifier(&from, folder.path(), DType::F32).unwrap();
+        let kinds = BertModel::heads_of(folder.path()).unwrap();
+        assert!(
+            kinds.contains(&HeadKind::Token) && !kinds.contains(&HeadKind::Sequence),
+            "{name}: {kinds:?}"
+        );
+        // What is no classifier, or has nothing to tell apart; a folder twice; a model without a classifier.
+        assert!(
+            made(HeadKind::MaskedLanguage, &labels).is_err()
+                && made(HeadKind::Sequence, &labels[..1]).is_err()
+        );
+        let error = model.save_classifier(&from, &from, DType::F32).unwrap_err();
+        assert!(error.to_string().contains("another than the model's own"), "{error}");
+        let error =
+            BertModel::from_dir(&device, &from).unwrap().save_classifier(&from, folder.path(), DType::F32);
+        assert!(error.unwrap_err().to_string().contains("one with a classifier"));
     }
 }

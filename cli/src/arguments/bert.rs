@@ -7,11 +7,10 @@ use attentive::models::{HeadKind, ModelStatistics};
 use attentive::{BertModel, BertModelOptions, DType, Device};
 use clap::Args;
 
-use super::{BatchArgument, DTypeArgument, DeviceArgument, ModelArguments, OpenArguments, Place};
+use super::{
+    BatchArgument, DTypeArgument, DeviceArgument, GOOGLE_BERT, ModelArguments, OpenArguments, Place,
+};
 use crate::output::{Answers, Failure, Result, bytes, count, note, thousands};
-
-/// Where the hub has models that are called by one word.
-const ORGANIZATION: &str = "google-bert";
 
 #[derive(Args)]
 pub struct BertArguments {
@@ -49,7 +48,7 @@ impl BertArguments {
 
     /// The same of another model.
     pub fn place_of(&self, model: &str) -> Result<Place> {
-        self.hub.place(model, ORGANIZATION).map_err(with_hint)
+        self.hub.place(model, GOOGLE_BERT).map_err(with_hint)
     }
 
     /// Tokens in one batch, if a number is asked for.
@@ -67,7 +66,7 @@ impl BertArguments {
 
     /// The model with its heads.
     pub fn load(&self, heads: Option<Vec<HeadKind>>) -> Result<Loaded> {
-        self.load_of(ORGANIZATION, heads)
+        self.load_of(GOOGLE_BERT, heads)
     }
 
     /// As [`BertArguments::load`], where the hub has one-word names in that organization.

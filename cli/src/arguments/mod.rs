@@ -15,7 +15,9 @@ pub use batch::BatchArgument;
 pub use bert::BertArguments;
 pub use device::{DeviceArgument, DevicesArgument, OpenArguments, taken_by_auto};
 pub use dtype::DTypeArgument;
-pub use model::{HELSINKI, ModelArguments, Place, SENTENCE_TRANSFORMERS, caption, is_of_a_model};
+pub use model::{
+    GOOGLE_BERT, HELSINKI, ModelArguments, Place, SENTENCE_TRANSFORMERS, caption, is_of_a_model,
+};
 pub use picture::{PictureArguments, capture_failure};
 pub use prompt::PromptArguments;
 pub use texts::TextArguments;

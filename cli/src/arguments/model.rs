@@ -54,6 +54,8 @@ pub fn is_of_a_model(folder: &Path) -> bool {
 
 /// Where the hub has embedding models that are called by one word.
 pub const SENTENCE_TRANSFORMERS: &str = "sentence-transformers";
+/// BERT itself.
+pub const GOOGLE_BERT: &str = "google-bert";
 /// And translation models.
 pub const HELSINKI: &str = "Helsinki-NLP";
 

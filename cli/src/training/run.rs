@@ -47,6 +47,19 @@ pub struct RunArguments {
     curve: Option<PathBuf>,
 }
 
+impl RunArguments {
+    /// Refuses the folder that a model comes from, which is read to the end, as the one that it is written to.
+    pub fn refuse_folder(&self, model: &Path) -> Result<()> {
+        match (model.canonicalize(), self.output.canonicalize()) {
+            (Ok(from), Ok(to)) if from == to => Err(Failure::Usage(format!(
+                "{}: the model comes from this folder; --output is to be another than the model's own",
+                self.output.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A run that has begun.
 pub struct Run {
     pub trainer: Trainer,

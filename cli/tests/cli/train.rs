@@ -13,7 +13,7 @@ fn train(folder: &Path, words: &[&str]) -> Command {
 }
 
 /// The steps and losses of a log as CSV.
-fn losses(path: &Path) -> Vec<(u64, f64)> {
+pub fn losses(path: &Path) -> Vec<(u64, f64)> {
     let text = std::fs::read_to_string(path).unwrap();
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some("step,loss,norm,learning_rate,skipped,seconds,tokens"));

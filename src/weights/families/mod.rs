@@ -24,6 +24,12 @@ impl Family {
         Self::ALL.iter().copied().find(has)
     }
 
+    /// How the names of its classes begin that have such a `model_type`; the first of the family's where it has no such one.
+    pub(crate) fn class(&self, model_type: &str) -> &'static str {
+        let own = self.model_types.iter().find(|of| of.name == model_type).or(self.model_types.first());
+        own.and_then(|of| of.classes.first()).map_or("", |class| class.trim_end_matches("For"))
+    }
+
     /// What `model_type` may be, in the order of the alphabet.
     pub(crate) fn known_model_types() -> Vec<&'static str> {
         let mut names: Vec<_> = Self::ALL.iter().flat_map(|family| family.model_types()).collect();

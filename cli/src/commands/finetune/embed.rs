@@ -111,14 +111,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         )));
     }
     let folder = arguments.hub.folder(&arguments.model, SENTENCE_TRANSFORMERS)?;
-    // Said before the work: the folder that a model comes from is read to the end.
-    let output = &arguments.run.output;
-    if let (Ok(from), Ok(to)) = (folder.canonicalize(), output.canonicalize())
-        && from == to
-    {
-        let problem = "the model comes from this folder; --output is to be another than the model's own";
-        return Err(Failure::Usage(format!("{}: {problem}", output.display())));
-    }
+    arguments.run.refuse_folder(&folder)?;
     let device = arguments.device.open(&arguments.open)?;
     let embedder = Embedder::from_dir(&device, &folder)?;
     embedder.notices().iter().for_each(note);

@@ -1,5 +1,6 @@
 //! `attentive finetune`: models that exist, trained on with one's own data.
 
+mod classify;
 mod embed;
 
 use clap::{Args, Subcommand};
@@ -15,11 +16,13 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    Classify(classify::Arguments),
     Embed(embed::Arguments),
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.task {
+        Task::Classify(arguments) => classify::run(arguments),
         Task::Embed(arguments) => embed::run(arguments),
     }
 }
