@@ -61,7 +61,7 @@ fn main(
             let weights = weights_of(score_tile[own_row * 8u + key4], largest);
             sum = sum + weights.x + weights.y + weights.z + weights.w;
         }
-        workgroupBarrier();
+        // Barriers of the next products stand before what writes the tile again.
     }
     let base = output_place(tile.batch, tile.head, query);
     var mean = 0.0;

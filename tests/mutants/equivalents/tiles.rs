@@ -34,6 +34,10 @@ const BOTH_HALVES: &str = "both lanes of a row know its ending, and write the sa
 
 const KEYS_PAST: &str = "keys past the end have no weight";
 
+const NO_QUERIES: &str = "a tile without queries stores nothing";
+
+const BEFORE_BAND: &str = "tiles before the band take longer, and have no weight";
+
 pub const EQUIVALENTS: &[Equivalent] = &[
     // attention
     same(
@@ -43,6 +47,14 @@ pub const EQUIVALENTS: &[Equivalent] = &[
     ),
     same("attention/merge", &["first argument", "`max(sink - largest, -150.0)`"], EXP),
     same("attention/merge", &["first argument", "`max(part_sums[place] - largest, -150.0)`"], EXP),
+    same("attention/flash_gradient_rows", &["never", "tile.queries == 0u"], NO_QUERIES),
+    same("attention/flash_gradient_rows", &["first argument", "`min(own_row"], PAST),
+    same("attention/flash_gradient_rows", &["tile.queries - 1u", "let query ="], PAST),
+    same("attention/flash_gradient_rows", &["`KEYS * KEYS` → `KEYS`"], BEFORE_BAND),
+    same("attention/flash_gradient_rows", &["one further", "first_key < tile.end"], KEYS_PAST),
+    race("attention/flash_gradient_rows", &["left out", "workgroupBarrier"], OWN_SUBGROUP),
+    same("attention/flash_gradient_rows", &["`0u && own_row < tile.queries` → `0u`"], LAST_AGAIN),
+    same("attention/flash_gradient_rows", &["one further", "own_row < tile.queries"], LAST_AGAIN),
     same("attention/merge", &["first argument", "`min(first + vec4"], "columns past the end are not stored"),
     same("attention/merge", &["`0.0` → `1.0`", "let factor"], "without a number all sums are 0"),
     same("attention/merge", &["&& first == 0u` →"], "every block of a row writes the same sum"),
