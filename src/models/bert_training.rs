@@ -184,9 +184,8 @@ impl BertModel {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save_classifier(&self, from: impl AsRef<Path>, to: impl AsRef<Path>, dtype: DType) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
-        let kind = self.heads().iter().map(|head| head.kind());
-        let kind = kind.filter(|kind| matches!(kind, HeadKind::Sequence | HeadKind::Token)).last();
-        let Some(kind) = kind else {
+        let mut kinds = self.heads().iter().map(|head| head.kind());
+        let Some(kind) = kinds.find(|kind| matches!(kind, HeadKind::Sequence | HeadKind::Token)) else {
             return Err(Error::argument(
                 "save_classifier",
                 "the model",
