@@ -86,4 +86,3 @@ fn step(device: &Device, length: usize, causal: bool) -> Result<(f64, RunStatist
     let outputs = recording.run()?;
     Ok((start.elapsed().as_secs_f64(), outputs.statistics))
 }
-
