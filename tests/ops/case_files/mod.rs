@@ -8,8 +8,8 @@ mod hostile;
 use crate::common;
 use std::path::{Path, PathBuf};
 
-use attentive::DeviceOptions;
 use attentive::case_files::{CaseFile, ops};
+use attentive::{DeviceOptions, Error};
 
 fn committed(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(folder);
@@ -64,6 +64,31 @@ fn t5_agrees_whatever_the_implementation() {
                 let report = CaseFile::open(&path).unwrap().run(&device).unwrap();
                 assert!(report.passed(), "{} {implementation} {}: {report}", device.name(), path.display());
             }
+        }
+    }
+}
+
+/// By the fused kernels and by the chain. The fused ones have no gradient of a mask, and say so.
+#[test]
+fn gradients_agree_whatever_the_implementation() {
+    for adapter in common::usable_adapters() {
+        for (implementation, expected) in [("tiled", 5), ("chained", 0)] {
+            let mut options = DeviceOptions::default();
+            options.implementations = vec![format!("attention_gradient={implementation}")];
+            let device = common::open(&adapter, &options);
+            let mut refused = 0;
+            for path in committed("gradients") {
+                let what = format!("{} {implementation} {}", device.name(), path.display());
+                match CaseFile::open(&path).unwrap().run(&device) {
+                    Ok(report) => assert!(report.passed(), "{what}: {report}"),
+                    Err(error) => {
+                        let is_refused = matches!(error.root(), Error::Implementation { .. });
+                        assert!(is_refused, "{what}: {error}");
+                        refused += 1;
+                    }
+                }
+            }
+            assert_eq!(refused, expected, "{} {implementation}", device.name());
         }
     }
 }
