@@ -196,7 +196,8 @@ impl Answered {
             let to = rows[(ROW_NUMBERS * place) as usize..].iter_mut();
             to.zip([highest, factor, mean]).for_each(|(to, value)| *to = Some(value));
         }
-        let sides: [(&Vec<f64>, u32, u32, u32, &dyn Fn([u32; 3]) -> usize); 3] = [
+        type Place<'a> = &'a dyn Fn([u32; 3]) -> usize;
+        let sides: [(&Vec<f64>, u32, u32, u32, Place<'_>); 3] = [
             (&made.q, heads, queries, p.head_dim, &|at| p.q_place(at, items)),
             (&made.k, key_heads, keys, p.head_dim, &|at| p.k_place(at, items)),
             (&made.v, key_heads, keys, p.value_dim, &|at| p.v_place(at, items)),
