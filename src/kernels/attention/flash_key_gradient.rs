@@ -1,7 +1,7 @@
 //! The gradient of fused attention's keys, and of its values.
 //!
 //! Of keys: gradient\[b, h′, j, :\] += Σ_h Σᵢ dS\[h, i, j\] · q\[b, h, i, :\] over the heads h of the key-value head h′, with dS as in
-//! [`flash_gradient`](super::flash_gradient); of values (`OF_VALUES`) with the weights in the place of dS and the output's gradient in that
+//! [`flash_gradient`]; of values (`OF_VALUES`) with the weights in the place of dS and the output's gradient in that
 //! of q (Dao 2023, algorithm 2). f32; the gradient lies as the keys do, or the values. A dispatch takes the queries from `first_query` on, `queries`
 //! of them, and adds what they come to.
 //!

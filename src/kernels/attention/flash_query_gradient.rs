@@ -1,6 +1,6 @@
 //! The gradient of fused attention's queries.
 //!
-//! gradient\[b, h, i, :\] += Σⱼ dS\[i, j\] · k\[b, h′, j, :\], with dS as in [`flash_gradient`](super::flash_gradient) (Dao 2023,
+//! gradient\[b, h, i, :\] += Σⱼ dS\[i, j\] · k\[b, h′, j, :\], with dS as in [`flash_gradient`] (Dao 2023,
 //! algorithm 2). f32; the gradient lies as the queries do. With splits a dispatch takes those keys alone that its tiles' split has.
 //!
 //! Ladder: squares of 32 queries and 32 keys for 64 invocations, the products u·v and then q·k by panels of 32 elements, 4 × 4 for each
