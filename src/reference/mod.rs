@@ -10,6 +10,7 @@
 pub mod activation;
 pub mod additive;
 pub mod attention;
+pub mod attention_gradient;
 pub mod cast;
 pub mod ceiling;
 pub mod elementwise;

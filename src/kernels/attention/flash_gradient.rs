@@ -14,7 +14,7 @@ use super::problem::{Low, Placement, Problem};
 use super::problem_data::{Data, Scores};
 use super::{chosen, chosen::HandpickedProblem};
 use crate::kernel::{Arguments, Case, CaseArgument, Depth, Inputs, Variant};
-use crate::reference::{attention as oracle, largest, rounding_floor};
+use crate::reference::{attention_gradient as oracle, largest, rounding_floor};
 
 /// How the queries are divided; the keys likewise.
 pub const TILING: Tiling = Tiling { rows: 32, keys: 32, grouped: false, rounded: false };
@@ -240,7 +240,9 @@ fn problems(form: Form, largest_dims: [u32; 2], depth: Depth) -> Vec<Problem> {
     });
     let picked = chosen::all().into_iter().filter(|chosen| chosen.split_tiles == 0);
     let picked = picked.map(|HandpickedProblem { problem, .. }| problem);
-    let several = chosen::several_tiles(TILING.rows, TILING.keys, largest_dims[1]).problem;
+    // Whole tiles of rows in all the blocks that the variant has.
+    let mut several = chosen::several_tiles(TILING.rows, TILING.keys, largest_dims[1]).problem;
+    [several.head_dim, several.value_dim] = largest_dims;
     let all = sampled.chain(picked).chain([several]).filter_map(|mut problem| {
         problem.half = false;
         // Whole-numbered logits that lie far apart have weights of 0 and 1 and no gradient.

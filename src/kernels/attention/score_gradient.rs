@@ -172,7 +172,7 @@ fn case(
         true => head_terms[gap + (first + row / queries) % of_item].into(),
         false => 1.0,
     };
-    let of_logits = reference::attention::logit_gradient(&weights, &upstream, keys);
+    let of_logits = reference::attention_gradient::logit_gradient(&weights, &upstream, keys);
     let expected: Vec<f64> = of_logits
         .iter()
         .zip(&products)

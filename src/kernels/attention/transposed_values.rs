@@ -167,7 +167,8 @@ fn case(size: Sizes, last: Option<usize>) -> Case {
         .map(|(row, (head, query))| (row, x_row(head, size.first_query + query), head / size.heads_per_key))
         .collect();
     let places = |group, key| y_row(group, key);
-    let sums = reference::attention::transposed_values(&weights, &x, &terms, size.keys, columns, places);
+    let sums =
+        reference::attention_gradient::transposed_values(&weights, &x, &terms, size.keys, columns, places);
     let parameters = Parameters {
         batch_heads: batch_heads as u32,
         q_offset: x_at.offset as u32,
@@ -208,12 +209,18 @@ fn packed(first_query: usize) -> Case {
             weights.fill(1.0);
         }
     }
-    let sums =
-        reference::attention::transposed_values(&weights, &x, &terms, longest_keys, columns, |head, key| {
+    let sums = reference::attention_gradient::transposed_values(
+        &weights,
+        &x,
+        &terms,
+        longest_keys,
+        columns,
+        |head, key| {
             // Keys that are not there have weights of 0.
             let item = head / heads;
             ((keys[item] + key).min(41) * heads + head % heads) * columns
-        });
+        },
+    );
     let parameters = Parameters {
         batches: 3,
         heads: heads as u32,
