@@ -41,7 +41,7 @@ pub struct Dims {
 
 impl Dims {
     /// The head of K and V that head `head` of Q reads.
-    fn head_kv(&self, head: usize) -> usize {
+    pub(super) fn head_kv(&self, head: usize) -> usize {
         head / (self.heads / self.heads_kv)
     }
 
@@ -54,7 +54,7 @@ impl Dims {
         );
     }
 
-    fn weights(&self) -> usize {
+    pub(super) fn weights(&self) -> usize {
         self.batch * self.heads * self.queries * self.keys
     }
 }
