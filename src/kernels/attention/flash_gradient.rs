@@ -236,6 +236,10 @@ fn problems(form: Form, largest_dims: [u32; 2], depth: Depth) -> Vec<Problem> {
         if index % 2 == 0 {
             [problem.head_dim, problem.value_dim] = largest_dims;
         }
+        // Values that are narrower than keys.
+        if index % 4 == 2 {
+            problem.value_dim = 4;
+        }
         problem
     });
     let picked = chosen::all().into_iter().filter(|chosen| chosen.split_tiles == 0);
@@ -243,7 +247,9 @@ fn problems(form: Form, largest_dims: [u32; 2], depth: Depth) -> Vec<Problem> {
     // Whole tiles of rows in all the blocks that the variant has.
     let mut several = chosen::several_tiles(TILING.rows, TILING.keys, largest_dims[1]).problem;
     [several.head_dim, several.value_dim] = largest_dims;
-    let all = sampled.chain(picked).chain([several]).filter_map(|mut problem| {
+    // Keys that are whole tiles, of two heads: a tile too many of one would be taken for the other's.
+    let whole = Problem { keys: 2 * TILING.keys, key_heads: 2, head_dim: 8, value_dim: 8, ..several.clone() };
+    let all = sampled.chain(picked).chain([several, whole]).filter_map(|mut problem| {
         problem.half = false;
         // Whole-numbered logits that lie far apart have weights of 0 and 1 and no gradient.
         problem.spread = problem.spread.min(16.0);
