@@ -5,7 +5,6 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::Parameter;
 use crate::recording::{Recording, RunStatistics, Value};
-use crate::tensor::DType;
 
 /// Steps in a row that may be left out because a norm is not finite: more are no accident.
 const MOST_SKIPPED: u64 = 10;
@@ -119,13 +118,7 @@ impl Trainer {
         &mut self,
         record: impl FnOnce(&mut Recording) -> Result<Value>,
     ) -> Result<TrainingStep> {
-        let mut record = Some(record);
-        // It is called once, for the one part.
-        let record = |recording: &mut Recording, _: usize| match record.take() {
-            Some(record) => record(recording),
-            None => recording.zeros([1], DType::F32),
-        };
-        self.step_in_parts_async(1, record).await
+        self.end_step(0.0, record).await
     }
 
     /// [`Trainer::step_async`] of a batch that memory does not hold at once: `record` records the loss of each of its parts, from 0 on, which add up to
@@ -146,14 +139,23 @@ impl Trainer {
         if parts == 0 {
             return Err(Error::argument("trainer", "the parts of a step", "at least 1", "none"));
         }
-        let learning_rate =
-            (f64::from(self.optimizer.learning_rate()) * self.schedule.factor(self.steps + 1)) as f32;
         let mut sum = 0.0;
         for part in 0..parts - 1 {
             let ran = self.run_part(|recording| record(recording, part)).await;
             sum += ran.inspect_err(|_| self.optimizer.forget_parts())?;
         }
-        let ran = self.run_last(|recording| record(recording, parts - 1), learning_rate).await;
+        self.end_step(sum, |recording| record(recording, parts - 1)).await
+    }
+
+    /// The last part of a step, or all of it, behind parts whose losses came to `sum`.
+    async fn end_step(
+        &mut self,
+        sum: f32,
+        record: impl FnOnce(&mut Recording) -> Result<Value>,
+    ) -> Result<TrainingStep> {
+        let learning_rate =
+            (f64::from(self.optimizer.learning_rate()) * self.schedule.factor(self.steps + 1)) as f32;
+        let ran = self.run_last(record, learning_rate).await;
         let (loss, control, statistics) = ran.inspect_err(|_| self.optimizer.forget_parts())?;
         let loss = sum + loss;
         self.steps += 1;

@@ -189,32 +189,44 @@ impl Checked {
         recording.dispatch_trusted(&Merge, merge::invocation(), &p, &bindings)
     }
 
-    /// All tiles, in as many dispatches as keep each of them short.
     fn dispatch_tiles(
         &self,
         recording: &mut Recording,
         fused: &Fused,
-        mut p: Parameters,
+        p: Parameters,
         [output, sums]: [&Value; 2],
     ) -> Result<()> {
-        let all = u32::try_from(fused.tiling.count(&p)).map_err(|_| Error::Limit {
+        let bindings = [&self.q, &self.k, &self.v, &self.mask, &self.items, &self.head_terms, output, sums];
+        let tiles = (0, fused.tiling.count(&p));
+        dispatch_tiles(recording, fused.kernel, &fused.variant, (p, tiles), &bindings)
+    }
+}
+
+/// Tiles, the first and how many, in as many dispatches as keep each of them short.
+pub(super) fn dispatch_tiles(
+    recording: &mut Recording,
+    kernel: &'static dyn Kernel,
+    variant: &Variant,
+    (mut p, (first, count)): (Parameters, (u64, u64)),
+    bindings: &[&Value],
+) -> Result<()> {
+    let end = first.saturating_add(count);
+    if end > u64::from(u32::MAX) {
+        return Err(Error::Limit {
             what: "the tiles of an attention".to_owned(),
             limit: "their number",
-            needed: fused.tiling.count(&p),
+            needed: end,
             available: u32::MAX.into(),
-        })?;
-        p.tiles = all;
-        let flops = fused.kernel.cost(&fused.variant, bytemuck::bytes_of(&p)).flops;
-        let step =
-            all.div_ceil(u32::try_from(flops.div_ceil(FLOPS_PER_DISPATCH)).unwrap_or(u32::MAX).max(1)).max(1);
-        for first in (0..all).step_by(step as usize) {
-            (p.first_tile, p.tiles) = (first, step.min(all - first));
-            let bindings =
-                [&self.q, &self.k, &self.v, &self.mask, &self.items, &self.head_terms, output, sums];
-            recording.dispatch_trusted(fused.kernel, fused.variant.clone(), &p, &bindings)?;
-        }
-        Ok(())
+        });
     }
+    p.tiles = count as u32;
+    let flops = kernel.cost(variant, bytemuck::bytes_of(&p)).flops;
+    let step = count.div_ceil(flops.div_ceil(FLOPS_PER_DISPATCH).max(1)).max(1);
+    for from in (first..end).step_by(step as usize) {
+        (p.first_tile, p.tiles) = (from as u32, step.min(end - from) as u32);
+        recording.dispatch_trusted(kernel, variant.clone(), &p, bindings)?;
+    }
+    Ok(())
 }
 
 /// How many splits the keys take, and the keys of each. Few queries leave a GPU idle unless the keys are shared out;

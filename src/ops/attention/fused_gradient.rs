@@ -3,9 +3,10 @@
 
 use super::chained::Part;
 use super::checked::Checked;
+use super::fused::dispatch_tiles;
 use super::gradient::Place;
 use crate::device::{AdapterClass, Device};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::{Kernel, Variant};
 use crate::kernels::attention::flash::{Form, LARGEST_DIM};
 use crate::kernels::attention::flash_gradient::{ROW_NUMBERS, TILING};
@@ -20,9 +21,6 @@ use crate::tensor::DType;
 
 /// The op's name among [`IMPLEMENTATIONS`](crate::device::IMPLEMENTATIONS).
 const GRADIENT: &str = "attention_gradient";
-
-/// The most that one dispatch takes on: a submission ends between two of them.
-const FLOPS_PER_DISPATCH: u64 = 20_000_000_000;
 
 /// What computes a gradient.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -117,11 +115,11 @@ impl Checked {
             let to = [&inputs[..], &[&gradient]].concat();
             for (split, p) in key_parts(&variant, p, limit).into_iter().enumerate() {
                 let tiles = TILING.count(&p) / u64::from(p.splits);
-                self.dispatch_parts(
+                dispatch_tiles(
                     recording,
                     &FlashQueryGradient,
                     &variant,
-                    (p, split as u64 * tiles, tiles),
+                    (p, (split as u64 * tiles, tiles)),
                     &to,
                 )?;
             }
@@ -136,7 +134,7 @@ impl Checked {
             let to = [&inputs[..], &[&gradient]].concat();
             for p in query_parts(&variant, p, limit) {
                 let tiles = flash_key_gradient::tiles(&p);
-                self.dispatch_parts(recording, &FlashKeyGradient, &variant, (p, 0, tiles), &to)?;
+                dispatch_tiles(recording, &FlashKeyGradient, &variant, (p, (0, tiles)), &to)?;
             }
         }
         Ok(())
@@ -155,7 +153,7 @@ impl Checked {
         let variant = flash_gradient_rows::tiled(self.gradient_form());
         let bindings = [&self.q, k, &self.mask, &self.items, &self.head_terms, &self.output, upstream, &rows];
         let tiles = TILING.count(&p);
-        self.dispatch_parts(recording, &FlashGradientRows, &variant, (p, 0, tiles), &bindings)?;
+        dispatch_tiles(recording, &FlashGradientRows, &variant, (p, (0, tiles)), &bindings)?;
         // Without any there is a stand-in.
         if self.head_terms.dtype() != DType::F32 {
             return Ok((rows, 0));
@@ -164,32 +162,6 @@ impl Checked {
         let heads = self.head_terms.reshape([at as usize])?;
         let terms = concat(recording, &[&heads, &rows], 0)?;
         Ok((terms, u32::try_from(at).unwrap_or(u32::MAX)))
-    }
-
-    /// The tiles from `first` on, in as many dispatches as keep each of them short.
-    fn dispatch_parts(
-        &self,
-        recording: &mut Recording,
-        kernel: &'static dyn Kernel,
-        variant: &Variant,
-        (mut p, first, tiles): (Parameters, u64, u64),
-        bindings: &[&Value],
-    ) -> Result<()> {
-        let all = u32::try_from(first + tiles).map_err(|_| Error::Limit {
-            what: "the tiles of an attention's gradient".to_owned(),
-            limit: "their number",
-            needed: first + tiles,
-            available: u32::MAX.into(),
-        })?;
-        p.tiles = tiles as u32;
-        let flops = kernel.cost(variant, bytemuck::bytes_of(&p)).flops;
-        let step = tiles.div_ceil(flops.div_ceil(FLOPS_PER_DISPATCH).max(1)).max(1);
-        for from in (first..u64::from(all)).step_by(step as usize) {
-            // `tiles` counts those of the dispatch.
-            (p.first_tile, p.tiles) = (from as u32, step.min(u64::from(all) - from) as u32);
-            recording.dispatch_trusted(kernel, variant.clone(), &p, bindings)?;
-        }
-        Ok(())
     }
 }
 
