@@ -6,6 +6,7 @@ pub mod wrapped;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use attentive::device::{AdapterSummary, list_adapters, required_features, required_limits};
@@ -14,6 +15,11 @@ use attentive::recording::Value;
 use attentive::verify::compare::{Tolerance, compare};
 use attentive::verify::{VariantReport, verify_variant};
 use attentive::{DType, Device, DeviceOptions, Error, Recording, Result, Tensor, wgpu};
+
+/// The repository's root, below which fixtures and models are.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
 
 /// Every usable adapter, and the CPU device. Says which; with `ATTENTIVE_REQUIRE_ADAPTER` a machine without an adapter
 /// fails.

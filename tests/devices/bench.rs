@@ -24,12 +24,13 @@ fn specs() -> Vec<String> {
 }
 
 #[test]
-fn quick_shapes_are_right_and_timed_on_every_device() {
+fn a_quick_shape_of_each_group_is_right_and_timed_on_every_device() {
     for spec in specs() {
         let bench = open(&spec, 1);
         let ceilings = bench.ceilings().unwrap();
         assert!(ceilings.bandwidth.unwrap() > 1e7 && ceilings.arithmetic.unwrap() > 1e7, "{ceilings:?}");
-        for shape in GROUPS.into_iter().flat_map(|group| shapes(group, DType::F16, true)) {
+        for shape in GROUPS.into_iter().flat_map(|group| shapes(group, DType::F16, true).into_iter().take(1))
+        {
             let rows = bench.run(&shape, &ceilings).unwrap();
             assert_eq!(rows.iter().filter(|row| row.chosen && row.times().is_some()).count(), 1, "{rows:?}");
             for row in rows {

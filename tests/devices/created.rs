@@ -1,7 +1,7 @@
 //! What a second call makes: no buffer, no bind group, no pipeline.
 
 use crate::common;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attentive::device::Created;
 use attentive::layers::Parameters;
@@ -13,7 +13,7 @@ use attentive::{
 };
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
+    common::repository().join("tests/fixtures/models").join(name)
 }
 
 /// What `work` makes each time.

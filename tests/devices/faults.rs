@@ -268,7 +268,6 @@ fn host_memory_that_runs_out_is_an_error() {
     lacking(recording.run(), 8 * MANY, "linear");
     drop((weight, weights));
     // Of a file: nothing of it is on the disk.
-    #[cfg(feature = "models")]
     {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("model.safetensors");

@@ -131,7 +131,6 @@ fn a_tuning_of_something_else_is_refused() {
 }
 
 #[test]
-#[cfg(feature = "models")]
 fn a_file_gives_what_was_saved() {
     let folder = tempfile::tempdir().unwrap();
     for adapter in common::usable_adapters() {

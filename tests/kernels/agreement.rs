@@ -32,15 +32,18 @@ fn every_twin_agrees_with_its_oracle() {
 }
 
 /// More workgroups than one dimension holds: a device has them from 65,536 on, which is long for a case. Two in a
-/// dimension leave a surplus too. Workgroups are counted by tiles, so that one variant of each tile shows all of it.
+/// dimension leave a surplus too. Workgroups are counted by tiles, so that one variant of each tile shows all of it, on one
+/// adapter; on the others one variant of each kernel shows that the driver counts them alike.
 #[test]
 fn every_kernel_agrees_where_its_workgroups_fold() {
     let options = common::with_matrices();
-    for adapter in common::usable_adapters() {
+    for (place, adapter) in common::usable_adapters().into_iter().enumerate() {
         let device = common::open(&adapter, &options);
+        let most = if place == 0 { usize::MAX } else { 1 };
         let folded = |&kernel: &&'static dyn Kernel| {
             let folded: &dyn Kernel = Wrapped::folded(kernel, common::wrapped::FOLD);
-            common::one_of_each_tile(kernel, &device).into_iter().map(move |variant| (folded, variant))
+            let variants = common::one_of_each_tile(kernel, &device).into_iter().take(most);
+            variants.map(move |variant| (folded, variant))
         };
         common::verify(
             || common::open(&adapter, &options),

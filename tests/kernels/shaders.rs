@@ -436,7 +436,7 @@ fn modules_keep_within_the_limits_of_every_adapter() {
 }
 
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    crate::common::repository().to_owned()
 }
 
 /// The `.wgsl` files below `shaders/`, as `family/stem` or `shared/room/stem`.

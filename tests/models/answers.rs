@@ -8,7 +8,7 @@ use attentive::weights::Checkpoint;
 use attentive::{DType, Device, Embedder, EmbedderOptions};
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    common::repository().join("tests/fixtures").join(name)
 }
 
 fn json(path: &Path) -> serde_json::Value {

@@ -2,7 +2,7 @@
 //! attention itself; and what a capture refuses.
 
 use crate::common;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attentive::layers::{
     AttentionWeights, Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerWeights, HostLayerNorm,
@@ -50,7 +50,7 @@ fn encoder(device: &Device) -> Encoder {
 }
 
 fn tiny() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-bert")
+    common::repository().join("tests/fixtures/models/tiny-bert")
 }
 
 #[track_caller]

@@ -1,7 +1,7 @@
 //! GRUs and Bahdanau's model: PyTorch's logits and weights (tests/fixtures/bahdanau.py), sizes of 0, damaged folders, and
 //! what is refused. PyTorch's answers to `nn.GRU` are case files (tests/cases).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::common::{self, assert_fails, assert_refused};
 use attentive::kernel::Inputs;
@@ -13,7 +13,7 @@ use attentive::{DType, Device, Error, Recording};
 use serde_json::{Value as Json, json};
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-bahdanau")
+    crate::common::repository().join("tests/fixtures/models/tiny-bahdanau")
 }
 
 fn read_json(name: &str) -> Json {

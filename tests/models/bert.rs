@@ -1,7 +1,7 @@
 //! BERT's heads against transformers: small models of each family, alone and in padded batches, pairs with token types.
 
 use crate::common;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attentive::models::pretraining::{Corpus, Masking};
 use attentive::models::{BertHead, Classifications, HeadKind, TokenBatch};
@@ -14,7 +14,7 @@ use attentive::{BertModel, BertModelOptions, DType, Device, Error, Recording};
 const ATOL: f64 = 1e-4;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/heads").join(name)
+    common::repository().join("tests/fixtures/heads").join(name)
 }
 
 /// A fixture's inputs and answers.
@@ -472,7 +472,7 @@ fn texts_without_tokens_are_not_classified() {
 
 #[test]
 fn a_reranker_has_the_logits_of_sentence_transformers_on_every_device() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reranker");
+    let folder = common::repository().join("tests/fixtures/reranker");
     let pairs = std::fs::read_to_string(folder.join("pairs.tsv")).unwrap();
     let logits: Vec<f32> =
         serde_json::from_slice(&std::fs::read(folder.join("logits.json")).unwrap()).unwrap();

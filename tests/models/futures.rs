@@ -116,7 +116,7 @@ fn every_public_async_function_is_known_to_be_send() {
             }
         }
     }
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let sources = common::repository().join("src");
     let mut files = Vec::new();
     walk(&sources, &mut files);
     let mut found = Vec::new();
@@ -188,7 +188,7 @@ fn timed_polls<F: Future>(future: F) -> (F::Output, Vec<Duration>) {
 }
 
 fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path)
+    common::repository().join("tests/fixtures").join(path)
 }
 
 /// An embedder whose batches are small, so that a run has several.
@@ -354,7 +354,7 @@ fn tasks_of_one_embedder_run_on_many_threads() {
 #[test]
 #[ignore = "it measures, and needs a model that is fetched"]
 fn the_longest_poll_of_192_texts() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/models/all-MiniLM-L6-v2");
+    let folder = common::repository().join("target/models/all-MiniLM-L6-v2");
     let texts: Vec<String> = (0..192)
         .map(|number| format!("sentence {number} of many, {}", "word ".repeat(number % 60)))
         .collect();

@@ -1,5 +1,4 @@
 //! Models: others' answers, tokenizers, async runs, damaged folders.
-#![cfg(feature = "models")]
 
 #[path = "../common/altered.rs"]
 mod altered;

@@ -1,7 +1,5 @@
 //! Training of whole models: their gradients, the same bits again, runs that are saved and gone on with, folders that are written.
 
-use std::path::Path;
-
 use attentive::layers::Parameter;
 use attentive::models::pretraining::{Corpus, Masking};
 use attentive::models::{BahdanauSeq2Seq, EmbeddedModel, TransformerSeq2Seq, Translator};
@@ -201,7 +199,7 @@ fn gradients_agree_between_devices() {
 /// The same of an encoder of BERT's family with its pooling: packed projections, GELU, embeddings with their norm.
 #[test]
 fn an_embedders_gradients_are_the_slope_of_its_vectors() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny-bert");
+    let folder = common::repository().join("tests/fixtures/models/tiny-bert");
     let device = Device::cpu();
     let embedder = Embedder::from_dir(&device, &folder).unwrap();
     let parameters = embedder.parameters();
@@ -428,7 +426,7 @@ fn a_bert_that_is_written_is_read_as_it_was() {
     assert_eq!(read.weight_bytes(), own.weight_bytes());
     assert_eq!(read.pretraining_inputs(&Corpus::parse(VERSES), &Masking::default(), 5).unwrap(), inputs);
     // The names are those of the fixture, which transformers wrote.
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/heads/bert-pretraining");
+    let fixture = common::repository().join("tests/fixtures/heads/bert-pretraining");
     let [own, theirs] = [folder.path(), &fixture].map(|folder| {
         let checkpoint = attentive::weights::Checkpoint::open(folder).unwrap();
         // The fixture's norms have their names of TensorFlow's time.
@@ -495,7 +493,7 @@ fn every_familys_encoder_takes_a_new_classifier() {
         ("distilbert-mlm", "DistilBert"),
         ("electra-mlm", "Electra"),
     ] {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/heads").join(name);
+        let from = common::repository().join("tests/fixtures/heads").join(name);
         let made = |kind, labels: &[String]| BertModel::with_new_head(&device, &from, kind, labels, 4);
         let model = made(HeadKind::Sequence, &labels).unwrap();
         let texts = ["the cat sat", "hello world", "this is it"];

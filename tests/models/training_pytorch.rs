@@ -1,7 +1,7 @@
 //! Whole models against PyTorch's autograd and its AdamW in f64 (tests/fixtures/make_training.py): an embedder of BERT's family, a
 //! Transformer of Marian's, Bahdanau's model.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attentive::layers::Parameter;
 use attentive::models::{BahdanauSeq2Seq, Embedder, TransformerSeq2Seq};
@@ -18,7 +18,7 @@ const GRADIENT: f64 = 1e-5;
 const LOSS: f64 = 1e-5;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    common::repository().join("tests/fixtures").join(name)
 }
 
 fn rows(json: &Json) -> Vec<Vec<u32>> {

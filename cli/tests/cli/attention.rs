@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::command::{attentive, fails, repository, run};
+use crate::npy;
 
 fn model() -> PathBuf {
     repository().join("tests/fixtures/models/tiny-bert")
@@ -30,10 +31,8 @@ fn every_format_is_written_by_its_name() {
     assert_eq!(end.code, Some(0), "{}", end.stderr);
     assert_eq!(end.stdout, "");
     assert!(end.stderr.contains("1 layer, 3 heads, 8 × 8 tokens"), "{}", end.stderr);
-    let bytes = std::fs::read(path("a.npy")).unwrap();
-    let npy = npyz::NpyFile::new(&bytes[..]).unwrap();
-    assert_eq!(npy.shape(), [1, 3, 8, 8]);
-    let weights = npy.into_vec::<f32>().unwrap();
+    let (shape, weights) = npy::read(&path("a.npy"));
+    assert_eq!(shape, [1, 3, 8, 8]);
     assert!(weights.chunks(8).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-5));
     let svg = std::fs::read_to_string(path("a.svg")).unwrap();
     assert!(
@@ -81,8 +80,7 @@ fn pieces_become_words() {
         let path = folder.path().join("a.npy");
         let end = run(attention(&["the cats sat", "-o"]).arg(&path).args(words));
         assert_eq!(end.code, Some(0), "{}", end.stderr);
-        let bytes = std::fs::read(path).unwrap();
-        npyz::NpyFile::new(&bytes[..]).unwrap().shape().to_vec()
+        npy::read(&path).0
     };
     let whole = shape(&[]);
     assert_eq!(shape(&["--words"])[2..], [5, 5]);

@@ -13,6 +13,7 @@ mod check;
 mod classifier;
 mod command;
 mod files;
+mod npy;
 mod program;
 mod sentences;
 mod train;

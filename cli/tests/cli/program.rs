@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::command::{Ended, attentive, ended, fails, repository, run};
+use crate::npy;
 use serde_json::Value;
 
 fn model() -> PathBuf {
@@ -44,12 +45,6 @@ fn near(got: &[f32], expected: &[f32]) {
     }
 }
 
-fn npy(path: &Path) -> (Vec<u64>, Vec<f32>) {
-    let bytes = std::fs::read(path).unwrap();
-    let file = npyz::NpyFile::new(&bytes[..]).unwrap();
-    (file.shape().to_vec(), file.into_vec::<f32>().unwrap())
-}
-
 fn jsonl(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -77,8 +72,8 @@ fn lines_become_an_npy_as_sentence_transformers_has_it() {
         // Four texts are longer than the 16 tokens of this model.
         assert!(end.stderr.contains("4 texts cut to 16 tokens"), "{}", end.stderr);
         assert!(end.stderr.contains("line 3: ") && end.stderr.contains("9, 4 cut"), "{}", end.stderr);
-        let (shape, got) = npy(&output);
-        assert_eq!(shape, [texts.len() as u64, 32]);
+        let (shape, got) = npy::read(&output);
+        assert_eq!(shape, [texts.len(), 32]);
         near(&got, &values);
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "a temporary file stayed");
@@ -110,7 +105,7 @@ fn bad_lines_are_named_and_the_others_keep_their_rows() {
     assert_eq!(end.code, Some(1));
     assert!(end.stderr.contains("line 2: not valid UTF-8 (byte 5 of the text)"), "{}", end.stderr);
     assert!(end.stderr.contains("1 of 4 rows not embedded"), "{}", end.stderr);
-    let (shape, values) = npy(&output);
+    let (shape, values) = npy::read(&output);
     assert_eq!(shape, [4, 32]);
     let nan: Vec<bool> = values.chunks(32).map(|row| row.iter().all(|value| value.is_nan())).collect();
     assert_eq!(nan, [false, true, false, false]);
@@ -157,7 +152,7 @@ fn an_empty_input_gives_an_empty_output() {
     let output = folder.path().join("out.npy");
     let end = run_with_input(embed(&["--input", "-", "-o"]).arg(&output), b"");
     assert_eq!(end.code, Some(0), "{}", end.stderr);
-    assert_eq!(npy(&output), (vec![0, 32], vec![]));
+    assert_eq!(npy::read(&output), (vec![0, 32], vec![]));
 }
 
 #[test]
@@ -439,7 +434,7 @@ fn embeddings_that_are_not_finite_are_told_with_their_lines() {
     let told = "2 of 4 results are not finite (NaN or infinity; null in JSON): lines 2 and 5";
     assert!(end.stderr.contains(told), "{}", end.stderr);
     assert!(end.stderr.contains("1 of 5 rows not embedded"), "{}", end.stderr);
-    let (shape, values) = npy(&output);
+    let (shape, values) = npy::read(&output);
     let finite: Vec<bool> = values.chunks(32).map(|row| row.iter().all(|value| value.is_finite())).collect();
     assert_eq!((shape, finite), (vec![5, 32], vec![true, false, false, true, false]));
     let end = run(&mut embed(&["hello", "the cat", "-o", "-"]));
@@ -467,7 +462,7 @@ fn json_is_a_file_or_standard_output() {
     assert!(end.stdout.contains("Cosine similarities"), "{}", end.stdout);
     let end = run(&mut embed(&["the cat", "hello", "--json", &path("b.json"), "-o", &path("b.npy")]));
     assert_eq!((end.code, end.stdout.as_str()), (Some(0), ""), "{}", end.stderr);
-    assert_eq!(npy(Path::new(&path("b.npy"))).0, [2, 32]);
+    assert_eq!(npy::read(Path::new(&path("b.npy"))).0, [2, 32]);
     for name in ["a.json", "b.json"] {
         assert_eq!(std::fs::read_to_string(path(name)).unwrap(), lines);
     }

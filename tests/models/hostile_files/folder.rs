@@ -288,7 +288,7 @@ fn what_sentence_transformers_gives_to_the_tokenizer_wins() {
 
 #[test]
 fn a_classifier_s_folder_is_no_embedder_without_a_word() {
-    let reranker = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reranker");
+    let reranker = crate::common::repository().join("tests/fixtures/reranker");
     let found = EmbedderFolder::open(&reranker).unwrap();
     let said = found.notices.join("\n");
     assert!(said.contains("was saved as BertForSequenceClassification, a classifier or reranker"), "{said}");

@@ -1,6 +1,6 @@
 //! BERT's heads from folders that are damaged or lie. The sound folders are the fixtures, changed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attentive::models::HeadKind;
 use attentive::weights::{Checkpoint, EncoderFolder, HeadConfig, Problem};
@@ -12,7 +12,7 @@ use super::checkpoint::safetensors;
 use super::{with, write};
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/heads").join(name)
+    crate::common::repository().join("tests/fixtures/heads").join(name)
 }
 
 /// A tensor of the changed checkpoint: its shape, filled with a number.

@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use attentive::Error;
 use attentive::weights::Seq2SeqTokenizer;
 use proptest::prelude::*;
@@ -10,7 +8,7 @@ use super::{tokenizer, with, write};
 
 /// The files of a folder under tests/fixtures/sentencepiece, to be changed.
 fn marian(name: &str) -> TempDir {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sentencepiece").join(name);
+    let from = crate::common::repository().join("tests/fixtures/sentencepiece").join(name);
     let folder = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(from).unwrap() {
         let path = file.unwrap().path();

@@ -1,6 +1,6 @@
 //! Folders with settings beside `tokenizer.json`: the ids are those of transformers (`make_tokenizers.py`).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attentive::Error;
 use attentive::weights::{Tokenizer, TruncationSide};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{ids, json, texts};
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizers")
+    crate::common::repository().join("tests/fixtures/tokenizers")
 }
 
 /// A folder with one of the fixtures' tokenizers and these files.

@@ -1,15 +1,12 @@
 //! Texts of megabytes: the tokens that are kept are those of the whole, and all are counted.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use attentive::weights::{Tokenizer, TruncationSide};
 
 fn tokenizer(name: &str) -> Tokenizer {
-    Tokenizer::open(
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/tokenizers/{name}.json")),
-    )
-    .unwrap()
+    Tokenizer::open(crate::common::repository().join(format!("tests/fixtures/tokenizers/{name}.json")))
+        .unwrap()
 }
 
 /// `count` words, some of them often, some of them once.

@@ -9,7 +9,7 @@ use super::{ids, json, texts};
 
 /// The committed folder, and a larger one where there is one (`make_sentencepiece.py --large`).
 fn folders() -> Vec<PathBuf> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sentencepiece");
+    let own = crate::common::repository().join("tests/fixtures/sentencepiece");
     [own].into_iter().chain(std::env::var_os("ATTENTIVE_TEST_SENTENCEPIECE").map(PathBuf::from)).collect()
 }
 
@@ -135,7 +135,7 @@ fn ids_without_a_token_and_tables_that_are_too_small_are_told() {
 
 #[test]
 fn ids_and_texts_of_whole_folders_are_those_of_transformers() {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
+    let models = crate::common::repository().join("tests/fixtures/models");
     let mut texts = 0;
     for folder in std::fs::read_dir(models).unwrap() {
         let folder = folder.unwrap().path();

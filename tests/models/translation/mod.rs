@@ -16,7 +16,7 @@ use attentive::{DType, Device, Error, Recording};
 use serde_json::{Value, json};
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+    common::repository().join("tests/fixtures")
 }
 
 fn folder(name: &str) -> PathBuf {

@@ -1,18 +1,17 @@
 //! Case files: every committed one agrees on every device, and one that is wrong, damaged or hostile is an error or a
 //! disagreement, never a panic.
-#![cfg(feature = "models")]
 
 mod damaged;
 mod hostile;
 
 use crate::common;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attentive::case_files::{CaseFile, ops};
 use attentive::{DeviceOptions, Error};
 
 fn committed(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(folder);
+    let folder = common::repository().join("tests/cases").join(folder);
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -118,7 +117,7 @@ fn every_op_has_a_committed_case() {
 
 #[test]
 fn the_page_names_every_op() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cases.md")).unwrap();
+    let page = std::fs::read_to_string(common::repository().join("docs/cases.md")).unwrap();
     for op in ops() {
         assert!(page.contains(&format!("`{op}`")), "docs/cases.md says nothing of {op}");
     }
