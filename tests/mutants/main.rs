@@ -32,6 +32,8 @@ mod shared;
 mod vision;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use attentive::kernel::Kernel;
 use attentive::kernels::KERNELS;
@@ -204,11 +206,35 @@ fn every_equivalent_is_a_mutant() {
     assert!(lost.is_empty(), "no mutant of an operator is any more:\n{}", lost.join("\n"));
 }
 
+/// Runs the kernels' mutants on as many devices as there are cores: a software driver compiles on one core, and that is what takes
+/// the time.
+fn run_all(bench: Bench, kernels: &[&'static dyn Kernel], sample: bool) -> (Vec<Row>, Tally) {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let (mut bench, mut rows, mut tally) = (bench.clone(), Vec::new(), Tally::default());
+        while let Some(kernel) = kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
+            rows.push(run(&mut bench, &written(*kernel), sample, &mut tally));
+        }
+        (rows, tally)
+    };
+    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(4);
+    let (mut rows, mut tally) = (Vec::new(), Tally::default());
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        for worker in workers {
+            let (of_worker, other) = worker.join().unwrap();
+            rows.extend(of_worker);
+            tally.add(other);
+        }
+    });
+    rows.sort_by_key(|row: &Row| row.kernel);
+    (rows, tally)
+}
+
 #[test]
 fn mutants_are_caught() {
-    let Some(mut bench) = Bench::new() else { return };
+    let Some(bench) = Bench::new() else { return };
     let selection = selection();
-    let mut tally = Tally::default();
     let is_wanted = |kernel: &&&'static dyn Kernel| {
         // A whole name is that kernel alone.
         let is_whole = |text: &str| KERNELS.iter().any(|kernel| kernel.name() == text);
@@ -218,9 +244,9 @@ fn mutants_are_caught() {
         };
         selection.as_ref().is_none_or(|texts| texts.split(',').any(is_one))
     };
-    let kernels = KERNELS.iter().filter(is_wanted).rev();
-    let rows: Vec<Row> =
-        kernels.map(|kernel| run(&mut bench, &written(*kernel), selection.is_none(), &mut tally)).collect();
+    let kernels: Vec<&'static dyn Kernel> = KERNELS.iter().filter(is_wanted).rev().copied().collect();
+    let name = bench.name().to_owned();
+    let (rows, mut tally) = run_all(bench, &kernels, selection.is_none());
     for (name, place, _) in tally.shared.values().filter(|(_, _, seen)| !seen && selection.is_some()) {
         println!("no kernel that was run has seen: {name}");
         // Another kernel's cases may.
@@ -228,7 +254,6 @@ fn mutants_are_caught() {
             tally.survivors.push(name.clone());
         }
     }
-    let name = bench.device().name().to_owned();
     println!("\n{name}\n{}", Row::HEAD);
     rows.iter().for_each(|row| println!("{row}"));
     let sum = |of: fn(&Row) -> usize| rows.iter().map(of).sum::<usize>();

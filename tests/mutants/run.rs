@@ -43,6 +43,11 @@ impl Bench {
         Some(Self { adapter, options, device })
     }
 
+    /// The device's name.
+    pub fn name(&self) -> &str {
+        self.device.name()
+    }
+
     /// It is opened anew now and then: a device keeps its pipelines, and all of them would fill gigabytes.
     pub fn device(&mut self) -> &Device {
         if self.device.pipelines() >= 64 {
@@ -103,6 +108,30 @@ pub struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         Self { survivors: Vec::new(), shared: BTreeMap::new(), equivalents: vec![[0; 2]; EQUIVALENTS.len()] }
+    }
+}
+
+impl Tally {
+    /// Adds what another thread has seen.
+    pub fn add(&mut self, other: Self) {
+        self.survivors.extend(other.survivors);
+        for (key, (name, file, seen)) in other.shared {
+            let entry = self.shared.entry(key).or_insert((name, file, false));
+            entry.2 |= seen;
+        }
+        for (sum, more) in self.equivalents.iter_mut().zip(other.equivalents) {
+            sum[0] += more[0];
+            sum[1] += more[1];
+        }
+    }
+}
+
+impl Clone for Bench {
+    /// Another device on the same adapter.
+    fn clone(&self) -> Self {
+        let (adapter, options) = (self.adapter.clone(), self.options.clone());
+        let device = open(&adapter, &options);
+        Self { adapter, options, device }
     }
 }
 
