@@ -12,7 +12,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use indicatif::ProgressBar;
 
-use super::curve;
+use super::{Settings, curve};
 use super::log::{self, Log};
 use crate::output::{Failure, Result, advance, bar, note, say};
 
@@ -63,6 +63,8 @@ impl RunArguments {
 /// A run that has begun.
 pub struct Run {
     pub trainer: Trainer,
+    /// Steps of the whole run.
+    steps: u64,
     settings: TrainingState,
     saved: PathBuf,
     logs: Vec<Log>,
@@ -80,16 +82,25 @@ pub struct Run {
 }
 
 impl Run {
-    /// Makes the folder, or goes on with what it has. `settings` are what a run cannot go on with if they are others.
+    /// Makes the folder, or goes on with what it has. The settings, and those that a command has of its own, are what a run cannot go on
+    /// with if they are others.
     pub fn begin(
         arguments: &RunArguments,
         mut trainer: Trainer,
-        settings: &[(&str, String)],
+        settings: &Settings,
+        own: &[(&str, String)],
     ) -> Result<Self> {
         let RunArguments { output, resume, force, log, curve } = arguments;
         let saved = output.join(SAVED);
-        let settings: TrainingState =
-            settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let &Settings { steps, batch_size, learning_rate, seed } = settings;
+        let settings = [
+            ("steps", steps.to_string()),
+            ("batch size", batch_size.to_string()),
+            ("learning rate", learning_rate.to_string()),
+            ("seed", seed.to_string()),
+        ];
+        let settings = settings.iter().chain(own).map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let settings: TrainingState = settings.collect();
         if *resume {
             let found = trainer.resume(&saved)?;
             for (name, value) in &settings {
@@ -115,6 +126,7 @@ impl Run {
         Ok(Self {
             first: trainer.steps(),
             trainer,
+            steps,
             settings,
             saved,
             logs: logs.collect::<Result<_>>()?,
@@ -130,8 +142,9 @@ impl Run {
         })
     }
 
-    /// Tells of a step of `steps`, which had that many tokens; `Break` where the user has asked for an end, with the run saved.
-    pub fn took(&mut self, step: &TrainingStep, steps: u64, tokens: usize) -> Result<ControlFlow<()>> {
+    /// Tells of a step, which had that many tokens; `Break` where the user has asked for an end, with the run saved.
+    pub fn took(&mut self, step: &TrainingStep, tokens: usize) -> Result<ControlFlow<()>> {
+        let steps = self.steps;
         self.tokens += tokens as u64;
         if step.skipped {
             self.bar.suspend(|| {
@@ -145,7 +158,7 @@ impl Run {
         let seconds = self.began.elapsed().as_secs_f64();
         self.logs.iter_mut().try_for_each(|log| log.write(step, seconds, tokens))?;
         advance(&self.bar, step.number as usize, steps as usize);
-        let line = self.line(step, steps);
+        let line = self.line(step);
         if self.bar.is_hidden() {
             if self.last_said.elapsed() >= SAY_EVERY || step.number == steps {
                 say(format_args!("step {} of {steps}: {line}", step.number));
@@ -171,10 +184,10 @@ impl Run {
     }
 
     /// Loss, rate, norm, speed and the time that is left.
-    fn line(&self, step: &TrainingStep, steps: u64) -> String {
+    fn line(&self, step: &TrainingStep) -> String {
         let seconds = self.began.elapsed().as_secs_f64();
         let done = (step.number - self.first).max(1);
-        let left = seconds / done as f64 * (steps - step.number.min(steps)) as f64;
+        let left = seconds / done as f64 * self.steps.saturating_sub(step.number) as f64;
         let mut line = format!(
             "loss {:.4}, rate {:.1e}, norm {:.2}, {:.0} tokens/s",
             self.loss.unwrap_or(f64::NAN),

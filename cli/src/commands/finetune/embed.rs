@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use attentive::train::{AdamW, Schedule, Trainer, save_folder};
+use attentive::train::save_folder;
 use attentive::{DType, Embedder};
 use clap::Args;
 use fastrand::Rng;
@@ -10,10 +10,18 @@ use fastrand::Rng;
 use crate::arguments::{DeviceArgument, ModelArguments, OpenArguments, SENTENCE_TRANSFORMERS};
 use crate::input::{self, Format, expect_pairs, parted};
 use crate::output::{BadRows, Failure, Result, count, note, print};
-use crate::training::{LARGEST_NORM, Run, RunArguments};
+use crate::training::{Defaults, EpochArguments, Flags, Run, RunArguments, Settings, fine_tuning};
 
-/// Of all steps, the share over which the learning rate rises.
-const WARMUP: f64 = 0.1;
+const DEFAULTS: Defaults = Defaults { length: 1, batch_size: 32, learning_rate: 2e-5 };
+const FLAGS: Flags = Flags {
+    examples: "pairs",
+    seeded: "same pairs held back and same order of the others",
+    seed: 1,
+    defaults: Some(DEFAULTS),
+    // Of one pair alone the second text is always the nearest.
+    smallest_batch: 2,
+    advice: "",
+};
 
 /// Train an embedder on with pairs of texts that belong together: a question and its answer, a query and what was bought
 ///
@@ -22,6 +30,7 @@ const WARMUP: f64 = 0.1;
 /// that finds its own partner among theirs is told before and after. What is written is a folder that `attentive embed -m` and
 /// sentence-transformers read. A line that is no pair is named and left out, and the exit status is 1.
 #[derive(Args)]
+#[command(mut_args(|argument| FLAGS.describe(argument)))]
 #[command(after_help = "\
 Examples:
   attentive finetune embed -m all-MiniLM-L6-v2 pairs.tsv -o my-embedder
@@ -39,31 +48,8 @@ pub struct Arguments {
     #[command(flatten)]
     run: RunArguments,
 
-    /// How often each pair is seen
-    #[arg(long, env = "ATTENTIVE_EPOCHS", hide_env_values = true, value_name = "N", default_value_t = 1)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
-    epochs: u64,
-
-    /// Pairs of a step
-    #[arg(
-        long,
-        env = "ATTENTIVE_BATCH_SIZE",
-        hide_env_values = true,
-        value_name = "N",
-        default_value_t = 32
-    )]
-    #[arg(value_parser = clap::value_parser!(u32).range(2..=65_536))]
-    batch_size: u32,
-
-    /// The largest learning rate
-    #[arg(
-        long,
-        env = "ATTENTIVE_LEARNING_RATE",
-        hide_env_values = true,
-        value_name = "η",
-        default_value_t = 2e-5
-    )]
-    learning_rate: f32,
+    #[command(flatten)]
+    training: EpochArguments,
 
     /// What cosines are multiplied by
     #[arg(long, env = "ATTENTIVE_SCALE", hide_env_values = true, value_name = "S", default_value_t = 20.0)]
@@ -72,10 +58,6 @@ pub struct Arguments {
     /// Pairs that are held back [default: a tenth of them, 1,000 at most]
     #[arg(long, env = "ATTENTIVE_HELD_OUT", hide_env_values = true, value_name = "N")]
     held_out: Option<usize>,
-
-    /// Same seed, same order of the pairs
-    #[arg(long, env = "ATTENTIVE_SEED", hide_env_values = true, value_name = "N", default_value_t = 1)]
-    seed: u64,
 
     #[command(flatten)]
     device: DeviceArgument,
@@ -98,7 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         .filter_map(|line| parted(line).ok())
         .map(|(first, second)| (first.into(), second.into()))
         .collect();
-    let mut random = Rng::with_seed(arguments.seed);
+    let mut random = Rng::with_seed(arguments.training.seed(&FLAGS));
     random.shuffle(&mut pairs);
     let held_out = arguments.held_out.unwrap_or((pairs.len() / 10).min(1000)).min(pairs.len());
     let held_out = pairs.split_off(pairs.len() - held_out);
@@ -115,36 +97,27 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let device = arguments.device.open(&arguments.open)?;
     let embedder = Embedder::from_dir(&device, &folder)?;
     embedder.notices().iter().for_each(note);
-    let batches = pairs.len().div_ceil(arguments.batch_size as usize) as u64;
-    let steps = arguments.epochs * batches;
-    let algorithm = AdamW { learning_rate: arguments.learning_rate, ..AdamW::default() };
-    let trainer = Trainer::new(&device, algorithm, embedder.parameters())?
-        .schedule(Schedule::Linear { warmup: (WARMUP * steps as f64) as u64, steps })?
-        .clip(LARGEST_NORM)?;
-    let settings = [
-        ("model", arguments.model.clone()),
-        ("steps", steps.to_string()),
-        ("batch size", arguments.batch_size.to_string()),
-        ("learning rate", arguments.learning_rate.to_string()),
-        ("scale", arguments.scale.to_string()),
-        ("seed", arguments.seed.to_string()),
-    ];
+    let (settings, epochs) = arguments.training.settings(&FLAGS, DEFAULTS, pairs.len());
+    let Settings { steps, batch_size, .. } = settings;
+    let trainer = fine_tuning(&device, embedder.parameters(), &settings)?;
+    let own = [("model", arguments.model.clone()), ("scale", arguments.scale.to_string())];
     // Before a run that goes on has changed the weights.
     let before = own_partners(&embedder, &held_out)?;
-    let mut run = Run::begin(&arguments.run, trainer, &settings)?;
+    let mut run = Run::begin(&arguments.run, trainer, &settings, &own)?;
     note(format_args!(
         "{} in {} of up to {}, {} held back, on {}",
         count(pairs.len(), "pair"),
         count(steps as usize, "step"),
-        arguments.batch_size,
+        batch_size,
         held_out.len(),
         device.name()
     ));
     // A run that goes on has had these.
     let had = run.trainer.steps();
-    for epoch in 0..arguments.epochs {
+    let mut numbers = 0..steps;
+    for _ in 0..epochs {
         random.shuffle(&mut pairs);
-        for (number, batch) in (epoch * batches..).zip(pairs.chunks(arguments.batch_size as usize)) {
+        for (batch, number) in pairs.chunks(batch_size).zip(&mut numbers) {
             if number < had {
                 continue;
             }
@@ -156,7 +129,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             let step = run.trainer.step(|recording| {
                 embedder.record_ranking_loss(recording, [&first, &second], arguments.scale)
             })?;
-            if run.took(&step, steps, tokens)?.is_break() {
+            if run.took(&step, tokens)?.is_break() {
                 return Err(Failure::Said);
             }
         }

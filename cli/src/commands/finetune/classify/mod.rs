@@ -7,7 +7,7 @@ mod scores;
 use std::path::{Path, PathBuf};
 
 use attentive::models::HeadKind;
-use attentive::train::{AdamW, Schedule, Trainer, save_folder};
+use attentive::train::save_folder;
 use attentive::weights::{Encoding, HeadConfig, Problem};
 use attentive::{BertModel, BertModelOptions, DType, Device};
 use clap::Args;
@@ -18,12 +18,19 @@ use serde_json::json;
 use crate::arguments::{DeviceArgument, GOOGLE_BERT, ModelArguments, OpenArguments};
 use crate::input::Format;
 use crate::output::{Align, Answers, BadRows, Failure, Result, Table, advance, bar, count, note};
-use crate::training::{LARGEST_NORM, Run, RunArguments};
+use crate::training::{Defaults, EpochArguments, Flags, Run, RunArguments, Settings, fine_tuning};
 use rows::{Columns, Labelled};
 use scores::{Score, score};
 
-/// Of all steps, the share over which the learning rate rises.
-const WARMUP: f64 = 0.1;
+const DEFAULTS: Defaults = Defaults { length: 3, batch_size: 32, learning_rate: 5e-5 };
+const FLAGS: Flags = Flags {
+    examples: "texts",
+    seeded: "same texts held back, same order, same first weights of a new classifier",
+    seed: 1,
+    defaults: Some(DEFAULTS),
+    smallest_batch: 1,
+    advice: "; a small model takes a larger one, such as 5e-4",
+};
 /// Batches whose texts are sorted by their lengths together, so that little of a batch is padding.
 const WINDOW: usize = 32;
 
@@ -35,6 +42,7 @@ const WINDOW: usize = 32;
 /// a folder that `attentive classify -m` and transformers read. A row without a text or a label is named and left out, and the exit
 /// status is 1.
 #[derive(Args)]
+#[command(mut_args(|argument| FLAGS.describe(argument)))]
 #[command(after_help = "\
 Examples:
   attentive finetune classify -m my-bert reviews.csv -o my-classifier
@@ -74,39 +82,12 @@ pub struct Arguments {
     #[command(flatten)]
     run: RunArguments,
 
-    /// How often each text is seen
-    #[arg(long, env = "ATTENTIVE_EPOCHS", hide_env_values = true, value_name = "N", default_value_t = 3)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
-    epochs: u64,
-
-    /// Texts of a step
-    #[arg(
-        long,
-        env = "ATTENTIVE_BATCH_SIZE",
-        hide_env_values = true,
-        value_name = "N",
-        default_value_t = 32
-    )]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: u32,
-
-    /// The largest learning rate; a small model takes a larger one, such as 5e-4
-    #[arg(
-        long,
-        env = "ATTENTIVE_LEARNING_RATE",
-        hide_env_values = true,
-        value_name = "η",
-        default_value_t = 5e-5
-    )]
-    learning_rate: f32,
+    #[command(flatten)]
+    training: EpochArguments,
 
     /// Texts that are held back [default: a tenth of them, 5,000 at most]
     #[arg(long, env = "ATTENTIVE_HELD_OUT", hide_env_values = true, value_name = "N")]
     held_out: Option<usize>,
-
-    /// Same seed, same texts held back, same order, same first weights of a new classifier
-    #[arg(long, env = "ATTENTIVE_SEED", hide_env_values = true, value_name = "N", default_value_t = 1)]
-    seed: u64,
 
     /// Write what came out as JSON into a file, or to standard output (-) in place of the report
     #[arg(long, env = "ATTENTIVE_JSON", hide_env_values = true, value_name = "FILE")]
@@ -140,30 +121,20 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let name = arguments.data.display().to_string();
     let is_new = known.is_none();
-    let data = Labelled::new((&rows, &labels), &name, known.as_deref(), arguments.held_out, arguments.seed)?;
+    let seed = arguments.training.seed(&FLAGS);
+    let data = Labelled::new((&rows, &labels), &name, known.as_deref(), arguments.held_out, seed)?;
     let Labelled { labels, mut training, held_out } = data;
     let device = arguments.device.open(&arguments.open)?;
-    let model = load(&device, &folder, is_new.then_some(labels.as_slice()), arguments.seed)?;
+    let model = load(&device, &folder, is_new.then_some(labels.as_slice()), seed)?;
     model.notices().iter().for_each(note);
 
-    let batch_size = arguments.batch_size as usize;
-    let batches = training.len().div_ceil(batch_size) as u64;
-    let steps = arguments.epochs * batches;
-    let algorithm = AdamW { learning_rate: arguments.learning_rate, ..AdamW::default() };
-    let trainer = Trainer::new(&device, algorithm, model.parameters())?
-        .schedule(Schedule::Linear { warmup: (WARMUP * steps as f64) as u64, steps })?
-        .clip(LARGEST_NORM)?;
-    let settings = [
-        ("model", arguments.model.clone()),
-        ("labels", labels.len().to_string()),
-        ("steps", steps.to_string()),
-        ("batch size", batch_size.to_string()),
-        ("learning rate", arguments.learning_rate.to_string()),
-        ("seed", arguments.seed.to_string()),
-    ];
+    let (settings, epochs) = arguments.training.settings(&FLAGS, DEFAULTS, training.len());
+    let Settings { steps, batch_size, .. } = settings;
+    let trainer = fine_tuning(&device, model.parameters(), &settings)?;
+    let own = [("model", arguments.model.clone()), ("labels", labels.len().to_string())];
     // Before a run that goes on has changed the weights; what a new classifier says is chance.
     let before = if is_new { None } else { Some(classified(&model, &held_out)?) };
-    let mut run = Run::begin(&arguments.run, trainer, &settings)?;
+    let mut run = Run::begin(&arguments.run, trainer, &settings, &own)?;
     note(format_args!(
         "{} with {} in {} of up to {}, {} held back, on {}",
         count(training.len(), "text"),
@@ -174,11 +145,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         device.name()
     ));
     let encoded = encodings(&model, &training)?;
-    let mut random = Rng::with_seed(arguments.seed ^ 0x0ba7_c4e5);
+    let mut random = Rng::with_seed(seed ^ 0x0ba7_c4e5);
     // A run that goes on has had these.
     let had = run.trainer.steps();
-    for epoch in 0..arguments.epochs {
-        for (number, batch) in (epoch * batches..).zip(shuffled(&encoded, batch_size, &mut random)) {
+    let mut numbers = 0..steps;
+    for _ in 0..epochs {
+        for (batch, number) in shuffled(&encoded, batch_size, &mut random).into_iter().zip(&mut numbers) {
             if number < had {
                 continue;
             }
@@ -187,7 +159,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             let tokens = texts.iter().map(|text| text.ids.len()).sum();
             let step =
                 run.trainer.step(|recording| model.record_classification_loss(recording, &texts, &own))?;
-            if run.took(&step, steps, tokens)?.is_break() {
+            if run.took(&step, tokens)?.is_break() {
                 return Err(Failure::Said);
             }
         }
@@ -204,7 +176,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let texts: Vec<&str> = held_out.iter().map(|(text, _)| text.as_str()).collect();
     training.sort_unstable();
     let of_words: Vec<(&str, u32)> = training.iter().map(|(text, label)| (text.as_str(), *label)).collect();
-    let words = baseline::by_words(&of_words, &texts, labels.len(), arguments.seed);
+    let words = baseline::by_words(&of_words, &texts, labels.len(), seed);
     let found = [
         ("the most frequent label", "most_frequent", Some(vec![most_frequent(&training); right.len()])),
         ("words (TF-IDF, logistic regression)", "words", Some(words)),

@@ -12,13 +12,22 @@ use clap::Args;
 
 use crate::arguments::{DeviceArgument, OpenArguments};
 use crate::output::{Answers, Failure, Result, count, note, thousands};
-use crate::training::{Run, RunArguments, from_nothing};
+use crate::training::{Flags, Run, RunArguments, Settings, StepArguments, from_nothing};
 use batches::{Batch, Batches};
-use models::{Defaults, ModelName};
+use models::ModelName;
 use report::report;
 
 /// The learning rate's rise, of all steps at most a tenth.
 const WARMUP: u64 = 400;
+
+const FLAGS: Flags = Flags {
+    examples: "pairs",
+    seeded: "same data and same first weights",
+    seed: 20_150_519,
+    defaults: None,
+    smallest_batch: 1,
+    advice: "",
+};
 
 /// Train one of the program's own translators from nothing
 ///
@@ -26,6 +35,7 @@ const WARMUP: u64 = 400;
 /// English sentences and their French (models/README.md). What was trained is written to a folder that `attentive translate -m FOLDER`
 /// takes, and held against pairs that training never sees.
 #[derive(Args)]
+#[command(mut_args(|argument| FLAGS.describe(argument)))]
 #[command(after_help = "\
 Examples:
   attentive train translate -o my-dates
@@ -43,29 +53,8 @@ pub struct Arguments {
     #[command(flatten)]
     run: RunArguments,
 
-    /// Steps of the whole run [default: the model's own number]
-    #[arg(long, env = "ATTENTIVE_STEPS", hide_env_values = true, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    steps: Option<u64>,
-
-    /// Pairs of a step [default: the model's own number]
-    #[arg(long, env = "ATTENTIVE_BATCH_SIZE", hide_env_values = true, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: Option<u32>,
-
-    /// The largest learning rate [default: the model's own]
-    #[arg(long, env = "ATTENTIVE_LEARNING_RATE", hide_env_values = true, value_name = "η")]
-    learning_rate: Option<f32>,
-
-    /// Same seed, same data and same first weights
-    #[arg(
-        long,
-        env = "ATTENTIVE_SEED",
-        hide_env_values = true,
-        value_name = "N",
-        default_value_t = 20_150_519
-    )]
-    seed: u64,
+    #[command(flatten)]
+    training: StepArguments,
 
     /// Held-out pairs that the model is held against in the end [default: all]
     #[arg(long, env = "ATTENTIVE_EVALUATE", hide_env_values = true, value_name = "N")]
@@ -84,23 +73,15 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let embedded = arguments.model.model();
-    let Defaults { steps, batch_size, learning_rate } = arguments.model.defaults();
-    let steps = arguments.steps.unwrap_or(steps);
-    let batch_size = arguments.batch_size.unwrap_or(batch_size);
+    let settings = arguments.training.settings(&FLAGS, arguments.model.defaults());
+    let Settings { steps, batch_size, seed, .. } = settings;
     let answers = Answers::of(arguments.json.as_deref())?;
     let held_out: Vec<(String, String)> = pairs(embedded.held_out());
     let device = arguments.device.open(&arguments.open)?;
-    let translator = Translator::untrained(&device, embedded.folder()?, arguments.seed)?;
-    let learning_rate = arguments.learning_rate.unwrap_or(learning_rate);
-    let trainer = from_nothing(&device, translator.parameters(), learning_rate, WARMUP, steps)?;
-    let settings = [
-        ("model", embedded.name().to_owned()),
-        ("steps", steps.to_string()),
-        ("batch size", batch_size.to_string()),
-        ("learning rate", learning_rate.to_string()),
-        ("seed", arguments.seed.to_string()),
-    ];
-    let mut run = Run::begin(&arguments.run, trainer, &settings)?;
+    let translator = Translator::untrained(&device, embedded.folder()?, seed)?;
+    let trainer = from_nothing(&device, translator.parameters(), WARMUP, &settings)?;
+    let own = [("model", embedded.name().to_owned())];
+    let mut run = Run::begin(&arguments.run, trainer, &settings, &own)?;
     let parameters = run.trainer.parameters().iter();
     let elements: u64 = parameters.map(|parameter| parameter.tensor.shape().elements()).sum();
     note(format_args!(
@@ -111,8 +92,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         batch_size,
         device.name()
     ));
-    let pairs = arguments.model.pairs(arguments.seed, &held_out);
-    let mut batches = Batches::new(&translator, pairs, batch_size as usize, arguments.seed);
+    let pairs = arguments.model.pairs(seed, &held_out);
+    let mut batches = Batches::new(&translator, pairs, batch_size, seed);
     // A run that goes on has had these.
     for _ in 0..run.trainer.steps() {
         batches.next()?;
@@ -123,7 +104,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             [sources.iter().map(Vec::as_slice).collect(), targets.iter().map(Vec::as_slice).collect()];
         let tokens = sources.iter().chain(&targets).map(|row| row.len()).sum();
         let step = run.trainer.step(|recording| translator.record_loss(recording, &sources, &targets))?;
-        if run.took(&step, steps, tokens)?.is_break() {
+        if run.took(&step, tokens)?.is_break() {
             return Err(Failure::Said);
         }
     }
