@@ -76,6 +76,8 @@ async_functions! { given:
     "models/embedder.rs" run_async => given.embedder.encode(given.texts).progress(|_, _| {}).run_async();
     "models/embedder.rs" trace => given.embedder.trace(given.texts);
     "models/embedder.rs" trace_gradients => given.embedder.trace_gradients(given.texts);
+    "models/embedder_training.rs" ranking_step_async =>
+        given.embedder.ranking_step_async(&mut (given.trainer)(), [given.texts, given.texts], 20.0, 2);
     "models/evaluate.rs" run_async => given.bert.evaluate(given.corpus).run_async();
     "models/fill_mask.rs" run_async => given.bert.fill_mask(given.texts).run_async();
     "models/rerank.rs" run_async => given.bert.rerank("a", given.texts).run_async();
@@ -91,6 +93,10 @@ async_functions! { given:
     "tensor/mod.rs" to_f16_async => given.tensor.to_f16_async();
     "tensor/mod.rs" to_f32_async => given.tensor.to_f32_async();
     "tensor/mod.rs" to_u32_async => given.tensor.to_u32_async();
+    "train/trainer.rs" step_from_outputs_async =>
+        (given.trainer)().step_from_outputs_async(0.5, 2, |recording, _| {
+            Ok((recording.zeros([1], DType::F32)?, recording.zeros([1], DType::F32)?))
+        });
     "train/trainer.rs" step_in_parts_async =>
         (given.trainer)().step_in_parts_async(2, |recording, _| recording.zeros([1], DType::F32));
     "train/trainer.rs" step_async =>

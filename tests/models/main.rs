@@ -17,5 +17,6 @@ mod gru;
 mod hostile_files;
 mod tokenizers;
 mod training;
+mod training_parts;
 mod training_pytorch;
 mod translation;

@@ -92,6 +92,12 @@ struct SharedArguments {
     #[arg(long, env = "ATTENTIVE_BATCH_SIZE", hide_env_values = true, value_name = "N")]
     batch_size: Option<u32>,
 
+    /// Compute a step in parts of at most so many of them, for a batch that memory does not hold at once: their gradients are summed, and
+    /// what comes of the step is that of the whole batch, but for rounding
+    #[arg(long, env = "ATTENTIVE_MICRO_BATCH", hide_env_values = true, value_name = "N")]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
+    micro_batch: Option<u32>,
+
     #[arg(long, env = "ATTENTIVE_LEARNING_RATE", hide_env_values = true, value_name = "η")]
     learning_rate: Option<f32>,
 
@@ -106,6 +112,8 @@ pub struct Settings {
     pub steps: u64,
     /// Examples of a step.
     pub batch_size: usize,
+    /// Examples of a part of it at most.
+    pub micro_batch: Option<usize>,
     pub learning_rate: f32,
     pub seed: u64,
 }
@@ -137,6 +145,7 @@ impl SharedArguments {
         Settings {
             steps: steps(batch_size),
             batch_size,
+            micro_batch: self.micro_batch.map(|most| most as usize),
             learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
             seed: self.seed.unwrap_or(flags.seed),
         }

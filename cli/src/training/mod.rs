@@ -3,6 +3,7 @@
 mod curve;
 mod flags;
 mod log;
+mod parts;
 mod run;
 
 use attentive::Device;

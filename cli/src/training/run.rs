@@ -1,19 +1,21 @@
 //! What every run of training has around its steps: a progress line, logs, a file to go on from, an end by Ctrl-C.
 
 use std::fmt::Write as _;
-use std::ops::ControlFlow;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use attentive::recording::{Recording, Value};
 use attentive::train::{Trainer, TrainingState, TrainingStep};
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use indicatif::ProgressBar;
 
-use super::{Settings, curve};
 use super::log::{self, Log};
+use super::parts::{failure, parts};
+use super::{Settings, curve};
 use crate::output::{Failure, Result, advance, bar, note, say};
 
 /// The file that a run goes on from, in its folder.
@@ -65,6 +67,7 @@ pub struct Run {
     pub trainer: Trainer,
     /// Steps of the whole run.
     steps: u64,
+    micro_batch: Option<usize>,
     settings: TrainingState,
     saved: PathBuf,
     logs: Vec<Log>,
@@ -92,7 +95,7 @@ impl Run {
     ) -> Result<Self> {
         let RunArguments { output, resume, force, log, curve } = arguments;
         let saved = output.join(SAVED);
-        let &Settings { steps, batch_size, learning_rate, seed } = settings;
+        let &Settings { steps, batch_size, micro_batch, learning_rate, seed } = settings;
         let settings = [
             ("steps", steps.to_string()),
             ("batch size", batch_size.to_string()),
@@ -127,6 +130,7 @@ impl Run {
             first: trainer.steps(),
             trainer,
             steps,
+            micro_batch,
             settings,
             saved,
             logs: logs.collect::<Result<_>>()?,
@@ -142,8 +146,32 @@ impl Run {
         })
     }
 
-    /// Tells of a step, which had that many tokens; `Break` where the user has asked for an end, with the run saved.
-    pub fn took(&mut self, step: &TrainingStep, tokens: usize) -> Result<ControlFlow<()>> {
+    /// Takes a step of so many examples and tokens, by what `record` records of the loss of each part of them.
+    pub fn step(
+        &mut self,
+        [examples, tokens]: [usize; 2],
+        mut record: impl FnMut(&mut Recording, Range<usize>) -> attentive::Result<Value>,
+    ) -> Result<()> {
+        self.step_by([examples, tokens], |trainer, micro_batch| {
+            let parts = parts(examples, micro_batch);
+            trainer.step_in_parts(parts.len(), |recording, part| record(recording, parts[part].clone()))
+        })
+    }
+
+    /// The same by what a trainer is told to do, with at most so many examples in memory at once, where that is asked for.
+    pub fn step_by(
+        &mut self,
+        [examples, tokens]: [usize; 2],
+        step: impl FnOnce(&mut Trainer, Option<usize>) -> attentive::Result<TrainingStep>,
+    ) -> Result<()> {
+        let micro_batch = self.micro_batch.filter(|most| *most < examples);
+        let step = step(&mut self.trainer, micro_batch);
+        let step = step.map_err(|error| failure(error, micro_batch.unwrap_or(examples)))?;
+        self.took(&step, tokens)
+    }
+
+    /// Tells of a step; [`Failure::Said`] where the user has asked for an end, with the run saved.
+    fn took(&mut self, step: &TrainingStep, tokens: usize) -> Result<()> {
         let steps = self.steps;
         self.tokens += tokens as u64;
         if step.skipped {
@@ -175,12 +203,12 @@ impl Run {
                 step.number,
                 self.saved.display()
             ));
-            return Ok(ControlFlow::Break(()));
+            return Err(Failure::Said);
         }
         if self.last_saved.elapsed() >= SAVE_EVERY {
             self.save()?;
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     }
 
     /// Loss, rate, norm, speed and the time that is left.

@@ -175,6 +175,35 @@ fn an_embedder_learns_pairs_and_is_a_folder_again() {
     }
 }
 
+/// Parts of a batch are the whole batch: in the same run, the same losses.
+#[test]
+fn batches_in_parts_have_the_same_losses() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let data = path("pairs.tsv");
+    std::fs::write(&data, pairs()).unwrap();
+    let logged = |name: &str, mut command: Command, words: &[&str]| {
+        let log = path(&format!("{name}.csv"));
+        ends(command.args(words).arg("--log").arg(&log), 0, &[]);
+        losses(&log)
+    };
+    let tuned = ["--epochs", "4", "--batch-size", "8", "--learning-rate", "0.003", "--held-out", "0"];
+    let dates = ["--steps", "4", "--batch-size", "6", "--learning-rate", "0.003"];
+    let runs = [
+        logged("whole", finetune(&data, &path("whole"), &tuned), &[]),
+        logged("parts", finetune(&data, &path("parts"), &tuned), &["--micro-batch", "3"]),
+        logged("dates", train(&path("dates"), &dates), &[]),
+        logged("dates-parts", train(&path("dates-parts"), &dates), &["--micro-batch", "4"]),
+    ];
+    for pair in runs.chunks(2) {
+        assert_eq!(pair[0].len(), 4);
+        for (whole, parts) in pair[0].iter().zip(&pair[1]) {
+            assert!((whole.1 - parts.1).abs() < 1e-4 * whole.1, "{runs:?}");
+        }
+    }
+    fails(&mut finetune(&data, &path("other"), &["--micro-batch", "0"]), 2, &["--micro-batch"]);
+}
+
 #[test]
 fn pairs_that_are_none_are_named_and_left_out() {
     let folder = tempfile::tempdir().unwrap();

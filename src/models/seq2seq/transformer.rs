@@ -1,5 +1,6 @@
 //! The encoder–decoder Transformer (Vaswani et al. 2017, figure 1), with the weights of a MarianMT folder.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::captured::{Seq2SeqAttention, part};
@@ -12,7 +13,7 @@ use crate::layers::{
     LayerCapture, MultiHeadAttentionOptions, NormPosition, Parameter, Parameters,
 };
 use crate::models::generation::{Hypothesis, StepDecoder, StepOutput, generate};
-use crate::models::padded::{PaddedIds, Shifted, padded};
+use crate::models::padded::{PaddedIds, Shifted, counted, expect_as_many, expect_part, padded};
 use crate::models::source::Source;
 use crate::ops::{
     Causal, CrossEntropy, Embedding, EmbeddingTable, Linear, LinearWeights, SinusoidalLayout,
@@ -246,10 +247,7 @@ impl TransformerSeq2Seq {
         targets: &[&[u32]],
     ) -> Result<Value> {
         recording.atomically(|recording| {
-            if sources.len() != targets.len() {
-                let expected = format!("as many as the {} sources", sources.len());
-                return Err(Error::argument(OP, "targets", expected, targets.len().to_string()));
-            }
+            expect_as_many(OP, sources, targets)?;
             let (memory, source_lengths) = self.record_encoder(recording, sources)?;
             let (mut x, _) = self.embed(recording, "a target", targets, &self.target, &self.positions[1])?;
             let options = DecoderLayerOptions {
@@ -281,10 +279,28 @@ impl TransformerSeq2Seq {
         sources: &[&[u32]],
         targets: &[&[u32]],
     ) -> Result<Value> {
+        self.record_loss_part(recording, sources, targets, 0..sources.len())
+    }
+
+    /// Records what some pairs of a batch add to its loss ([`TransformerSeq2Seq::record_loss`]): the cross-entropy of their targets'
+    /// tokens, divided by the tokens of all targets of the batch. So the losses of its parts add up to that of the whole
+    /// ([`Trainer::step_in_parts_async`](crate::train::Trainer::step_in_parts_async)).
+    ///
+    /// # Errors
+    /// As [`TransformerSeq2Seq::record_logits`], and [`Error::Argument`] for a part that is empty or not within the batch.
+    pub fn record_loss_part(
+        &self,
+        recording: &mut Recording,
+        sources: &[&[u32]],
+        targets: &[&[u32]],
+        part: Range<usize>,
+    ) -> Result<Value> {
+        expect_as_many(OP, sources, targets)?;
+        expect_part(OP, &part, sources.len())?;
         recording.atomically(|recording| {
-            let shifted = Shifted::new(targets, self.config.start_id);
-            let logits = self.record_logits(recording, sources, &shifted.inputs())?;
-            CrossEntropy::new(&shifted.labels).record(recording, &logits)
+            let shifted = Shifted::new(&targets[part.clone()], self.config.start_id);
+            let logits = self.record_logits(recording, &sources[part], &shifted.inputs())?;
+            CrossEntropy::new(&shifted.labels).divisor(counted(targets)).record(recording, &logits)
         })
     }
 

@@ -26,7 +26,8 @@ const FLAGS: Flags = Flags {
 /// Train an embedder on with pairs of texts that belong together: a question and its answer, a query and what was bought
 ///
 /// The loss is multiple negatives ranking, as in sentence-transformers: each first text is to be nearer to its own second text
-/// than to those of the other pairs in its batch, so larger batches teach more. Some pairs are held back, and the share of them
+/// than to those of the other pairs in its batch, so larger batches teach more; --micro-batch has them in less memory, at the cost of
+/// computing the vectors twice (GradCache, Gao et al. 2021). Some pairs are held back, and the share of them
 /// that finds its own partner among theirs is told before and after. What is written is a folder that `attentive embed -m` and
 /// sentence-transformers read. A line that is no pair is named and left out, and the exit status is 1.
 #[derive(Args)]
@@ -126,12 +127,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 batch.iter().map(|(_, second)| second.as_str()).collect(),
             ];
             let tokens = tokens_of(&embedder, &first)? + tokens_of(&embedder, &second)?;
-            let step = run.trainer.step(|recording| {
-                embedder.record_ranking_loss(recording, [&first, &second], arguments.scale)
+            let pairs = [first.as_slice(), &second];
+            run.step_by([batch.len(), tokens], |trainer, micro_batch| match micro_batch {
+                // Of the loss of all pairs parts of them have no sums.
+                Some(most) => embedder.ranking_step(trainer, pairs, arguments.scale, most),
+                None => trainer.step(|recording| embedder.record_ranking_loss(recording, pairs, arguments.scale)),
             })?;
-            if run.took(&step, tokens)?.is_break() {
-                return Err(Failure::Said);
-            }
         }
     }
     save_folder(&embedder.parameters(), &folder, &arguments.run.output, DType::F32)?;

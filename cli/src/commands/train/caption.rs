@@ -131,12 +131,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             regions: &regions,
         };
         let words = captions.iter().map(|caption| caption.len()).sum();
-        let step = run
-            .trainer
-            .step(|recording| captioner.record_loss(recording, &pictures, &captions, &attention))?;
-        if run.took(&step, words)?.is_break() {
-            return Err(Failure::Said);
-        }
+        run.step([batch, words], |recording, part| {
+            captioner.record_loss_part(recording, &pictures, &captions, &attention, part)
+        })?;
     }
     let output = &arguments.run.output;
     save(output, &captioner)?;

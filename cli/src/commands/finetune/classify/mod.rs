@@ -157,11 +157,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             let texts: Vec<&Encoding> = batch.iter().map(|&place| &encoded[place]).collect();
             let own: Vec<u32> = batch.iter().map(|&place| training[place].1).collect();
             let tokens = texts.iter().map(|text| text.ids.len()).sum();
-            let step =
-                run.trainer.step(|recording| model.record_classification_loss(recording, &texts, &own))?;
-            if run.took(&step, tokens)?.is_break() {
-                return Err(Failure::Said);
-            }
+            run.step([texts.len(), tokens], |recording, part| {
+                model.record_classification_loss_part(recording, &texts, &own, part)
+            })?;
         }
     }
     let output = &arguments.run.output;

@@ -163,10 +163,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     while run.trainer.steps() < steps {
         let batch = batches.next()?;
         let tokens = batch.iter().map(|input| input.tokens.ids.len()).sum();
-        let step = run.trainer.step(|recording| model.record_pretraining_loss(recording, &batch))?;
-        if run.took(&step, tokens)?.is_break() {
-            return Err(Failure::Said);
-        }
+        run.step([batch.len(), tokens], |recording, part| {
+            model.record_pretraining_loss_part(recording, &batch, part)
+        })?;
     }
     let output = &arguments.run.output;
     save(output, &config, &vocabulary, &model)?;

@@ -103,10 +103,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let [sources, targets]: [Vec<&[u32]>; 2] =
             [sources.iter().map(Vec::as_slice).collect(), targets.iter().map(Vec::as_slice).collect()];
         let tokens = sources.iter().chain(&targets).map(|row| row.len()).sum();
-        let step = run.trainer.step(|recording| translator.record_loss(recording, &sources, &targets))?;
-        if run.took(&step, tokens)?.is_break() {
-            return Err(Failure::Said);
-        }
+        run.step([sources.len(), tokens], |recording, part| {
+            translator.record_loss_part(recording, &sources, &targets, part)
+        })?;
     }
     let output = &arguments.run.output;
     save(output, embedded, &translator)?;
