@@ -1,5 +1,6 @@
 //! Training: what is changed by gradients, and how.
 
+mod best_score;
 #[cfg(all(feature = "models", not(target_arch = "wasm32")))]
 mod checkpoint;
 #[cfg(all(feature = "models", not(target_arch = "wasm32")))]
@@ -8,6 +9,7 @@ mod optimizer;
 mod schedule;
 mod trainer;
 
+pub use best_score::{BestScore, Better, Score};
 #[cfg(all(feature = "models", not(target_arch = "wasm32")))]
 pub use checkpoint::{TrainingState, save_weights};
 #[cfg(all(feature = "models", not(target_arch = "wasm32")))]

@@ -4,6 +4,8 @@
 
 use clap::{Arg, Args, value_parser};
 
+use crate::output::{Failure, Result};
+
 /// Examples of a step at most.
 const LARGEST_BATCH: i64 = 65_536;
 
@@ -72,6 +74,16 @@ pub struct StepArguments {
     #[arg(value_parser = value_parser!(u64).range(1..))]
     steps: Option<u64>,
 
+    /// Score the model on what is held out every so many steps, and at the last one; the best model is what is written
+    #[arg(long, env = "ATTENTIVE_EVALUATE_EVERY", hide_env_values = true, value_name = "N")]
+    #[arg(value_parser = value_parser!(u64).range(1..))]
+    evaluate_every: Option<u64>,
+
+    /// End the run after so many scores in a row without a better one
+    #[arg(long, env = "ATTENTIVE_PATIENCE", hide_env_values = true, value_name = "N")]
+    #[arg(value_parser = value_parser!(u64).range(1..), requires = "evaluate_every")]
+    patience: Option<u64>,
+
     #[command(flatten)]
     shared: SharedArguments,
 }
@@ -82,6 +94,17 @@ pub struct EpochArguments {
     #[arg(long, env = "ATTENTIVE_EPOCHS", hide_env_values = true, value_name = "N")]
     #[arg(value_parser = value_parser!(u64).range(1..=100_000))]
     epochs: Option<u64>,
+
+    /// Score the model on what is held out every so many steps, and at the last one; the best model is what is written [default: behind
+    /// each epoch]
+    #[arg(long, env = "ATTENTIVE_EVALUATE_EVERY", hide_env_values = true, value_name = "N")]
+    #[arg(value_parser = value_parser!(u64).range(1..))]
+    evaluate_every: Option<u64>,
+
+    /// End the run after so many scores in a row without a better one
+    #[arg(long, env = "ATTENTIVE_PATIENCE", hide_env_values = true, value_name = "N")]
+    #[arg(value_parser = value_parser!(u64).range(1..))]
+    patience: Option<u64>,
 
     #[command(flatten)]
     shared: SharedArguments,
@@ -116,12 +139,17 @@ pub struct Settings {
     pub micro_batch: Option<usize>,
     pub learning_rate: f32,
     pub seed: u64,
+    /// Steps between scores; none without.
+    pub evaluate_every: Option<u64>,
+    /// Scores without a better one, behind which a run ends.
+    pub patience: Option<u64>,
 }
 
 impl StepArguments {
     /// With those defaults where a flag is not there.
     pub fn settings(&self, flags: &Flags, defaults: Defaults) -> Settings {
-        self.shared.settings(flags, defaults, |_| self.steps.unwrap_or(defaults.length))
+        let settings = self.shared.settings(flags, defaults, |_| self.steps.unwrap_or(defaults.length));
+        Settings { evaluate_every: self.evaluate_every, patience: self.patience, ..settings }
     }
 }
 
@@ -131,11 +159,29 @@ impl EpochArguments {
         self.shared.seed.unwrap_or(flags.seed)
     }
 
-    /// Of a run over so many examples, and how often it goes over them.
-    pub fn settings(&self, flags: &Flags, defaults: Defaults, examples: usize) -> (Settings, u64) {
+    /// Of a run over so many examples, beside those that are held out, and how often it goes over them.
+    pub fn settings(
+        &self,
+        flags: &Flags,
+        defaults: Defaults,
+        [examples, held_out]: [usize; 2],
+    ) -> Result<(Settings, u64)> {
         let epochs = self.epochs.unwrap_or(defaults.length);
-        let steps = |batch_size| epochs.saturating_mul(examples.div_ceil(batch_size) as u64);
-        (self.shared.settings(flags, defaults, steps), epochs)
+        let of_epoch = |batch_size: usize| examples.div_ceil(batch_size) as u64;
+        let settings = self.shared.settings(flags, defaults, |size| epochs.saturating_mul(of_epoch(size)));
+        let evaluate_every = self.evaluate_every.unwrap_or(of_epoch(settings.batch_size));
+        let asked = [("--evaluate-every", self.evaluate_every), ("--patience", self.patience)];
+        let asked = asked.into_iter().find(|(_, asked)| asked.is_some());
+        match asked {
+            Some((flag, _)) if held_out == 0 => Err(Failure::Usage(format!(
+                "{flag} asks for scores on {} that are held back, and --held-out leaves none",
+                flags.examples
+            ))),
+            _ => {
+                let evaluate_every = (held_out > 0).then_some(evaluate_every);
+                Ok((Settings { evaluate_every, patience: self.patience, ..settings }, epochs))
+            }
+        }
     }
 }
 
@@ -148,6 +194,8 @@ impl SharedArguments {
             micro_batch: self.micro_batch.map(|most| most as usize),
             learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
             seed: self.seed.unwrap_or(flags.seed),
+            evaluate_every: None,
+            patience: None,
         }
     }
 }

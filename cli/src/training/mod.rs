@@ -11,7 +11,7 @@ use attentive::layers::Parameter;
 use attentive::train::{AdamW, Schedule, Trainer};
 
 pub use flags::{Defaults, EpochArguments, Flags, Settings, StepArguments};
-pub use run::{Run, RunArguments};
+pub use run::{Run, RunArguments, Scoring};
 
 /// What gradients are scaled down to.
 const LARGEST_NORM: f32 = 1.0;

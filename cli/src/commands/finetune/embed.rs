@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use attentive::train::save_folder;
+use attentive::train::{Better, save_folder};
 use attentive::{DType, Embedder};
 use clap::Args;
 use fastrand::Rng;
@@ -10,7 +10,7 @@ use fastrand::Rng;
 use crate::arguments::{DeviceArgument, ModelArguments, OpenArguments, SENTENCE_TRANSFORMERS};
 use crate::input::{self, Format, expect_pairs, parted};
 use crate::output::{BadRows, Failure, Result, count, note, print};
-use crate::training::{Defaults, EpochArguments, Flags, Run, RunArguments, Settings, fine_tuning};
+use crate::training::{Defaults, EpochArguments, Flags, Run, RunArguments, Scoring, Settings, fine_tuning};
 
 const DEFAULTS: Defaults = Defaults { length: 1, batch_size: 32, learning_rate: 2e-5 };
 const FLAGS: Flags = Flags {
@@ -28,7 +28,8 @@ const FLAGS: Flags = Flags {
 /// The loss is multiple negatives ranking, as in sentence-transformers: each first text is to be nearer to its own second text
 /// than to those of the other pairs in its batch, so larger batches teach more; --micro-batch has them in less memory, at the cost of
 /// computing the vectors twice (GradCache, Gao et al. 2021). Some pairs are held back, and the share of them
-/// that finds its own partner among theirs is told before and after. What is written is a folder that `attentive embed -m` and
+/// that finds its own partner among theirs is told before and after; by it the model is scored behind each epoch, and the best one
+/// is written. What is written is a folder that `attentive embed -m` and
 /// sentence-transformers read. A line that is no pair is named and left out, and the exit status is 1.
 #[derive(Args)]
 #[command(mut_args(|argument| FLAGS.describe(argument)))]
@@ -98,13 +99,22 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let device = arguments.device.open(&arguments.open)?;
     let embedder = Embedder::from_dir(&device, &folder)?;
     embedder.notices().iter().for_each(note);
-    let (settings, epochs) = arguments.training.settings(&FLAGS, DEFAULTS, pairs.len());
+    let sizes = [pairs.len(), held_out.len()];
+    let (settings, epochs) = arguments.training.settings(&FLAGS, DEFAULTS, sizes)?;
     let Settings { steps, batch_size, .. } = settings;
     let trainer = fine_tuning(&device, embedder.parameters(), &settings)?;
     let own = [("model", arguments.model.clone()), ("scale", arguments.scale.to_string())];
     // Before a run that goes on has changed the weights.
-    let before = own_partners(&embedder, &held_out)?;
-    let mut run = Run::begin(&arguments.run, trainer, &settings, &own)?;
+    let (before, _) = own_partners(&embedder, &held_out)?;
+    let scoring = Scoring {
+        name: "share of own partners",
+        better: Better::Higher,
+        score: Box::new(|| {
+            let (found, is_finite) = own_partners(&embedder, &held_out)?;
+            Ok(if is_finite { found as f64 / held_out.len() as f64 } else { f64::NAN })
+        }),
+    };
+    let mut run = Run::begin(&arguments.run, trainer, &settings, &own, scoring)?;
     note(format_args!(
         "{} in {} of up to {}, {} held back, on {}",
         count(pairs.len(), "pair"),
@@ -114,12 +124,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         device.name()
     ));
     // A run that goes on has had these.
-    let had = run.trainer.steps();
+    let had = run.taken();
     let mut numbers = 0..steps;
     for _ in 0..epochs {
         random.shuffle(&mut pairs);
         for (batch, number) in pairs.chunks(batch_size).zip(&mut numbers) {
-            if number < had {
+            if number < had || !run.goes_on() {
                 continue;
             }
             let [first, second]: [Vec<&str>; 2] = [
@@ -135,9 +145,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             })?;
         }
     }
-    save_folder(&embedder.parameters(), &folder, &arguments.run.output, DType::F32)?;
-    run.end()?;
-    let after = own_partners(&embedder, &held_out)?;
+    run.end(|| Ok(save_folder(&embedder.parameters(), &folder, &arguments.run.output, DType::F32)?))?;
+    let (after, _) = own_partners(&embedder, &held_out)?;
     let all = held_out.len();
     print(&format!(
         "{before} of {all} held-out pairs found their own partner before, {after} after\n{}\n",
@@ -153,10 +162,10 @@ fn tokens_of(embedder: &Embedder, texts: &[&str]) -> Result<usize> {
     Ok(encoded.iter().map(|encoding| encoding.ids.len()).sum())
 }
 
-/// How many first texts are nearer to their own second text than to those of all other pairs.
-fn own_partners(embedder: &Embedder, pairs: &[Pair]) -> Result<usize> {
+/// How many first texts are nearer to their own second text than to those of all other pairs, and whether all vectors are numbers.
+fn own_partners(embedder: &Embedder, pairs: &[Pair]) -> Result<(usize, bool)> {
     if pairs.is_empty() {
-        return Ok(0);
+        return Ok((0, true));
     }
     let [first, second]: [Vec<&str>; 2] = [
         pairs.iter().map(|(first, _)| first.as_str()).collect(),
@@ -175,5 +184,6 @@ fn own_partners(embedder: &Embedder, pairs: &[Pair]) -> Result<usize> {
         // Texts that are there twice are as near as each other.
         others.iter().all(|other| cosine(other) <= own)
     });
-    Ok(own.count())
+    let is_finite = [&first, &second].iter().all(|vectors| vectors.not_finite().is_empty());
+    Ok((own.count(), is_finite))
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use attentive::models::{AttentionTerms, Captioner, Region};
+use attentive::train::Better;
 use attentive::weights::CaptionerConfig;
 use attentive::{DType, Device};
 use clap::Args;
@@ -11,7 +12,7 @@ use clap::Args;
 use super::ducks::{self, Pairs, Scene, Scenes};
 use crate::arguments::{DeviceArgument, OpenArguments};
 use crate::output::{Failure, Result, advance, bar, count, note, print, thousands};
-use crate::training::{Defaults, Flags, Run, RunArguments, Settings, StepArguments, from_nothing};
+use crate::training::{Defaults, Flags, Run, RunArguments, Scoring, Settings, StepArguments, from_nothing};
 
 /// The learning rate's rise, of all steps at most a tenth.
 const WARMUP: u64 = 200;
@@ -73,7 +74,7 @@ pub struct Arguments {
     )]
     correctness: f32,
 
-    /// Pictures of each kind that the model is held against in the end
+    /// Pictures of each kind that the model is held against in the end, and where --evaluate-every asks for scores
     #[arg(
         long,
         env = "ATTENTIVE_EVALUATE",
@@ -103,9 +104,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ("doubly stochastic", arguments.doubly_stochastic.to_string()),
         ("correctness", arguments.correctness.to_string()),
     ];
-    let mut run = Run::begin(&arguments.run, trainer, &settings, &own)?;
-    let parameters = run.trainer.parameters().iter();
-    let elements: u64 = parameters.map(|parameter| parameter.tensor.shape().elements()).sum();
+    let scoring = Scoring {
+        name: "share of exact captions",
+        better: Better::Higher,
+        score: Box::new(|| {
+            let [(seed, pairs), _] = HELD_OUT;
+            let scenes: Vec<Scene> = Scenes::new(seed, pairs).take(arguments.evaluate).collect();
+            Ok(held_against(&captioner, &scenes)?.exact as f64 / scenes.len().max(1) as f64)
+        }),
+    };
+    let mut run = Run::begin(&arguments.run, trainer, &settings, &own, scoring)?;
+    let elements = run.parameters();
     note(format_args!(
         "{}: {} parameters, {} of {} pictures, on {}",
         Captioner::EMBEDDED,
@@ -116,8 +125,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ));
     let mut scenes = Scenes::new(seed, Pairs::Known);
     // A run that goes on has had these.
-    scenes.by_ref().take(run.trainer.steps() as usize * batch).for_each(drop);
-    while run.trainer.steps() < steps {
+    scenes.by_ref().take(run.taken() as usize * batch).for_each(drop);
+    while run.goes_on() {
         let scenes: Vec<Scene> = scenes.by_ref().take(batch).collect();
         let pictures: Vec<Vec<u8>> = scenes.iter().map(ducks::draw).collect();
         let pictures: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
@@ -136,8 +145,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         })?;
     }
     let output = &arguments.run.output;
-    save(output, &captioner)?;
-    run.end()?;
+    run.end(|| save(output, &captioner))?;
     print(&report(output, &device, arguments.evaluate)?)
 }
 

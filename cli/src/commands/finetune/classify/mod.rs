@@ -7,7 +7,7 @@ mod scores;
 use std::path::{Path, PathBuf};
 
 use attentive::models::HeadKind;
-use attentive::train::save_folder;
+use attentive::train::{Better, save_folder};
 use attentive::weights::{Encoding, HeadConfig, Problem};
 use attentive::{BertModel, BertModelOptions, DType, Device};
 use clap::Args;
@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::arguments::{DeviceArgument, GOOGLE_BERT, ModelArguments, OpenArguments};
 use crate::input::Format;
 use crate::output::{Align, Answers, BadRows, Failure, Result, Table, advance, bar, count, note};
-use crate::training::{Defaults, EpochArguments, Flags, Run, RunArguments, Settings, fine_tuning};
+use crate::training::{Defaults, EpochArguments, Flags, Run, RunArguments, Scoring, Settings, fine_tuning};
 use rows::{Columns, Labelled};
 use scores::{Score, score};
 
@@ -37,10 +37,10 @@ const WINDOW: usize = 32;
 /// Train a classifier with texts and their labels
 ///
 /// The whole model is trained, in f32. A folder without a classifier, such as a pre-trained BERT, gets a new one for the labels of the
-/// data; a classifier is trained on with its own labels, or replaced by --new-head. Some rows are held back, and how many of them get
-/// their label is told beside what the most frequent label and what logistic regression over words (TF-IDF) come to. What is written is
-/// a folder that `attentive classify -m` and transformers read. A row without a text or a label is named and left out, and the exit
-/// status is 1.
+/// data; a classifier is trained on with its own labels, or replaced by --new-head. Some rows are held back: behind each epoch the model
+/// is scored by how many of them get their label, the best one is written, and its score is told beside what the most frequent label and
+/// what logistic regression over words (TF-IDF) come to. What is written is a folder that `attentive classify -m` and transformers read. A
+/// row without a text or a label is named and left out, and the exit status is 1.
 #[derive(Args)]
 #[command(mut_args(|argument| FLAGS.describe(argument)))]
 #[command(after_help = "\
@@ -128,13 +128,24 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let model = load(&device, &folder, is_new.then_some(labels.as_slice()), seed)?;
     model.notices().iter().for_each(note);
 
-    let (settings, epochs) = arguments.training.settings(&FLAGS, DEFAULTS, training.len());
+    let sizes = [training.len(), held_out.len()];
+    let (settings, epochs) = arguments.training.settings(&FLAGS, DEFAULTS, sizes)?;
     let Settings { steps, batch_size, .. } = settings;
     let trainer = fine_tuning(&device, model.parameters(), &settings)?;
     let own = [("model", arguments.model.clone()), ("labels", labels.len().to_string())];
     // Before a run that goes on has changed the weights; what a new classifier says is chance.
-    let before = if is_new { None } else { Some(classified(&model, &held_out)?) };
-    let mut run = Run::begin(&arguments.run, trainer, &settings, &own)?;
+    let before = if is_new { None } else { Some(classified(&model, &held_out)?.0) };
+    let right: Vec<u32> = held_out.iter().map(|(_, label)| *label).collect();
+    let scored = |found: &[u32]| score(found, &right, labels.len());
+    let scoring = Scoring {
+        name: "accuracy",
+        better: Better::Higher,
+        score: Box::new(|| {
+            let (found, is_finite) = classified(&model, &held_out)?;
+            Ok(if is_finite { scored(&found).accuracy } else { f64::NAN })
+        }),
+    };
+    let mut run = Run::begin(&arguments.run, trainer, &settings, &own, scoring)?;
     note(format_args!(
         "{} with {} in {} of up to {}, {} held back, on {}",
         count(training.len(), "text"),
@@ -147,11 +158,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let encoded = encodings(&model, &training)?;
     let mut random = Rng::with_seed(seed ^ 0x0ba7_c4e5);
     // A run that goes on has had these.
-    let had = run.trainer.steps();
+    let had = run.taken();
     let mut numbers = 0..steps;
     for _ in 0..epochs {
         for (batch, number) in shuffled(&encoded, batch_size, &mut random).into_iter().zip(&mut numbers) {
-            if number < had {
+            if number < had || !run.goes_on() {
                 continue;
             }
             let texts: Vec<&Encoding> = batch.iter().map(|&place| &encoded[place]).collect();
@@ -163,14 +174,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     let output = &arguments.run.output;
-    match is_new {
-        true => model.save_classifier(&folder, output, DType::F32)?,
-        false => save_folder(&model.parameters(), &folder, output, DType::F32)?,
-    }
-    run.end()?;
+    let taken = run.taken();
+    run.end(|| {
+        Ok(match is_new {
+            true => model.save_classifier(&folder, output, DType::F32)?,
+            false => save_folder(&model.parameters(), &folder, output, DType::F32)?,
+        })
+    })?;
 
-    let right: Vec<u32> = held_out.iter().map(|(_, label)| *label).collect();
-    let scored = |found: &[u32]| score(found, &right, labels.len());
     let texts: Vec<&str> = held_out.iter().map(|(text, _)| text.as_str()).collect();
     training.sort_unstable();
     let of_words: Vec<(&str, u32)> = training.iter().map(|(text, label)| (text.as_str(), *label)).collect();
@@ -179,7 +190,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ("the most frequent label", "most_frequent", Some(vec![most_frequent(&training); right.len()])),
         ("words (TF-IDF, logistic regression)", "words", Some(words)),
         ("the model before", "before", before),
-        ("the model", "after", Some(classified(&model, &held_out)?)),
+        ("the model", "after", Some(classified(&model, &held_out)?.0)),
     ];
     let mut table = Table::new(&[
         ("held-out texts", Align::Left),
@@ -191,7 +202,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "labels": labels.len(),
         "trained_on": training.len(),
         "held_out": right.len(),
-        "steps": steps,
+        "steps": taken,
     });
     for (name, key, found) in found {
         let Some(Score { accuracy, macro_f1 }) = found.as_deref().map(scored) else { continue };
@@ -257,14 +268,16 @@ fn shuffled(texts: &[Encoding], size: usize, random: &mut Rng) -> Vec<Vec<usize>
     batches
 }
 
-/// The label that the model gives to each text.
-fn classified(model: &BertModel, texts: &[(String, u32)]) -> Result<Vec<u32>> {
+/// The label that the model gives to each text, and whether all of its scores are numbers.
+fn classified(model: &BertModel, texts: &[(String, u32)]) -> Result<(Vec<u32>, bool)> {
     let texts: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
     let bar = bar();
     let found = model.classify(&texts).prompt("").progress(|done, all| advance(&bar, done, all)).run();
     bar.finish_and_clear();
+    let found = found?;
     // Of scores that are no numbers none is the best; the first label stands for it.
-    Ok(found?.answers.iter().map(|scores| scores.best().unwrap_or(0) as u32).collect())
+    let labels = found.answers.iter().map(|scores| scores.best().unwrap_or(0) as u32);
+    Ok((labels.collect(), found.not_finite().is_empty()))
 }
 
 /// Of labels that are as frequent the first.

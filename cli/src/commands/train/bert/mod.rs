@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use attentive::models::HeadKind;
+use attentive::train::Better;
 use attentive::weights::WordPieceVocabulary;
 use attentive::{BertModel, DType};
 use clap::Args;
@@ -15,9 +16,9 @@ use serde_json::json;
 
 use crate::arguments::{DeviceArgument, OpenArguments};
 use crate::output::{Answers, Failure, Result, count, note, thousands};
-use crate::training::{Defaults, Flags, Run, RunArguments, Settings, StepArguments, from_nothing};
+use crate::training::{Defaults, Flags, Run, RunArguments, Scoring, Settings, StepArguments, from_nothing};
 use batches::Batches;
-use report::report;
+use report::{held_out_loss, report};
 use text::Text;
 
 /// The learning rate's rise, of all steps at most a tenth.
@@ -143,9 +144,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ("heads", arguments.heads.to_string()),
         ("max tokens", arguments.max_tokens.to_string()),
     ];
-    let mut run = Run::begin(&arguments.run, trainer, &settings, &own)?;
-    let parameters = run.trainer.parameters().iter();
-    let elements: u64 = parameters.map(|parameter| parameter.tensor.shape().elements()).sum();
+    let scoring = Scoring {
+        name: "held-out loss",
+        better: Better::Lower,
+        score: Box::new(|| held_out_loss(&model, &text)),
+    };
+    let mut run = Run::begin(&arguments.run, trainer, &settings, &own, scoring)?;
+    let elements = run.parameters();
     note(format_args!(
         "{}: {} in {}, {} more held out; {} tokens, {} parameters, {} of {} pairs, on {}",
         text.name,
@@ -158,9 +163,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         batch_size,
         device.name()
     ));
-    let had = run.trainer.steps();
+    let had = run.taken();
     let mut batches = Batches::new(&model, &text.training, batch_size, seed, had)?;
-    while run.trainer.steps() < steps {
+    while run.goes_on() {
         let batch = batches.next()?;
         let tokens = batch.iter().map(|input| input.tokens.ids.len()).sum();
         run.step([batch.len(), tokens], |recording, part| {
@@ -168,12 +173,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         })?;
     }
     let output = &arguments.run.output;
-    save(output, &config, &vocabulary, &model)?;
-    run.end()?;
+    let taken = run.taken();
+    run.end(|| save(output, &config, &vocabulary, &model))?;
     let (report, mut found) = report(output, &device, &text)?;
     found["parameters"] = elements.into();
     found["vocabulary"] = vocabulary.tokens().len().into();
-    found["steps"] = steps.into();
+    found["steps"] = taken.into();
     found["device"] = device.name().into();
     answers.write(&[found], &report)
 }

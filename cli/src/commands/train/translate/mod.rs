@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 
 use attentive::DType;
 use attentive::models::{EmbeddedModel, Translator};
+use attentive::train::Better;
 use clap::Args;
 
 use crate::arguments::{DeviceArgument, OpenArguments};
 use crate::output::{Answers, Failure, Result, count, note, thousands};
-use crate::training::{Flags, Run, RunArguments, Settings, StepArguments, from_nothing};
+use crate::training::{Flags, Run, RunArguments, Scoring, Settings, StepArguments, from_nothing};
 use batches::{Batch, Batches};
 use models::ModelName;
-use report::report;
+use report::{exact_share, report};
 
 /// The learning rate's rise, of all steps at most a tenth.
 const WARMUP: u64 = 400;
@@ -56,7 +57,7 @@ pub struct Arguments {
     #[command(flatten)]
     training: StepArguments,
 
-    /// Held-out pairs that the model is held against in the end [default: all]
+    /// Held-out pairs that the model is held against in the end, and where --evaluate-every asks for scores [default: all]
     #[arg(long, env = "ATTENTIVE_EVALUATE", hide_env_values = true, value_name = "N")]
     evaluate: Option<usize>,
 
@@ -81,9 +82,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let translator = Translator::untrained(&device, embedded.folder()?, seed)?;
     let trainer = from_nothing(&device, translator.parameters(), WARMUP, &settings)?;
     let own = [("model", embedded.name().to_owned())];
-    let mut run = Run::begin(&arguments.run, trainer, &settings, &own)?;
-    let parameters = run.trainer.parameters().iter();
-    let elements: u64 = parameters.map(|parameter| parameter.tensor.shape().elements()).sum();
+    let most = arguments.evaluate.unwrap_or(held_out.len()).min(held_out.len());
+    let scoring = Scoring {
+        name: "share of exact answers",
+        better: Better::Higher,
+        score: Box::new(|| exact_share(&translator, &held_out[..most])),
+    };
+    let mut run = Run::begin(&arguments.run, trainer, &settings, &own, scoring)?;
+    let elements = run.parameters();
     note(format_args!(
         "{}: {} parameters, {} of {} pairs, on {}",
         embedded.name(),
@@ -95,10 +101,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let pairs = arguments.model.pairs(seed, &held_out);
     let mut batches = Batches::new(&translator, pairs, batch_size, seed);
     // A run that goes on has had these.
-    for _ in 0..run.trainer.steps() {
+    for _ in 0..run.taken() {
         batches.next()?;
     }
-    while run.trainer.steps() < steps {
+    while run.goes_on() {
         let Batch { sources, targets } = batches.next()?;
         let [sources, targets]: [Vec<&[u32]>; 2] =
             [sources.iter().map(Vec::as_slice).collect(), targets.iter().map(Vec::as_slice).collect()];
@@ -108,13 +114,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         })?;
     }
     let output = &arguments.run.output;
-    save(output, embedded, &translator)?;
-    run.end()?;
-    let most = arguments.evaluate.unwrap_or(held_out.len()).min(held_out.len());
+    let taken = run.taken();
+    run.end(|| save(output, embedded, &translator))?;
     let (text, mut found) = report(output, &device, &held_out[..most], arguments.model.has_lengths())?;
     found["model"] = embedded.name().into();
     found["parameters"] = elements.into();
-    found["steps"] = steps.into();
+    found["steps"] = taken.into();
     found["device"] = device.name().into();
     answers.write(&[found], &text)
 }
