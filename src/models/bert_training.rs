@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::layers::{Parameter, Parameters};
 use crate::ops::{CrossEntropy, add, gather_rows};
 use crate::recording::{Recording, Value};
+use crate::train::LoraOptions;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::tensor::DType;
 #[cfg(not(target_arch = "wasm32"))]
@@ -47,6 +48,18 @@ impl BertModel {
         self.encoder().add_parameters(&mut all, family.prefix);
         self.heads().iter().for_each(|head| head.add_parameters(&mut all, family));
         all.into_vec()
+    }
+
+    /// Low-rank adaptation of the encoder's queries and values, with that rank ([`Lora`](crate::train::Lora)); the heads that were loaded are
+    /// trained whole.
+    pub fn lora(&self, rank: usize) -> LoraOptions {
+        let parameters = self.parameters();
+        let names: Vec<_> =
+            parameters.iter().flat_map(|parameter| &parameter.slices).map(|slice| &slice.name).collect();
+        // A decoder that is tied to the word table is none of its own.
+        let is_there = |layer: &String| names.iter().any(|name| name.strip_suffix(".weight") == Some(layer));
+        let layers = self.heads().iter().flat_map(|head| head.layers(self.config().family));
+        LoraOptions { whole: layers.filter(is_there).collect(), ..self.encoder().lora(rank) }
     }
 
     /// The pairs of a text ([`Corpus::pairs`]) as inputs of both tasks, cut to the model's limit, with words hidden: the same for the

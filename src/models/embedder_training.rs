@@ -8,7 +8,7 @@ use crate::layers::Parameter;
 use crate::ops::{CrossEntropy, Gemm, concat, pool};
 use crate::recording::{Recording, Value};
 use crate::tensor::Tensor;
-use crate::train::{Trainer, TrainingStep};
+use crate::train::{LoraOptions, Trainer, TrainingStep};
 use crate::weights::Encoding;
 
 const OP: &str = "ranking_loss";
@@ -17,6 +17,11 @@ impl Embedder {
     /// What can be trained, by the names of its checkpoint.
     pub fn parameters(&self) -> Vec<Parameter> {
         self.encoder.parameters()
+    }
+
+    /// Low-rank adaptation of the encoder's queries and values, with that rank ([`Lora`](crate::train::Lora)).
+    pub fn lora(&self, rank: usize) -> LoraOptions {
+        self.encoder.lora(rank)
     }
 
     /// Records the multiple negatives ranking loss of pairs (Henderson et al. 2017, section 4.4; sentence-transformers'

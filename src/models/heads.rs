@@ -236,6 +236,13 @@ impl BertHead {
         }
     }
 
+    /// The names of its linear layers, by a checkpoint with heads.
+    pub(super) fn layers(&self, family: &Family) -> impl Iterator<Item = String> {
+        let prefix = family.prefix;
+        let whole = move |&(name, of_encoder): &(&str, bool)| format!("{}{name}", if of_encoder { prefix } else { "" });
+        self.layers.iter().map(|layer| &layer.name).map(whole)
+    }
+
     /// The error for a head that is not there.
     pub(super) fn missing(
         kind: HeadKind,

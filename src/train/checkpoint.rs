@@ -11,7 +11,7 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::Trainer;
+use super::{Lora, Trainer};
 use crate::error::{Error, Result};
 use crate::layers::Parameter;
 use crate::tensor::{DType, Tensor, pack_f16};
@@ -19,12 +19,14 @@ use crate::weights::Checkpoint;
 
 /// What the file's metadata has the run's state under.
 const STATE: &str = "attentive.training";
+/// What the state has the scale of low-rank products under.
+const LORA_SCALE: &str = "attentive.lora_scale";
 
 /// Where a run stands, beside its tensors: whatever the caller needs to go on, such as its place in the data and the best score.
 pub type TrainingState = BTreeMap<String, String>;
 
 /// A checkpoint's tensors: names, sizes and values, in the order of the names.
-type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+pub(super) type Named = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 impl Trainer {
     /// Writes the run to a file: parameters, the optimizer's state, its steps, and `state`. A run that goes on from it
@@ -36,6 +38,7 @@ impl Trainer {
         let mut state = state.clone();
         state.insert("attentive.steps".to_owned(), self.steps.to_string());
         state.insert("attentive.optimizer_steps".to_owned(), self.optimizer.steps().to_string());
+        state.extend(self.lora().map(|lora| (LORA_SCALE.to_owned(), lora.scale().to_string())));
         write_tensors(path.as_ref(), self.tensors(), &state)
     }
 
@@ -55,6 +58,7 @@ impl Trainer {
     pub fn load_parameters(&mut self, path: impl AsRef<Path>) -> Result<TrainingState> {
         let saved = Saved::read(path.as_ref(), self.parameter_tensors())?;
         saved.write()?;
+        self.merge()?;
         Ok(saved.state)
     }
 
@@ -72,10 +76,22 @@ impl Trainer {
             found.parse::<u64>().map_err(|_| Error::File { path: path.to_owned(), problem: problem() })
         };
         let steps = [count("attentive.steps")?, count("attentive.optimizer_steps")?];
+        let (found, own) = (saved.state.remove(LORA_SCALE), self.lora().map(|lora| lora.scale().to_string()));
+        if let Some(own) = own.filter(|own| found.as_ref() != Some(own)) {
+            let found = found.unwrap_or("nothing".to_owned());
+            let problem = format!("its low-rank products are added {found} times, and those of this run {own} times");
+            return Err(Error::File { path: path.to_owned(), problem });
+        }
         saved.write()?;
+        self.merge()?;
         self.steps = steps[0];
         self.optimizer.set_steps(steps[1]);
         Ok(saved.state)
+    }
+
+    /// What follows from parameters that were read.
+    fn merge(&self) -> Result<()> {
+        self.lora().map_or(Ok(()), Lora::merge)
     }
 
     /// All tensors of the run by name.
@@ -159,7 +175,7 @@ pub fn save_weights(
 }
 
 /// The checkpoint's tensors that the parameters are.
-fn by_name(parameters: &[Parameter]) -> Result<Named> {
+pub(super) fn by_name(parameters: &[Parameter]) -> Result<Named> {
     let mut tensors = Named::new();
     let mut filled: BTreeMap<String, usize> = BTreeMap::new();
     for parameter in parameters {
@@ -193,7 +209,12 @@ fn by_name(parameters: &[Parameter]) -> Result<Named> {
 }
 
 /// Writes tensors beside a path, and then to it.
-fn write(path: &Path, tensors: &Named, dtype: DType, metadata: HashMap<String, String>) -> Result<()> {
+pub(super) fn write(
+    path: &Path,
+    tensors: &Named,
+    dtype: DType,
+    metadata: HashMap<String, String>,
+) -> Result<()> {
     let stored = match dtype {
         DType::F32 => Dtype::F32,
         DType::F16 => Dtype::F16,

@@ -5,6 +5,9 @@ mod best_score;
 mod checkpoint;
 #[cfg(all(feature = "models", not(target_arch = "wasm32")))]
 mod folder;
+mod lora;
+#[cfg(all(feature = "models", not(target_arch = "wasm32")))]
+mod lora_adapter;
 mod optimizer;
 mod schedule;
 mod trainer;
@@ -14,6 +17,7 @@ pub use best_score::{BestScore, Better, Score};
 pub use checkpoint::{TrainingState, save_weights};
 #[cfg(all(feature = "models", not(target_arch = "wasm32")))]
 pub use folder::save_folder;
+pub use lora::{Lora, LoraOptions};
 pub use optimizer::{AdamW, Algorithm, Control, Optimizer, Sgd};
 pub use schedule::Schedule;
 pub use trainer::{Trainer, TrainingStep};

@@ -1,6 +1,6 @@
 //! A run of training: step after step, each one recording.
 
-use super::{Algorithm, Control, Optimizer, Schedule};
+use super::{Algorithm, Control, Lora, Optimizer, Schedule};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::Parameter;
@@ -43,6 +43,8 @@ const MOST_SKIPPED: u64 = 10;
 pub struct Trainer {
     device: Device,
     pub(super) optimizer: Optimizer,
+    /// What stands between the parameters and the layers' tensors, where there is something.
+    lora: Option<Lora>,
     schedule: Schedule,
     /// Steps that were begun, those that were left out too.
     pub(super) steps: u64,
@@ -75,7 +77,17 @@ impl Trainer {
     /// As [`Optimizer::new`].
     pub fn new(device: &Device, algorithm: impl Into<Algorithm>, parameters: Vec<Parameter>) -> Result<Self> {
         let optimizer = Optimizer::new(device, algorithm, parameters)?;
-        Ok(Self { device: device.clone(), optimizer, schedule: Schedule::Constant, steps: 0, skipped: 0 })
+        let device = device.clone();
+        Ok(Self { device, optimizer, lora: None, schedule: Schedule::Constant, steps: 0, skipped: 0 })
+    }
+
+    /// A trainer of low-rank products, and of what is trained whole beside them: [`Lora::parameters`]. All else stays as it is.
+    ///
+    /// # Errors
+    /// As [`Optimizer::new`].
+    pub fn with_lora(device: &Device, algorithm: impl Into<Algorithm>, lora: Lora) -> Result<Self> {
+        let trainer = Self::new(device, algorithm, lora.parameters().to_vec())?;
+        Ok(Self { lora: Some(lora), ..trainer })
     }
 
     /// With a schedule.
@@ -100,6 +112,11 @@ impl Trainer {
     /// Its parameters.
     pub fn parameters(&self) -> &[Parameter] {
         self.optimizer.parameters()
+    }
+
+    /// The low-rank products, where the trainer was made with them.
+    pub fn lora(&self) -> Option<&Lora> {
+        self.lora.as_ref()
     }
 
     /// Steps that were begun: the place in a schedule, and in the data.
@@ -205,10 +222,25 @@ impl Trainer {
         })
     }
 
+    /// A recording with the gradients of what is trained, and with the loss as an output, where there is one.
+    fn differentiated(
+        &self,
+        record: impl FnOnce(&mut Recording) -> Result<Objective>,
+    ) -> Result<(Recording, Gradients, Option<Value>)> {
+        let mut recording = match &self.lora {
+            Some(lora) => Recording::training(&self.device, lora.tensors())?,
+            None => Recording::training(&self.device, self.optimizer.tensors())?,
+        };
+        let (mut gradients, loss) = record(&mut recording)?.backward(&mut recording)?;
+        if let Some(lora) = &self.lora {
+            lora.record_gradients(&mut recording, &mut gradients)?;
+        }
+        Ok((recording, gradients, loss))
+    }
+
     /// The loss of a part, whose gradients are kept.
     async fn run_part(&mut self, record: impl FnOnce(&mut Recording) -> Result<Objective>) -> Result<f32> {
-        let mut recording = Recording::training(&self.device, self.optimizer.tensors())?;
-        let (gradients, loss) = record(&mut recording)?.backward(&mut recording)?;
+        let (mut recording, gradients, loss) = self.differentiated(record)?;
         self.optimizer.record_part(&mut recording, &gradients)?;
         read(loss.as_ref(), &recording.run_async().await?).await
     }
@@ -219,10 +251,10 @@ impl Trainer {
         record: impl FnOnce(&mut Recording) -> Result<Objective>,
         learning_rate: f32,
     ) -> Result<(f32, Control, RunStatistics)> {
-        let mut recording = Recording::training(&self.device, self.optimizer.tensors())?;
-        let (gradients, loss) = record(&mut recording)?.backward(&mut recording)?;
+        let (mut recording, gradients, loss) = self.differentiated(record)?;
         let control = self.optimizer.record(&mut recording, &gradients, learning_rate)?;
         let ran = async {
+            self.lora.as_ref().map_or(Ok(()), |lora| lora.record_merge(&mut recording))?;
             recording.output(&control)?;
             let outputs = recording.run_async().await?;
             let control = Control::new(&outputs.tensor(&control)?.to_f32_async().await?)?;

@@ -20,7 +20,7 @@ use attentive::models::pretraining::Corpus;
 use attentive::models::{Captioner, EmbeddedModel, Translator};
 use attentive::ops::matmul;
 use attentive::recording::{PreparedRecording, trace};
-use attentive::train::Trainer;
+use attentive::train::{Lora, LoraOptions, Trainer};
 use attentive::verify::{cooperative, run_case, verify_attention, verify_kernels, verify_variant};
 use attentive::{
     AttentionPlan, AttentionShape, BertModel, DType, Device, DeviceOptions, Embedder, EmbedderOptions, Error,
@@ -46,6 +46,7 @@ struct Given<'a> {
     texts: &'a [String],
     pairs: &'a [(String, String)],
     trainer: fn() -> Trainer,
+    lora: fn() -> Lora,
 }
 
 fn send<F: Future + Send>(_: F) {}
@@ -93,6 +94,8 @@ async_functions! { given:
     "tensor/mod.rs" to_f16_async => given.tensor.to_f16_async();
     "tensor/mod.rs" to_f32_async => given.tensor.to_f32_async();
     "tensor/mod.rs" to_u32_async => given.tensor.to_u32_async();
+    "train/lora.rs" merge_async => (given.lora)().merge_async();
+    "train/lora.rs" new_async => Lora::new_async(given.device, Vec::new(), &LoraOptions::new(1));
     "train/trainer.rs" step_from_outputs_async =>
         (given.trainer)().step_from_outputs_async(0.5, 2, |recording, _| {
             Ok((recording.zeros([1], DType::F32)?, recording.zeros([1], DType::F32)?))

@@ -347,7 +347,7 @@ impl<'a> Run<'a> {
 
     /// The run is over: the model is written, with the best weights where there are scores, and what it would go on from is of no use any
     /// more. A run that has diverged is an error even then.
-    pub fn end(mut self, write: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub fn end(mut self, write: impl FnOnce(&Trainer) -> Result<()>) -> Result<()> {
         self.bar.finish_and_clear();
         let taken = self.taken();
         let best = self.best_score().zip(self.scores.as_ref().map(|scores| scores.of.name));
@@ -362,7 +362,7 @@ impl<'a> Run<'a> {
                 note(format_args!("the model is that of step {step}, with the best {name}, {value:.4}"));
             }
         }
-        write()?;
+        write(&self.trainer)?;
         if let Some(path) = &self.curve {
             write_curve(path, &self.losses)?;
         }

@@ -52,7 +52,7 @@ fn diverged(run: &mut Run<'_>) -> Result<()> {
 /// The value that the end of a run writes.
 fn written(run: Run<'_>, weight: &Tensor) -> (f32, Result<()>) {
     let value = Cell::new(f32::NAN);
-    let end = run.end(|| {
+    let end = run.end(|_| {
         value.set(weight.to_f32()?[0]);
         Ok(())
     });
@@ -106,7 +106,10 @@ fn a_run_that_goes_on_knows_its_best_score() {
     (0..4).for_each(|_| step(&mut run, &weight));
     run.interrupted.store(true, Ordering::Relaxed);
     let interrupted = run.step_by([4, 7], |trainer, _| {
-        trainer.step(|recording| ops::sum(recording, &recording.tensor(&weight)?, 0..1))
+        trainer.step(|recording| {
+            let weight = recording.tensor(&weight)?;
+            ops::sum(recording, &weight, 0..1)
+        })
     });
     assert!(matches!(interrupted, Err(Failure::Said)));
     drop(run);

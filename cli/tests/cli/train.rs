@@ -199,7 +199,7 @@ fn a_run_without_better_scores_ends_and_its_best_model_is_written() {
     let end = ends(command.arg("--log").arg(&log).arg("--log").arg(&events), 0, &["2 scores without a better", "share of own partners"]);
     let scores = scores(&log);
     let (steps, found): (Vec<u64>, Vec<f64>) = scores.iter().copied().unzip();
-    // Two epochs' batches are less than three steps each; behind every third there is a score, and two more follow the best.
+    // Behind every third step there is a score, and two more follow the best one.
     assert_eq!(steps, (1..=steps.len() as u64).map(|number| 3 * number).collect::<Vec<_>>(), "{scores:?}");
     let best = found.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let first = found.iter().position(|score| *score == best).unwrap();
@@ -213,6 +213,28 @@ fn a_run_without_better_scores_ends_and_its_best_model_is_written() {
     let mut command = finetune(&data, &path("other"), &["--held-out", "0", "--patience", "2"]);
     fails(&mut command, 2, &["--patience", "--held-out"]);
     fails(&mut train(&path("other"), &["--patience", "2"]), 2, &["--evaluate-every"]);
+}
+
+/// Low-rank products learn what the whole model does, from fewer parameters, and the folder is a whole model.
+#[test]
+fn an_embedder_is_adapted_by_low_rank_products() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (data, tuned, log) = (path("pairs.tsv"), path("tuned"), path("steps.csv"));
+    std::fs::write(&data, pairs()).unwrap();
+    let words = ["--epochs", "60", "--batch-size", "8", "--learning-rate", "0.02", "--held-out", "0"];
+    let mut command = finetune(&data, &tuned, &words);
+    let end = ends(command.args(["--lora", "4", "--lora-alpha", "8", "--log"]).arg(&log), 0, &["trained parameters for a model of"]);
+    assert!(end.stdout.contains("0 of 0 held-out pairs"), "{}", end.stdout);
+    let losses = losses(&log);
+    assert!(losses[0].1 > 1.5 && losses[59].1 < 0.7, "{losses:?}");
+    let end = run(attentive().args(["embed", "--device", "cpu", "a cat", "7", "red", "-m"]).arg(&tuned));
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    for name in ["modules.json", "model.safetensors", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"] {
+        assert!(tuned.join(name).is_file(), "{name}");
+    }
+    fails(&mut finetune(&data, &path("other"), &["--lora-alpha", "8"]), 2, &["--lora"]);
+    fails(&mut finetune(&data, &path("other"), &["--lora", "0"]), 2, &["--lora"]);
 }
 
 /// Translators are scored where that is asked for.

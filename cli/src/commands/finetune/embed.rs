@@ -10,7 +10,10 @@ use fastrand::Rng;
 use crate::arguments::{DeviceArgument, ModelArguments, OpenArguments, SENTENCE_TRANSFORMERS};
 use crate::input::{self, Format, expect_pairs, parted};
 use crate::output::{BadRows, Failure, Result, count, note, print};
-use crate::training::{Defaults, EpochArguments, Flags, Run, RunArguments, Scoring, Settings, fine_tuning};
+use crate::training::{
+    Defaults, EpochArguments, Flags, LoraArguments, Run, RunArguments, Scoring, Settings, fine_tuning, lora_settings,
+    save_adapter, trained,
+};
 
 const DEFAULTS: Defaults = Defaults { length: 1, batch_size: 32, learning_rate: 2e-5 };
 const FLAGS: Flags = Flags {
@@ -37,6 +40,7 @@ const FLAGS: Flags = Flags {
 Examples:
   attentive finetune embed -m all-MiniLM-L6-v2 pairs.tsv -o my-embedder
   attentive finetune embed -m ./my-model pairs.tsv -o tuned --epochs 3 --batch-size 64 --device cpu
+  attentive finetune embed -m ./my-model pairs.tsv -o tuned --batch-size 512 --micro-batch 32 --lora 8 --learning-rate 2e-4
   attentive embed -m my-embedder \"a question\" \"its answer\"")]
 pub struct Arguments {
     /// A file with a pair on each line, its texts parted by a tab; - is standard input
@@ -52,6 +56,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     training: EpochArguments,
+
+    #[command(flatten)]
+    lora: LoraArguments,
 
     /// What cosines are multiplied by
     #[arg(long, env = "ATTENTIVE_SCALE", hide_env_values = true, value_name = "S", default_value_t = 20.0)]
@@ -101,9 +108,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     embedder.notices().iter().for_each(note);
     let sizes = [pairs.len(), held_out.len()];
     let (settings, epochs) = arguments.training.settings(&FLAGS, DEFAULTS, sizes)?;
-    let Settings { steps, batch_size, .. } = settings;
-    let trainer = fine_tuning(&device, embedder.parameters(), &settings)?;
+    let Settings { steps, batch_size, seed, .. } = settings;
+    let lora = arguments.lora.options(|rank| embedder.lora(rank), seed);
+    let trainer = fine_tuning(&device, embedder.parameters(), lora.as_ref(), &settings)?;
     let own = [("model", arguments.model.clone()), ("scale", arguments.scale.to_string())];
+    let own = [&own[..], &lora_settings(lora.as_ref())].concat();
     // Before a run that goes on has changed the weights.
     let (before, _) = own_partners(&embedder, &held_out)?;
     let scoring = Scoring {
@@ -116,7 +125,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let mut run = Run::begin(&arguments.run, trainer, &settings, &own, scoring)?;
     note(format_args!(
-        "{} in {} of up to {}, {} held back, on {}",
+        "{}, {} in {} of up to {}, {} held back, on {}",
+        trained(&run, &embedder.parameters()),
         count(pairs.len(), "pair"),
         count(steps as usize, "step"),
         batch_size,
@@ -145,7 +155,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             })?;
         }
     }
-    run.end(|| Ok(save_folder(&embedder.parameters(), &folder, &arguments.run.output, DType::F32)?))?;
+    run.end(|trainer| {
+        let output = &arguments.run.output;
+        save_folder(&embedder.parameters(), &folder, output, DType::F32)?;
+        Ok(save_adapter(trainer, output, &arguments.model, "FEATURE_EXTRACTION")?)
+    })?;
     let (after, _) = own_partners(&embedder, &held_out)?;
     let all = held_out.len();
     print(&format!(

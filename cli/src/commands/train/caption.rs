@@ -145,7 +145,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         })?;
     }
     let output = &arguments.run.output;
-    run.end(|| save(output, &captioner))?;
+    run.end(|_| save(output, &captioner))?;
     print(&report(output, &device, arguments.evaluate)?)
 }
 

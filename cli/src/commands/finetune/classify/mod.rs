@@ -18,7 +18,10 @@ use serde_json::json;
 use crate::arguments::{DeviceArgument, GOOGLE_BERT, ModelArguments, OpenArguments};
 use crate::input::Format;
 use crate::output::{Align, Answers, BadRows, Failure, Result, Table, advance, bar, count, note};
-use crate::training::{Defaults, EpochArguments, Flags, Run, RunArguments, Scoring, Settings, fine_tuning};
+use crate::training::{
+    Defaults, EpochArguments, Flags, LoraArguments, Run, RunArguments, Scoring, Settings, fine_tuning, lora_settings,
+    save_adapter, trained,
+};
 use rows::{Columns, Labelled};
 use scores::{Score, score};
 
@@ -36,7 +39,7 @@ const WINDOW: usize = 32;
 
 /// Train a classifier with texts and their labels
 ///
-/// The whole model is trained, in f32. A folder without a classifier, such as a pre-trained BERT, gets a new one for the labels of the
+/// The whole model is trained, in f32, or with --lora its head and low-rank products. A folder without a classifier, such as a pre-trained BERT, gets a new one for the labels of the
 /// data; a classifier is trained on with its own labels, or replaced by --new-head. Some rows are held back: behind each epoch the model
 /// is scored by how many of them get their label, the best one is written, and its score is told beside what the most frequent label and
 /// what logistic regression over words (TF-IDF) come to. What is written is a folder that `attentive classify -m` and transformers read. A
@@ -85,6 +88,9 @@ pub struct Arguments {
     #[command(flatten)]
     training: EpochArguments,
 
+    #[command(flatten)]
+    lora: LoraArguments,
+
     /// Texts that are held back [default: a tenth of them, 5,000 at most]
     #[arg(long, env = "ATTENTIVE_HELD_OUT", hide_env_values = true, value_name = "N")]
     held_out: Option<usize>,
@@ -131,8 +137,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let sizes = [training.len(), held_out.len()];
     let (settings, epochs) = arguments.training.settings(&FLAGS, DEFAULTS, sizes)?;
     let Settings { steps, batch_size, .. } = settings;
-    let trainer = fine_tuning(&device, model.parameters(), &settings)?;
+    let lora = arguments.lora.options(|rank| model.lora(rank), seed);
+    let trainer = fine_tuning(&device, model.parameters(), lora.as_ref(), &settings)?;
     let own = [("model", arguments.model.clone()), ("labels", labels.len().to_string())];
+    let own = [&own[..], &lora_settings(lora.as_ref())].concat();
     // Before a run that goes on has changed the weights; what a new classifier says is chance.
     let before = if is_new { None } else { Some(classified(&model, &held_out)?.0) };
     let right: Vec<u32> = held_out.iter().map(|(_, label)| *label).collect();
@@ -147,7 +155,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let mut run = Run::begin(&arguments.run, trainer, &settings, &own, scoring)?;
     note(format_args!(
-        "{} with {} in {} of up to {}, {} held back, on {}",
+        "{}, {} with {} in {} of up to {}, {} held back, on {}",
+        trained(&run, &model.parameters()),
         count(training.len(), "text"),
         count(labels.len(), "label"),
         count(steps as usize, "step"),
@@ -175,11 +184,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let output = &arguments.run.output;
     let taken = run.taken();
-    run.end(|| {
-        Ok(match is_new {
+    run.end(|trainer| {
+        match is_new {
             true => model.save_classifier(&folder, output, DType::F32)?,
             false => save_folder(&model.parameters(), &folder, output, DType::F32)?,
-        })
+        }
+        Ok(save_adapter(trainer, output, &arguments.model, "SEQ_CLS")?)
     })?;
 
     let texts: Vec<&str> = held_out.iter().map(|(text, _)| text.as_str()).collect();

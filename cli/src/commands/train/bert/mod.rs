@@ -174,7 +174,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let output = &arguments.run.output;
     let taken = run.taken();
-    run.end(|| save(output, &config, &vocabulary, &model))?;
+    run.end(|_| save(output, &config, &vocabulary, &model))?;
     let (report, mut found) = report(output, &device, &text)?;
     found["parameters"] = elements.into();
     found["vocabulary"] = vocabulary.tokens().len().into();

@@ -115,7 +115,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let output = &arguments.run.output;
     let taken = run.taken();
-    run.end(|| save(output, embedded, &translator))?;
+    run.end(|_| save(output, embedded, &translator))?;
     let (text, mut found) = report(output, &device, &held_out[..most], arguments.model.has_lengths())?;
     found["model"] = embedded.name().into();
     found["parameters"] = elements.into();
