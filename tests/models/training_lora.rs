@@ -326,8 +326,9 @@ fn what_cannot_be_adapted_is_refused() {
     refused(&|options| options.whole.push("head".to_owned()), &["trained whole", "`head`"]);
     // Queries lie in one tensor with keys and values.
     refused(&|options| options.whole.push("query".to_owned()), &["attention.self.query", "others are not"]);
-    let half = EmbedderOptions { dtype: DType::F16, ..EmbedderOptions::default() };
-    let half = Embedder::from_dir_with(&device, fixture("models/tiny-bert"), &half).unwrap();
+    let mut in_f16 = EmbedderOptions::default();
+    in_f16.dtype = DType::F16;
+    let half = Embedder::from_dir_with(&device, fixture("models/tiny-bert"), &in_f16).unwrap();
     let error = Lora::new(&device, half.parameters(), &LoraOptions::new(2)).unwrap_err().to_string();
     assert!(error.contains("f32") && error.contains("f16"), "{error}");
     // What is not trained has no state: the optimizer knows of the products alone.
