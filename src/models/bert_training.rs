@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 use crate::layers::{Parameter, Parameters};
 use crate::ops::{CrossEntropy, add, gather_rows};
 use crate::recording::{Recording, Value};
-use crate::train::LoraOptions;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::tensor::DType;
+use crate::train::LoraOptions;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::train::save_weights;
 #[cfg(not(target_arch = "wasm32"))]
@@ -54,12 +54,17 @@ impl BertModel {
     /// trained whole.
     pub fn lora(&self, rank: usize) -> LoraOptions {
         let parameters = self.parameters();
-        let names: Vec<_> =
-            parameters.iter().flat_map(|parameter| &parameter.slices).map(|slice| &slice.name).collect();
-        // A decoder that is tied to the word table is none of its own.
-        let is_there = |layer: &String| names.iter().any(|name| name.strip_suffix(".weight") == Some(layer));
-        let layers = self.heads().iter().flat_map(|head| head.layers(self.config().family));
-        LoraOptions { whole: layers.filter(is_there).collect(), ..self.encoder().lora(rank) }
+        let mut whole: Vec<String> = Vec::new();
+        for module in self.heads().iter().flat_map(|head| head.modules(self.config().family)) {
+            let begins = format!("{module}.");
+            let mut names =
+                parameters.iter().flat_map(|parameter| &parameter.slices).map(|slice| &slice.name);
+            // A decoder that is tied to the word table is none of its own.
+            if !whole.contains(&module) && names.any(|name| name.starts_with(&begins)) {
+                whole.push(module);
+            }
+        }
+        LoraOptions { whole, ..self.encoder().lora(rank) }
     }
 
     /// The pairs of a text ([`Corpus::pairs`]) as inputs of both tasks, cut to the model's limit, with words hidden: the same for the

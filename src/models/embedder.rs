@@ -8,7 +8,7 @@ use super::batches::{BatchedRun, ModelStatistics, Progress, batch_tokens, tokeni
 use super::prompts::{Prompt, Prompts};
 use super::{AttentionMaps, BertEncoder, TokenBatch};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::Inputs;
 use crate::layers::LayerCapture;
 use crate::ops::{Pooling, expect_weight_dtype, gather_rows, pool};

@@ -1,8 +1,8 @@
 //! An embedder that is trained, by pairs of texts that belong together.
 
+use super::TokenBatch;
 use super::batches::tokenize;
 use super::embedder::Embedder;
-use super::TokenBatch;
 use crate::error::{Error, Result};
 use crate::layers::Parameter;
 use crate::ops::{CrossEntropy, Gemm, concat, pool};

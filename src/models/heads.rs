@@ -236,11 +236,13 @@ impl BertHead {
         }
     }
 
-    /// The names of its linear layers, by a checkpoint with heads.
-    pub(super) fn layers(&self, family: &Family) -> impl Iterator<Item = String> {
-        let prefix = family.prefix;
-        let whole = move |&(name, of_encoder): &(&str, bool)| format!("{}{name}", if of_encoder { prefix } else { "" });
-        self.layers.iter().map(|layer| &layer.name).map(whole)
+    /// What its tensors' names begin with, by a checkpoint with heads: `bert.pooler`, `classifier`.
+    pub(super) fn modules(&self, family: &Family) -> impl Iterator<Item = String> {
+        let module = |&(name, of_encoder): &(&str, bool)| {
+            let prefix = if of_encoder { family.prefix } else { "" };
+            format!("{prefix}{}", name.split('.').next().unwrap_or(name))
+        };
+        self.layers.iter().map(|layer| &layer.name).map(module)
     }
 
     /// The error for a head that is not there.

@@ -108,7 +108,9 @@ impl BestScore {
         fn number<T: std::str::FromStr>(from: &mut TrainingState, key: &str) -> Result<Option<T>> {
             let Some(found) = from.remove(key) else { return Ok(None) };
             let parsed = found.parse().map(Some);
-            parsed.map_err(|_| Error::argument("best_score", format!("`{key}`"), "a number", format!("`{found}`")))
+            parsed.map_err(|_| {
+                Error::argument("best_score", format!("`{key}`"), "a number", format!("`{found}`"))
+            })
         }
         let since = number(from, SINCE)?;
         let best = (number(from, BEST)?, number(from, STEP)?);

@@ -79,7 +79,8 @@ impl Trainer {
         let (found, own) = (saved.state.remove(LORA_SCALE), self.lora().map(|lora| lora.scale().to_string()));
         if let Some(own) = own.filter(|own| found.as_ref() != Some(own)) {
             let found = found.unwrap_or("nothing".to_owned());
-            let problem = format!("its low-rank products are added {found} times, and those of this run {own} times");
+            let problem =
+                format!("its low-rank products are added {found} times, and those of this run {own} times");
             return Err(Error::File { path: path.to_owned(), problem });
         }
         saved.write()?;

@@ -146,7 +146,11 @@ impl Lora {
                 (true, false) => whole.push(parameter),
                 (true, true) => {
                     let expected = "trained whole with all that lies in its tensor, or not at all";
-                    return wrong(parameter.name(), expected, "one of several, of which others are not".to_owned());
+                    return wrong(
+                        parameter.name(),
+                        expected,
+                        "one of several, of which others are not".to_owned(),
+                    );
                 }
                 (false, _) => layers.push(parameter),
             }
@@ -164,7 +168,11 @@ impl Lora {
                 let columns = parameter.tensor.shape().last();
                 if part.at != [0; 2] || part.rows.len() != outputs || columns != inputs {
                     let found = format!("{} rows of {columns} of them", part.rows.len());
-                    return wrong(&part.name, &format!("whole in one tensor, {outputs} rows of {inputs}"), found);
+                    return wrong(
+                        &part.name,
+                        &format!("whole in one tensor, {outputs} rows of {inputs}"),
+                        found,
+                    );
                 }
                 elements_of(&part.name, parameter.tensor.shape().elements())?;
                 let a = options.first_a(device, module, inputs)?;
@@ -326,8 +334,7 @@ impl LoraOptions {
     fn first_a(&self, device: &Device, module: &str, inputs: usize) -> Result<Tensor> {
         let mut random = fastrand::Rng::with_seed(self.seed ^ fnv::hash(module.bytes()));
         let bound = 1.0 / (inputs.max(1) as f32).sqrt();
-        let values: Vec<f32> =
-            (0..self.rank * inputs).map(|_| (2.0 * random.f32() - 1.0) * bound).collect();
+        let values: Vec<f32> = (0..self.rank * inputs).map(|_| (2.0 * random.f32() - 1.0) * bound).collect();
         Tensor::from_f32(device, [self.rank, inputs], &values)
     }
 }
@@ -355,8 +362,7 @@ fn record_rows(recording: &mut Recording, tensor: &Tensor, rows: &Range<usize>) 
     let columns = tensor.shape().last();
     let from = recording.tensor(tensor)?;
     let copy = recording.temporary([rows.len(), columns], DType::F32)?;
-    let parameters =
-        strided_copy::Parameters { x_first: (rows.start * columns) as u32, ..all_of(&copy) };
+    let parameters = strided_copy::Parameters { x_first: (rows.start * columns) as u32, ..all_of(&copy) };
     recording.dispatch_trusted(&StridedCopy, strided_copy::variant(), &parameters, &[&from, &copy])?;
     recording.output(&copy)?;
     Ok(copy)
@@ -371,8 +377,13 @@ mod tests {
         assert!(ends_with("encoder.layer.0.attention.self.query", "query") && ends_with("query", "query"));
         assert!(ends_with("a.output.dense", "output.dense") && !ends_with("a.myquery", "query"));
         assert!(!ends_with("a.query.b", "query") && !ends_with("a.query", ""));
-        assert!(has_part("classifier.dense.weight", "classifier") && has_part("a.classifier.bias", "classifier"));
-        assert!(has_part("bert.pooler.dense.weight", "pooler.dense") && !has_part("my_classifier.weight", "classifier"));
+        assert!(
+            has_part("classifier.dense.weight", "classifier") && has_part("a.classifier.bias", "classifier")
+        );
+        assert!(
+            has_part("bert.pooler.dense.weight", "pooler.dense")
+                && !has_part("my_classifier.weight", "classifier")
+        );
         assert!(!has_part("classifier.weight", ""));
     }
 }

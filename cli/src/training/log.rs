@@ -90,7 +90,10 @@ impl Log {
         let written = match self.form {
             Form::Csv => {
                 let score = score.map_or(String::new(), |score| score.to_string());
-                writeln!(file, "{number},{loss},{norm},{learning_rate},{skipped},{seconds:.3},{tokens},{score}")
+                writeln!(
+                    file,
+                    "{number},{loss},{norm},{learning_rate},{skipped},{seconds:.3},{tokens},{score}"
+                )
             }
             Form::Jsonl => {
                 // JSON has no NaN.

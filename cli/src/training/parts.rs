@@ -51,8 +51,13 @@ mod tests {
         };
         let limit = || Error::Limit { what: "x".into(), limit: "y", needed: 2, available: 1 };
         let memory = || Error::OutOfMemory { device: "cpu".into(), what: "x".into(), needed: 7 };
-        assert!(said(limit(), 32).contains("x needs y of 2") && said(limit(), 32).contains("--micro-batch 16"));
-        assert!(said(memory(), 3).contains("needs 7 bytes; a step had 3") && said(memory(), 3).contains("--micro-batch 1 "));
+        assert!(
+            said(limit(), 32).contains("x needs y of 2") && said(limit(), 32).contains("--micro-batch 16")
+        );
+        assert!(
+            said(memory(), 3).contains("needs 7 bytes; a step had 3")
+                && said(memory(), 3).contains("--micro-batch 1 ")
+        );
         // Fewer than one there cannot be; and other errors are others.
         assert!(!said(memory(), 1).contains("--micro-batch"));
         let other = Error::Timeout { device: "cpu".into(), what: "x".into(), seconds: 1.0 };

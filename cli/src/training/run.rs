@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use attentive::recording::{Recording, Value};
 use attentive::Error;
+use attentive::recording::{Recording, Value};
 use attentive::train::{BestScore, Better, Score, Trainer, TrainingState, TrainingStep};
 use clap::Args;
 use clap::builder::FalseyValueParser;
@@ -127,7 +127,8 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let RunArguments { output, resume, force, log, curve } = arguments;
         let (saved, best) = (output.join(SAVED), output.join(BEST));
-        let &Settings { steps, batch_size, micro_batch, learning_rate, seed, evaluate_every, patience } = settings;
+        let &Settings { steps, batch_size, micro_batch, learning_rate, seed, evaluate_every, patience } =
+            settings;
         let never = |number: Option<u64>| number.map_or("never".to_owned(), |number| number.to_string());
         let settings = [
             ("steps", steps.to_string()),
@@ -354,7 +355,10 @@ impl<'a> Run<'a> {
         if let Some((Score { value, step }, name)) = best {
             if let Some((End::Patience, scores)) = self.ended.as_ref().zip(self.scores.as_ref()) {
                 let since = scores.best.since();
-                note(format_args!("ended behind step {taken}: {} without a better {name}", count(since as usize, "score")));
+                note(format_args!(
+                    "ended behind step {taken}: {} without a better {name}",
+                    count(since as usize, "score")
+                ));
             }
             // Those of the last step are there.
             if step != taken {
@@ -370,7 +374,10 @@ impl<'a> Run<'a> {
         match self.ended {
             Some(End::Diverged(problem)) => {
                 let folder = self.saved.parent().unwrap_or(Path::new("."));
-                Err(Failure::Failed(format!("{problem}; {} has the best model from before", folder.display())))
+                Err(Failure::Failed(format!(
+                    "{problem}; {} has the best model from before",
+                    folder.display()
+                )))
             }
             _ => Ok(()),
         }

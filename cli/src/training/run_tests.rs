@@ -88,7 +88,8 @@ fn a_run_that_diverges_before_its_first_score_fails_at_once() {
     step(&mut run, &weight);
     assert!(matches!(diverged(&mut run), Err(Failure::Failed(said)) if said.contains("diverged")));
     // A score that is no number is none.
-    let mut run = Run::begin(&arguments, self::trainer().0, &settings(20, None), &[], scoring(|| f64::NAN)).unwrap();
+    let (trainer, weight) = self::trainer();
+    let mut run = Run::begin(&arguments, trainer, &settings(20, None), &[], scoring(|| f64::NAN)).unwrap();
     (0..4).for_each(|_| step(&mut run, &weight));
     diverged(&mut run).unwrap_err();
 }
@@ -139,6 +140,9 @@ fn a_run_without_its_best_weights_does_not_go_on() {
     (0..2).for_each(|_| step(&mut run, &weight));
     drop(run);
     std::fs::remove_file(folder.path().join(BEST)).unwrap();
-    let refused = Run::begin(&arguments(folder.path(), true), self::trainer().0, &settings, &[], scoring(|| 0.5));
-    assert!(matches!(refused.err(), Some(Failure::Failed(said)) if said.contains("best.safetensors") && said.contains("step 2")));
+    let refused =
+        Run::begin(&arguments(folder.path(), true), self::trainer().0, &settings, &[], scoring(|| 0.5));
+    assert!(
+        matches!(refused.err(), Some(Failure::Failed(said)) if said.contains("best.safetensors") && said.contains("step 2"))
+    );
 }

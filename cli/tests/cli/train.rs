@@ -196,7 +196,11 @@ fn a_run_without_better_scores_ends_and_its_best_model_is_written() {
     let more = ["--evaluate-every", "3", "--patience", "2"];
     let (log, events) = (path("steps.csv"), path("events.out.tfevents.1"));
     let mut command = finetune(&data, &path("tuned"), &[&words[..], &more].concat());
-    let end = ends(command.arg("--log").arg(&log).arg("--log").arg(&events), 0, &["2 scores without a better", "share of own partners"]);
+    let end = ends(
+        command.arg("--log").arg(&log).arg("--log").arg(&events),
+        0,
+        &["2 scores without a better", "share of own partners"],
+    );
     let scores = scores(&log);
     let (steps, found): (Vec<u64>, Vec<f64>) = scores.iter().copied().unzip();
     // Behind every third step there is a score, and two more follow the best one.
@@ -205,9 +209,17 @@ fn a_run_without_better_scores_ends_and_its_best_model_is_written() {
     let first = found.iter().position(|score| *score == best).unwrap();
     assert_eq!(found.len(), first + 3, "{scores:?}");
     assert_eq!(losses(&log).len() as u64, steps[steps.len() - 1]);
-    assert!(steps[steps.len() - 1] < 80 && end.stderr.contains(&format!("the model is that of step {}", steps[first])), "{}", end.stderr);
+    assert!(
+        steps[steps.len() - 1] < 80
+            && end.stderr.contains(&format!("the model is that of step {}", steps[first])),
+        "{}",
+        end.stderr
+    );
     assert!(end.stdout.contains(&format!("{} after", (best * 6.0).round())), "{}", end.stdout);
-    assert!(!path("tuned").join("best.safetensors").exists() && !path("tuned").join("training.safetensors").exists());
+    assert!(
+        !path("tuned").join("best.safetensors").exists()
+            && !path("tuned").join("training.safetensors").exists()
+    );
     assert!(std::fs::read(&events).unwrap().windows(5).any(|bytes| bytes == b"score"));
     // What there is nothing to score by.
     let mut command = finetune(&data, &path("other"), &["--held-out", "0", "--patience", "2"]);
@@ -224,13 +236,22 @@ fn an_embedder_is_adapted_by_low_rank_products() {
     std::fs::write(&data, pairs()).unwrap();
     let words = ["--epochs", "60", "--batch-size", "8", "--learning-rate", "0.02", "--held-out", "0"];
     let mut command = finetune(&data, &tuned, &words);
-    let end = ends(command.args(["--lora", "4", "--lora-alpha", "8", "--log"]).arg(&log), 0, &["trained parameters for a model of"]);
+    let end = ends(
+        command.args(["--lora", "4", "--lora-alpha", "8", "--log"]).arg(&log),
+        0,
+        &["trained parameters for a model of"],
+    );
     assert!(end.stdout.contains("0 of 0 held-out pairs"), "{}", end.stdout);
     let losses = losses(&log);
     assert!(losses[0].1 > 1.5 && losses[59].1 < 0.7, "{losses:?}");
     let end = run(attentive().args(["embed", "--device", "cpu", "a cat", "7", "red", "-m"]).arg(&tuned));
     assert_eq!(end.code, Some(0), "{}", end.stderr);
-    for name in ["modules.json", "model.safetensors", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"] {
+    for name in [
+        "modules.json",
+        "model.safetensors",
+        "adapter/adapter_model.safetensors",
+        "adapter/adapter_config.json",
+    ] {
         assert!(tuned.join(name).is_file(), "{name}");
     }
     fails(&mut finetune(&data, &path("other"), &["--lora-alpha", "8"]), 2, &["--lora"]);
@@ -243,11 +264,15 @@ fn a_translator_is_scored_while_it_learns() {
     let folder = tempfile::tempdir().unwrap();
     let (model, log) = (folder.path().join("model"), folder.path().join("steps.jsonl"));
     let words = ["--steps", "5", "--batch-size", "4", "--evaluate-every", "2"];
-    ends(train(&model, &words).arg("--log").arg(&log), 0, &["share of exact answers 0.0000 (best 0.0000 at step 2)"]);
+    ends(
+        train(&model, &words).arg("--log").arg(&log),
+        0,
+        &["share of exact answers 0.0000 (best 0.0000 at step 2)"],
+    );
     let scored = std::fs::read_to_string(&log).unwrap();
-    let scored = scored.lines().map(|line| {
-        serde_json::from_str::<serde_json::Value>(line).unwrap()["score"].is_f64()
-    });
+    let scored = scored
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["score"].is_number());
     assert_eq!(scored.collect::<Vec<_>>(), [false, true, false, true, true]);
 }
 

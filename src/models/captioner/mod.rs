@@ -337,8 +337,8 @@ impl Captioner {
             let with_weights = attention.is_any();
             let RecurrentTargets { logits, weights } =
                 self.decoder.record_targets(recording, &memory, &inputs, padding, with_weights)?;
-            let loss = CrossEntropy::new(&shifted.labels_by_step()).divisor(counted(captions));
-            let loss = loss.record(recording, &logits)?;
+            let labels = shifted.labels_by_step();
+            let loss = CrossEntropy::new(&labels).divisor(counted(captions)).record(recording, &logits)?;
             match with_weights {
                 true => attention.record(recording, &loss, &weights, own),
                 false => Ok(loss),

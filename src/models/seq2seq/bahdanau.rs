@@ -273,8 +273,8 @@ impl BahdanauSeq2Seq {
             let padding = self.config.padding_id;
             let all = self.decoder.record_targets(recording, &memory, &shifted.inputs(), padding, false)?;
             let logits = all.logits.reshape([shifted.labels.len(), self.config.vocabulary_size])?;
-            let loss = CrossEntropy::new(&shifted.labels_by_step()).divisor(counted(targets));
-            loss.record(recording, &logits)
+            let labels = shifted.labels_by_step();
+            CrossEntropy::new(&labels).divisor(counted(targets)).record(recording, &logits)
         })
     }
 

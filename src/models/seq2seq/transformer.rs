@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::captured::{Seq2SeqAttention, part};
 use super::facts::{Facts, Sizes, Wanted};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layers::{
     DecoderLayer, DecoderLayerCache, DecoderLayerConfig, DecoderLayerNames, DecoderLayerOptions,
     DecoderLayerWeights, Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerNames, EncoderLayerWeights,

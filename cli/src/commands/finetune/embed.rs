@@ -11,8 +11,8 @@ use crate::arguments::{DeviceArgument, ModelArguments, OpenArguments, SENTENCE_T
 use crate::input::{self, Format, expect_pairs, parted};
 use crate::output::{BadRows, Failure, Result, count, note, print};
 use crate::training::{
-    Defaults, EpochArguments, Flags, LoraArguments, Run, RunArguments, Scoring, Settings, fine_tuning, lora_settings,
-    save_adapter, trained,
+    Defaults, EpochArguments, Flags, LoraArguments, Run, RunArguments, Scoring, Settings, fine_tuning,
+    lora_settings, save_adapter, trained,
 };
 
 const DEFAULTS: Defaults = Defaults { length: 1, batch_size: 32, learning_rate: 2e-5 };
@@ -40,7 +40,8 @@ const FLAGS: Flags = Flags {
 Examples:
   attentive finetune embed -m all-MiniLM-L6-v2 pairs.tsv -o my-embedder
   attentive finetune embed -m ./my-model pairs.tsv -o tuned --epochs 3 --batch-size 64 --device cpu
-  attentive finetune embed -m ./my-model pairs.tsv -o tuned --batch-size 512 --micro-batch 32 --lora 8 --learning-rate 2e-4
+  attentive finetune embed -m ./my-model pairs.tsv -o tuned --batch-size 512 --micro-batch 32
+  attentive finetune embed -m ./my-model pairs.tsv -o tuned --lora 8 --learning-rate 2e-4
   attentive embed -m my-embedder \"a question\" \"its answer\"")]
 pub struct Arguments {
     /// A file with a pair on each line, its texts parted by a tab; - is standard input
@@ -151,7 +152,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             run.step_by([batch.len(), tokens], |trainer, micro_batch| match micro_batch {
                 // Of the loss of all pairs parts of them have no sums.
                 Some(most) => embedder.ranking_step(trainer, pairs, arguments.scale, most),
-                None => trainer.step(|recording| embedder.record_ranking_loss(recording, pairs, arguments.scale)),
+                None => {
+                    trainer.step(|recording| embedder.record_ranking_loss(recording, pairs, arguments.scale))
+                }
             })?;
         }
     }

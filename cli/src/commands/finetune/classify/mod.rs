@@ -19,8 +19,8 @@ use crate::arguments::{DeviceArgument, GOOGLE_BERT, ModelArguments, OpenArgument
 use crate::input::Format;
 use crate::output::{Align, Answers, BadRows, Failure, Result, Table, advance, bar, count, note};
 use crate::training::{
-    Defaults, EpochArguments, Flags, LoraArguments, Run, RunArguments, Scoring, Settings, fine_tuning, lora_settings,
-    save_adapter, trained,
+    Defaults, EpochArguments, Flags, LoraArguments, Run, RunArguments, Scoring, Settings, fine_tuning,
+    lora_settings, save_adapter, trained,
 };
 use rows::{Columns, Labelled};
 use scores::{Score, score};
