@@ -49,10 +49,10 @@ impl LoraOptions {
 ///
 /// W = W₀ + s·B·A with s = α / r, dB = s·dW·Aᵀ, dA = s·Bᵀ·dW
 ///
-/// A is uniform between −1/√in and 1/√in (He et al. 2015 as `kaiming_uniform_` with a = √5), and B is 0, so that a model begins as it is. The
-/// layer's own tensor is W: layers compute as they always do, what is written of them is the merged model, and W is computed anew behind each step
-/// of a [`Trainer`](super::Trainer::with_lora). What is neither adapted nor trained whole keeps its bits. An optimizer's state is of A and
-/// B alone; W₀ takes the memory of the matrices that are adapted once more.
+/// A is uniform between −1/√in and 1/√in (He et al. 2015 as `kaiming_uniform_` with a = √5), and B is 0, so that a model begins as it is.
+/// The layer's own tensor is W: layers compute as they always do, what is written of them is the merged model, and W is computed anew
+/// behind each step of a [`Trainer`](super::Trainer::with_lora). What is neither adapted nor trained whole keeps its bits. An optimizer's
+/// state is of A and B alone; W₀ takes the memory of the matrices that are adapted once more.
 ///
 /// A layer that lies with others in one tensor, as queries, keys and values do, is adapted by its own rows, and the others' stay.
 ///
@@ -226,8 +226,8 @@ impl Lora {
         self.parameters.iter().map(|parameter| &parameter.tensor).chain(layers)
     }
 
-    /// Records the gradients of A and B, from those of W: behind [`Recording::backward`], in a recording by [`Lora::tensors`]. A layer that the loss
-    /// does not depend on has none.
+    /// Records the gradients of A and B, from those of W: behind [`Recording::backward`], in a recording by [`Lora::tensors`]. A layer
+    /// that the loss does not depend on has none.
     ///
     /// # Errors
     /// [`Error::WrongDevice`], [`Error::Limit`].

@@ -140,9 +140,9 @@ impl Trainer {
         self.end_step(0.0, |recording| record(recording).map(Objective::Loss)).await
     }
 
-    /// [`Trainer::step_async`] of a batch that memory does not hold at once: `record` records the loss of each of its parts, from 0 on, which add up to
-    /// that of the batch, and each part is a submission of its own. The gradients are summed on the device, and the norm, the clipping
-    /// and the update are those of the whole.
+    /// [`Trainer::step_async`] of a batch that memory does not hold at once: `record` records the loss of each of its parts, from 0 on,
+    /// which add up to that of the batch, and each part is a submission of its own. The gradients are summed on the device, and the norm,
+    /// the clipping and the update are those of the whole.
     ///
     /// A mean over all tokens of the batch is what the parts' losses add up to where each is divided by all of them
     /// ([`CrossEntropy::divisor`](crate::ops::CrossEntropy::divisor)); a mean of the parts' means is another loss where they have

@@ -356,7 +356,7 @@ fn adapters_are_written_as_peft_has_them() {
     let model = BertModel::with_new_head(&device, &from, HeadKind::Sequence, &labels, 4).unwrap();
     let lora = Lora::new(&device, model.parameters(), &model.lora(2)).unwrap();
     lora.save_adapter(folder.path(), "my-bert", "SEQ_CLS").unwrap();
-    let checkpoint = Checkpoint::open(&folder.path().join("adapter_model.safetensors")).unwrap();
+    let checkpoint = Checkpoint::open(folder.path().join("adapter_model.safetensors")).unwrap();
     let width = model.config().hidden_size;
     for layer in 0..model.config().layers {
         for module in ["query", "value"] {

@@ -32,7 +32,8 @@ mod tests {
     #[test]
     fn parts_are_all_of_a_batch_and_none_is_too_large() {
         for examples in 1..40 {
-            assert_eq!(parts(examples, None), [0..examples]);
+            assert_eq!(parts(examples, None).first(), Some(&(0..examples)));
+            assert_eq!(parts(examples, None).len(), 1);
             for most in 1..45 {
                 let parts = parts(examples, Some(most));
                 assert_eq!(parts.len(), examples.div_ceil(most));

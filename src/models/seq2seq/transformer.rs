@@ -44,8 +44,10 @@ impl TransformerSeq2Seq {
     /// Loads the weights of a MarianMT checkpoint and stores the matrices as `dtype` (f32 or f16).
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::TensorShape`]; [`Error::Weight`] for one that is not finite, or does not fit f16;
-    /// [`Error::Unsupported`] for a tensor that no part of the architecture accounts for; [`Error::OutOfMemory`].
+    /// [`Error::MissingTensor`](crate::Error::MissingTensor), [`Error::TensorShape`](crate::Error::TensorShape);
+    /// [`Error::Weight`](crate::Error::Weight) for one that is not finite, or does not fit f16;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a tensor that no part of the architecture accounts for;
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn load(
         device: &Device,
         config: &MarianConfig,
@@ -58,7 +60,7 @@ impl TransformerSeq2Seq {
     /// A model that has learnt nothing yet, its weights made from a seed, in f32: what training begins with.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`].
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn random(device: &Device, config: &MarianConfig, seed: u64) -> Result<Self> {
         Self::from_source(device, config, Source::random(seed), DType::F32)
     }
@@ -207,7 +209,7 @@ impl TransformerSeq2Seq {
     /// each. What stands at padded positions has no meaning.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an empty text, one longer than the positions, or an id past its table.
+    /// [`Error::Argument`](crate::Error::Argument) for an empty text, one longer than the positions, or an id past its table.
     pub fn record_encoder(&self, recording: &mut Recording, texts: &[&[u32]]) -> Result<(Value, Vec<u32>)> {
         let (memory, lengths, _) = self.record_encoder_captured(recording, texts, &LayerCapture::none())?;
         Ok((memory, lengths))
@@ -217,7 +219,7 @@ impl TransformerSeq2Seq {
     /// well: a value `[texts, heads, longest, longest]` for each layer that `capture` names, in that order.
     ///
     /// # Errors
-    /// As there, and [`Error::Argument`] for layers or heads that there are not, and for a capture above its bound.
+    /// As there, and [`Error::Argument`](crate::Error::Argument) for layers or heads that there are not, and for a capture above its bound.
     pub fn record_encoder_captured(
         &self,
         recording: &mut Recording,
@@ -239,7 +241,7 @@ impl TransformerSeq2Seq {
     /// `[pairs, longest target, target_vocabulary_size]` of the token after each of the target's.
     ///
     /// # Errors
-    /// As [`TransformerSeq2Seq::record_encoder`], and [`Error::Argument`] for other numbers of sources and targets.
+    /// As [`TransformerSeq2Seq::record_encoder`], and [`Error::Argument`](crate::Error::Argument) for other numbers of sources and targets.
     pub fn record_logits(
         &self,
         recording: &mut Recording,
@@ -287,7 +289,8 @@ impl TransformerSeq2Seq {
     /// ([`Trainer::step_in_parts_async`](crate::train::Trainer::step_in_parts_async)).
     ///
     /// # Errors
-    /// As [`TransformerSeq2Seq::record_logits`], and [`Error::Argument`] for a part that is empty or not within the batch.
+    /// As [`TransformerSeq2Seq::record_logits`], and [`Error::Argument`](crate::Error::Argument) for a part that is empty or not within
+    /// the batch.
     pub fn record_loss_part(
         &self,
         recording: &mut Recording,
