@@ -35,9 +35,14 @@ struct Cli {
 
 /// The arguments, with variables where a flag is missing.
 fn parsed() -> Result<Cli, clap::Error> {
-    let command = || Cli::command().mut_subcommands(|command| command.mut_args(without_empty_variable));
+    let command = || without_empty_variables(Cli::command());
     let matches = command().try_get_matches()?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
+}
+
+/// A command and those below it, such as `train bert`.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command.mut_args(without_empty_variable).mut_subcommands(without_empty_variables)
 }
 
 /// A variable that is set to nothing, as compose files do to one that they pass on, is as good as one that is not set, but for the

@@ -24,6 +24,7 @@ use crate::ops::{
 };
 use crate::recording::{Recording, Value};
 use crate::tensor::DType;
+use crate::train::LoraOptions;
 use crate::weights::family::Positions;
 use crate::weights::{Checkpoint, EncoderConfig, Family};
 
@@ -128,6 +129,14 @@ impl BertEncoder {
         for (index, layer) in self.encoder.layers().iter().enumerate() {
             layer.add_parameters(to, &layer_names(&self.config, prefix, index));
         }
+    }
+
+    /// Low-rank adaptation of the queries and values of all layers, with that rank ([`Lora`](crate::train::Lora)), which Hu et al. (2022,
+    /// section 7.1) found to come to more than other choices of as many parameters.
+    pub fn lora(&self, rank: usize) -> LoraOptions {
+        let names = &self.config.family.layer;
+        let end = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
+        LoraOptions { targets: vec![end(names.query), end(names.value)], ..LoraOptions::new(rank) }
     }
 
     /// The word table, which decoders may be tied to.

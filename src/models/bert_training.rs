@@ -1,5 +1,6 @@
 //! A BERT-family model that is trained: its two pre-training tasks, and classification.
 
+use std::ops::Range;
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use super::TokenBatch;
 use super::bert_model::BertModel;
 use super::evaluate::{hide, pair_texts};
 use super::heads::HeadKind;
+use super::padded::expect_part;
 use super::pretraining::{Corpus, MaskedTokens, Masking};
 use crate::error::{Error, Result};
 use crate::layers::{Parameter, Parameters};
@@ -14,6 +16,7 @@ use crate::ops::{CrossEntropy, add, gather_rows};
 use crate::recording::{Recording, Value};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::tensor::DType;
+use crate::train::LoraOptions;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::train::save_weights;
 #[cfg(not(target_arch = "wasm32"))]
@@ -45,6 +48,23 @@ impl BertModel {
         self.encoder().add_parameters(&mut all, family.prefix);
         self.heads().iter().for_each(|head| head.add_parameters(&mut all, family));
         all.into_vec()
+    }
+
+    /// Low-rank adaptation of the encoder's queries and values, with that rank ([`Lora`](crate::train::Lora)); the heads that were loaded are
+    /// trained whole.
+    pub fn lora(&self, rank: usize) -> LoraOptions {
+        let parameters = self.parameters();
+        let mut whole: Vec<String> = Vec::new();
+        for module in self.heads().iter().flat_map(|head| head.modules(self.config().family)) {
+            let begins = format!("{module}.");
+            let mut names =
+                parameters.iter().flat_map(|parameter| &parameter.slices).map(|slice| &slice.name);
+            // A decoder that is tied to the word table is none of its own.
+            if !whole.contains(&module) && names.any(|name| name.starts_with(&begins)) {
+                whole.push(module);
+            }
+        }
+        LoraOptions { whole, ..self.encoder().lora(rank) }
     }
 
     /// The pairs of a text ([`Corpus::pairs`]) as inputs of both tasks, cut to the model's limit, with words hidden: the same for the
@@ -80,6 +100,21 @@ impl BertModel {
         recording: &mut Recording,
         inputs: &[PretrainingInput],
     ) -> Result<Value> {
+        self.record_pretraining_loss_part(recording, inputs, 0..inputs.len())
+    }
+
+    /// Records what some inputs of a batch add to its loss ([`BertModel::record_pretraining_loss`]), which is divided by the hidden words and
+    /// the pairs of all of the batch. So the losses of its parts add up to that of the whole
+    /// ([`Trainer::step_in_parts_async`](crate::train::Trainer::step_in_parts_async)).
+    ///
+    /// # Errors
+    /// As there, and [`Error::Argument`] for a part that is empty or not within the batch.
+    pub fn record_pretraining_loss_part(
+        &self,
+        recording: &mut Recording,
+        inputs: &[PretrainingInput],
+        part: Range<usize>,
+    ) -> Result<Value> {
         let words = self.head(HeadKind::MaskedLanguage)?;
         let next = self.head(HeadKind::NextSentence)?;
         if inputs.is_empty() {
@@ -101,6 +136,10 @@ impl BertModel {
                 ));
             }
         }
+        expect_part(OP, &part, inputs.len())?;
+        let pairs = inputs.len() as f32;
+        let hidden_words = inputs.iter().map(|input| input.tokens.labels.len()).sum::<usize>() as f32;
+        let inputs = &inputs[part];
         recording.atomically(|recording| {
             let ids: Vec<&[u32]> = inputs.iter().map(|input| input.tokens.ids.as_slice()).collect();
             let types: Vec<&[u32]> = inputs.iter().map(|input| input.types.as_slice()).collect();
@@ -110,7 +149,7 @@ impl BertModel {
             let of_pairs = recording.scoped(next.kind().name(), |recording| {
                 let rows = gather_rows(recording, &hidden, &firsts)?;
                 let logits = next.record(recording, &rows)?;
-                CrossEntropy::new(&labels).record(recording, &logits)
+                CrossEntropy::new(&labels).divisor(pairs).record(recording, &logits)
             })?;
             let place = |(first, input): (&u32, &PretrainingInput)| {
                 input.tokens.places.iter().map(|place| first + place).collect::<Vec<_>>()
@@ -124,7 +163,7 @@ impl BertModel {
             let of_words = recording.scoped(words.kind().name(), |recording| {
                 let rows = gather_rows(recording, &hidden, &places)?;
                 let logits = words.record(recording, &rows)?;
-                CrossEntropy::new(&labels).record(recording, &logits)
+                CrossEntropy::new(&labels).divisor(hidden_words).record(recording, &logits)
             })?;
             add(recording, &of_words, &of_pairs)
         })
@@ -142,10 +181,34 @@ impl BertModel {
         texts: &[&Encoding],
         labels: &[u32],
     ) -> Result<Value> {
+        self.record_classification_loss_part(recording, texts, labels, 0..texts.len())
+    }
+
+    /// Records what some texts of a batch add to its loss ([`BertModel::record_classification_loss`]), which is divided by all texts of the
+    /// batch. So the losses of its parts add up to that of the whole
+    /// ([`Trainer::step_in_parts_async`](crate::train::Trainer::step_in_parts_async)).
+    ///
+    /// # Errors
+    /// As there, and [`Error::Argument`] for a part that is empty or not within the batch.
+    pub fn record_classification_loss_part(
+        &self,
+        recording: &mut Recording,
+        texts: &[&Encoding],
+        labels: &[u32],
+        part: Range<usize>,
+    ) -> Result<Value> {
+        const OP: &str = "classification_loss";
         let head = self.head(HeadKind::Sequence)?;
         if texts.is_empty() {
-            return Err(Error::argument("classification_loss", "the texts", "one at least", "none"));
+            return Err(Error::argument(OP, "the texts", "one at least", "none"));
         }
+        if labels.len() != texts.len() {
+            let expected = format!("as many as the {} texts", texts.len());
+            return Err(Error::argument(OP, "the targets", expected, labels.len().to_string()));
+        }
+        expect_part(OP, &part, texts.len())?;
+        let all = texts.len() as f32;
+        let (texts, labels) = (&texts[part.clone()], &labels[part]);
         recording.atomically(|recording| {
             let ids: Vec<&[u32]> = texts.iter().map(|text| text.ids.as_slice()).collect();
             let types: Vec<&[u32]> = texts.iter().map(|text| text.type_ids.as_slice()).collect();
@@ -154,7 +217,7 @@ impl BertModel {
             recording.scoped(head.kind().name(), |recording| {
                 let rows = gather_rows(recording, &hidden, &firsts)?;
                 let logits = head.record(recording, &rows)?;
-                CrossEntropy::new(labels).record(recording, &logits)
+                CrossEntropy::new(labels).divisor(all).record(recording, &logits)
             })
         })
     }

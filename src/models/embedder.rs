@@ -8,10 +8,10 @@ use super::batches::{BatchedRun, ModelStatistics, Progress, batch_tokens, tokeni
 use super::prompts::{Prompt, Prompts};
 use super::{AttentionMaps, BertEncoder, TokenBatch};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::Inputs;
-use crate::layers::{LayerCapture, Parameter};
-use crate::ops::{CrossEntropy, Gemm, Pooling, expect_weight_dtype, gather_rows, pool};
+use crate::layers::LayerCapture;
+use crate::ops::{Pooling, expect_weight_dtype, gather_rows, pool};
 use crate::recording::{Recording, RunStatistics, Step, Value, trace};
 use crate::tensor::{DType, Tensor};
 use crate::weights::{EVERY_EMBEDDERS, EmbedderFolder, EncoderConfig, Encoding, Tokenizer};
@@ -51,12 +51,12 @@ impl Default for EmbedderOptions {
 /// ```
 #[derive(Debug)]
 pub struct Embedder {
-    device: Device,
-    encoder: BertEncoder,
-    tokenizer: Tokenizer,
-    pooling: Pooling,
+    pub(super) device: Device,
+    pub(super) encoder: BertEncoder,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) pooling: Pooling,
     normalize: bool,
-    max_tokens: usize,
+    pub(super) max_tokens: usize,
     max_tokens_source: String,
     prompts: Prompts,
     /// Whether a prompt's tokens are pooled with the text's.
@@ -253,46 +253,6 @@ impl Embedder {
     /// Its encoder, to record it by oneself, as training does.
     pub fn encoder(&self) -> &BertEncoder {
         &self.encoder
-    }
-
-    /// What can be trained, by the names of its checkpoint.
-    pub fn parameters(&self) -> Vec<Parameter> {
-        self.encoder.parameters()
-    }
-
-    /// Records the multiple negatives ranking loss of pairs (Henderson et al. 2017, section 4.4; sentence-transformers'
-    /// `MultipleNegativesRankingLoss`): of each first text the cross-entropy of its own second text among those of all pairs, by
-    /// the cosines of their vectors times `scale`, which is 20 there. Texts are taken as they are, without prompts, and cut where
-    /// they are longer than the model takes.
-    ///
-    /// # Errors
-    /// Those of tokenizing; [`Error::Argument`](crate::Error::Argument) for other numbers of first and second texts, or none.
-    pub fn record_ranking_loss<S: AsRef<str> + Sync>(
-        &self,
-        recording: &mut Recording,
-        [first, second]: [&[S]; 2],
-        scale: f32,
-    ) -> Result<Value> {
-        const OP: &str = "ranking_loss";
-        if first.len() != second.len() || first.is_empty() {
-            let expected = format!("as many as the first, {}, and one at least", first.len());
-            return Err(Error::argument(OP, "the second texts", expected, second.len().to_string()));
-        }
-        recording.atomically(|recording| {
-            let mut vectors = |texts: &[S]| -> Result<Value> {
-                let encodings = self.tokenizer.encode_batch(texts, self.max_tokens)?;
-                let ids: Vec<&[u32]> = encodings.iter().map(|encoding| encoding.ids.as_slice()).collect();
-                let types: Vec<&[u32]> =
-                    encodings.iter().map(|encoding| encoding.type_ids.as_slice()).collect();
-                let (hidden, lengths) =
-                    self.encoder.record(recording, TokenBatch::new(&ids).types(&types))?;
-                pool(recording, &hidden, &lengths, self.pooling, true)
-            };
-            let (first, second) = (vectors(first)?, vectors(second)?);
-            let cosines = Gemm::new().alpha(scale).transpose_b().record(recording, &first, &second)?;
-            let own: Vec<u32> = (0..cosines.shape()[0] as u32).collect();
-            CrossEntropy::new(&own).record(recording, &cosines)
-        })
     }
 
     /// [`Embedder::trace`] of the vectors' gradients too: by every parameter, from a gradient of each vector that is made from a seed.

@@ -236,6 +236,15 @@ impl BertHead {
         }
     }
 
+    /// What its tensors' names begin with, by a checkpoint with heads: `bert.pooler`, `classifier`.
+    pub(super) fn modules(&self, family: &Family) -> impl Iterator<Item = String> {
+        let module = |&(name, of_encoder): &(&str, bool)| {
+            let prefix = if of_encoder { family.prefix } else { "" };
+            format!("{prefix}{}", name.split('.').next().unwrap_or(name))
+        };
+        self.layers.iter().map(|layer| &layer.name).map(module)
+    }
+
     /// The error for a head that is not there.
     pub(super) fn missing(
         kind: HeadKind,

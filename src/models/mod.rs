@@ -10,6 +10,7 @@ mod bert_training;
 mod captioner;
 mod classify;
 mod embedder;
+mod embedder_training;
 mod evaluate;
 mod fill_mask;
 mod generation;

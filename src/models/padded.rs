@@ -1,5 +1,7 @@
 //! Token sequences of different lengths, side by side.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::ops::CrossEntropy;
 
@@ -59,6 +61,31 @@ impl PaddedIds {
 pub(super) fn padded(lengths: &[u32]) -> Option<&[u32]> {
     let longest = lengths.iter().max();
     lengths.iter().any(|length| Some(length) < longest).then_some(lengths)
+}
+
+/// [`Error::Argument`] by `op` for other numbers of sources and targets.
+pub(super) fn expect_as_many(op: &'static str, sources: &[&[u32]], targets: &[&[u32]]) -> Result<()> {
+    if sources.len() == targets.len() {
+        return Ok(());
+    }
+    let expected = format!("as many as the {} sources", sources.len());
+    Err(Error::argument(op, "targets", expected, targets.len().to_string()))
+}
+
+/// [`Error::Argument`] by `op` for a part that is not within a batch of so many examples, or that has none of those that there are.
+pub(super) fn expect_part(op: &'static str, part: &Range<usize>, examples: usize) -> Result<()> {
+    if part.start <= part.end && part.end <= examples && (!part.is_empty() || examples == 0) {
+        return Ok(());
+    }
+    let expected = format!("some examples within 0..{examples}, those of the batch");
+    Err(Error::argument(op, "the part", expected, format!("{part:?}")))
+}
+
+/// The tokens of a batch's targets that count, which the loss of each part of it is divided by.
+pub(super) fn counted(targets: &[&[u32]]) -> f32 {
+    let counts = targets.iter().copied().flatten().filter(|&&token| token != CrossEntropy::IGNORED).count();
+    // Where none counts the loss is 0, whatever it is divided by.
+    counts.max(1) as f32
 }
 
 /// Targets as a decoder learns them: it reads each behind the start token and without its last token, and writes what comes next.

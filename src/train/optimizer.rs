@@ -456,7 +456,7 @@ impl Optimizer {
 }
 
 /// [`Error::Argument`] for more elements than the kernels count.
-fn elements_of(name: &str, elements: u64) -> Result<()> {
+pub(super) fn elements_of(name: &str, elements: u64) -> Result<()> {
     // They go a workgroup past the end.
     let largest = u64::from(u32::MAX) - (1 << 16);
     if elements <= largest {

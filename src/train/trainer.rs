@@ -1,10 +1,10 @@
 //! A run of training: step after step, each one recording.
 
-use super::{Algorithm, Control, Optimizer, Schedule};
+use super::{Algorithm, Control, Lora, Optimizer, Schedule};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::Parameter;
-use crate::recording::{Recording, RunStatistics, Value};
+use crate::recording::{Gradients, Outputs, Recording, RunStatistics, Value};
 
 /// Steps in a row that may be left out because a norm is not finite: more are no accident.
 const MOST_SKIPPED: u64 = 10;
@@ -43,6 +43,8 @@ const MOST_SKIPPED: u64 = 10;
 pub struct Trainer {
     device: Device,
     pub(super) optimizer: Optimizer,
+    /// What stands between the parameters and the layers' tensors, where there is something.
+    lora: Option<Lora>,
     schedule: Schedule,
     /// Steps that were begun, those that were left out too.
     pub(super) steps: u64,
@@ -75,7 +77,17 @@ impl Trainer {
     /// As [`Optimizer::new`].
     pub fn new(device: &Device, algorithm: impl Into<Algorithm>, parameters: Vec<Parameter>) -> Result<Self> {
         let optimizer = Optimizer::new(device, algorithm, parameters)?;
-        Ok(Self { device: device.clone(), optimizer, schedule: Schedule::Constant, steps: 0, skipped: 0 })
+        let device = device.clone();
+        Ok(Self { device, optimizer, lora: None, schedule: Schedule::Constant, steps: 0, skipped: 0 })
+    }
+
+    /// A trainer of low-rank products, and of what is trained whole beside them: [`Lora::parameters`]. All else stays as it is.
+    ///
+    /// # Errors
+    /// As [`Optimizer::new`].
+    pub fn with_lora(device: &Device, algorithm: impl Into<Algorithm>, lora: Lora) -> Result<Self> {
+        let trainer = Self::new(device, algorithm, lora.parameters().to_vec())?;
+        Ok(Self { lora: Some(lora), ..trainer })
     }
 
     /// With a schedule.
@@ -102,6 +114,11 @@ impl Trainer {
         self.optimizer.parameters()
     }
 
+    /// The low-rank products, where the trainer was made with them.
+    pub fn lora(&self) -> Option<&Lora> {
+        self.lora.as_ref()
+    }
+
     /// Steps that were begun: the place in a schedule, and in the data.
     pub fn steps(&self) -> u64 {
         self.steps
@@ -118,12 +135,14 @@ impl Trainer {
         &mut self,
         record: impl FnOnce(&mut Recording) -> Result<Value>,
     ) -> Result<TrainingStep> {
-        self.end_step(0.0, record).await
+        // Of a step that was dropped before its end.
+        self.optimizer.forget_parts();
+        self.end_step(0.0, |recording| record(recording).map(Objective::Loss)).await
     }
 
-    /// [`Trainer::step_async`] of a batch that memory does not hold at once: `record` records the loss of each of its parts, from 0 on, which add up to
-    /// that of the batch, and each part is a submission of its own. The gradients are summed on the device, and the norm, the clipping
-    /// and the update are those of the whole.
+    /// [`Trainer::step_async`] of a batch that memory does not hold at once: `record` records the loss of each of its parts, from 0 on,
+    /// which add up to that of the batch, and each part is a submission of its own. The gradients are summed on the device, and the norm,
+    /// the clipping and the update are those of the whole.
     ///
     /// A mean over all tokens of the batch is what the parts' losses add up to where each is divided by all of them
     /// ([`CrossEntropy::divisor`](crate::ops::CrossEntropy::divisor)); a mean of the parts' means is another loss where they have
@@ -136,10 +155,37 @@ impl Trainer {
         parts: usize,
         mut record: impl FnMut(&mut Recording, usize) -> Result<Value>,
     ) -> Result<TrainingStep> {
+        self.run_parts(0.0, parts, |recording, part| record(recording, part).map(Objective::Loss)).await
+    }
+
+    /// [`Trainer::step_in_parts_async`] of a loss that is no sum over its parts, and that the caller knows already, with its gradient by
+    /// the outputs of each part: `record` records a part, and gives the outputs and that gradient, as [`Recording::backward_from`] takes
+    /// them (Gao et al. 2021, *Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup*).
+    /// `Embedder::ranking_step_async` is such a step.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn step_from_outputs_async(
+        &mut self,
+        loss: f32,
+        parts: usize,
+        mut record: impl FnMut(&mut Recording, usize) -> Result<(Value, Value)>,
+    ) -> Result<TrainingStep> {
+        let objective = |(outputs, gradient)| Objective::Outputs { outputs, gradient };
+        self.run_parts(loss, parts, |recording, part| record(recording, part).map(objective)).await
+    }
+
+    /// Takes a step part by part, whose losses add up behind `sum`.
+    async fn run_parts(
+        &mut self,
+        mut sum: f32,
+        parts: usize,
+        mut record: impl FnMut(&mut Recording, usize) -> Result<Objective>,
+    ) -> Result<TrainingStep> {
         if parts == 0 {
             return Err(Error::argument("trainer", "the parts of a step", "at least 1", "none"));
         }
-        let mut sum = 0.0;
+        self.optimizer.forget_parts();
         for part in 0..parts - 1 {
             let ran = self.run_part(|recording| record(recording, part)).await;
             sum += ran.inspect_err(|_| self.optimizer.forget_parts())?;
@@ -151,7 +197,7 @@ impl Trainer {
     async fn end_step(
         &mut self,
         sum: f32,
-        record: impl FnOnce(&mut Recording) -> Result<Value>,
+        record: impl FnOnce(&mut Recording) -> Result<Objective>,
     ) -> Result<TrainingStep> {
         let learning_rate =
             (f64::from(self.optimizer.learning_rate()) * self.schedule.factor(self.steps + 1)) as f32;
@@ -176,36 +222,46 @@ impl Trainer {
         })
     }
 
+    /// A recording with the gradients of what is trained, and with the loss as an output, where there is one.
+    fn differentiated(
+        &self,
+        record: impl FnOnce(&mut Recording) -> Result<Objective>,
+    ) -> Result<(Recording, Gradients, Option<Value>)> {
+        let mut recording = match &self.lora {
+            Some(lora) => Recording::training(&self.device, lora.tensors())?,
+            None => Recording::training(&self.device, self.optimizer.tensors())?,
+        };
+        let (mut gradients, loss) = record(&mut recording)?.backward(&mut recording)?;
+        if let Some(lora) = &self.lora {
+            lora.record_gradients(&mut recording, &mut gradients)?;
+        }
+        Ok((recording, gradients, loss))
+    }
+
     /// The loss of a part, whose gradients are kept.
-    async fn run_part(&mut self, record: impl FnOnce(&mut Recording) -> Result<Value>) -> Result<f32> {
-        let mut recording = Recording::training(&self.device, self.optimizer.tensors())?;
-        let loss = record(&mut recording)?;
-        let gradients = recording.backward(&loss)?;
+    async fn run_part(&mut self, record: impl FnOnce(&mut Recording) -> Result<Objective>) -> Result<f32> {
+        let (mut recording, gradients, loss) = self.differentiated(record)?;
         self.optimizer.record_part(&mut recording, &gradients)?;
-        recording.output(&loss)?;
-        first(&recording.run_async().await?.tensor(&loss)?.to_f32_async().await?)
+        read(loss.as_ref(), &recording.run_async().await?).await
     }
 
     /// The loss of the last part, and what came of the step.
     async fn run_last(
         &mut self,
-        record: impl FnOnce(&mut Recording) -> Result<Value>,
+        record: impl FnOnce(&mut Recording) -> Result<Objective>,
         learning_rate: f32,
     ) -> Result<(f32, Control, RunStatistics)> {
-        let mut recording = Recording::training(&self.device, self.optimizer.tensors())?;
-        let loss = record(&mut recording)?;
-        let gradients = recording.backward(&loss)?;
+        let (mut recording, gradients, loss) = self.differentiated(record)?;
         let control = self.optimizer.record(&mut recording, &gradients, learning_rate)?;
-        let read = async {
-            recording.output(&loss)?;
+        let ran = async {
+            self.lora.as_ref().map_or(Ok(()), |lora| lora.record_merge(&mut recording))?;
             recording.output(&control)?;
             let outputs = recording.run_async().await?;
             let control = Control::new(&outputs.tensor(&control)?.to_f32_async().await?)?;
-            let loss = first(&outputs.tensor(&loss)?.to_f32_async().await?)?;
-            Ok((loss, control, outputs.statistics))
+            Ok((read(loss.as_ref(), &outputs).await?, control, outputs.statistics))
         };
-        let read: Result<_> = read.await;
-        read.inspect_err(|_| self.optimizer.take_back())
+        let ran: Result<_> = ran.await;
+        ran.inspect_err(|_| self.optimizer.take_back())
     }
 
     /// The blocking form of [`Trainer::step_async`].
@@ -229,10 +285,48 @@ impl Trainer {
     ) -> Result<TrainingStep> {
         crate::waiting::block_on(self.step_in_parts_async(parts, record))
     }
+
+    /// The blocking form of [`Trainer::step_from_outputs_async`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn step_from_outputs(
+        &mut self,
+        loss: f32,
+        parts: usize,
+        record: impl FnMut(&mut Recording, usize) -> Result<(Value, Value)>,
+    ) -> Result<TrainingStep> {
+        crate::waiting::block_on(self.step_from_outputs_async(loss, parts, record))
+    }
 }
 
-/// The element of a loss.
-fn first(loss: &[f32]) -> Result<f32> {
+/// What a part of a step is differentiated from.
+enum Objective {
+    /// A value of one element.
+    Loss(Value),
+    /// Values whose gradient is known.
+    Outputs { outputs: Value, gradient: Value },
+}
+
+impl Objective {
+    /// Records the gradients; gives the loss, an output now, where there is one.
+    fn backward(self, recording: &mut Recording) -> Result<(Gradients, Option<Value>)> {
+        match self {
+            Self::Loss(loss) => {
+                let gradients = recording.backward(&loss)?;
+                recording.output(&loss)?;
+                Ok((gradients, Some(loss)))
+            }
+            Self::Outputs { outputs, gradient } => Ok((recording.backward_from(&outputs, &gradient)?, None)),
+        }
+    }
+}
+
+/// The element of a loss; 0 without one.
+async fn read(loss: Option<&Value>, outputs: &Outputs) -> Result<f32> {
+    let Some(loss) = loss else { return Ok(0.0) };
+    let loss = outputs.tensor(loss)?.to_f32_async().await?;
     let found = || Error::argument("trainer", "the loss", "of 1 element", "none");
     loss.first().copied().ok_or_else(found)
 }

@@ -20,7 +20,7 @@ use attentive::models::pretraining::Corpus;
 use attentive::models::{Captioner, EmbeddedModel, Translator};
 use attentive::ops::matmul;
 use attentive::recording::{PreparedRecording, trace};
-use attentive::train::Trainer;
+use attentive::train::{Lora, LoraOptions, Trainer};
 use attentive::verify::{cooperative, run_case, verify_attention, verify_kernels, verify_variant};
 use attentive::{
     AttentionPlan, AttentionShape, BertModel, DType, Device, DeviceOptions, Embedder, EmbedderOptions, Error,
@@ -46,6 +46,7 @@ struct Given<'a> {
     texts: &'a [String],
     pairs: &'a [(String, String)],
     trainer: fn() -> Trainer,
+    lora: fn() -> Lora,
 }
 
 fn send<F: Future + Send>(_: F) {}
@@ -76,6 +77,8 @@ async_functions! { given:
     "models/embedder.rs" run_async => given.embedder.encode(given.texts).progress(|_, _| {}).run_async();
     "models/embedder.rs" trace => given.embedder.trace(given.texts);
     "models/embedder.rs" trace_gradients => given.embedder.trace_gradients(given.texts);
+    "models/embedder_training.rs" ranking_step_async =>
+        given.embedder.ranking_step_async(&mut (given.trainer)(), [given.texts, given.texts], 20.0, 2);
     "models/evaluate.rs" run_async => given.bert.evaluate(given.corpus).run_async();
     "models/fill_mask.rs" run_async => given.bert.fill_mask(given.texts).run_async();
     "models/rerank.rs" run_async => given.bert.rerank("a", given.texts).run_async();
@@ -91,6 +94,12 @@ async_functions! { given:
     "tensor/mod.rs" to_f16_async => given.tensor.to_f16_async();
     "tensor/mod.rs" to_f32_async => given.tensor.to_f32_async();
     "tensor/mod.rs" to_u32_async => given.tensor.to_u32_async();
+    "train/lora.rs" merge_async => (given.lora)().merge_async();
+    "train/lora.rs" new_async => Lora::new_async(given.device, Vec::new(), &LoraOptions::new(1));
+    "train/trainer.rs" step_from_outputs_async =>
+        (given.trainer)().step_from_outputs_async(0.5, 2, |recording, _| {
+            Ok((recording.zeros([1], DType::F32)?, recording.zeros([1], DType::F32)?))
+        });
     "train/trainer.rs" step_in_parts_async =>
         (given.trainer)().step_in_parts_async(2, |recording, _| recording.zeros([1], DType::F32));
     "train/trainer.rs" step_async =>

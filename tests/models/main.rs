@@ -16,5 +16,7 @@ mod gru;
 mod hostile_files;
 mod tokenizers;
 mod training;
+mod training_lora;
+mod training_parts;
 mod training_pytorch;
 mod translation;

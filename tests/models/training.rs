@@ -327,6 +327,33 @@ fn a_run_of_another_model_or_optimizer_is_refused_and_changes_nothing() {
     assert_eq!(bits(&larger.parameters()), before);
 }
 
+/// The best weights of a run are kept while it goes on, and come back to the bit.
+#[test]
+fn parameters_alone_are_kept_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best.safetensors");
+    for device in common::devices() {
+        let model = TransformerSeq2Seq::random(&device, &config(), 7).unwrap();
+        let mut trainer = trainer(&device, &model);
+        let steps = |trainer: &mut Trainer, count: usize| {
+            for _ in 0..count {
+                trainer.step(|recording| loss(recording, &model)).unwrap();
+            }
+            bits(&model.parameters())
+        };
+        let state = TrainingState::from([("score".to_owned(), "0.5".to_owned())]);
+        let best = steps(&mut trainer, 5);
+        trainer.save_parameters(&path, &state).unwrap();
+        assert_ne!(steps(&mut trainer, 3), best);
+        assert_eq!(trainer.load_parameters(&path).unwrap(), state);
+        assert_eq!((bits(&model.parameters()), trainer.steps()), (best, 8), "{}", device.name());
+        // A whole run is no such file, nor is this a run.
+        assert!(matches!(trainer.resume(&path), Err(Error::MissingTensor { .. })));
+        trainer.save(&path, &state).unwrap();
+        assert!(matches!(trainer.load_parameters(&path), Err(Error::File { .. })));
+    }
+}
+
 /// A folder that cannot be written to leaves the run that is there.
 #[cfg(unix)]
 #[test]

@@ -10,7 +10,7 @@ use attentive::train::TrainingStep;
 use crate::output::{Failure, Result, extension};
 
 /// The first line of a CSV.
-const HEAD: &str = "step,loss,norm,learning_rate,skipped,seconds,tokens";
+const HEAD: &str = "step,loss,norm,learning_rate,skipped,seconds,tokens,score";
 
 /// How a log is written, by its file's name.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,21 +77,33 @@ impl Log {
         Ok(Self { path: path.to_owned(), form, file })
     }
 
-    /// Writes a step, to the disk.
-    pub fn write(&mut self, step: &TrainingStep, seconds: f64, tokens: usize) -> Result<()> {
+    /// Writes a step, to the disk; `score` is that of the model behind it, where there is one.
+    pub fn write(
+        &mut self,
+        step: &TrainingStep,
+        seconds: f64,
+        tokens: usize,
+        score: Option<f64>,
+    ) -> Result<()> {
         let TrainingStep { number, loss, norm, learning_rate, skipped, .. } = step;
         let file = &mut self.file;
         let written = match self.form {
             Form::Csv => {
-                writeln!(file, "{number},{loss},{norm},{learning_rate},{skipped},{seconds:.3},{tokens}")
+                let score = score.map_or(String::new(), |score| score.to_string());
+                writeln!(
+                    file,
+                    "{number},{loss},{norm},{learning_rate},{skipped},{seconds:.3},{tokens},{score}"
+                )
             }
             Form::Jsonl => {
                 // JSON has no NaN.
                 let of = |value: &f32| if value.is_finite() { value.to_string() } else { "null".to_owned() };
+                let score = score.filter(|score| score.is_finite());
+                let score = score.map_or("null".to_owned(), |score| score.to_string());
                 writeln!(
                     file,
                     "{{\"step\":{number},\"loss\":{},\"norm\":{},\"learning_rate\":{},\"skipped\":{skipped},\
-                     \"seconds\":{seconds:.3},\"tokens\":{tokens}}}",
+                     \"seconds\":{seconds:.3},\"tokens\":{tokens},\"score\":{score}}}",
                     of(loss),
                     of(norm),
                     of(learning_rate)
@@ -99,7 +111,8 @@ impl Log {
             }
             Form::Events => {
                 let scalars = [("loss", *loss), ("norm", *norm), ("learning_rate", *learning_rate)];
-                let values = scalars.iter().flat_map(|(name, value)| {
+                let score = score.map(|score| ("score", score as f32));
+                let values = scalars.into_iter().chain(score).flat_map(|(name, value)| {
                     // A tag, and a simple value.
                     let of_value = [field(1, name.as_bytes()), vec![0x15], value.to_le_bytes().to_vec()];
                     field(1, &of_value.concat())

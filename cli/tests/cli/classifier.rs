@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::altered;
 use crate::command::{attentive, ends, fails, repository, run};
-use crate::train::losses;
+use crate::train::{losses, scores};
 
 fn fixture(name: &str) -> PathBuf {
     repository().join("tests/fixtures").join(name)
@@ -93,7 +93,7 @@ fn a_classifier_learns_and_is_a_folder_that_classifies() {
     ends(&mut finetune(&tuned, &data, &path("third"), &words), 0, &["with 3 labels"]);
 }
 
-/// A run that is ended goes on to the same losses.
+/// A run that is ended goes on to the same losses and scores, and to the same best model.
 #[test]
 #[cfg(unix)]
 fn a_run_that_is_ended_goes_on_as_if_it_had_not_been() {
@@ -117,6 +117,10 @@ fn a_run_that_is_ended_goes_on_as_if_it_had_not_been() {
         ends(command.arg("--resume").arg("--log").arg(&log), 0, &["going on behind step"]);
     }
     assert_eq!(losses(&log), losses(&whole));
+    assert_eq!(scores(&log), scores(&whole));
+    assert!(scores(&whole).len() >= 6, "{:?}", scores(&whole));
+    let weights = |name: &str| std::fs::read(path(name).join("model.safetensors")).unwrap();
+    assert!(weights("tuned") == weights("whole"));
 }
 
 #[test]

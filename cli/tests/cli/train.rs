@@ -14,13 +14,23 @@ fn train(folder: &Path, words: &[&str]) -> Command {
 
 /// The steps and losses of a log as CSV.
 pub fn losses(path: &Path) -> Vec<(u64, f64)> {
+    cells(path).iter().map(|cells| (cells[0].parse().unwrap(), cells[1].parse().unwrap())).collect()
+}
+
+/// The steps that have a score, and the scores, of a log as CSV.
+pub fn scores(path: &Path) -> Vec<(u64, f64)> {
+    let scored = |cells: &Vec<String>| Some((cells[0].parse().unwrap(), cells[7].parse().ok()?));
+    cells(path).iter().filter_map(scored).collect()
+}
+
+fn cells(path: &Path) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(path).unwrap();
     let mut lines = text.lines();
-    assert_eq!(lines.next(), Some("step,loss,norm,learning_rate,skipped,seconds,tokens"));
+    assert_eq!(lines.next(), Some("step,loss,norm,learning_rate,skipped,seconds,tokens,score"));
     let row = |line: &str| {
-        let cells: Vec<&str> = line.split(',').collect();
-        assert_eq!(cells.len(), 7, "{line}");
-        (cells[0].parse().unwrap(), cells[1].parse().unwrap())
+        let cells: Vec<String> = line.split(',').map(str::to_owned).collect();
+        assert_eq!(cells.len(), 8, "{line}");
+        cells
     };
     lines.map(row).collect()
 }
@@ -173,6 +183,128 @@ fn an_embedder_learns_pairs_and_is_a_folder_again() {
     for name in ["modules.json", "tokenizer.json", "config.json", "1_Pooling/config.json"] {
         assert!(tuned.join(name).is_file(), "{name}");
     }
+}
+
+/// The best model is written, not the last: the run that learns others' pairs by heart forgets what it could.
+#[test]
+fn a_run_without_better_scores_ends_and_its_best_model_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let data = path("pairs.tsv");
+    std::fs::write(&data, pairs().repeat(2)).unwrap();
+    let words = ["--epochs", "40", "--batch-size", "8", "--learning-rate", "0.003", "--held-out", "6"];
+    let more = ["--evaluate-every", "3", "--patience", "2"];
+    let (log, events) = (path("steps.csv"), path("events.out.tfevents.1"));
+    let mut command = finetune(&data, &path("tuned"), &[&words[..], &more].concat());
+    let end = ends(
+        command.arg("--log").arg(&log).arg("--log").arg(&events),
+        0,
+        &["2 scores without a better", "share of own partners"],
+    );
+    let scores = scores(&log);
+    let (steps, found): (Vec<u64>, Vec<f64>) = scores.iter().copied().unzip();
+    // Behind every third step there is a score, and two more follow the best one.
+    assert_eq!(steps, (1..=steps.len() as u64).map(|number| 3 * number).collect::<Vec<_>>(), "{scores:?}");
+    let best = found.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let first = found.iter().position(|score| *score == best).unwrap();
+    assert_eq!(found.len(), first + 3, "{scores:?}");
+    assert_eq!(losses(&log).len() as u64, steps[steps.len() - 1]);
+    assert!(
+        steps[steps.len() - 1] < 80
+            && end.stderr.contains(&format!("the model is that of step {}", steps[first])),
+        "{}",
+        end.stderr
+    );
+    assert!(end.stdout.contains(&format!("{} after", (best * 6.0).round())), "{}", end.stdout);
+    assert!(
+        !path("tuned").join("best.safetensors").exists()
+            && !path("tuned").join("training.safetensors").exists()
+    );
+    assert!(std::fs::read(&events).unwrap().windows(5).any(|bytes| bytes == b"score"));
+    // What there is nothing to score by.
+    let mut command = finetune(&data, &path("other"), &["--held-out", "0", "--patience", "2"]);
+    fails(&mut command, 2, &["--patience", "--held-out"]);
+    fails(&mut train(&path("other"), &["--patience", "2"]), 2, &["--evaluate-every"]);
+}
+
+/// Low-rank products learn what the whole model does, from fewer parameters, and the folder is a whole model.
+#[test]
+fn an_embedder_is_adapted_by_low_rank_products() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (data, tuned, log) = (path("pairs.tsv"), path("tuned"), path("steps.csv"));
+    std::fs::write(&data, pairs()).unwrap();
+    let words = ["--epochs", "60", "--batch-size", "8", "--learning-rate", "0.02", "--held-out", "0"];
+    let mut command = finetune(&data, &tuned, &words);
+    let end = ends(
+        command.args(["--lora", "4", "--lora-alpha", "8", "--log"]).arg(&log),
+        0,
+        &["trained parameters for a model of"],
+    );
+    assert!(end.stdout.contains("0 of 0 held-out pairs"), "{}", end.stdout);
+    let losses = losses(&log);
+    assert!(losses[0].1 > 1.5 && losses[59].1 < 0.7, "{losses:?}");
+    let end = run(attentive().args(["embed", "--device", "cpu", "a cat", "7", "red", "-m"]).arg(&tuned));
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    for name in [
+        "modules.json",
+        "model.safetensors",
+        "adapter/adapter_model.safetensors",
+        "adapter/adapter_config.json",
+    ] {
+        assert!(tuned.join(name).is_file(), "{name}");
+    }
+    fails(&mut finetune(&data, &path("other"), &["--lora-alpha", "8"]), 2, &["--lora"]);
+    fails(&mut finetune(&data, &path("other"), &["--lora", "0"]), 2, &["--lora"]);
+}
+
+/// Translators are scored where that is asked for.
+#[test]
+fn a_translator_is_scored_while_it_learns() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, log) = (folder.path().join("model"), folder.path().join("steps.jsonl"));
+    let words = ["--steps", "5", "--batch-size", "4", "--evaluate-every", "2"];
+    // A variable that is set to nothing is none, of a command below another too.
+    let mut command = train(&model, &words);
+    ends(
+        command.arg("--log").arg(&log).env("ATTENTIVE_SEED", ""),
+        0,
+        &["share of exact answers 0.0000 (best 0.0000 at step 2)"],
+    );
+    let scored = std::fs::read_to_string(&log).unwrap();
+    let scored = scored
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["score"].is_number());
+    assert_eq!(scored.collect::<Vec<_>>(), [false, true, false, true, true]);
+}
+
+/// Parts of a batch are the whole batch: in the same run, the same losses.
+#[test]
+fn batches_in_parts_have_the_same_losses() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let data = path("pairs.tsv");
+    std::fs::write(&data, pairs()).unwrap();
+    let logged = |name: &str, mut command: Command, words: &[&str]| {
+        let log = path(&format!("{name}.csv"));
+        ends(command.args(words).arg("--log").arg(&log), 0, &[]);
+        losses(&log)
+    };
+    let tuned = ["--epochs", "4", "--batch-size", "8", "--learning-rate", "0.003", "--held-out", "0"];
+    let dates = ["--steps", "4", "--batch-size", "6", "--learning-rate", "0.003"];
+    let runs = [
+        logged("whole", finetune(&data, &path("whole"), &tuned), &[]),
+        logged("parts", finetune(&data, &path("parts"), &tuned), &["--micro-batch", "3"]),
+        logged("dates", train(&path("dates"), &dates), &[]),
+        logged("dates-parts", train(&path("dates-parts"), &dates), &["--micro-batch", "4"]),
+    ];
+    for pair in runs.chunks(2) {
+        assert_eq!(pair[0].len(), 4);
+        for (whole, parts) in pair[0].iter().zip(&pair[1]) {
+            assert!((whole.1 - parts.1).abs() < 1e-4 * whole.1, "{runs:?}");
+        }
+    }
+    fails(&mut finetune(&data, &path("other"), &["--micro-batch", "0"]), 2, &["--micro-batch"]);
 }
 
 #[test]

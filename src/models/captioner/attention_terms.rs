@@ -1,5 +1,7 @@
 //! What a captioner's loss asks of its attention, beside the words.
 
+use std::ops::Range;
+
 use super::OP;
 use crate::error::{Error, Result};
 use crate::ops::{add, concat, multiply, subtract, sum};
@@ -29,14 +31,25 @@ pub struct Region {
     pub places: Vec<usize>,
 }
 
-impl AttentionTerms<'_> {
-    /// Whether anything is asked.
-    pub(super) fn is_any(&self) -> bool {
-        self.doubly_stochastic > 0.0 || self.has_regions()
-    }
+/// What is asked of some pictures of a batch: the terms, divided by all of its pictures and regions.
+pub(super) struct PartTerms<'a> {
+    /// λ / pictures.
+    doubly_stochastic: f32,
+    /// μ / regions.
+    correctness: f32,
+    regions: &'a [Vec<Region>],
+}
 
-    fn has_regions(&self) -> bool {
-        self.correctness > 0.0 && self.regions.iter().any(|regions| !regions.is_empty())
+impl<'a> AttentionTerms<'a> {
+    /// Those of a part of so many pictures, which [`AttentionTerms::check`] has seen.
+    pub(super) fn part(&self, part: Range<usize>, pictures: usize) -> PartTerms<'a> {
+        let regions: usize = self.regions.iter().map(Vec::len).sum();
+        PartTerms {
+            doubly_stochastic: self.doubly_stochastic / pictures as f32,
+            correctness: self.correctness / regions.max(1) as f32,
+            // None at all may be there where they count for nothing.
+            regions: self.regions.get(part).unwrap_or_default(),
+        }
     }
 
     pub(super) fn check(&self, captions: &[&[u32]], places: usize) -> Result<()> {
@@ -67,6 +80,17 @@ impl AttentionTerms<'_> {
         }
         Ok(())
     }
+}
+
+impl PartTerms<'_> {
+    /// Whether anything is asked.
+    pub(super) fn is_any(&self) -> bool {
+        self.doubly_stochastic > 0.0 || self.has_regions()
+    }
+
+    fn has_regions(&self) -> bool {
+        self.correctness > 0.0 && self.regions.iter().any(|regions| !regions.is_empty())
+    }
 
     /// Records the loss with the terms added, of each step's weights `[pictures, places]`.
     pub(super) fn record(
@@ -83,12 +107,11 @@ impl AttentionTerms<'_> {
         let mut loss = loss.clone();
         if self.doubly_stochastic > 0.0 {
             let spread = record_spread(recording, &weights, captions)?;
-            loss = added(recording, &loss, &spread, self.doubly_stochastic / captions.len() as f32)?;
+            loss = added(recording, &loss, &spread, self.doubly_stochastic)?;
         }
         if self.has_regions() {
             let missed = self.record_missed(recording, &weights)?;
-            let count: usize = self.regions.iter().map(Vec::len).sum();
-            loss = added(recording, &loss, &missed, self.correctness / count as f32)?;
+            loss = added(recording, &loss, &missed, self.correctness)?;
         }
         Ok(loss)
     }

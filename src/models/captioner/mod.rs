@@ -5,9 +5,10 @@
 mod attention_terms;
 mod caption;
 
+use std::ops::Range;
 use std::path::Path;
 
-use super::padded::Shifted;
+use super::padded::{Shifted, counted, expect_part};
 use super::recurrent_decoder::{RecurrentDecoder, RecurrentDecoderConfig, RecurrentMemory, RecurrentTargets};
 use super::source::Source;
 use crate::device::Device;
@@ -300,6 +301,23 @@ impl Captioner {
         captions: &[&[u32]],
         attention: &AttentionTerms<'_>,
     ) -> Result<Value> {
+        self.record_loss_part(recording, pictures, captions, attention, 0..pictures.len())
+    }
+
+    /// Records what some pictures of a batch add to its loss ([`Captioner::record_loss`]), which is divided by the words, the pictures and
+    /// the regions of all of the batch. So the losses of its parts add up to that of the whole
+    /// ([`Trainer::step_in_parts_async`](crate::train::Trainer::step_in_parts_async)).
+    ///
+    /// # Errors
+    /// As there, and [`Error::Argument`] for a part that is empty or not within the batch.
+    pub fn record_loss_part(
+        &self,
+        recording: &mut Recording,
+        pictures: &[&[u8]],
+        captions: &[&[u32]],
+        attention: &AttentionTerms<'_>,
+        part: Range<usize>,
+    ) -> Result<Value> {
         if pictures.len() != captions.len() {
             let expected = format!("as many as the {} pictures", pictures.len());
             return Err(Error::argument(OP, "captions", expected, captions.len().to_string()));
@@ -308,17 +326,21 @@ impl Captioner {
             return Err(Error::argument(OP, format!("caption {index}"), "at least 1 token", "none"));
         }
         attention.check(captions, self.config.places())?;
+        expect_part(OP, &part, pictures.len())?;
         recording.atomically(|recording| {
-            let memory = self.record_memory(recording, pictures)?;
+            let memory = self.record_memory(recording, &pictures[part.clone()])?;
             let padding = self.config.padding_id;
-            let shifted = Shifted::new(captions, padding);
+            let own = &captions[part.clone()];
+            let shifted = Shifted::new(own, padding);
             let inputs = shifted.inputs();
+            let attention = attention.part(part, pictures.len());
             let with_weights = attention.is_any();
             let RecurrentTargets { logits, weights } =
                 self.decoder.record_targets(recording, &memory, &inputs, padding, with_weights)?;
-            let loss = CrossEntropy::new(&shifted.labels_by_step()).record(recording, &logits)?;
+            let labels = shifted.labels_by_step();
+            let loss = CrossEntropy::new(&labels).divisor(counted(captions)).record(recording, &logits)?;
             match with_weights {
-                true => attention.record(recording, &loss, &weights, captions),
+                true => attention.record(recording, &loss, &weights, own),
                 false => Ok(loss),
             }
         })

@@ -1,6 +1,8 @@
 //! Bahdanau's model: a bidirectional GRU reads, additive attention aligns, a GRU writes (Bahdanau, Cho and Bengio 2015,
 //! *Neural Machine Translation by Jointly Learning to Align and Translate*, appendix A; RNNsearch there).
 
+use std::ops::Range;
+
 use super::facts::{Facts, Sizes, Wanted};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -8,7 +10,7 @@ use crate::layers::{
     Gru, GruConfig, GruDirection, GruOptions, GruValues, LayerCapture, Parameter, Parameters,
 };
 use crate::models::generation::{Hypothesis, generate};
-use crate::models::padded::{PaddedIds, Shifted};
+use crate::models::padded::{PaddedIds, Shifted, counted, expect_as_many, expect_part};
 use crate::models::recurrent_decoder::{
     HostGruTensors, RecurrentDecoder, RecurrentDecoderConfig, RecurrentMemory, RecurrentStep,
     RecurrentStepDecoder,
@@ -219,7 +221,7 @@ impl BahdanauSeq2Seq {
         with_weights: bool,
     ) -> Result<Vec<BahdanauStep>> {
         recording.atomically(|recording| {
-            expect_as_many(sources, targets)?;
+            expect_as_many(OP, sources, targets)?;
             let memory = self.record_encoder(recording, sources)?;
             let longest = targets.iter().map(|target| target.len()).max().unwrap_or(0);
             let mut steps: Vec<BahdanauStep> = Vec::with_capacity(longest);
@@ -247,14 +249,32 @@ impl BahdanauSeq2Seq {
         sources: &[&[u32]],
         targets: &[&[u32]],
     ) -> Result<Value> {
+        self.record_loss_part(recording, sources, targets, 0..sources.len())
+    }
+
+    /// Records what some pairs of a batch add to its loss ([`BahdanauSeq2Seq::record_loss`]): the cross-entropy of their targets'
+    /// tokens, divided by the tokens of all targets of the batch. So the losses of its parts add up to that of the whole
+    /// ([`Trainer::step_in_parts_async`](crate::train::Trainer::step_in_parts_async)).
+    ///
+    /// # Errors
+    /// As [`BahdanauSeq2Seq::record_logits`], and [`Error::Argument`] for a part that is empty or not within the batch.
+    pub fn record_loss_part(
+        &self,
+        recording: &mut Recording,
+        sources: &[&[u32]],
+        targets: &[&[u32]],
+        part: Range<usize>,
+    ) -> Result<Value> {
+        expect_as_many(OP, sources, targets)?;
+        expect_part(OP, &part, sources.len())?;
         recording.atomically(|recording| {
-            expect_as_many(sources, targets)?;
-            let shifted = Shifted::new(targets, self.config.start_id);
-            let memory = self.record_encoder(recording, sources)?;
+            let shifted = Shifted::new(&targets[part.clone()], self.config.start_id);
+            let memory = self.record_encoder(recording, &sources[part])?;
             let padding = self.config.padding_id;
             let all = self.decoder.record_targets(recording, &memory, &shifted.inputs(), padding, false)?;
             let logits = all.logits.reshape([shifted.labels.len(), self.config.vocabulary_size])?;
-            CrossEntropy::new(&shifted.labels_by_step()).record(recording, &logits)
+            let labels = shifted.labels_by_step();
+            CrossEntropy::new(&labels).divisor(counted(targets)).record(recording, &logits)
         })
     }
 
@@ -272,14 +292,6 @@ impl BahdanauSeq2Seq {
         let lengths = texts.iter().map(|text| text.len() as u32).collect();
         self.decoder.start(recording, &memory, lengths, beams, capture).await
     }
-}
-
-fn expect_as_many(sources: &[&[u32]], targets: &[&[u32]]) -> Result<()> {
-    if sources.len() == targets.len() {
-        return Ok(());
-    }
-    let expected = format!("as many as the {} sources", sources.len());
-    Err(Error::argument(OP, "targets", expected, targets.len().to_string()))
 }
 
 #[cfg(test)]

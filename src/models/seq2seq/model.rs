@@ -1,5 +1,7 @@
 //! The models that translate. Each has `facts`, `sizes` and `generate`, and nothing else asks which of them it is.
 
+use std::ops::Range;
+
 use super::facts::{Facts, Sizes, Wanted};
 use super::{BahdanauSeq2Seq, TransformerSeq2Seq};
 use crate::device::Device;
@@ -52,15 +54,16 @@ impl Model {
         }
     }
 
-    pub(super) fn record_loss(
+    pub(super) fn record_loss_part(
         &self,
         recording: &mut Recording,
         sources: &[&[u32]],
         targets: &[&[u32]],
+        part: Range<usize>,
     ) -> Result<Value> {
         match self {
-            Self::Transformer(model) => model.record_loss(recording, sources, targets),
-            Self::Bahdanau(model) => model.record_loss(recording, sources, targets),
+            Self::Transformer(model) => model.record_loss_part(recording, sources, targets, part),
+            Self::Bahdanau(model) => model.record_loss_part(recording, sources, targets, part),
         }
     }
 

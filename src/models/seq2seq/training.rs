@@ -1,5 +1,6 @@
 //! A translator that is trained.
 
+use std::ops::Range;
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 
@@ -43,7 +44,23 @@ impl Translator {
         sources: &[&[u32]],
         targets: &[&[u32]],
     ) -> Result<Value> {
-        self.model.record_loss(recording, sources, targets)
+        self.record_loss_part(recording, sources, targets, 0..sources.len())
+    }
+
+    /// Records what some pairs of a batch add to its loss ([`Translator::record_loss`]): the cross-entropy of their targets' tokens,
+    /// divided by the tokens of all targets of the batch. So the losses of its parts add up to that of the whole
+    /// ([`Trainer::step_in_parts_async`](crate::train::Trainer::step_in_parts_async)).
+    ///
+    /// # Errors
+    /// As there, and [`Error::Argument`](crate::Error::Argument) for a part that is empty or not within the batch.
+    pub fn record_loss_part(
+        &self,
+        recording: &mut Recording,
+        sources: &[&[u32]],
+        targets: &[&[u32]],
+        part: Range<usize>,
+    ) -> Result<Value> {
+        self.model.record_loss_part(recording, sources, targets, part)
     }
 
     /// Writes the weights as a folder's `model.safetensors`, stored as f32 or f16.

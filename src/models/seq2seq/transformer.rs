@@ -1,18 +1,19 @@
 //! The encoder–decoder Transformer (Vaswani et al. 2017, figure 1), with the weights of a MarianMT folder.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::captured::{Seq2SeqAttention, part};
 use super::facts::{Facts, Sizes, Wanted};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layers::{
     DecoderLayer, DecoderLayerCache, DecoderLayerConfig, DecoderLayerNames, DecoderLayerOptions,
     DecoderLayerWeights, Encoder, EncoderLayer, EncoderLayerConfig, EncoderLayerNames, EncoderLayerWeights,
     LayerCapture, MultiHeadAttentionOptions, NormPosition, Parameter, Parameters,
 };
 use crate::models::generation::{Hypothesis, StepDecoder, StepOutput, generate};
-use crate::models::padded::{PaddedIds, Shifted, padded};
+use crate::models::padded::{PaddedIds, Shifted, counted, expect_as_many, expect_part, padded};
 use crate::models::source::Source;
 use crate::ops::{
     Causal, CrossEntropy, Embedding, EmbeddingTable, Linear, LinearWeights, SinusoidalLayout,
@@ -43,8 +44,10 @@ impl TransformerSeq2Seq {
     /// Loads the weights of a MarianMT checkpoint and stores the matrices as `dtype` (f32 or f16).
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::TensorShape`]; [`Error::Weight`] for one that is not finite, or does not fit f16;
-    /// [`Error::Unsupported`] for a tensor that no part of the architecture accounts for; [`Error::OutOfMemory`].
+    /// [`Error::MissingTensor`](crate::Error::MissingTensor), [`Error::TensorShape`](crate::Error::TensorShape);
+    /// [`Error::Weight`](crate::Error::Weight) for one that is not finite, or does not fit f16;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a tensor that no part of the architecture accounts for;
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn load(
         device: &Device,
         config: &MarianConfig,
@@ -57,7 +60,7 @@ impl TransformerSeq2Seq {
     /// A model that has learnt nothing yet, its weights made from a seed, in f32: what training begins with.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`].
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn random(device: &Device, config: &MarianConfig, seed: u64) -> Result<Self> {
         Self::from_source(device, config, Source::random(seed), DType::F32)
     }
@@ -206,7 +209,7 @@ impl TransformerSeq2Seq {
     /// each. What stands at padded positions has no meaning.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an empty text, one longer than the positions, or an id past its table.
+    /// [`Error::Argument`](crate::Error::Argument) for an empty text, one longer than the positions, or an id past its table.
     pub fn record_encoder(&self, recording: &mut Recording, texts: &[&[u32]]) -> Result<(Value, Vec<u32>)> {
         let (memory, lengths, _) = self.record_encoder_captured(recording, texts, &LayerCapture::none())?;
         Ok((memory, lengths))
@@ -216,7 +219,7 @@ impl TransformerSeq2Seq {
     /// well: a value `[texts, heads, longest, longest]` for each layer that `capture` names, in that order.
     ///
     /// # Errors
-    /// As there, and [`Error::Argument`] for layers or heads that there are not, and for a capture above its bound.
+    /// As there, and [`Error::Argument`](crate::Error::Argument) for layers or heads that there are not, and for a capture above its bound.
     pub fn record_encoder_captured(
         &self,
         recording: &mut Recording,
@@ -238,7 +241,7 @@ impl TransformerSeq2Seq {
     /// `[pairs, longest target, target_vocabulary_size]` of the token after each of the target's.
     ///
     /// # Errors
-    /// As [`TransformerSeq2Seq::record_encoder`], and [`Error::Argument`] for other numbers of sources and targets.
+    /// As [`TransformerSeq2Seq::record_encoder`], and [`Error::Argument`](crate::Error::Argument) for other numbers of sources and targets.
     pub fn record_logits(
         &self,
         recording: &mut Recording,
@@ -246,10 +249,7 @@ impl TransformerSeq2Seq {
         targets: &[&[u32]],
     ) -> Result<Value> {
         recording.atomically(|recording| {
-            if sources.len() != targets.len() {
-                let expected = format!("as many as the {} sources", sources.len());
-                return Err(Error::argument(OP, "targets", expected, targets.len().to_string()));
-            }
+            expect_as_many(OP, sources, targets)?;
             let (memory, source_lengths) = self.record_encoder(recording, sources)?;
             let (mut x, _) = self.embed(recording, "a target", targets, &self.target, &self.positions[1])?;
             let options = DecoderLayerOptions {
@@ -281,10 +281,29 @@ impl TransformerSeq2Seq {
         sources: &[&[u32]],
         targets: &[&[u32]],
     ) -> Result<Value> {
+        self.record_loss_part(recording, sources, targets, 0..sources.len())
+    }
+
+    /// Records what some pairs of a batch add to its loss ([`TransformerSeq2Seq::record_loss`]): the cross-entropy of their targets'
+    /// tokens, divided by the tokens of all targets of the batch. So the losses of its parts add up to that of the whole
+    /// ([`Trainer::step_in_parts_async`](crate::train::Trainer::step_in_parts_async)).
+    ///
+    /// # Errors
+    /// As [`TransformerSeq2Seq::record_logits`], and [`Error::Argument`](crate::Error::Argument) for a part that is empty or not within
+    /// the batch.
+    pub fn record_loss_part(
+        &self,
+        recording: &mut Recording,
+        sources: &[&[u32]],
+        targets: &[&[u32]],
+        part: Range<usize>,
+    ) -> Result<Value> {
+        expect_as_many(OP, sources, targets)?;
+        expect_part(OP, &part, sources.len())?;
         recording.atomically(|recording| {
-            let shifted = Shifted::new(targets, self.config.start_id);
-            let logits = self.record_logits(recording, sources, &shifted.inputs())?;
-            CrossEntropy::new(&shifted.labels).record(recording, &logits)
+            let shifted = Shifted::new(&targets[part.clone()], self.config.start_id);
+            let logits = self.record_logits(recording, &sources[part], &shifted.inputs())?;
+            CrossEntropy::new(&shifted.labels).divisor(counted(targets)).record(recording, &logits)
         })
     }
 

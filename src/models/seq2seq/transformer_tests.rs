@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::error::Error;
 
 #[test]
 fn a_step_that_a_later_layer_refuses_leaves_no_trace() {

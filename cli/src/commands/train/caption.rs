@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use attentive::models::{AttentionTerms, Captioner, Region};
+use attentive::train::Better;
 use attentive::weights::CaptionerConfig;
 use attentive::{DType, Device};
 use clap::Args;
@@ -11,7 +12,7 @@ use clap::Args;
 use super::ducks::{self, Pairs, Scene, Scenes};
 use crate::arguments::{DeviceArgument, OpenArguments};
 use crate::output::{Failure, Result, advance, bar, count, note, print, thousands};
-use crate::training::{Run, RunArguments, from_nothing};
+use crate::training::{Defaults, Flags, Run, RunArguments, Scoring, Settings, StepArguments, from_nothing};
 
 /// The learning rate's rise, of all steps at most a tenth.
 const WARMUP: u64 = 200;
@@ -19,6 +20,15 @@ const WARMUP: u64 = 200;
 const NO_WORDS: [&str; 2] = ["<pad>", "</s>"];
 /// Wrong captions that are shown.
 const SHOWN: usize = 10;
+const DEFAULTS: Defaults = Defaults { length: 5000, batch_size: 32, learning_rate: 3e-3 };
+const FLAGS: Flags = Flags {
+    examples: "pictures",
+    seeded: "same pictures and same first weights",
+    seed: 20_150_210,
+    defaults: Some(DEFAULTS),
+    smallest_batch: 1,
+    advice: "",
+};
 /// The seeds of the pictures that the model is held against, which no run of training has.
 const HELD_OUT: [(u64, Pairs); 2] = [(0x0dd5_ca1e, Pairs::Known), (0x0dd5_ca1f, Pairs::Withheld)];
 
@@ -29,6 +39,7 @@ const HELD_OUT: [(u64, Pairs); 2] = [(0x0dd5_ca1e, Pairs::Known), (0x0dd5_ca1f, 
 /// and held against pictures that training never sees: drawn as those were, and with two colours that no picture of training has
 /// together. For each word that is a colour it is told whether the model looked most at a place within such a duck.
 #[derive(Args)]
+#[command(mut_args(|argument| FLAGS.describe(argument)))]
 #[command(after_help = "\
 Examples:
   attentive train caption -o my-ducks
@@ -39,31 +50,8 @@ pub struct Arguments {
     #[command(flatten)]
     run: RunArguments,
 
-    /// Steps of the whole run
-    #[arg(long, env = "ATTENTIVE_STEPS", hide_env_values = true, value_name = "N", default_value_t = 5000)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    steps: u64,
-
-    /// Pictures of a step
-    #[arg(
-        long,
-        env = "ATTENTIVE_BATCH_SIZE",
-        hide_env_values = true,
-        value_name = "N",
-        default_value_t = 32
-    )]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: u32,
-
-    /// The largest learning rate
-    #[arg(
-        long,
-        env = "ATTENTIVE_LEARNING_RATE",
-        hide_env_values = true,
-        value_name = "η",
-        default_value_t = 3e-3
-    )]
-    learning_rate: f32,
+    #[command(flatten)]
+    training: StepArguments,
 
     /// How much it counts that each place of a picture is looked at once in all (the doubly stochastic attention of Xu et al. 2015)
     #[arg(
@@ -86,17 +74,7 @@ pub struct Arguments {
     )]
     correctness: f32,
 
-    /// Same seed, same pictures and same first weights
-    #[arg(
-        long,
-        env = "ATTENTIVE_SEED",
-        hide_env_values = true,
-        value_name = "N",
-        default_value_t = 20_150_210
-    )]
-    seed: u64,
-
-    /// Pictures of each kind that the model is held against in the end
+    /// Pictures of each kind that the model is held against in the end, and where --evaluate-every asks for scores
     #[arg(
         long,
         env = "ATTENTIVE_EVALUATE",
@@ -117,21 +95,26 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let device = arguments.device.open(&arguments.open)?;
     let config = CaptionerConfig::from_json(Captioner::embedded_config(), "config.json")?;
     let vocabulary = NO_WORDS.into_iter().chain(ducks::vocabulary()).map(str::to_owned).collect();
-    let captioner = Captioner::untrained(&device, config, vocabulary, arguments.seed)?;
-    let (steps, batch) = (arguments.steps, arguments.batch_size as usize);
-    let trainer = from_nothing(&device, captioner.parameters(), arguments.learning_rate, WARMUP, steps)?;
-    let settings = [
+    let settings = arguments.training.settings(&FLAGS, DEFAULTS);
+    let Settings { steps, batch_size: batch, seed, .. } = settings;
+    let captioner = Captioner::untrained(&device, config, vocabulary, seed)?;
+    let trainer = from_nothing(&device, captioner.parameters(), WARMUP, &settings)?;
+    let own = [
         ("model", Captioner::EMBEDDED.to_owned()),
-        ("steps", steps.to_string()),
-        ("batch size", batch.to_string()),
-        ("learning rate", arguments.learning_rate.to_string()),
         ("doubly stochastic", arguments.doubly_stochastic.to_string()),
         ("correctness", arguments.correctness.to_string()),
-        ("seed", arguments.seed.to_string()),
     ];
-    let mut run = Run::begin(&arguments.run, trainer, &settings)?;
-    let parameters = run.trainer.parameters().iter();
-    let elements: u64 = parameters.map(|parameter| parameter.tensor.shape().elements()).sum();
+    let scoring = Scoring {
+        name: "share of exact captions",
+        better: Better::Higher,
+        score: Box::new(|| {
+            let [(seed, pairs), _] = HELD_OUT;
+            let scenes: Vec<Scene> = Scenes::new(seed, pairs).take(arguments.evaluate).collect();
+            Ok(held_against(&captioner, &scenes)?.exact as f64 / scenes.len().max(1) as f64)
+        }),
+    };
+    let mut run = Run::begin(&arguments.run, trainer, &settings, &own, scoring)?;
+    let elements = run.parameters();
     note(format_args!(
         "{}: {} parameters, {} of {} pictures, on {}",
         Captioner::EMBEDDED,
@@ -140,10 +123,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         batch,
         device.name()
     ));
-    let mut scenes = Scenes::new(arguments.seed, Pairs::Known);
+    let mut scenes = Scenes::new(seed, Pairs::Known);
     // A run that goes on has had these.
-    scenes.by_ref().take(run.trainer.steps() as usize * batch).for_each(drop);
-    while run.trainer.steps() < steps {
+    scenes.by_ref().take(run.taken() as usize * batch).for_each(drop);
+    while run.goes_on() {
         let scenes: Vec<Scene> = scenes.by_ref().take(batch).collect();
         let pictures: Vec<Vec<u8>> = scenes.iter().map(ducks::draw).collect();
         let pictures: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
@@ -157,16 +140,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             regions: &regions,
         };
         let words = captions.iter().map(|caption| caption.len()).sum();
-        let step = run
-            .trainer
-            .step(|recording| captioner.record_loss(recording, &pictures, &captions, &attention))?;
-        if run.took(&step, steps, words)?.is_break() {
-            return Err(Failure::Said);
-        }
+        run.step([batch, words], |recording, part| {
+            captioner.record_loss_part(recording, &pictures, &captions, &attention, part)
+        })?;
     }
     let output = &arguments.run.output;
-    save(output, &captioner)?;
-    run.end()?;
+    run.end(|_| save(output, &captioner))?;
     print(&report(output, &device, arguments.evaluate)?)
 }
 

@@ -7,7 +7,7 @@ mod scores;
 use std::path::{Path, PathBuf};
 
 use attentive::models::HeadKind;
-use attentive::train::{AdamW, Schedule, Trainer, save_folder};
+use attentive::train::{Better, save_folder};
 use attentive::weights::{Encoding, HeadConfig, Problem};
 use attentive::{BertModel, BertModelOptions, DType, Device};
 use clap::Args;
@@ -18,23 +18,34 @@ use serde_json::json;
 use crate::arguments::{DeviceArgument, GOOGLE_BERT, ModelArguments, OpenArguments};
 use crate::input::Format;
 use crate::output::{Align, Answers, BadRows, Failure, Result, Table, advance, bar, count, note};
-use crate::training::{LARGEST_NORM, Run, RunArguments};
+use crate::training::{
+    Defaults, EpochArguments, Flags, LoraArguments, Run, RunArguments, Scoring, Settings, fine_tuning,
+    lora_settings, save_adapter, trained,
+};
 use rows::{Columns, Labelled};
 use scores::{Score, score};
 
-/// Of all steps, the share over which the learning rate rises.
-const WARMUP: f64 = 0.1;
+const DEFAULTS: Defaults = Defaults { length: 3, batch_size: 32, learning_rate: 5e-5 };
+const FLAGS: Flags = Flags {
+    examples: "texts",
+    seeded: "same texts held back, same order, same first weights of a new classifier",
+    seed: 1,
+    defaults: Some(DEFAULTS),
+    smallest_batch: 1,
+    advice: "; a small model takes a larger one, such as 5e-4",
+};
 /// Batches whose texts are sorted by their lengths together, so that little of a batch is padding.
 const WINDOW: usize = 32;
 
 /// Train a classifier with texts and their labels
 ///
-/// The whole model is trained, in f32. A folder without a classifier, such as a pre-trained BERT, gets a new one for the labels of the
-/// data; a classifier is trained on with its own labels, or replaced by --new-head. Some rows are held back, and how many of them get
-/// their label is told beside what the most frequent label and what logistic regression over words (TF-IDF) come to. What is written is
-/// a folder that `attentive classify -m` and transformers read. A row without a text or a label is named and left out, and the exit
-/// status is 1.
+/// The whole model is trained, in f32, or with --lora its head and low-rank products. A folder without a classifier, such as a pre-trained BERT, gets a new one for the labels of the
+/// data; a classifier is trained on with its own labels, or replaced by --new-head. Some rows are held back: behind each epoch the model
+/// is scored by how many of them get their label, the best one is written, and its score is told beside what the most frequent label and
+/// what logistic regression over words (TF-IDF) come to. What is written is a folder that `attentive classify -m` and transformers read. A
+/// row without a text or a label is named and left out, and the exit status is 1.
 #[derive(Args)]
+#[command(mut_args(|argument| FLAGS.describe(argument)))]
 #[command(after_help = "\
 Examples:
   attentive finetune classify -m my-bert reviews.csv -o my-classifier
@@ -74,39 +85,15 @@ pub struct Arguments {
     #[command(flatten)]
     run: RunArguments,
 
-    /// How often each text is seen
-    #[arg(long, env = "ATTENTIVE_EPOCHS", hide_env_values = true, value_name = "N", default_value_t = 3)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
-    epochs: u64,
+    #[command(flatten)]
+    training: EpochArguments,
 
-    /// Texts of a step
-    #[arg(
-        long,
-        env = "ATTENTIVE_BATCH_SIZE",
-        hide_env_values = true,
-        value_name = "N",
-        default_value_t = 32
-    )]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: u32,
-
-    /// The largest learning rate; a small model takes a larger one, such as 5e-4
-    #[arg(
-        long,
-        env = "ATTENTIVE_LEARNING_RATE",
-        hide_env_values = true,
-        value_name = "η",
-        default_value_t = 5e-5
-    )]
-    learning_rate: f32,
+    #[command(flatten)]
+    lora: LoraArguments,
 
     /// Texts that are held back [default: a tenth of them, 5,000 at most]
     #[arg(long, env = "ATTENTIVE_HELD_OUT", hide_env_values = true, value_name = "N")]
     held_out: Option<usize>,
-
-    /// Same seed, same texts held back, same order, same first weights of a new classifier
-    #[arg(long, env = "ATTENTIVE_SEED", hide_env_values = true, value_name = "N", default_value_t = 1)]
-    seed: u64,
 
     /// Write what came out as JSON into a file, or to standard output (-) in place of the report
     #[arg(long, env = "ATTENTIVE_JSON", hide_env_values = true, value_name = "FILE")]
@@ -140,32 +127,36 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let name = arguments.data.display().to_string();
     let is_new = known.is_none();
-    let data = Labelled::new((&rows, &labels), &name, known.as_deref(), arguments.held_out, arguments.seed)?;
+    let seed = arguments.training.seed(&FLAGS);
+    let data = Labelled::new((&rows, &labels), &name, known.as_deref(), arguments.held_out, seed)?;
     let Labelled { labels, mut training, held_out } = data;
     let device = arguments.device.open(&arguments.open)?;
-    let model = load(&device, &folder, is_new.then_some(labels.as_slice()), arguments.seed)?;
+    let model = load(&device, &folder, is_new.then_some(labels.as_slice()), seed)?;
     model.notices().iter().for_each(note);
 
-    let batch_size = arguments.batch_size as usize;
-    let batches = training.len().div_ceil(batch_size) as u64;
-    let steps = arguments.epochs * batches;
-    let algorithm = AdamW { learning_rate: arguments.learning_rate, ..AdamW::default() };
-    let trainer = Trainer::new(&device, algorithm, model.parameters())?
-        .schedule(Schedule::Linear { warmup: (WARMUP * steps as f64) as u64, steps })?
-        .clip(LARGEST_NORM)?;
-    let settings = [
-        ("model", arguments.model.clone()),
-        ("labels", labels.len().to_string()),
-        ("steps", steps.to_string()),
-        ("batch size", batch_size.to_string()),
-        ("learning rate", arguments.learning_rate.to_string()),
-        ("seed", arguments.seed.to_string()),
-    ];
+    let sizes = [training.len(), held_out.len()];
+    let (settings, epochs) = arguments.training.settings(&FLAGS, DEFAULTS, sizes)?;
+    let Settings { steps, batch_size, .. } = settings;
+    let lora = arguments.lora.options(|rank| model.lora(rank), seed);
+    let trainer = fine_tuning(&device, model.parameters(), lora.as_ref(), &settings)?;
+    let own = [("model", arguments.model.clone()), ("labels", labels.len().to_string())];
+    let own = [&own[..], &lora_settings(lora.as_ref())].concat();
     // Before a run that goes on has changed the weights; what a new classifier says is chance.
-    let before = if is_new { None } else { Some(classified(&model, &held_out)?) };
-    let mut run = Run::begin(&arguments.run, trainer, &settings)?;
+    let before = if is_new { None } else { Some(classified(&model, &held_out)?.0) };
+    let right: Vec<u32> = held_out.iter().map(|(_, label)| *label).collect();
+    let scored = |found: &[u32]| score(found, &right, labels.len());
+    let scoring = Scoring {
+        name: "accuracy",
+        better: Better::Higher,
+        score: Box::new(|| {
+            let (found, is_finite) = classified(&model, &held_out)?;
+            Ok(if is_finite { scored(&found).accuracy } else { f64::NAN })
+        }),
+    };
+    let mut run = Run::begin(&arguments.run, trainer, &settings, &own, scoring)?;
     note(format_args!(
-        "{} with {} in {} of up to {}, {} held back, on {}",
+        "{}, {} with {} in {} of up to {}, {} held back, on {}",
+        trained(&run, &model.parameters()),
         count(training.len(), "text"),
         count(labels.len(), "label"),
         count(steps as usize, "step"),
@@ -174,42 +165,42 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         device.name()
     ));
     let encoded = encodings(&model, &training)?;
-    let mut random = Rng::with_seed(arguments.seed ^ 0x0ba7_c4e5);
+    let mut random = Rng::with_seed(seed ^ 0x0ba7_c4e5);
     // A run that goes on has had these.
-    let had = run.trainer.steps();
-    for epoch in 0..arguments.epochs {
-        for (number, batch) in (epoch * batches..).zip(shuffled(&encoded, batch_size, &mut random)) {
-            if number < had {
+    let had = run.taken();
+    let mut numbers = 0..steps;
+    for _ in 0..epochs {
+        for (batch, number) in shuffled(&encoded, batch_size, &mut random).into_iter().zip(&mut numbers) {
+            if number < had || !run.goes_on() {
                 continue;
             }
             let texts: Vec<&Encoding> = batch.iter().map(|&place| &encoded[place]).collect();
             let own: Vec<u32> = batch.iter().map(|&place| training[place].1).collect();
             let tokens = texts.iter().map(|text| text.ids.len()).sum();
-            let step =
-                run.trainer.step(|recording| model.record_classification_loss(recording, &texts, &own))?;
-            if run.took(&step, steps, tokens)?.is_break() {
-                return Err(Failure::Said);
-            }
+            run.step([texts.len(), tokens], |recording, part| {
+                model.record_classification_loss_part(recording, &texts, &own, part)
+            })?;
         }
     }
     let output = &arguments.run.output;
-    match is_new {
-        true => model.save_classifier(&folder, output, DType::F32)?,
-        false => save_folder(&model.parameters(), &folder, output, DType::F32)?,
-    }
-    run.end()?;
+    let taken = run.taken();
+    run.end(|trainer| {
+        match is_new {
+            true => model.save_classifier(&folder, output, DType::F32)?,
+            false => save_folder(&model.parameters(), &folder, output, DType::F32)?,
+        }
+        Ok(save_adapter(trainer, output, &arguments.model, "SEQ_CLS")?)
+    })?;
 
-    let right: Vec<u32> = held_out.iter().map(|(_, label)| *label).collect();
-    let scored = |found: &[u32]| score(found, &right, labels.len());
     let texts: Vec<&str> = held_out.iter().map(|(text, _)| text.as_str()).collect();
     training.sort_unstable();
     let of_words: Vec<(&str, u32)> = training.iter().map(|(text, label)| (text.as_str(), *label)).collect();
-    let words = baseline::by_words(&of_words, &texts, labels.len(), arguments.seed);
+    let words = baseline::by_words(&of_words, &texts, labels.len(), seed);
     let found = [
         ("the most frequent label", "most_frequent", Some(vec![most_frequent(&training); right.len()])),
         ("words (TF-IDF, logistic regression)", "words", Some(words)),
         ("the model before", "before", before),
-        ("the model", "after", Some(classified(&model, &held_out)?)),
+        ("the model", "after", Some(classified(&model, &held_out)?.0)),
     ];
     let mut table = Table::new(&[
         ("held-out texts", Align::Left),
@@ -221,7 +212,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "labels": labels.len(),
         "trained_on": training.len(),
         "held_out": right.len(),
-        "steps": steps,
+        "steps": taken,
     });
     for (name, key, found) in found {
         let Some(Score { accuracy, macro_f1 }) = found.as_deref().map(scored) else { continue };
@@ -287,14 +278,16 @@ fn shuffled(texts: &[Encoding], size: usize, random: &mut Rng) -> Vec<Vec<usize>
     batches
 }
 
-/// The label that the model gives to each text.
-fn classified(model: &BertModel, texts: &[(String, u32)]) -> Result<Vec<u32>> {
+/// The label that the model gives to each text, and whether all of its scores are numbers.
+fn classified(model: &BertModel, texts: &[(String, u32)]) -> Result<(Vec<u32>, bool)> {
     let texts: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
     let bar = bar();
     let found = model.classify(&texts).prompt("").progress(|done, all| advance(&bar, done, all)).run();
     bar.finish_and_clear();
+    let found = found?;
     // Of scores that are no numbers none is the best; the first label stands for it.
-    Ok(found?.answers.iter().map(|scores| scores.best().unwrap_or(0) as u32).collect())
+    let labels = found.answers.iter().map(|scores| scores.best().unwrap_or(0) as u32);
+    Ok((labels.collect(), found.not_finite().is_empty()))
 }
 
 /// Of labels that are as frequent the first.

@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use attentive::models::HeadKind;
+use attentive::train::Better;
 use attentive::weights::WordPieceVocabulary;
 use attentive::{BertModel, DType};
 use clap::Args;
@@ -15,15 +16,25 @@ use serde_json::json;
 
 use crate::arguments::{DeviceArgument, OpenArguments};
 use crate::output::{Answers, Failure, Result, count, note, thousands};
-use crate::training::{Run, RunArguments, from_nothing};
+use crate::training::{Defaults, Flags, Run, RunArguments, Scoring, Settings, StepArguments, from_nothing};
 use batches::Batches;
-use report::report;
+use report::{held_out_loss, report};
 use text::Text;
 
 /// The learning rate's rise, of all steps at most a tenth.
 const WARMUP: u64 = 400;
 /// How much wider the middle of a feed-forward block is than the model.
 const WIDENING: usize = 4;
+
+const DEFAULTS: Defaults = Defaults { length: 4000, batch_size: 32, learning_rate: 1e-3 };
+const FLAGS: Flags = Flags {
+    examples: "pairs of sentences",
+    seeded: "same pairs, same hidden words and same first weights",
+    seed: 20_181_011,
+    defaults: Some(DEFAULTS),
+    smallest_batch: 1,
+    advice: "",
+};
 
 /// Pre-train a small BERT from nothing, on a text
 ///
@@ -33,6 +44,7 @@ const WIDENING: usize = 4;
 /// sentence and a chapter a document. What was trained is written to a folder of transformers' form, which `attentive fill-mask -m` and
 /// `attentive next-sentence -m` take, and held against documents that training never sees.
 #[derive(Args)]
+#[command(mut_args(|argument| FLAGS.describe(argument)))]
 #[command(after_help = "\
 Examples:
   apt-get install bible-kjv && attentive train bert -o my-bert
@@ -49,31 +61,8 @@ pub struct Arguments {
     #[command(flatten)]
     run: RunArguments,
 
-    /// Steps of the whole run
-    #[arg(long, env = "ATTENTIVE_STEPS", hide_env_values = true, value_name = "N", default_value_t = 4000)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    steps: u64,
-
-    /// Pairs of sentences of a step
-    #[arg(
-        long,
-        env = "ATTENTIVE_BATCH_SIZE",
-        hide_env_values = true,
-        value_name = "N",
-        default_value_t = 32
-    )]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: u32,
-
-    /// The largest learning rate
-    #[arg(
-        long,
-        env = "ATTENTIVE_LEARNING_RATE",
-        hide_env_values = true,
-        value_name = "η",
-        default_value_t = 1e-3
-    )]
-    learning_rate: f32,
+    #[command(flatten)]
+    training: StepArguments,
 
     /// Tokens of the vocabulary, at most
     #[arg(
@@ -116,16 +105,6 @@ pub struct Arguments {
     #[arg(long, env = "ATTENTIVE_HELD_OUT", hide_env_values = true, value_name = "N")]
     held_out: Option<NonZeroUsize>,
 
-    /// Same seed, same pairs, same hidden words and same first weights
-    #[arg(
-        long,
-        env = "ATTENTIVE_SEED",
-        hide_env_values = true,
-        value_name = "N",
-        default_value_t = 20_181_011
-    )]
-    seed: u64,
-
     /// Write what came out as JSON into a file, or to standard output (-) in place of the report
     #[arg(long, env = "ATTENTIVE_JSON", hide_env_values = true, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -152,10 +131,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let config = config(arguments, vocabulary.tokens().len());
     let heads = [HeadKind::MaskedLanguage, HeadKind::NextSentence];
     let tokenizer = vocabulary.tokenizer()?;
-    let model = BertModel::untrained(&device, config.as_bytes(), tokenizer, &heads, arguments.seed)?;
-    let (steps, batch_size) = (arguments.steps, arguments.batch_size as usize);
-    let trainer = from_nothing(&device, model.parameters(), arguments.learning_rate, WARMUP, steps)?;
-    let settings = [
+    let settings = arguments.training.settings(&FLAGS, DEFAULTS);
+    let Settings { steps, batch_size, seed, .. } = settings;
+    let model = BertModel::untrained(&device, config.as_bytes(), tokenizer, &heads, seed)?;
+    let trainer = from_nothing(&device, model.parameters(), WARMUP, &settings)?;
+    let own = [
         ("text's checksum", format!("{:08x}", text.checksum)),
         ("held-out documents", text.held_out.documents().len().to_string()),
         ("vocabulary", arguments.vocabulary.to_string()),
@@ -163,14 +143,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ("width", arguments.width.to_string()),
         ("heads", arguments.heads.to_string()),
         ("max tokens", arguments.max_tokens.to_string()),
-        ("steps", steps.to_string()),
-        ("batch size", batch_size.to_string()),
-        ("learning rate", arguments.learning_rate.to_string()),
-        ("seed", arguments.seed.to_string()),
     ];
-    let mut run = Run::begin(&arguments.run, trainer, &settings)?;
-    let parameters = run.trainer.parameters().iter();
-    let elements: u64 = parameters.map(|parameter| parameter.tensor.shape().elements()).sum();
+    let scoring = Scoring {
+        name: "held-out loss",
+        better: Better::Lower,
+        score: Box::new(|| held_out_loss(&model, &text)),
+    };
+    let mut run = Run::begin(&arguments.run, trainer, &settings, &own, scoring)?;
+    let elements = run.parameters();
     note(format_args!(
         "{}: {} in {}, {} more held out; {} tokens, {} parameters, {} of {} pairs, on {}",
         text.name,
@@ -183,23 +163,22 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         batch_size,
         device.name()
     ));
-    let had = run.trainer.steps();
-    let mut batches = Batches::new(&model, &text.training, batch_size, arguments.seed, had)?;
-    while run.trainer.steps() < steps {
+    let had = run.taken();
+    let mut batches = Batches::new(&model, &text.training, batch_size, seed, had)?;
+    while run.goes_on() {
         let batch = batches.next()?;
         let tokens = batch.iter().map(|input| input.tokens.ids.len()).sum();
-        let step = run.trainer.step(|recording| model.record_pretraining_loss(recording, &batch))?;
-        if run.took(&step, steps, tokens)?.is_break() {
-            return Err(Failure::Said);
-        }
+        run.step([batch.len(), tokens], |recording, part| {
+            model.record_pretraining_loss_part(recording, &batch, part)
+        })?;
     }
     let output = &arguments.run.output;
-    save(output, &config, &vocabulary, &model)?;
-    run.end()?;
+    let taken = run.taken();
+    run.end(|_| save(output, &config, &vocabulary, &model))?;
     let (report, mut found) = report(output, &device, &text)?;
     found["parameters"] = elements.into();
     found["vocabulary"] = vocabulary.tokens().len().into();
-    found["steps"] = steps.into();
+    found["steps"] = taken.into();
     found["device"] = device.name().into();
     answers.write(&[found], &report)
 }

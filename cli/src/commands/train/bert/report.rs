@@ -70,6 +70,12 @@ pub fn report(folder: &Path, device: &Device, text: &Text) -> Result<(String, Va
     Ok((text, object))
 }
 
+/// The loss of both tasks on what is held out, added as training adds them.
+pub fn held_out_loss(model: &BertModel, text: &Text) -> Result<f64> {
+    let found = model.evaluate(&text.held_out).seed(SEED).run()?;
+    Ok([found.masked_language, found.next_sentence].into_iter().flatten().map(|score| score.loss).sum())
+}
+
 fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }

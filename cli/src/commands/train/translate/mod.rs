@@ -8,17 +8,27 @@ use std::path::{Path, PathBuf};
 
 use attentive::DType;
 use attentive::models::{EmbeddedModel, Translator};
+use attentive::train::Better;
 use clap::Args;
 
 use crate::arguments::{DeviceArgument, OpenArguments};
 use crate::output::{Answers, Failure, Result, count, note, thousands};
-use crate::training::{Run, RunArguments, from_nothing};
+use crate::training::{Flags, Run, RunArguments, Scoring, Settings, StepArguments, from_nothing};
 use batches::{Batch, Batches};
-use models::{Defaults, ModelName};
-use report::report;
+use models::ModelName;
+use report::{exact_share, report};
 
 /// The learning rate's rise, of all steps at most a tenth.
 const WARMUP: u64 = 400;
+
+const FLAGS: Flags = Flags {
+    examples: "pairs",
+    seeded: "same data and same first weights",
+    seed: 20_150_519,
+    defaults: None,
+    smallest_batch: 1,
+    advice: "",
+};
 
 /// Train one of the program's own translators from nothing
 ///
@@ -26,6 +36,7 @@ const WARMUP: u64 = 400;
 /// English sentences and their French (models/README.md). What was trained is written to a folder that `attentive translate -m FOLDER`
 /// takes, and held against pairs that training never sees.
 #[derive(Args)]
+#[command(mut_args(|argument| FLAGS.describe(argument)))]
 #[command(after_help = "\
 Examples:
   attentive train translate -o my-dates
@@ -43,31 +54,10 @@ pub struct Arguments {
     #[command(flatten)]
     run: RunArguments,
 
-    /// Steps of the whole run [default: the model's own number]
-    #[arg(long, env = "ATTENTIVE_STEPS", hide_env_values = true, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    steps: Option<u64>,
+    #[command(flatten)]
+    training: StepArguments,
 
-    /// Pairs of a step [default: the model's own number]
-    #[arg(long, env = "ATTENTIVE_BATCH_SIZE", hide_env_values = true, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: Option<u32>,
-
-    /// The largest learning rate [default: the model's own]
-    #[arg(long, env = "ATTENTIVE_LEARNING_RATE", hide_env_values = true, value_name = "η")]
-    learning_rate: Option<f32>,
-
-    /// Same seed, same data and same first weights
-    #[arg(
-        long,
-        env = "ATTENTIVE_SEED",
-        hide_env_values = true,
-        value_name = "N",
-        default_value_t = 20_150_519
-    )]
-    seed: u64,
-
-    /// Held-out pairs that the model is held against in the end [default: all]
+    /// Held-out pairs that the model is held against in the end, and where --evaluate-every asks for scores [default: all]
     #[arg(long, env = "ATTENTIVE_EVALUATE", hide_env_values = true, value_name = "N")]
     evaluate: Option<usize>,
 
@@ -84,25 +74,22 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let embedded = arguments.model.model();
-    let Defaults { steps, batch_size, learning_rate } = arguments.model.defaults();
-    let steps = arguments.steps.unwrap_or(steps);
-    let batch_size = arguments.batch_size.unwrap_or(batch_size);
+    let settings = arguments.training.settings(&FLAGS, arguments.model.defaults());
+    let Settings { steps, batch_size, seed, .. } = settings;
     let answers = Answers::of(arguments.json.as_deref())?;
     let held_out: Vec<(String, String)> = pairs(embedded.held_out());
     let device = arguments.device.open(&arguments.open)?;
-    let translator = Translator::untrained(&device, embedded.folder()?, arguments.seed)?;
-    let learning_rate = arguments.learning_rate.unwrap_or(learning_rate);
-    let trainer = from_nothing(&device, translator.parameters(), learning_rate, WARMUP, steps)?;
-    let settings = [
-        ("model", embedded.name().to_owned()),
-        ("steps", steps.to_string()),
-        ("batch size", batch_size.to_string()),
-        ("learning rate", learning_rate.to_string()),
-        ("seed", arguments.seed.to_string()),
-    ];
-    let mut run = Run::begin(&arguments.run, trainer, &settings)?;
-    let parameters = run.trainer.parameters().iter();
-    let elements: u64 = parameters.map(|parameter| parameter.tensor.shape().elements()).sum();
+    let translator = Translator::untrained(&device, embedded.folder()?, seed)?;
+    let trainer = from_nothing(&device, translator.parameters(), WARMUP, &settings)?;
+    let own = [("model", embedded.name().to_owned())];
+    let most = arguments.evaluate.unwrap_or(held_out.len()).min(held_out.len());
+    let scoring = Scoring {
+        name: "share of exact answers",
+        better: Better::Higher,
+        score: Box::new(|| exact_share(&translator, &held_out[..most])),
+    };
+    let mut run = Run::begin(&arguments.run, trainer, &settings, &own, scoring)?;
+    let elements = run.parameters();
     note(format_args!(
         "{}: {} parameters, {} of {} pairs, on {}",
         embedded.name(),
@@ -111,30 +98,28 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         batch_size,
         device.name()
     ));
-    let pairs = arguments.model.pairs(arguments.seed, &held_out);
-    let mut batches = Batches::new(&translator, pairs, batch_size as usize, arguments.seed);
+    let pairs = arguments.model.pairs(seed, &held_out);
+    let mut batches = Batches::new(&translator, pairs, batch_size, seed);
     // A run that goes on has had these.
-    for _ in 0..run.trainer.steps() {
+    for _ in 0..run.taken() {
         batches.next()?;
     }
-    while run.trainer.steps() < steps {
+    while run.goes_on() {
         let Batch { sources, targets } = batches.next()?;
         let [sources, targets]: [Vec<&[u32]>; 2] =
             [sources.iter().map(Vec::as_slice).collect(), targets.iter().map(Vec::as_slice).collect()];
         let tokens = sources.iter().chain(&targets).map(|row| row.len()).sum();
-        let step = run.trainer.step(|recording| translator.record_loss(recording, &sources, &targets))?;
-        if run.took(&step, steps, tokens)?.is_break() {
-            return Err(Failure::Said);
-        }
+        run.step([sources.len(), tokens], |recording, part| {
+            translator.record_loss_part(recording, &sources, &targets, part)
+        })?;
     }
     let output = &arguments.run.output;
-    save(output, embedded, &translator)?;
-    run.end()?;
-    let most = arguments.evaluate.unwrap_or(held_out.len()).min(held_out.len());
+    let taken = run.taken();
+    run.end(|_| save(output, embedded, &translator))?;
     let (text, mut found) = report(output, &device, &held_out[..most], arguments.model.has_lengths())?;
     found["model"] = embedded.name().into();
     found["parameters"] = elements.into();
-    found["steps"] = steps.into();
+    found["steps"] = taken.into();
     found["device"] = device.name().into();
     answers.write(&[found], &text)
 }

@@ -6,6 +6,7 @@ use fastrand::Rng;
 
 use super::super::dates::Dates;
 use super::super::grammar::Sentences;
+use crate::training::Defaults;
 
 /// In no model's vocabulary: 2 % of the texts have one, so that the unknown token is trained too.
 const STRANGER: char = '\u{fffd}';
@@ -22,15 +23,6 @@ pub enum ModelName {
     EnglishFrenchWithoutAttention,
 }
 
-/// What a run is by itself.
-pub struct Defaults {
-    pub steps: u64,
-    /// Pairs of a step.
-    pub batch_size: u32,
-    /// The largest learning rate.
-    pub learning_rate: f32,
-}
-
 impl ModelName {
     pub fn model(self) -> EmbeddedModel {
         match self {
@@ -42,13 +34,13 @@ impl ModelName {
     }
 
     pub fn defaults(self) -> Defaults {
-        let (steps, batch_size, learning_rate) = match self {
+        let (length, batch_size, learning_rate) = match self {
             Self::DatesTransformer => (6000, 96, 2e-3),
             Self::DatesGru => (2500, 96, 3e-3),
             // Both alike, so that the attention is all that differs.
             Self::EnglishFrench | Self::EnglishFrenchWithoutAttention => (1200, 64, 3e-3),
         };
-        Defaults { steps, batch_size, learning_rate }
+        Defaults { length, batch_size, learning_rate }
     }
 
     /// Whether the right answers are told by the length of the source: a date has always about the same.

@@ -2,14 +2,34 @@
 
 use std::path::Path;
 
-use attentive::models::{TranslationProgress, Translator};
+use attentive::models::{Translation, TranslationProgress, Translator};
 use attentive::{DType, Device};
 use serde_json::{Value, json};
 
-use crate::output::{ByLength, Result, thousands};
+use crate::output::{ByLength, Result, advance, bar, thousands};
 
 /// Wrong answers that are shown.
 const SHOWN: usize = 20;
+
+/// What the model makes of each source.
+fn answers(translator: &Translator, pairs: &[(String, String)]) -> Result<Vec<String>> {
+    let texts: Vec<&str> = pairs.iter().map(|(text, _)| text.as_str()).collect();
+    let bar = bar();
+    let translations = translator
+        .translate(&texts)
+        .progress(|progress: TranslationProgress| advance(&bar, progress.texts, texts.len()))
+        .run();
+    bar.finish_and_clear();
+    let first = |found: Vec<Translation>| found.into_iter().next().map_or(String::new(), |found| found.text);
+    Ok(translations?.texts.into_iter().map(first).collect())
+}
+
+/// The share of pairs that the model answers exactly.
+pub fn exact_share(translator: &Translator, pairs: &[(String, String)]) -> Result<f64> {
+    let answers = answers(translator, pairs)?;
+    let exact = pairs.iter().zip(&answers).filter(|((_, answer), found)| answer == *found).count();
+    Ok(exact as f64 / pairs.len().max(1) as f64)
+}
 
 /// How many of the held-out pairs the model in the folder answers exactly, of each length if asked for, and some that it does not: for
 /// the eye, and as JSON.
@@ -20,17 +40,8 @@ pub fn report(
     with_lengths: bool,
 ) -> Result<(String, Value)> {
     let translator = Translator::from_dir(device, folder, DType::F32)?;
-    let texts: Vec<&str> = held_out.iter().map(|(text, _)| text.as_str()).collect();
-    let bar = crate::output::bar();
-    let translations = translator
-        .translate(&texts)
-        .progress(|progress: TranslationProgress| {
-            crate::output::advance(&bar, progress.texts, texts.len());
-        })
-        .run();
-    bar.finish_and_clear();
-    let translations = translations?.texts;
-    let answers = translations.iter().map(|found| found.first().map_or("", |found| &found.text));
+    let answers = answers(&translator, held_out)?;
+    let answers = answers.iter().map(String::as_str);
     let answered: Vec<(&str, &str, &str)> = held_out
         .iter()
         .zip(answers)
