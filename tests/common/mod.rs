@@ -67,21 +67,23 @@ pub fn one_of_each_tile(kernel: &dyn Kernel, device: &Device) -> Vec<Variant> {
     variants
 }
 
+/// Kernels of one text, and a variant of them: a device compiles it once for all of them.
+pub type Work = (Vec<&'static dyn Kernel>, Variant);
+
 /// Holds the quick cases of these variants against their oracles, on as many devices as there are cores: a software
 /// driver compiles on one core, and that is what takes the time.
 #[track_caller]
-pub fn verify(
-    open: impl Fn() -> Device + Sync,
-    work: &[(&'static dyn Kernel, Variant)],
-) -> Vec<VariantReport> {
+pub fn verify(open: impl Fn() -> Device + Sync, work: &[Work]) -> Vec<VariantReport> {
     let name = open().name().to_owned();
     let next = AtomicUsize::new(0);
     let worker = || {
         let device = open();
         let mut reports = Vec::new();
-        while let Some((kernel, variant)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let report = verify_variant(&device, *kernel, variant, Depth::Quick);
-            reports.push(pollster::block_on(report).unwrap());
+        while let Some((kernels, variant)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for kernel in kernels {
+                let report = verify_variant(&device, *kernel, variant, Depth::Quick);
+                reports.push(pollster::block_on(report).unwrap());
+            }
         }
         reports
     };

@@ -5,9 +5,8 @@ use std::ops::Range;
 use crate::common;
 use attentive::verify::verify_attention;
 
-/// Seeds on the first adapter, and on each other device. Those before them are the ones of `attentive verify`, which
-/// `cargo xtask test` runs too.
-const SEEDS: [Range<u64>; 2] = [400..700, 400..450];
+/// Seeds on the first adapter, those that `attentive verify` has, and on each other device.
+const SEEDS: [Range<u64>; 2] = [0..400, 0..50];
 
 #[test]
 fn the_sampled_matrix_agrees_with_the_oracle() {

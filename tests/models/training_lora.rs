@@ -1,6 +1,6 @@
 //! Low-rank adaptation: gradients of A and B, what is trained and what stays, runs that go on, and adapters as PEFT has them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attentive::kernel::Inputs;
 use attentive::layers::{Parameter, Parameters};
@@ -14,7 +14,7 @@ use attentive::{BertModel, DType, Device, Embedder, EmbedderOptions, Error, Resu
 use crate::common;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    common::repository().join("tests/fixtures").join(name)
 }
 
 fn embedder(device: &Device) -> Embedder {

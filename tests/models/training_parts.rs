@@ -1,7 +1,7 @@
 //! Steps in parts: what comes of them is what comes of the whole batch, of every model that is trained.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attentive::layers::Parameter;
 use attentive::models::pretraining::{Corpus, Masking};
@@ -17,7 +17,7 @@ use attentive::{BertModel, Device, Embedder, Result};
 use crate::common;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    common::repository().join("tests/fixtures").join(name)
 }
 
 fn values(parameters: &[Parameter]) -> Vec<Vec<f32>> {

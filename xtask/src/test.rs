@@ -47,7 +47,8 @@ pub fn run(options: &Options) -> ExitCode {
         });
     }
 
-    let tests = || Call::cargo().words("test --workspace --all-features");
+    // Clippy has checked the examples; built they would be nine programs more.
+    let tests = || Call::cargo().words("test --workspace --all-features --lib --bins --tests");
     let build = || tests().arg("--no-run").run();
     let mut built = true;
     if wanted("build") {
@@ -59,19 +60,27 @@ pub fn run(options: &Options) -> ExitCode {
             if !built {
                 return not_built();
             }
-            // A machine without an adapter is a failure here, not a skip.
-            let mut tests = tests().arg("--no-fail-fast").env("ATTENTIVE_REQUIRE_ADAPTER", "1");
-            if let Some(model) = &model {
-                tests = tests.env("ATTENTIVE_TEST_MODEL", model);
-            }
-            if let Some(browser) = &browser {
-                tests = tests.env("ATTENTIVE_TEST_BROWSER", browser);
-            }
-            tests.run()
+            let documented = Call::cargo().words("test --workspace --all-features --doc");
+            let ran = [tests(), documented].map(|call| {
+                // A machine without an adapter is a failure here, not a skip.
+                let mut call = call.arg("--no-fail-fast").env("ATTENTIVE_REQUIRE_ADAPTER", "1");
+                if let Some(model) = &model {
+                    call = call.env("ATTENTIVE_TEST_MODEL", model);
+                }
+                if let Some(browser) = &browser {
+                    call = call.env("ATTENTIVE_TEST_BROWSER", browser);
+                }
+                call.run()
+            });
+            ran.into_iter().collect()
         });
     }
-    // The program itself, on every device: the kernels by their oracles, and the answers of others.
-    for (step, line) in [("verify", "verify --device all"), ("check", "check tests/cases --device all")] {
+    // The program itself, on every device: the kernels by their oracles, and the answers of others. All quick cases of the kernels have
+    // run in the tests by then; a few of them show that the program does as the tests do.
+    for (step, line) in [
+        ("verify", "verify --device all --kernel normalization"),
+        ("check", "check tests/cases --device all"),
+    ] {
         if wanted(step) {
             steps.run(step, || {
                 if !built {
