@@ -67,11 +67,20 @@ pub fn one_of_each_tile(kernel: &dyn Kernel, device: &Device) -> Vec<Variant> {
     variants
 }
 
+/// What `worker` comes to on each of as many threads as there are cores, four at most: a software driver compiles on one core, and that
+/// is what takes the time.
+pub fn on_all_cores<T: Send>(worker: impl Fn() -> T + Sync) -> Vec<T> {
+    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(4);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(&worker)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    })
+}
+
 /// Kernels of one text, and a variant of them: a device compiles it once for all of them.
 pub type Work = (Vec<&'static dyn Kernel>, Variant);
 
-/// Holds the quick cases of these variants against their oracles, on as many devices as there are cores: a software
-/// driver compiles on one core, and that is what takes the time.
+/// Holds the quick cases of these variants against their oracles, with a device on each core.
 #[track_caller]
 pub fn verify(open: impl Fn() -> Device + Sync, work: &[Work]) -> Vec<VariantReport> {
     let name = open().name().to_owned();
@@ -87,11 +96,7 @@ pub fn verify(open: impl Fn() -> Device + Sync, work: &[Work]) -> Vec<VariantRep
         }
         reports
     };
-    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(4);
-    let reports: Vec<VariantReport> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
-    });
+    let reports: Vec<VariantReport> = on_all_cores(worker).into_iter().flatten().collect();
     let failures = reports.iter().flat_map(|report| {
         let of = move |(case, reason): &(String, String)| {
             format!("{} {}: {case}: {reason}", report.kernel, report.variant)

@@ -18,6 +18,12 @@ const RUNS: usize = 50;
 const LEAST: usize = 6;
 const LONG: Duration = Duration::from_millis(100);
 
+/// The numbers of the runs behind the first: all of them, or, where they take longer than `long`, those that fit and the least.
+fn repeats(long: Duration) -> impl Iterator<Item = usize> {
+    let begun = Instant::now();
+    (1..RUNS).take_while(move |&repeat| repeat < LEAST || begun.elapsed() <= long)
+}
+
 /// The cases with the most output: the most workgroups at once.
 fn largest(mut cases: Vec<Case>, count: usize) -> Vec<Case> {
     let outputs = |case: &Case| {
@@ -43,11 +49,7 @@ fn every_kernel_gives_the_same_bits_each_time() {
                     let first = run();
                     assert_eq!(first.failure, None, "{}: {} {variant}", device.name(), kernel.name());
                     let first = first.outputs;
-                    let begun = Instant::now();
-                    for repeat in 1..RUNS {
-                        if repeat >= LEAST && begun.elapsed() > LONG {
-                            break;
-                        }
+                    for repeat in repeats(LONG) {
                         let again = run().outputs;
                         let moved = first
                             .iter()
@@ -108,11 +110,7 @@ fn a_chain_of_ops_gives_the_same_bits_each_time() {
         let apart = first.iter().zip(&on_cpu).position(|pair| !near(pair));
         let same = first.len() == on_cpu.len() && apart.is_none();
         assert!(same, "{}: element {apart:?} differs from the CPU's", device.name());
-        let begun = Instant::now();
-        for repeat in 1..RUNS {
-            if repeat >= LEAST && begun.elapsed() > 10 * LONG {
-                break;
-            }
+        for repeat in repeats(10 * LONG) {
             let again = chain(&device);
             let moved = first.iter().zip(&again).position(|(a, b)| a.to_bits() != b.to_bits());
             assert_eq!(moved, None, "{}: run {repeat} differs", device.name());
@@ -156,11 +154,7 @@ fn attention_gives_the_same_bits_each_time() {
                 if name == "decode" && keys > 1000 {
                     assert_eq!(dispatches, 2, "{}: the parts, and what merges them", device.name());
                 }
-                let begun = Instant::now();
-                for repeat in 1..RUNS {
-                    if repeat >= LEAST && begun.elapsed() > LONG {
-                        break;
-                    }
+                for repeat in repeats(LONG) {
                     let comparison = compare_bits(&first, &run().0);
                     assert!(comparison.passed, "{}: {name}, run {repeat}: {comparison}", device.name());
                 }

@@ -32,7 +32,6 @@ mod shared;
 mod vision;
 
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use attentive::kernel::Kernel;
@@ -206,9 +205,8 @@ fn every_equivalent_is_a_mutant() {
     assert!(lost.is_empty(), "no mutant of an operator is any more:\n{}", lost.join("\n"));
 }
 
-/// Runs the kernels' mutants on as many devices as there are cores: a software driver compiles on one core, and that is what takes
-/// the time.
-fn run_all(bench: Bench, kernels: &[&'static dyn Kernel], sample: bool) -> (Vec<Row>, Tally) {
+/// Runs the kernels' mutants, with a device on each core.
+fn run_all(bench: &Bench, kernels: &[&'static dyn Kernel], sample: bool) -> (Vec<Row>, Tally) {
     let next = AtomicUsize::new(0);
     let worker = || {
         let (mut bench, mut rows, mut tally) = (bench.clone(), Vec::new(), Tally::default());
@@ -217,16 +215,11 @@ fn run_all(bench: Bench, kernels: &[&'static dyn Kernel], sample: bool) -> (Vec<
         }
         (rows, tally)
     };
-    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(4);
     let (mut rows, mut tally) = (Vec::new(), Tally::default());
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
-        for worker in workers {
-            let (of_worker, other) = worker.join().unwrap();
-            rows.extend(of_worker);
-            tally.add(other);
-        }
-    });
+    for (of_worker, other) in common::on_all_cores(worker) {
+        rows.extend(of_worker);
+        tally.add(other);
+    }
     rows.sort_by_key(|row: &Row| row.kernel);
     (rows, tally)
 }
@@ -246,7 +239,7 @@ fn mutants_are_caught() {
     };
     let kernels: Vec<&'static dyn Kernel> = KERNELS.iter().filter(is_wanted).rev().copied().collect();
     let name = bench.name().to_owned();
-    let (rows, mut tally) = run_all(bench, &kernels, selection.is_none());
+    let (rows, mut tally) = run_all(&bench, &kernels, selection.is_none());
     for (name, place, _) in tally.shared.values().filter(|(_, _, seen)| !seen && selection.is_some()) {
         println!("no kernel that was run has seen: {name}");
         // Another kernel's cases may.
