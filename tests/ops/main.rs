@@ -6,6 +6,7 @@ mod common;
 mod arguments;
 mod attention_arguments;
 mod attention_options;
+mod attention_output_arguments;
 mod attention_plan;
 mod attention_plan_arguments;
 mod case_files;

@@ -1,5 +1,6 @@
 //! Arguments that do not fit are errors that name the tensors, what was expected and what was given; never a panic.
 
+mod layer_calls;
 mod layers;
 
 use std::ops::Range;
